@@ -1,0 +1,212 @@
+//! Bit streams: most significant bit first, the last byte padded with zeros.
+
+use super::ChunkError;
+
+/// Appends `bit` to `out`, whose last byte has `free` unused low bits.
+pub fn push_bit(out: &mut Vec<u8>, free: &mut u8, bit: bool) {
+    push_bits(out, free, u64::from(bit), 1);
+}
+
+/// Appends the low `count` bits of `value` (at most 64), most significant first.
+pub fn push_bits(out: &mut Vec<u8>, free: &mut u8, value: u64, count: u8) {
+    let mut left = u32::from(count);
+    if left == 0 {
+        return;
+    }
+    let value = if left < 64 {
+        value & ((1 << left) - 1)
+    } else {
+        value
+    };
+    if *free != 0 {
+        let take = left.min(u32::from(*free));
+        let bits = (value >> (left - take)) & 0xff;
+        let last = out
+            .last_mut()
+            .expect("unused bits mean that there is a byte");
+        *last |= low_byte(bits << (u32::from(*free) - take));
+        *free -= low_byte(u64::from(take));
+        left -= take;
+    }
+    while 8 <= left {
+        left -= 8;
+        out.push(low_byte(value >> left));
+    }
+    if 0 < left {
+        out.push(low_byte(value << (8 - left)));
+        *free = 8 - low_byte(u64::from(left));
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "keeping the low byte is the purpose"
+)]
+const fn low_byte(value: u64) -> u8 {
+    value as u8
+}
+
+/// Reads bits from a slice through a 64-bit window.
+pub struct BitReader<'a> {
+    bytes: &'a [u8],
+    /// Bits not yet read, left-aligned.
+    window: u64,
+    /// How many bits of `window` count.
+    valid: u32,
+}
+
+impl<'a> BitReader<'a> {
+    /// Returns a reader at the first bit of `bytes`.
+    pub fn new(bytes: &'a [u8]) -> Self {
+        BitReader {
+            bytes,
+            window: 0,
+            valid: 0,
+        }
+    }
+
+    #[inline]
+    fn refill(&mut self) {
+        if let Some((word, _)) = self.bytes.split_first_chunk::<8>() {
+            // Take as many whole bytes as fit; the rest of the word is read again later.
+            self.window |= u64::from_be_bytes(*word) >> self.valid;
+            let taken = (64 - self.valid) / 8;
+            self.bytes = &self.bytes[taken as usize..];
+            self.valid += 8 * taken;
+            if self.valid < 64 {
+                self.window &= !(u64::MAX >> self.valid);
+            }
+            return;
+        }
+        while self.valid <= 56 {
+            let Some((&byte, rest)) = self.bytes.split_first() else {
+                return;
+            };
+            self.window |= u64::from(byte) << (56 - self.valid);
+            self.valid += 8;
+            self.bytes = rest;
+        }
+    }
+
+    /// Reads one bit.
+    ///
+    /// # Errors
+    ///
+    /// [`ChunkError::Truncated`] at the end.
+    #[inline]
+    pub fn bit(&mut self) -> Result<bool, ChunkError> {
+        if self.valid == 0 {
+            self.refill();
+            if self.valid == 0 {
+                return Err(ChunkError::Truncated);
+            }
+        }
+        let bit = self.window >> 63 == 1;
+        self.window <<= 1;
+        self.valid -= 1;
+        Ok(bit)
+    }
+
+    /// Reads `count` bits (at most 64) as an unsigned number.
+    ///
+    /// # Errors
+    ///
+    /// [`ChunkError::Truncated`] when there are fewer.
+    #[inline]
+    pub fn bits(&mut self, count: u32) -> Result<u64, ChunkError> {
+        if count == 0 {
+            return Ok(0);
+        }
+        if self.valid < count {
+            self.refill();
+        }
+        if count <= self.valid {
+            let value = self.window >> (64 - count);
+            self.window = if count == 64 { 0 } else { self.window << count };
+            self.valid -= count;
+            return Ok(value);
+        }
+        // The window holds at least 57 bits after a refill unless the bytes are over: take it, then the rest.
+        let high_count = self.valid;
+        if count - high_count > 8 || high_count == 0 {
+            return Err(ChunkError::Truncated);
+        }
+        let high = self.window >> (64 - high_count);
+        (self.window, self.valid) = (0, 0);
+        let low_count = count - high_count;
+        self.refill();
+        if self.valid < low_count {
+            return Err(ChunkError::Truncated);
+        }
+        let low = self.window >> (64 - low_count);
+        self.window <<= low_count;
+        self.valid -= low_count;
+        Ok((high << low_count) | low)
+    }
+
+    /// Reads an unsigned LEB128 number of at most ten bytes.
+    ///
+    /// # Errors
+    ///
+    /// When it ends early or is longer.
+    pub fn uvarint(&mut self) -> Result<u64, ChunkError> {
+        let mut value = 0u64;
+        for shift in (0..64).step_by(7) {
+            let byte = self.bits(8)?;
+            value |= (byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return if shift == 63 && 1 < byte {
+                    Err(ChunkError::Invalid)
+                } else {
+                    Ok(value)
+                };
+            }
+        }
+        Err(ChunkError::Invalid)
+    }
+
+    /// Reads a zigzag-encoded signed number.
+    ///
+    /// # Errors
+    ///
+    /// As [`uvarint`](BitReader::uvarint).
+    pub fn varint(&mut self) -> Result<i64, ChunkError> {
+        self.uvarint().map(crate::varint::unzigzag)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn written_bits_read_back(parts in prop::collection::vec((any::<u64>(), 0u8..=64), 0..200)) {
+            let (mut out, mut free) = (Vec::new(), 0);
+            for &(value, count) in &parts {
+                push_bits(&mut out, &mut free, value, count);
+            }
+            let bits: usize = parts.iter().map(|part| usize::from(part.1)).sum();
+            prop_assert_eq!(out.len(), bits.div_ceil(8));
+            let mut reader = BitReader::new(&out);
+            for &(value, count) in &parts {
+                let expected = if count < 64 { value & ((1 << count) - 1) } else { value };
+                prop_assert_eq!(reader.bits(u32::from(count)).unwrap(), expected);
+            }
+            prop_assert!(reader.bits(8).is_err());
+        }
+
+        #[test]
+        fn any_bytes_read_without_panic(bytes in prop::collection::vec(any::<u8>(), 0..40), counts in prop::collection::vec(0u32..=64, 0..20)) {
+            let mut reader = BitReader::new(&bytes);
+            let mut read = 0;
+            for count in counts {
+                match reader.bits(count) {
+                    Ok(_) => read += count as usize,
+                    Err(_) => { prop_assert!(8 * bytes.len() < read + count as usize); break }
+                }
+            }
+        }
+    }
+}

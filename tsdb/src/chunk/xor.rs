@@ -1,0 +1,460 @@
+//! The XOR chunk: float samples with delta-of-delta timestamps and XORed values.
+//!
+//! ```text
+//! u16 count │ varint t0 │ f64 v0 │ uvarint t1-t0 │ xor v1 │ (dod, xor)*      all big-endian, bit-packed after v0
+//! dod: 0 = same delta │ 10 + 14 bits │ 110 + 17 bits │ 1110 + 20 bits │ 1111 + 64 bits
+//! xor: 0 = same value │ 10 + bits in the last window │ 11 + 5 bits leading + 6 bits width + bits
+//! ```
+//!
+//! Bit-compatible with Prometheus' `XOR` encoding (1).
+//!
+//! Source: T. Pelkonen et al., "Gorilla: A Fast, Scalable, In-Memory Time Series Database", VLDB 2015; Prometheus
+//! chunk format documentation.
+
+use model::storage::SampleColumns;
+
+use super::ChunkError;
+use super::bits::{BitReader, push_bit, push_bits};
+use crate::varint::{encode_uvarint, encode_varint};
+
+/// Bytes of the sample count at the start.
+const COUNT_BYTES: usize = 2;
+/// No window of significant bits has been written yet.
+const NO_WINDOW: u8 = 0xff;
+
+/// A chunk that is being written, with what the next sample is a difference to.
+///
+/// Its bytes are a complete chunk after every append.
+#[derive(Debug, Default)]
+pub struct XorWriter {
+    bytes: Vec<u8>,
+    t: i64,
+    /// Difference of the last two timestamps.
+    t_delta: i64,
+    value: f64,
+    count: u16,
+    /// Unused low bits of the last byte.
+    free: u8,
+    leading: u8,
+    trailing: u8,
+}
+
+impl XorWriter {
+    /// Returns an empty chunk.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Returns the encoded chunk; empty before the first sample.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Returns how many samples there are.
+    pub fn count(&self) -> u16 {
+        self.count
+    }
+
+    /// Returns the last sample's time; meaningless before the first.
+    pub fn last_t(&self) -> i64 {
+        self.t
+    }
+
+    /// Returns the last sample's value; meaningless before the first.
+    pub fn last_value(&self) -> f64 {
+        self.value
+    }
+
+    /// Returns the bytes reserved on the heap.
+    pub fn heap_bytes(&self) -> usize {
+        self.bytes.capacity()
+    }
+
+    /// Starts again with an empty chunk and keeps the buffer.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.count = 0;
+        self.free = 0;
+    }
+
+    /// Gives the buffer back as well.
+    pub fn release(&mut self) {
+        *self = XorWriter::default();
+    }
+
+    /// Appends a sample, which must be newer than the last one.
+    ///
+    /// # Panics
+    ///
+    /// When the chunk is full (65,535 samples); callers cut long before.
+    pub fn append(&mut self, t: i64, value: f64) {
+        assert!(
+            self.count < u16::MAX,
+            "a chunk holds at most 65,535 samples"
+        );
+        debug_assert!(self.count == 0 || self.t < t);
+        self.make_room();
+        match self.count {
+            0 => {
+                self.bytes.extend_from_slice(&[0; COUNT_BYTES]);
+                encode_varint(&mut self.bytes, t);
+                self.bytes.extend_from_slice(&value.to_bits().to_be_bytes());
+                (self.leading, self.trailing) = (NO_WINDOW, 0);
+            }
+            1 => {
+                self.t_delta = t.wrapping_sub(self.t);
+                encode_uvarint(&mut self.bytes, self.t_delta.cast_unsigned());
+                self.append_value(value);
+            }
+            _ => {
+                let t_delta = t.wrapping_sub(self.t);
+                self.append_delta_of_delta(t_delta.wrapping_sub(self.t_delta));
+                self.t_delta = t_delta;
+                self.append_value(value);
+            }
+        }
+        (self.t, self.value) = (t, value);
+        self.count += 1;
+        self.bytes[..COUNT_BYTES].copy_from_slice(&self.count.to_be_bytes());
+    }
+
+    /// Grows the buffer by half rather than doubling it: there is one per series.
+    fn make_room(&mut self) {
+        const SAMPLE_BYTES_MAX: usize = 20;
+        let (len, capacity) = (self.bytes.len(), self.bytes.capacity());
+        if capacity < len + SAMPLE_BYTES_MAX {
+            let wanted = (capacity + capacity / 2)
+                .max(len + SAMPLE_BYTES_MAX)
+                .next_multiple_of(16);
+            self.bytes.reserve_exact(wanted - len);
+        }
+    }
+
+    fn append_delta_of_delta(&mut self, dod: i64) {
+        let (out, free) = (&mut self.bytes, &mut self.free);
+        let bits = dod.cast_unsigned();
+        match dod {
+            0 => push_bit(out, free, false),
+            -8_191..=8_192 => {
+                push_bits(out, free, 0b10, 2);
+                push_bits(out, free, bits, 14);
+            }
+            -65_535..=65_536 => {
+                push_bits(out, free, 0b110, 3);
+                push_bits(out, free, bits, 17);
+            }
+            -524_287..=524_288 => {
+                push_bits(out, free, 0b1110, 4);
+                push_bits(out, free, bits, 20);
+            }
+            _ => {
+                push_bits(out, free, 0b1111, 4);
+                push_bits(out, free, bits, 64);
+            }
+        }
+    }
+
+    fn append_value(&mut self, value: f64) {
+        let (out, free) = (&mut self.bytes, &mut self.free);
+        let xor = value.to_bits() ^ self.value.to_bits();
+        if xor == 0 {
+            push_bit(out, free, false);
+            return;
+        }
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "zero counts are at most 63 here"
+        )]
+        let (leading, trailing) = (
+            (xor.leading_zeros() as u8).min(31),
+            xor.trailing_zeros() as u8,
+        );
+        if self.leading != NO_WINDOW && self.leading <= leading && self.trailing <= trailing {
+            push_bits(out, free, 0b10, 2);
+            push_bits(
+                out,
+                free,
+                xor >> self.trailing,
+                64 - self.leading - self.trailing,
+            );
+            return;
+        }
+        (self.leading, self.trailing) = (leading, trailing);
+        let width = 64 - leading - trailing;
+        push_bits(out, free, 0b11, 2);
+        push_bits(out, free, u64::from(leading), 5);
+        // All 64 bits are written as 0: no bits at all cannot occur.
+        push_bits(out, free, u64::from(width & 63), 6);
+        push_bits(out, free, xor >> trailing, width);
+    }
+}
+
+/// Returns how many samples the chunk says it has.
+///
+/// # Errors
+///
+/// [`ChunkError::Truncated`] when there is no room for the count.
+pub fn count(chunk: &[u8]) -> Result<u16, ChunkError> {
+    chunk
+        .first_chunk::<COUNT_BYTES>()
+        .map(|bytes| u16::from_be_bytes(*bytes))
+        .ok_or(ChunkError::Truncated)
+}
+
+/// Appends the chunk's samples in `mint..=maxt` to `out`; stops decoding after `maxt`.
+///
+/// Samples that are not newer than the last one in `out` are left out, so that chunks that were recovered twice do not
+/// double a sample.
+///
+/// # Errors
+///
+/// When the bytes are no chunk; `out` then holds the samples before the damage.
+pub fn decode(
+    chunk: &[u8],
+    mint: i64,
+    maxt: i64,
+    out: &mut SampleColumns,
+) -> Result<(), ChunkError> {
+    let mint = out
+        .timestamps
+        .last()
+        .map_or(mint, |&last| mint.max(last.saturating_add(1)));
+    let mut samples = XorReader::new(chunk)?;
+    while let Some((t, value)) = samples.next()? {
+        if maxt < t {
+            break;
+        }
+        if mint <= t {
+            out.timestamps.push(t);
+            out.floats.push(value);
+        }
+    }
+    Ok(())
+}
+
+/// Walks over the samples of a chunk.
+pub struct XorReader<'a> {
+    bits: BitReader<'a>,
+    total: u16,
+    read: u16,
+    t: i64,
+    t_delta: i64,
+    value: u64,
+    leading: u8,
+    trailing: u8,
+}
+
+impl<'a> XorReader<'a> {
+    /// Returns a reader before the first sample.
+    ///
+    /// # Errors
+    ///
+    /// [`ChunkError::Truncated`] when there is no room for the count.
+    pub fn new(chunk: &'a [u8]) -> Result<Self, ChunkError> {
+        let total = count(chunk)?;
+        let bits = BitReader::new(&chunk[COUNT_BYTES..]);
+        Ok(XorReader {
+            bits,
+            total,
+            read: 0,
+            t: 0,
+            t_delta: 0,
+            value: 0,
+            leading: 0,
+            trailing: 0,
+        })
+    }
+
+    /// Reads the next sample; `None` after the last.
+    ///
+    /// # Errors
+    ///
+    /// When the bytes end early or times do not ascend.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "an error ends the walk, which Iterator does not say"
+    )]
+    #[inline]
+    pub fn next(&mut self) -> Result<Option<(i64, f64)>, ChunkError> {
+        if self.read == self.total {
+            return Ok(None);
+        }
+        match self.read {
+            0 => {
+                self.t = self.bits.varint()?;
+                self.value = self.bits.bits(64)?;
+            }
+            1 => {
+                self.t_delta = self.bits.uvarint()?.cast_signed();
+                self.advance_time()?;
+                self.read_value()?;
+            }
+            _ => {
+                let dod = self.read_delta_of_delta()?;
+                self.t_delta = self.t_delta.wrapping_add(dod);
+                self.advance_time()?;
+                self.read_value()?;
+            }
+        }
+        self.read += 1;
+        Ok(Some((self.t, f64::from_bits(self.value))))
+    }
+
+    #[inline]
+    fn advance_time(&mut self) -> Result<(), ChunkError> {
+        let t = self
+            .t
+            .checked_add(self.t_delta)
+            .ok_or(ChunkError::Invalid)?;
+        if t <= self.t {
+            return Err(ChunkError::Invalid);
+        }
+        self.t = t;
+        Ok(())
+    }
+
+    #[inline]
+    fn read_delta_of_delta(&mut self) -> Result<i64, ChunkError> {
+        if !self.bits.bit()? {
+            return Ok(0);
+        }
+        let width = match (self.bits.bit()?, ()) {
+            (false, ()) => 14,
+            _ if !self.bits.bit()? => 17,
+            _ if !self.bits.bit()? => 20,
+            _ => return self.bits.bits(64).map(u64::cast_signed),
+        };
+        let value = self.bits.bits(width)?.cast_signed();
+        // The range is -(2^(n-1)-1)..=2^(n-1): the one value above the middle stays positive.
+        Ok(if 1 << (width - 1) < value {
+            value - (1 << width)
+        } else {
+            value
+        })
+    }
+
+    #[inline]
+    fn read_value(&mut self) -> Result<(), ChunkError> {
+        if !self.bits.bit()? {
+            return Ok(());
+        }
+        if self.bits.bit()? {
+            let header = self.bits.bits(11)?;
+            #[expect(clippy::cast_possible_truncation, reason = "masked to 5 and 6 bits")]
+            let (leading, width) = ((header >> 6) as u8, (header & 63) as u8);
+            let width = if width == 0 { 64 } else { width };
+            if 64 < leading + width {
+                return Err(ChunkError::Invalid);
+            }
+            (self.leading, self.trailing) = (leading, 64 - leading - width);
+        }
+        let width = 64 - self.leading - self.trailing;
+        self.value ^= self.bits.bits(u32::from(width))? << self.trailing;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn encode(samples: &[(i64, f64)]) -> Vec<u8> {
+        let mut writer = XorWriter::new();
+        for &(t, value) in samples {
+            writer.append(t, value);
+        }
+        writer.bytes().to_vec()
+    }
+
+    fn decode_all(chunk: &[u8]) -> Result<Vec<(i64, u64)>, ChunkError> {
+        let mut out = SampleColumns::default();
+        decode(chunk, i64::MIN, i64::MAX, &mut out)?;
+        Ok(out
+            .timestamps
+            .into_iter()
+            .zip(out.floats.into_iter().map(f64::to_bits))
+            .collect())
+    }
+
+    /// The bytes were worked out by hand from the format's description.
+    #[test]
+    fn layout_is_as_documented() {
+        // t0 = 1, v0 = 1.0; t1 = 2 with the same value; t2 = 3 with the same delta and value.
+        let chunk = encode(&[(1, 1.0), (2, 1.0), (3, 1.0)]);
+        assert_eq!(
+            chunk,
+            [0, 3, 2, 0x3f, 0xf0, 0, 0, 0, 0, 0, 0, 1, 0b0000_0000]
+        );
+        // A value that differs in the top bits: control 11, leading 1, width 10 (bits 62..=53).
+        let chunk = encode(&[(0, 1.0), (1, 2.0)]);
+        // 0x3ff0… ^ 0x4000… = 0x7ff0…: leading 1, trailing 52, width 11, all ones.
+        assert_eq!(chunk[12..], [0b1100_0010, 0b0101_1111, 0b1111_1111]);
+        assert_eq!(chunk.len(), 15);
+    }
+
+    #[test]
+    fn range_is_inclusive_and_stops() {
+        let chunk = encode(&[(10, 1.0), (20, 2.0), (30, 3.0), (40, 4.0)]);
+        let mut out = SampleColumns::default();
+        decode(&chunk, 20, 30, &mut out).unwrap();
+        assert_eq!((out.timestamps, out.floats), (vec![20, 30], vec![2.0, 3.0]));
+    }
+
+    #[test]
+    fn a_chunk_read_twice_gives_each_sample_once() {
+        let chunk = encode(&[(10, 1.0), (20, 2.0)]);
+        let mut out = SampleColumns::default();
+        decode(&chunk, 0, 100, &mut out).unwrap();
+        decode(&chunk, 0, 100, &mut out).unwrap();
+        assert_eq!(out.timestamps, [10, 20]);
+    }
+
+    #[test]
+    fn truncated_chunks_are_errors() {
+        let chunk = encode(&[(10, 1.0), (20, 2.5), (31, 3.0)]);
+        for len in 0..chunk.len() {
+            assert!(decode_all(&chunk[..len]).is_err(), "{len}");
+        }
+    }
+
+    fn samples() -> impl Strategy<Value = Vec<(i64, f64)>> {
+        let delta = prop_oneof![
+            Just(1_000i64),
+            1i64..20_000,
+            1i64..2_000_000,
+            1i64..i64::MAX / 1_000
+        ];
+        let value = prop_oneof![
+            any::<f64>(),
+            Just(model::stale_nan()),
+            Just(0.0),
+            (0i32..100).prop_map(f64::from),
+            any::<u64>().prop_map(f64::from_bits)
+        ];
+        (any::<i32>(), prop::collection::vec((delta, value), 0..200)).prop_map(|(start, steps)| {
+            let mut t = i64::from(start);
+            steps
+                .into_iter()
+                .map(|(delta, value)| {
+                    t += delta;
+                    (t, value)
+                })
+                .collect()
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn decoded_equals_encoded(samples in samples()) {
+            let expected: Vec<_> = samples.iter().map(|&(t, value)| (t, value.to_bits())).collect();
+            if samples.is_empty() { return Ok(()) }
+            prop_assert_eq!(decode_all(&encode(&samples)).unwrap(), expected);
+        }
+
+        #[test]
+        fn any_bytes_decode_without_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = decode_all(&bytes);
+        }
+    }
+}

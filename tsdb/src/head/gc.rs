@@ -1,0 +1,190 @@
+//! Housekeeping: what retention has passed over leaves the head, and the WAL is folded into a checkpoint.
+
+use std::io;
+use std::time::Instant;
+
+use hashbrown::HashMap;
+
+use super::{Head, PAGE_SERIES};
+use crate::head_chunks::HeadChunks;
+use crate::wal::{checkpoint, segment};
+
+/// The WAL is folded when it has this many full segments.
+const SEGMENTS_BEFORE_CHECKPOINT: usize = 3;
+
+impl Head {
+    /// Forgets samples before `mint`, and series that have none left; deletes head chunk files that nothing names any
+    /// more.
+    ///
+    /// Whole chunks only: samples somewhat older than `mint` stay until their chunk is old.
+    ///
+    /// # Errors
+    ///
+    /// When files cannot be deleted.
+    pub fn truncate(&self, mint: i64) -> io::Result<()> {
+        if self.time_range().is_none_or(|(oldest, _)| mint <= oldest) {
+            return Ok(());
+        }
+        self.metrics.truncations.inc();
+        self.valid_from
+            .fetch_max(mint, std::sync::atomic::Ordering::Relaxed);
+        // New series wait: one that has no sample yet must not be taken for one that has none left.
+        let mut index = self.index.write();
+        let pages = self.pages.read().clone();
+        let (mut dropped, mut chunks_removed) = (Vec::new(), 0usize);
+        let (mut oldest, mut oldest_file) = (i64::MAX, u32::MAX);
+        for (page_number, page) in (0u32..).zip(&pages) {
+            let mut page = page.lock();
+            for (place, series) in (0u32..).zip(page.iter_mut()) {
+                let removed = series.truncate(mint);
+                chunks_removed += removed;
+                match series.first_t() {
+                    Some(first) => oldest = oldest.min(first),
+                    None if 0 < removed => {
+                        // The place stays, so that an old handle finds nobody there.
+                        *series = super::MemSeries::default();
+                        dropped
+                            .push(page_number * u32::try_from(PAGE_SERIES).expect("small") + place);
+                    }
+                    None => {}
+                }
+                if let Some(chunk) = series.full().first() {
+                    oldest_file = oldest_file.min(HeadChunks::file_of(chunk.chunk));
+                }
+            }
+        }
+        index.remove(&dropped);
+        self.metrics.series.set(index.len() as f64);
+        drop(index);
+        self.aliases
+            .lock()
+            .retain(|_, slot| dropped.binary_search(slot).is_err());
+        self.mint
+            .store(oldest, std::sync::atomic::Ordering::Relaxed);
+        self.metrics.series_removed.add(dropped.len() as f64);
+        self.metrics.chunks_removed.add(chunks_removed as f64);
+        self.metrics.chunks.sub(chunks_removed as f64);
+        self.chunks
+            .truncate(oldest_file)
+            .inspect_err(|_| self.metrics.truncations_failed.inc())
+    }
+
+    /// Makes everything written so far survive a power cut.
+    ///
+    /// # Errors
+    ///
+    /// When the disk fails.
+    pub fn sync(&self) -> io::Result<()> {
+        let files = self.wal.lock().unsynced()?;
+        let start = Instant::now();
+        files.iter().try_for_each(|file| file.sync_data())?;
+        self.metrics
+            .wal_fsync
+            .observe(start.elapsed().as_secs_f64());
+        self.chunks.sync()
+    }
+
+    /// Folds the older two thirds of the WAL into a checkpoint when there are many segments.
+    ///
+    /// The checkpoint keeps the labels of live series, and the samples that are not in a full chunk: those chunks are
+    /// fsynced first, and checked by their checksums at the next start.
+    ///
+    /// # Errors
+    ///
+    /// When the file system fails; the log is as it was then.
+    pub fn checkpoint_if_due(&self) -> io::Result<()> {
+        let current = self.wal.lock().index();
+        let full: Vec<u32> = segment::list(&self.wal_dir)?
+            .into_iter()
+            .filter(|&s| s < current)
+            .collect();
+        if full.len() < SEGMENTS_BEFORE_CHECKPOINT {
+            return Ok(());
+        }
+        self.checkpoint(full[full.len() * 2 / 3])
+    }
+
+    /// Folds the segments up to `last`, which must be full, into a checkpoint.
+    ///
+    /// # Errors
+    ///
+    /// As [`checkpoint_if_due`](Head::checkpoint_if_due).
+    pub fn checkpoint(&self, last: u32) -> io::Result<()> {
+        self.metrics.checkpoints.inc();
+        self.write_checkpoint(last)
+            .inspect_err(|_| self.metrics.checkpoints_failed.inc())
+    }
+
+    fn write_checkpoint(&self, last: u32) -> io::Result<()> {
+        self.sync()?;
+        let mut in_chunks_until: HashMap<u64, i64> = HashMap::new();
+        let mut live: Vec<(u64, u32)> = Vec::new();
+        let pages = self.pages.read().clone();
+        for (page_number, page) in pages.iter().enumerate() {
+            for (place, series) in page
+                .lock()
+                .iter()
+                .enumerate()
+                .filter(|(_, series)| series.logged)
+            {
+                let slot = u32::try_from(page_number * PAGE_SERIES + place).expect("slots are u32");
+                live.push((series.id, slot));
+                in_chunks_until.insert(series.id, series.full_maxt().unwrap_or(i64::MIN));
+            }
+        }
+        for (&id, &slot) in self.aliases.lock().iter() {
+            let (page, place) = (slot as usize / PAGE_SERIES, super::place_in_page(slot));
+            let until = pages[page].lock()[place].full_maxt().unwrap_or(i64::MIN);
+            live.push((id, slot));
+            in_chunks_until.insert(id, until);
+        }
+        let mut writer = checkpoint::CheckpointWriter::create(&self.wal_dir, last)?;
+        for batch in live.chunks(1_000) {
+            let index = self.index.read();
+            let with_labels = batch
+                .iter()
+                .filter_map(|&(id, slot)| Some((id, index.pairs(slot)?)));
+            let record = checkpoint::series_record(with_labels);
+            drop(index);
+            writer.append(&record)?;
+        }
+        writer.copy_samples(&self.wal_dir, |id, t| {
+            in_chunks_until.get(&id).is_some_and(|&until| until < t)
+        })?;
+        writer.finish()
+    }
+
+    /// Brings the gauges up to date that nobody updates on the way.
+    pub fn update_gauges(&self) {
+        if let Some((mint, maxt)) = self.time_range() {
+            self.metrics.min_time.set(mint as f64);
+            self.metrics.max_time.set(maxt as f64);
+            self.metrics.min_time_seconds.set(mint as f64 / 1e3);
+            self.metrics.max_time_seconds.set(maxt as f64 / 1e3);
+        }
+        self.metrics
+            .symbol_table_bytes
+            .set(self.index.read().symbols().heap_bytes() as f64);
+        self.metrics.wal_bytes.set(disk_bytes(&self.wal_dir) as f64);
+        if let Some(dir) = self.wal_dir.parent() {
+            self.metrics
+                .head_chunk_bytes
+                .set(disk_bytes(&dir.join("chunks_head")) as f64);
+        }
+    }
+}
+
+/// Bytes that the files in `dir` and one level below take on disk; what cannot be read counts nothing.
+fn disk_bytes(dir: &std::path::Path) -> u64 {
+    use std::os::unix::fs::MetadataExt as _;
+    let entries = |dir: &std::path::Path| std::fs::read_dir(dir).into_iter().flatten().flatten();
+    entries(dir)
+        .filter_map(|entry| Some((entry.metadata().ok()?, entry.path())))
+        .map(|(meta, path)| match meta.is_dir() {
+            true => entries(&path)
+                .filter_map(|e| Some(e.metadata().ok()?.blocks() * 512))
+                .sum(),
+            false => meta.blocks() * 512,
+        })
+        .sum()
+}

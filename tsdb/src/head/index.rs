@@ -1,0 +1,464 @@
+//! The head's index: label sets of the series, and from label values to series.
+//!
+//! A series is named by its *slot*, a dense number that is never given to another series while the process lives. Its
+//! labels are a run of symbol pairs in one arena; the identity table holds slots only and compares against the arena.
+//! Postings of a label pair are the slots that have it, ascending, because slots are given out ascending.
+
+use std::hash::{BuildHasher, Hasher};
+
+use hashbrown::{HashMap, HashTable};
+use model::{Labels, MatchOp, Matcher};
+use rapidhash::fast::RandomState;
+
+use super::postings::{intersect, subtract, union};
+use super::symbols::{Symbol, Symbols};
+
+/// A series that was dropped has no labels any more.
+const NO_LABELS: u32 = u32::MAX;
+
+/// Labels and postings of all series of the head.
+#[derive(Default)]
+pub struct Index {
+    symbols: Symbols,
+    /// For each series: number of pairs, then name and value symbols, ascending by name.
+    arena: Vec<u32>,
+    /// Slot → where its run begins in the arena, or [`NO_LABELS`].
+    runs: Vec<u32>,
+    by_labels: HashTable<u32>,
+    /// Name → value → slots.
+    postings: HashMap<Symbol, HashMap<Symbol, Vec<u32>, RandomState>, RandomState>,
+    live: usize,
+    state: RandomState,
+}
+
+/// Why a series could not be added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the head is full: 4 GiB of label strings or four billion series since the start")]
+pub struct IndexFull;
+
+impl Index {
+    /// Returns the slot of the series with exactly these labels, if it is there. `labels` ascend by name.
+    pub fn find(&self, labels: &[(&str, &str)]) -> Option<u32> {
+        let mut run = smallvec::SmallVec::<[u32; 64]>::new();
+        for &(name, value) in labels {
+            run.push(self.symbols.find(name)?.0);
+            run.push(self.symbols.find(value)?.0);
+        }
+        self.by_labels
+            .find(self.hash(&run), |&slot| self.run(slot) == Some(&run[..]))
+            .copied()
+    }
+
+    /// Adds a series that is not there yet and returns its slot. `labels` ascend by name.
+    ///
+    /// # Errors
+    ///
+    /// [`IndexFull`].
+    pub fn add(&mut self, labels: &[(&str, &str)]) -> Result<u32, IndexFull> {
+        let slot = u32::try_from(self.runs.len()).map_err(|_| IndexFull)?;
+        let start = u32::try_from(self.arena.len())
+            .ok()
+            .filter(|&at| at != NO_LABELS)
+            .ok_or(IndexFull)?;
+        self.arena
+            .push(u32::try_from(labels.len()).map_err(|_| IndexFull)?);
+        for &(name, value) in labels {
+            let (name, value) = (self.symbols.intern(name), self.symbols.intern(value));
+            let (Some(name), Some(value)) = (name, value) else {
+                self.arena.truncate(start as usize);
+                return Err(IndexFull);
+            };
+            self.arena.extend([name.0, value.0]);
+        }
+        let run = &self.arena[start as usize + 1..];
+        for pair in run.chunks_exact(2) {
+            let slots = self
+                .postings
+                .entry(Symbol(pair[0]))
+                .or_default()
+                .entry(Symbol(pair[1]))
+                .or_default();
+            push_grown_by_half(slots, slot);
+        }
+        self.runs.push(start);
+        self.live += 1;
+        let Index {
+            by_labels,
+            arena,
+            runs,
+            state,
+            ..
+        } = self;
+        let hash = |slot: u32| hash_run(state, run_of(arena, runs, slot).unwrap_or_default());
+        by_labels.insert_unique(hash(slot), slot, |&s| hash(s));
+        Ok(slot)
+    }
+
+    /// Forgets the series in `slots` (ascending); their slots are not used again.
+    pub fn remove(&mut self, slots: &[u32]) {
+        for &slot in slots {
+            let Some(run) = self.run(slot) else { continue };
+            let hash = self.hash(run);
+            if let Ok(entry) = self.by_labels.find_entry(hash, |&s| s == slot) {
+                entry.remove();
+            }
+            self.runs[slot as usize] = NO_LABELS;
+            self.live -= 1;
+        }
+        self.postings.retain(|_, values| {
+            values.retain(|_, list| {
+                if list.iter().any(|slot| slots.binary_search(slot).is_ok()) {
+                    *list = subtract(list, slots);
+                    list.shrink_to_fit();
+                }
+                !list.is_empty()
+            });
+            !values.is_empty()
+        });
+    }
+
+    /// Returns how many series there are.
+    pub fn len(&self) -> usize {
+        self.live
+    }
+
+    /// Returns whether there is no series.
+    pub fn is_empty(&self) -> bool {
+        self.live == 0
+    }
+
+    /// Returns the symbol table.
+    pub fn symbols(&self) -> &Symbols {
+        &self.symbols
+    }
+
+    /// Returns the label pairs of a series, ascending by name; `None` when it was dropped.
+    pub fn pairs(&self, slot: u32) -> Option<impl ExactSizeIterator<Item = (&str, &str)> + Clone> {
+        let pairs = self.run(slot)?.chunks_exact(2);
+        Some(pairs.map(|pair| {
+            (
+                self.symbols.text(Symbol(pair[0])),
+                self.symbols.text(Symbol(pair[1])),
+            )
+        }))
+    }
+
+    /// Returns the labels of a series; no labels when it was dropped.
+    pub fn labels(&self, slot: u32) -> Labels {
+        self.pairs(slot)
+            .map(Labels::from_sorted)
+            .unwrap_or_default()
+    }
+
+    /// Returns the names of all labels, in no order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.postings.keys().map(|&name| self.symbols.text(name))
+    }
+
+    /// Returns the values of a label with the slots that have them, in no order.
+    pub fn values(&self, name: &str) -> impl Iterator<Item = (&str, &[u32])> {
+        let values = self
+            .symbols
+            .find(name)
+            .and_then(|name| self.postings.get(&name));
+        values
+            .into_iter()
+            .flatten()
+            .map(|(&value, slots)| (self.symbols.text(value), &slots[..]))
+    }
+
+    /// Returns all label names with their values' postings, in no order.
+    pub fn all_values(&self) -> impl Iterator<Item = (&str, impl Iterator<Item = (&str, &[u32])>)> {
+        self.postings.iter().map(|(&name, values)| {
+            let values = values
+                .iter()
+                .map(|(&value, slots)| (self.symbols.text(value), &slots[..]));
+            (self.symbols.text(name), values)
+        })
+    }
+
+    /// Returns the slots of the series that pass every matcher, ascending.
+    ///
+    /// Matchers that name their values come first and narrow the rest; one that accepts the empty string is turned
+    /// round, since series without the label pass it too.
+    pub fn select(&self, matchers: &[Matcher]) -> Vec<u32> {
+        let (subtracting, mut narrowing): (Vec<&Matcher>, Vec<&Matcher>) =
+            matchers.iter().partition(|matcher| matcher.matches_empty());
+        narrowing.sort_by_key(|matcher| self.cost(matcher));
+        let mut selected: Option<Vec<u32>> = None;
+        for matcher in narrowing {
+            selected = Some(match selected {
+                None => self.passing(matcher),
+                Some(slots) if slots.is_empty() => return slots,
+                Some(slots) if self.prefers_check(matcher, slots.len()) => {
+                    self.check_each(slots, matcher)
+                }
+                Some(slots) => intersect(&slots, &self.passing(matcher)),
+            });
+        }
+        let mut selected = selected.unwrap_or_else(|| self.all());
+        for matcher in subtracting {
+            selected = if self.prefers_check(matcher, selected.len()) {
+                self.check_each(selected, matcher)
+            } else {
+                subtract(&selected, &self.failing(matcher))
+            };
+        }
+        selected
+    }
+
+    /// A guess of how many slots or values a matcher touches, for ordering.
+    fn cost(&self, matcher: &Matcher) -> usize {
+        let Some(values) = self
+            .symbols
+            .find(matcher.name())
+            .and_then(|name| self.postings.get(&name))
+        else {
+            return 0;
+        };
+        match (matcher.op(), matcher.literal_values()) {
+            (MatchOp::Equal | MatchOp::Regex, Some(wanted)) => {
+                let slots = |value: &String| {
+                    self.symbols
+                        .find(value)
+                        .and_then(|v| values.get(&v))
+                        .map_or(0, Vec::len)
+                };
+                wanted.iter().map(slots).sum()
+            }
+            _ => 8 * values.len() + self.live,
+        }
+    }
+
+    /// Whether testing each of `selected` series is cheaper than walking over all values of the matcher's label.
+    fn prefers_check(&self, matcher: &Matcher, selected: usize) -> bool {
+        if matcher.literal_values().is_some() {
+            return false;
+        }
+        let values = self
+            .symbols
+            .find(matcher.name())
+            .and_then(|name| self.postings.get(&name));
+        selected < values.map_or(0, HashMap::len)
+    }
+
+    fn check_each(&self, mut slots: Vec<u32>, matcher: &Matcher) -> Vec<u32> {
+        let name = self.symbols.find(matcher.name());
+        slots.retain(|&slot| {
+            let run = self.run(slot).unwrap_or_default();
+            let value = run
+                .chunks_exact(2)
+                .find(|pair| Some(Symbol(pair[0])) == name);
+            matcher.matches(value.map_or("", |pair| self.symbols.text(Symbol(pair[1]))))
+        });
+        slots
+    }
+
+    /// Slots of series with a value that passes. For matchers that refuse the empty string.
+    fn passing(&self, matcher: &Matcher) -> Vec<u32> {
+        let Some(values) = self
+            .symbols
+            .find(matcher.name())
+            .and_then(|name| self.postings.get(&name))
+        else {
+            return Vec::new();
+        };
+        let lists: Vec<&[u32]> = match (matcher.is_negative(), matcher.literal_values()) {
+            (false, Some(wanted)) => wanted
+                .iter()
+                .filter_map(|value| values.get(&self.symbols.find(value)?))
+                .map(Vec::as_slice)
+                .collect(),
+            _ => values
+                .iter()
+                .filter(|(value, _)| matcher.matches(self.symbols.text(**value)))
+                .map(|(_, slots)| slots.as_slice())
+                .collect(),
+        };
+        union(&lists)
+    }
+
+    /// Slots of series with a value that fails. For matchers that accept the empty string.
+    fn failing(&self, matcher: &Matcher) -> Vec<u32> {
+        let Some(values) = self
+            .symbols
+            .find(matcher.name())
+            .and_then(|name| self.postings.get(&name))
+        else {
+            return Vec::new();
+        };
+        let lists: Vec<&[u32]> = match (matcher.is_negative(), matcher.literal_values()) {
+            (true, Some(unwanted)) => unwanted
+                .iter()
+                .filter_map(|value| values.get(&self.symbols.find(value)?))
+                .map(Vec::as_slice)
+                .collect(),
+            _ => values
+                .iter()
+                .filter(|(value, _)| !matcher.matches(self.symbols.text(**value)))
+                .map(|(_, slots)| slots.as_slice())
+                .collect(),
+        };
+        union(&lists)
+    }
+
+    fn all(&self) -> Vec<u32> {
+        (0u32..)
+            .zip(&self.runs)
+            .filter(|&(_, &run)| run != NO_LABELS)
+            .map(|(slot, _)| slot)
+            .collect()
+    }
+
+    fn run(&self, slot: u32) -> Option<&[u32]> {
+        run_of(&self.arena, &self.runs, slot)
+    }
+
+    fn hash(&self, run: &[u32]) -> u64 {
+        hash_run(&self.state, run)
+    }
+
+    /// Returns the bytes held on the heap, roughly.
+    pub fn heap_bytes(&self) -> usize {
+        let lists: usize = self
+            .postings
+            .values()
+            .flat_map(HashMap::values)
+            .map(|list| 36 + 4 * list.capacity())
+            .sum();
+        self.symbols.heap_bytes()
+            + 4 * (self.arena.capacity() + self.runs.capacity())
+            + 5 * self.by_labels.capacity()
+            + lists
+    }
+}
+
+fn run_of<'a>(arena: &'a [u32], runs: &[u32], slot: u32) -> Option<&'a [u32]> {
+    let start = runs
+        .get(slot as usize)
+        .copied()
+        .filter(|&start| start != NO_LABELS)? as usize;
+    let pairs = arena[start] as usize;
+    Some(&arena[start + 1..start + 1 + 2 * pairs])
+}
+
+fn hash_run(state: &RandomState, run: &[u32]) -> u64 {
+    let mut hasher = state.build_hasher();
+    for &symbol in run {
+        hasher.write_u32(symbol);
+    }
+    hasher.finish()
+}
+
+/// There is a list for every label value: most are short, so they grow by half and not to the double.
+fn push_grown_by_half(list: &mut Vec<u32>, slot: u32) {
+    if list.len() == list.capacity() {
+        list.reserve_exact((list.len() / 2).max(1));
+    }
+    list.push(slot);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn matcher(text: &str) -> Matcher {
+        let at = text.find(['=', '!']).unwrap();
+        let (name, rest) = text.split_at(at);
+        let (op, value) = rest.split_at(if rest[1..].starts_with(['=', '~']) {
+            2
+        } else {
+            1
+        });
+        let op = [
+            MatchOp::Equal,
+            MatchOp::NotEqual,
+            MatchOp::Regex,
+            MatchOp::NotRegex,
+        ]
+        .into_iter()
+        .find(|candidate| candidate.as_str() == op)
+        .unwrap();
+        Matcher::new(name, op, value).unwrap()
+    }
+
+    fn index() -> Index {
+        let mut index = Index::default();
+        for (name, job, code) in [
+            ("up", "a", ""),
+            ("up", "b", ""),
+            ("req", "a", "200"),
+            ("req", "a", "500"),
+            ("req", "b", "200"),
+        ] {
+            let mut labels = vec![("__name__", name)];
+            labels.extend((!code.is_empty()).then_some(("code", code)));
+            labels.push(("job", job));
+            index.add(&labels).unwrap();
+        }
+        index
+    }
+
+    #[track_caller]
+    fn check(matchers: &[&str], expected: &[u32]) {
+        let matchers: Vec<_> = matchers.iter().map(|text| matcher(text)).collect();
+        assert_eq!(index().select(&matchers), expected);
+    }
+
+    #[test]
+    fn selections() {
+        check(&["__name__=up"], &[0, 1]);
+        check(&["__name__=req", "job=a"], &[2, 3]);
+        check(&["__name__=~up|req", "job!=a"], &[1, 4]);
+        check(&["code="], &[0, 1]);
+        check(&["code!="], &[2, 3, 4]);
+        check(&["code=~.*"], &[0, 1, 2, 3, 4]);
+        check(&["code=~.+"], &[2, 3, 4]);
+        check(&["code!~5.."], &[0, 1, 2, 4]);
+        check(&["code=~5..|"], &[0, 1, 3]);
+        check(&["absent=x"], &[]);
+        check(&["absent!=x"], &[0, 1, 2, 3, 4]);
+        check(&["absent="], &[0, 1, 2, 3, 4]);
+        check(&["__name__=req", "code!~2.."], &[3]);
+        check(&[], &[0, 1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn removed_series_are_gone_and_slots_are_not_used_again() {
+        let mut index = index();
+        let labels = [("__name__", "req"), ("code", "500"), ("job", "a")];
+        assert_eq!(index.find(&labels), Some(3));
+        index.remove(&[3]);
+        assert_eq!(index.find(&labels), None);
+        assert_eq!(index.len(), 4);
+        assert_eq!(index.values("code").count(), 1);
+        assert_eq!(index.select(&[matcher("job=a")]), [0, 2]);
+        assert_eq!(index.add(&labels), Ok(5));
+        assert_eq!(index.labels(5).to_string(), r#"req{code="500", job="a"}"#);
+        assert!(index.labels(3).is_empty());
+    }
+
+    proptest! {
+        /// The postings agree with testing every series.
+        #[test]
+        fn select_agrees_with_a_scan(
+            series in prop::collection::btree_set(prop::collection::btree_map("[abc]", "[xyz]{1,2}", 0..3), 0..30),
+            matchers in prop::collection::vec(("[abcd]", 0usize..4, prop::sample::select(&["", "x", "xy", "x.*", ".+", ".*", "x|y", "|z", "[xy].?", "x|", "(y|zz)"][..])), 0..4),
+        ) {
+            let mut index = Index::default();
+            let mut all = Vec::new();
+            for labels in &series {
+                let pairs: Vec<_> = labels.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+                index.add(&pairs).unwrap();
+                all.push(Labels::from_sorted(pairs.into_iter()));
+            }
+            let ops = [MatchOp::Equal, MatchOp::NotEqual, MatchOp::Regex, MatchOp::NotRegex];
+            let matchers: Vec<_> = matchers.into_iter()
+                .map(|(name, op, value)| Matcher::new(name, ops[op], value).unwrap()).collect();
+            let expected: Vec<u32> = (0u32..).zip(&all)
+                .filter(|(_, labels)| matchers.iter().all(|m| m.matches_labels(labels))).map(|(slot, _)| slot).collect();
+            prop_assert_eq!(index.select(&matchers), expected);
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Symbols: every label name and value of the head is stored once and named by a number.
+
+use std::hash::{BuildHasher, Hasher};
+
+use hashbrown::HashTable;
+use rapidhash::fast::RandomState;
+
+/// A label string of one head. Valid as long as the head; of two symbols nothing follows about the order of their
+/// strings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Symbol(pub u32);
+
+/// Strings, each once, end to end in one buffer.
+#[derive(Default)]
+pub struct Symbols {
+    text: String,
+    /// Where each symbol's string ends in `text`.
+    ends: Vec<u32>,
+    table: HashTable<Symbol>,
+    state: RandomState,
+}
+
+impl Symbols {
+    /// Returns the string of `symbol`.
+    pub fn text(&self, symbol: Symbol) -> &str {
+        text_of(&self.text, &self.ends, symbol)
+    }
+
+    /// Returns the symbol of `text`, if there is one.
+    pub fn find(&self, text: &str) -> Option<Symbol> {
+        let hash = hash_of(&self.state, text);
+        self.table
+            .find(hash, |&symbol| self.text(symbol) == text)
+            .copied()
+    }
+
+    /// Returns the symbol of `text`, new if need be; `None` when 4 GiB of strings are full.
+    pub fn intern(&mut self, text: &str) -> Option<Symbol> {
+        if let Some(symbol) = self.find(text) {
+            return Some(symbol);
+        }
+        let symbol = Symbol(u32::try_from(self.ends.len()).ok()?);
+        let end = u32::try_from(self.text.len() + text.len()).ok()?;
+        self.text.push_str(text);
+        self.ends.push(end);
+        let Symbols {
+            text: all,
+            ends,
+            table,
+            state,
+        } = self;
+        table.insert_unique(hash_of(state, text), symbol, |&s| {
+            hash_of(state, text_of(all, ends, s))
+        });
+        Some(symbol)
+    }
+
+    /// Returns how many symbols there are.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Returns whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// Returns the bytes held on the heap.
+    pub fn heap_bytes(&self) -> usize {
+        self.text.capacity() + 4 * self.ends.capacity() + 5 * self.table.capacity()
+    }
+}
+
+fn text_of<'a>(text: &'a str, ends: &[u32], Symbol(index): Symbol) -> &'a str {
+    let index = index as usize;
+    let start = if index == 0 {
+        0
+    } else {
+        ends[index - 1] as usize
+    };
+    &text[start..ends[index] as usize]
+}
+
+fn hash_of(state: &RandomState, text: &str) -> u64 {
+    let mut hasher = state.build_hasher();
+    hasher.write(text.as_bytes());
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_string_once() {
+        let mut symbols = Symbols::default();
+        let all: Vec<_> = (0..1000)
+            .map(|i| symbols.intern(&format!("value-{}", i % 300)).unwrap())
+            .collect();
+        assert_eq!(symbols.len(), 300);
+        for (i, symbol) in all.into_iter().enumerate() {
+            assert_eq!(symbols.text(symbol), format!("value-{}", i % 300));
+        }
+        assert_eq!(symbols.find("other"), None);
+        let empty = symbols.intern("").unwrap();
+        assert_eq!(symbols.text(empty), "");
+    }
+}

@@ -1,0 +1,24 @@
+//! Hearth's storage engine.
+//!
+//! Samples are appended in batches: logged ([`wal`]), then added to the open chunk of their series ([`head`]); full
+//! chunks ([`chunk`]) move to memory-mapped files ([`head_chunks`]). All files are in Prometheus' formats, both ways.
+//!
+//! Everything here is synchronous; the callers bring the threads. The crate reads and writes through the traits of
+//! [`model::storage`] and knows nothing of queries or scrapes.
+//!
+//! # Not here yet
+//!
+//! Blocks and compaction, late samples, native histogram chunks, exemplars. Until blocks exist the head holds the whole
+//! retention, in memory-mapped chunks.
+
+pub mod chunk;
+pub mod db;
+pub mod head;
+pub mod head_chunks;
+mod map;
+pub mod metrics;
+pub mod varint;
+pub mod wal;
+
+pub use db::{Db, DbOptions, OpenDbError};
+pub use head::replay::{ReplayProgress, ReplayReport};

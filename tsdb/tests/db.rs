@@ -1,0 +1,499 @@
+//! The database through its public surface: what was committed is there, after restarts, crashes and housekeeping.
+
+use std::collections::BTreeMap;
+use std::fs::OpenOptions;
+use std::path::Path;
+use std::sync::Arc;
+
+use model::storage::{
+    AppendError, Appendable, FloatSample, Queryable, Rejected, SampleColumns, SelectHints,
+};
+use model::{MatchOp, Matcher};
+use proptest::prelude::*;
+use tsdb::{Db, DbOptions, OpenDbError, ReplayProgress, ReplayReport};
+
+const HOUR: i64 = 3_600_000;
+
+fn options() -> DbOptions {
+    DbOptions {
+        retention: model::Duration::from_secs(15 * 86_400),
+        wal_segment_bytes: 128 << 10,
+        lock: true,
+    }
+}
+
+fn open(dir: &Path) -> (Arc<Db>, ReplayReport) {
+    Db::open(
+        dir,
+        &options(),
+        &metrics::Registry::new(),
+        &ReplayProgress::default(),
+    )
+    .unwrap()
+}
+
+/// Appends one batch of (series name, t, value); returns what was refused.
+fn append(db: &Db, samples: &[(&str, i64, f64)]) -> Vec<Rejected> {
+    let mut appender = db.appender();
+    let mut rejected = Vec::new();
+    let batch: Vec<_> = samples
+        .iter()
+        .map(|&(name, t, value)| {
+            let series = appender
+                .series(&[("__name__", name), ("job", "test")])
+                .unwrap();
+            FloatSample { series, t, value }
+        })
+        .collect();
+    appender.append_floats(&batch, &mut rejected);
+    appender.commit().unwrap();
+    rejected
+}
+
+type Contents = BTreeMap<String, Vec<(i64, u64)>>;
+
+fn contents(db: &Db, mint: i64, maxt: i64) -> Contents {
+    let querier = db.querier(mint, maxt).unwrap();
+    let any = Matcher::new("__name__", MatchOp::Regex, ".+").unwrap();
+    let set = querier
+        .select(&[any], &SelectHints::range(mint, maxt))
+        .unwrap();
+    let mut all = Contents::new();
+    for index in 0..set.len() {
+        let mut columns = SampleColumns::default();
+        set.read(index, mint, maxt, &mut columns).unwrap();
+        let samples: Vec<_> = columns
+            .timestamps
+            .into_iter()
+            .zip(columns.floats.iter().map(|v| v.to_bits()))
+            .collect();
+        if !samples.is_empty() {
+            all.insert(set.labels(index).metric_name().to_owned(), samples);
+        }
+    }
+    all
+}
+
+fn everything(db: &Db) -> Contents {
+    contents(db, i64::MIN, i64::MAX)
+}
+
+#[test]
+fn committed_samples_are_there_and_survive_a_crash() {
+    let dir = tempfile::tempdir().unwrap();
+    let (db, _) = open(dir.path());
+    for i in 0..500 {
+        append(
+            &db,
+            &[
+                ("a", i * 1_000, i as f64),
+                ("b", i * 1_000, model::stale_nan()),
+            ],
+        );
+    }
+    let before = everything(&db);
+    assert_eq!(before["a"].len(), 500);
+    assert_eq!(before["b"][499], (499_000, model::STALE_NAN_BITS));
+    assert_eq!(contents(&db, 100_000, 110_000)["a"].len(), 11);
+    drop(db); // No close: as after a kill.
+    let (db, report) = open(dir.path());
+    assert!(report.damages.is_empty(), "{report:?}");
+    assert_eq!(everything(&db), before);
+    db.close().unwrap();
+    drop(db);
+    assert_eq!(everything(&open(dir.path()).0), before);
+}
+
+#[test]
+fn uncommitted_samples_are_not_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let (db, _) = open(dir.path());
+    let mut appender = db.appender();
+    let series = appender.series(&[("__name__", "a")]).unwrap();
+    appender.append_floats(
+        &[FloatSample {
+            series,
+            t: 1,
+            value: 1.0,
+        }],
+        &mut Vec::new(),
+    );
+    drop(appender);
+    assert!(everything(&db).is_empty());
+    // A series that was made by a batch that never came is logged by the first one that does.
+    let mut appender = db.appender();
+    appender.append_floats(
+        &[FloatSample {
+            series,
+            t: 2,
+            value: 2.0,
+        }],
+        &mut Vec::new(),
+    );
+    appender.commit().unwrap();
+    let before = everything(&db);
+    assert_eq!(before.len(), 1);
+    drop(db);
+    assert_eq!(everything(&open(dir.path()).0), before);
+}
+
+#[test]
+fn refused_samples_say_why() {
+    let dir = tempfile::tempdir().unwrap();
+    let (db, _) = open(dir.path());
+    let at = 10 * HOUR;
+    assert_eq!(append(&db, &[("a", at, 1.0)]), []);
+    let errors = |samples: &[(&str, i64, f64)]| {
+        append(&db, samples)
+            .into_iter()
+            .map(|r| (r.index, r.error))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        errors(&[("a", at, 1.0)]),
+        [],
+        "the same again changes nothing"
+    );
+    assert_eq!(
+        errors(&[("b", at, 1.0), ("a", at, 2.0)]),
+        [(1, AppendError::Duplicate)]
+    );
+    assert_eq!(
+        errors(&[("a", at - 1, 1.0)]),
+        [(0, AppendError::OutOfOrder)]
+    );
+    assert_eq!(
+        errors(&[("c", at - 2 * HOUR, 1.0), ("c", at, 1.0)]),
+        [(0, AppendError::OutOfBounds)]
+    );
+    let mut rejected = Vec::new();
+    let unknown = |series| FloatSample {
+        series: model::storage::SeriesRef(series),
+        t: at + 1,
+        value: 1.0,
+    };
+    db.appender().append_floats(
+        &[unknown(77), unknown(1 << 40), unknown(5_000)],
+        &mut rejected,
+    );
+    assert_eq!(
+        rejected
+            .iter()
+            .map(|r| (r.index, r.error == AppendError::UnknownSeries))
+            .collect::<Vec<_>>(),
+        [(0, true), (1, true), (2, true)]
+    );
+    for labels in [
+        &[][..],
+        &[("b", "1"), ("a", "1")],
+        &[("a", "1"), ("a", "2")],
+        &[("a", "")],
+    ] {
+        assert!(
+            matches!(
+                db.appender().series(labels),
+                Err(AppendError::InvalidLabels(_))
+            ),
+            "{labels:?}"
+        );
+    }
+    assert_eq!(everything(&db)["a"].len(), 1);
+}
+
+#[test]
+fn a_second_process_is_kept_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_db, _) = open(dir.path());
+    let second = Db::open(
+        dir.path(),
+        &options(),
+        &metrics::Registry::new(),
+        &ReplayProgress::default(),
+    );
+    assert!(matches!(second, Err(OpenDbError::InUse(_))));
+}
+
+#[test]
+fn a_directory_that_is_a_file_is_one_clear_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("file");
+    std::fs::write(&path, b"").unwrap();
+    let error = Db::open(
+        &path,
+        &options(),
+        &metrics::Registry::new(),
+        &ReplayProgress::default(),
+    )
+    .err()
+    .unwrap();
+    assert!(error.to_string().contains("cannot be used"), "{error}");
+}
+
+#[test]
+fn damage_in_one_segment_costs_the_rest_of_that_segment_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let (db, _) = open(dir.path());
+    // Values that do not compress, so that the segments of 128 KiB fill up; few enough samples to stay in open chunks.
+    for i in 0..25i64 {
+        let names: Vec<String> = (0..1_000).map(|s| format!("series_{s}")).collect();
+        let batch: Vec<_> = names
+            .iter()
+            .zip(0i64..)
+            .map(|(n, s)| (n.as_str(), i * 1_000, ((s * 7_919 + i) as f64).sqrt()))
+            .collect();
+        append(&db, &batch);
+    }
+    let before = everything(&db);
+    drop(db);
+    let segment = dir.path().join("wal/00000001");
+    let mut bytes = std::fs::read(&segment).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0xff;
+    std::fs::write(&segment, bytes).unwrap();
+
+    let (db, report) = open(dir.path());
+    assert_eq!(report.damages.len(), 1, "{report:?}");
+    assert!(dir.path().join("wal/00000001.corrupt").exists());
+    let after = everything(&db);
+    assert_eq!(after.len(), 1_000);
+    let count = |contents: &Contents| contents.values().map(Vec::len).sum::<usize>();
+    assert!(count(&before) / 2 < count(&after) && count(&after) < count(&before));
+    for (name, samples) in &after {
+        assert!(samples.iter().all(|sample| before[name].contains(sample)));
+        assert_eq!(
+            samples.last(),
+            before[name].last(),
+            "segments after the damage are read"
+        );
+    }
+    drop(db);
+    assert!(open(dir.path()).1.damages.is_empty(), "reported once");
+}
+
+#[test]
+fn any_torn_tail_of_the_log_keeps_what_came_before() {
+    let dir = tempfile::tempdir().unwrap();
+    let (db, _) = open(dir.path());
+    for i in 0..20 {
+        append(&db, &[("a", i, i as f64)]);
+    }
+    let before = everything(&db)["a"].clone();
+    drop(db);
+    let path = dir.path().join("wal/00000000");
+    let whole = std::fs::metadata(&path).unwrap().len();
+    let mut last = 20;
+    for cut in (0..whole).rev().step_by(3) {
+        // Each start adds a segment; the torn one stays the only one with data.
+        for extra in std::fs::read_dir(dir.path().join("wal"))
+            .unwrap()
+            .map(|e| e.unwrap().path())
+        {
+            if extra != path {
+                std::fs::remove_file(extra).unwrap();
+            }
+        }
+        OpenOptions::new()
+            .write(true)
+            .open(&path)
+            .unwrap()
+            .set_len(cut)
+            .unwrap();
+        let (db, _) = open(dir.path());
+        let samples = everything(&db).remove("a").unwrap_or_default();
+        assert!(
+            samples.len() <= last && last - samples.len() <= 1,
+            "{cut}: {} after {last}",
+            samples.len()
+        );
+        assert_eq!(samples, before[..samples.len()]);
+        last = samples.len();
+    }
+    assert_eq!(last, 0);
+}
+
+#[test]
+fn retention_drops_old_chunks_and_series() {
+    let dir = tempfile::tempdir().unwrap();
+    let (db, _) = open(dir.path());
+    for i in 0..2_000 {
+        append(&db, &[("a", i * 15_000, 1.0)]);
+        if i < 200 {
+            append(&db, &[("old", i * 15_000, 1.0)]);
+        }
+    }
+    let stale_handle = db
+        .appender()
+        .series(&[("__name__", "old"), ("job", "test")])
+        .unwrap();
+    let cut = 1_000 * 15_000;
+    db.head().truncate(cut).unwrap();
+    let after = everything(&db);
+    assert_eq!(after.keys().collect::<Vec<_>>(), ["a"]);
+    let first = after["a"][0].0;
+    assert!(cut - 2 * HOUR < first && first <= cut, "{first}");
+    assert_eq!(db.stats().series, 1);
+    assert_eq!(
+        db.querier(0, i64::MAX)
+            .unwrap()
+            .label_values("__name__", &[])
+            .unwrap(),
+        ["a"]
+    );
+    // An old handle is told so, and the series can come back.
+    let mut rejected = Vec::new();
+    let sample = FloatSample {
+        series: stale_handle,
+        t: 2_000 * 15_000,
+        value: 1.0,
+    };
+    db.appender().append_floats(&[sample], &mut rejected);
+    assert_eq!(rejected[0].error, AppendError::UnknownSeries);
+    append(&db, &[("old", 2_000 * 15_000, 3.0)]);
+    let before = everything(&db);
+    assert_eq!(before["old"].len(), 1);
+    drop(db);
+    let (db, _) = open(dir.path());
+    db.head().truncate(cut).unwrap();
+    assert_eq!(everything(&db), before);
+}
+
+#[test]
+fn a_checkpoint_stands_for_the_segments_it_replaces() {
+    let dir = tempfile::tempdir().unwrap();
+    let (db, _) = open(dir.path());
+    let names: Vec<String> = (0..500).map(|s| format!("series_{s}")).collect();
+    for i in 0..200i64 {
+        let batch: Vec<_> = names
+            .iter()
+            .zip(0i64..)
+            .map(|(n, s)| (n.as_str(), i * 60_000, ((s + i) as f64).sqrt()))
+            .collect();
+        append(&db, &batch);
+    }
+    let segments = |dir: &Path| tsdb::wal::segment::list(&dir.join("wal")).unwrap();
+    let before = everything(&db);
+    let all = segments(dir.path());
+    assert!(6 < all.len(), "{all:?}");
+    db.head().checkpoint(all[3]).unwrap();
+    db.head().checkpoint(all[5]).unwrap();
+    assert_eq!(segments(dir.path())[0], all[6]);
+    assert!(
+        dir.path()
+            .join(format!("wal/checkpoint.{:08}", all[5]))
+            .exists()
+    );
+    assert!(
+        !dir.path()
+            .join(format!("wal/checkpoint.{:08}", all[3]))
+            .exists()
+    );
+    append(&db, &[("series_7", 201 * 60_000, 7.0)]);
+    let before = {
+        let mut b = before;
+        b.get_mut("series_7")
+            .unwrap()
+            .push((201 * 60_000, 7f64.to_bits()));
+        b
+    };
+    drop(db);
+    let (db, report) = open(dir.path());
+    assert!(
+        report.damages.is_empty() && report.orphan_samples == 0,
+        "{report:?}"
+    );
+    assert_eq!(everything(&db), before);
+}
+
+#[test]
+fn label_queries_follow_matchers_and_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let (db, _) = open(dir.path());
+    append(&db, &[("early", 0, 1.0)]);
+    append(&db, &[("late", HOUR / 2, 1.0)]);
+    let names = |mint, maxt, matchers: &[Matcher]| {
+        db.querier(mint, maxt)
+            .unwrap()
+            .label_values("__name__", matchers)
+            .unwrap()
+    };
+    assert_eq!(names(0, HOUR, &[]), ["early", "late"]);
+    assert_eq!(names(10, HOUR, &[]), ["late"]);
+    assert_eq!(
+        names(0, HOUR, &[Matcher::equal("__name__", "early")]),
+        ["early"]
+    );
+    assert_eq!(
+        db.querier(0, HOUR).unwrap().label_names(&[]).unwrap(),
+        ["__name__", "job"]
+    );
+    assert!(
+        db.querier(2 * HOUR, 3 * HOUR)
+            .unwrap()
+            .label_names(&[])
+            .unwrap()
+            .is_empty()
+    );
+    let cardinality = db.cardinality(1);
+    assert_eq!(cardinality.series_by_pair[0].name, "job=test");
+    assert_eq!(cardinality.values_by_label[0].value, 2);
+}
+
+/// What may happen to a database.
+#[derive(Clone, Debug)]
+enum Step {
+    Append(Vec<(u8, u16, f64)>),
+    Crash,
+    Close,
+    Sync,
+    Checkpoint,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let sample = (
+        0u8..5,
+        1u16..60_000,
+        prop_oneof![any::<f64>(), (0i32..10).prop_map(f64::from)],
+    );
+    prop_oneof![
+        20 => prop::collection::vec(sample, 1..200).prop_map(Step::Append),
+        1 => Just(Step::Crash),
+        1 => Just(Step::Close),
+        1 => Just(Step::Sync),
+        1 => Just(Step::Checkpoint),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    /// Against a plain map: whatever happens in between, exactly the committed samples are there.
+    #[test]
+    fn agrees_with_a_map(steps in prop::collection::vec(step(), 1..40)) {
+        let dir = tempfile::tempdir().unwrap();
+        let mut db = open(dir.path()).0;
+        let mut expected = Contents::new();
+        let mut now = [0i64; 5];
+        for step in steps {
+            match step {
+                Step::Append(samples) => {
+                    let names: Vec<_> = samples.iter().map(|s| format!("s{}", s.0)).collect();
+                    let newest = now.iter().max().copied().unwrap_or(0);
+                    let batch: Vec<_> = samples.iter().zip(&names).map(|(&(series, delta, value), name)| {
+                        let t = &mut now[usize::from(series)];
+                        // Stay within what the head still takes.
+                        *t = (*t + i64::from(delta)).max(newest - HOUR / 4);
+                        expected.entry(name.clone()).or_default().push((*t, value.to_bits()));
+                        (name.as_str(), *t, value)
+                    }).collect();
+                    prop_assert_eq!(append(&db, &batch), []);
+                }
+                Step::Crash => { drop(db); db = open(dir.path()).0; }
+                Step::Close => { db.close().unwrap(); drop(db); db = open(dir.path()).0; }
+                Step::Sync => db.head().sync().unwrap(),
+                Step::Checkpoint => db.head().checkpoint_if_due().unwrap(),
+            }
+        }
+        prop_assert_eq!(&everything(&db), &expected);
+        drop(db);
+        prop_assert_eq!(&everything(&open(dir.path()).0), &expected);
+    }
+}
