@@ -1,5 +1,6 @@
 //! The database through its public surface: what was committed is there, after restarts, crashes and housekeeping.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::path::Path;
