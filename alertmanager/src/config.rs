@@ -1,0 +1,246 @@
+//! The Alertmanager's configuration file.
+//!
+//! Keys are strict. What other Alertmanagers understand and this one does not do yet (inhibition, time intervals, receivers
+//! other than webhook and e-mail, template files) loads with a warning that says so.
+
+mod matchers;
+mod receivers;
+mod route;
+mod text;
+
+use std::collections::BTreeSet;
+
+use model::Duration;
+
+pub use crate::http::{Authorization, BasicAuth, HttpConfig, Secret, TlsConfig};
+use crate::yaml;
+pub use matchers::{parse_matchers, print_matchers};
+pub use receivers::{EmailConfig, Receiver, WebhookConfig};
+pub use route::{GroupBy, Route};
+
+/// Why a configuration file was refused: what is wrong, and where if that is known.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}{message}", self.place())]
+pub struct ConfigError {
+    /// The line, from 1; 0 when it is not known.
+    pub line: u64,
+    /// What is wrong.
+    pub message: String,
+}
+
+impl ConfigError {
+    fn place(&self) -> String {
+        match self.line {
+            0 => String::new(),
+            line => format!("line {line}: "),
+        }
+    }
+}
+
+impl From<String> for ConfigError {
+    fn from(message: String) -> Self {
+        ConfigError { line: 0, message }
+    }
+}
+
+/// A configuration, all defaults filled in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AlertmanagerConfig {
+    /// How long an alert without an end counts as firing after it was last heard of.
+    pub resolve_timeout: Duration,
+    /// The root of the routing tree.
+    pub route: Route,
+    /// The receivers, by position of the file.
+    pub receivers: Vec<Receiver>,
+    /// What loads but is not done yet.
+    pub warnings: Vec<String>,
+}
+
+impl AlertmanagerConfig {
+    /// Parses a configuration file.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it, in Alertmanager's words where it has any.
+    pub fn parse(text: &str) -> Result<Self, ConfigError> {
+        let file: text::File = yaml::from_str(text).map_err(|error| ConfigError {
+            line: yaml::place(&error).0,
+            message: yaml::message(&error),
+        })?;
+        let mut warnings = file.unbuilt();
+        let global = file.global.unwrap_or_default();
+        warnings.extend(
+            global
+                .http_config
+                .iter()
+                .map(HttpConfig::check)
+                .collect::<Result<Vec<_>, _>>()?
+                .concat(),
+        );
+        let receivers =
+            receivers::receivers(file.receivers.unwrap_or_default(), &global, &mut warnings)?;
+        let Some(root) = file.route else {
+            return Err("no routes provided".to_owned().into());
+        };
+        let names: BTreeSet<&str> = receivers
+            .iter()
+            .map(|receiver| receiver.name.as_str())
+            .collect();
+        let intervals = text::interval_names(file.time_intervals, file.mute_time_intervals)?;
+        let route = route::root(root, &names, &intervals, &mut warnings)?;
+        warnings.dedup();
+        Ok(AlertmanagerConfig {
+            resolve_timeout: global.resolve_timeout.unwrap_or(Duration::from_secs(300)),
+            route,
+            receivers,
+            warnings,
+        })
+    }
+
+    /// Returns the receiver `name`.
+    pub fn receiver(&self, name: &str) -> Option<&Receiver> {
+        self.receivers.iter().find(|receiver| receiver.name == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rule::testing::conformance;
+
+    #[track_caller]
+    fn check_error(yaml: &str, expected: &str) {
+        assert_eq!(
+            AlertmanagerConfig::parse(yaml).unwrap_err().to_string(),
+            expected
+        );
+    }
+
+    const SMALL: &str = "route: {receiver: a, group_by: [alertname], group_wait: 1s, group_interval: 4s, repeat_interval: 1h}\n\
+        global: {smtp_smarthost: 'mail:25', smtp_from: a@b, smtp_require_tls: false}\n\
+        receivers:\n- name: a\n  webhook_configs: [{url: 'http://x/'}]\n  email_configs: [{to: c@d}]\n";
+
+    #[test]
+    fn defaults_are_filled_in() {
+        let config = AlertmanagerConfig::parse(SMALL).unwrap();
+        let receiver = config.receiver("a").unwrap();
+        assert!(receiver.webhooks[0].send_resolved && !receiver.emails[0].send_resolved);
+        let email = &receiver.emails[0];
+        assert_eq!(
+            (
+                email.from.as_str(),
+                email.host.as_str(),
+                email.port,
+                email.require_tls
+            ),
+            ("a@b", "mail", 25, false)
+        );
+        assert_eq!(config.resolve_timeout, Duration::from_secs(300));
+        assert_eq!(config.warnings, Vec::<String>::new());
+    }
+
+    #[test]
+    fn other_receivers_load_with_a_warning() {
+        let text = "route: {receiver: a}\nreceivers: [{name: a, slack_configs: [{channel: x}]}]\ninhibit_rules: [{}]\n";
+        let warnings = AlertmanagerConfig::parse(text).unwrap().warnings;
+        assert_eq!(
+            warnings,
+            [
+                "inhibit_rules are not built yet: nothing is inhibited",
+                "receiver \"a\": receiver type slack is not built yet"
+            ]
+        );
+    }
+
+    #[test]
+    fn faults() {
+        check_error("receivers: [{name: a}]", "no routes provided");
+        check_error(
+            "route: {receiver: b}\nreceivers: [{name: a}]",
+            "undefined receiver \"b\" used in route",
+        );
+        check_error(
+            "route: {group_wait: 1s}\nreceivers: [{name: a}]",
+            "root route must specify a default receiver",
+        );
+        check_error(
+            "route: {receiver: a}\nreceivers: [{name: a}, {name: a}]",
+            "notification config name \"a\" is not unique",
+        );
+        check_error(
+            "route: {receiver: a, group_by: [x, x]}\nreceivers: [{name: a}]",
+            "duplicated label \"x\" in group_by",
+        );
+        check_error(
+            "route: {receiver: a}\nreceivers: [{name: a, email_configs: [{from: x@y}]}]",
+            "missing to address in email config",
+        );
+        assert!(
+            AlertmanagerConfig::parse(
+                "route: {receiver: a}\nreceivers:\n- name: a\n  nonsense: 1\n"
+            )
+            .unwrap_err()
+            .message
+            .contains("field nonsense not found")
+        );
+    }
+
+    /// Configuration files that Alertmanager accepts and this parser does not, with the reason.
+    const KNOWN_GAPS: &[(&str, &str)] = &[];
+
+    #[test]
+    fn conformance_configurations_load() {
+        let Some(directory) = conformance("alertmanager") else {
+            return;
+        };
+        let expected = std::fs::read_to_string(directory.join("expected.tsv")).unwrap();
+        let mut surprises = Vec::new();
+        for line in expected.lines().skip(1) {
+            let columns: Vec<_> = line.split('\t').collect();
+            if columns[1] != "ok" {
+                continue;
+            }
+            let text = std::fs::read_to_string(directory.join(columns[0])).unwrap();
+            let is_gap = KNOWN_GAPS.iter().any(|(file, _)| *file == columns[0]);
+            match (AlertmanagerConfig::parse(&text), is_gap) {
+                (Ok(_), false) | (Err(_), true) => {}
+                (Ok(_), true) => surprises.push(format!(
+                    "{}: loads now, drop it from KNOWN_GAPS",
+                    columns[0]
+                )),
+                (Err(error), false) => surprises.push(format!("{}: {error}", columns[0])),
+            }
+        }
+        assert!(surprises.is_empty(), "{}", surprises.join("\n"));
+    }
+
+    #[test]
+    fn conformance_routing() {
+        let Some(directory) = conformance("alertmanager") else {
+            return;
+        };
+        let cases = std::fs::read_to_string(directory.join("routing.tsv")).unwrap();
+        let mut surprises = Vec::new();
+        for line in cases.lines().skip(1) {
+            let columns: Vec<_> = line.split('\t').collect();
+            let text = std::fs::read_to_string(directory.join(columns[0])).unwrap();
+            let Ok(config) = AlertmanagerConfig::parse(&text) else {
+                continue;
+            };
+            let pairs: std::collections::BTreeMap<String, String> =
+                serde_json::from_str(columns[1]).unwrap();
+            let labels =
+                model::Labels::from_pairs(pairs.iter().map(|(k, v)| (k.as_str(), v.as_str())));
+            let receivers: Vec<_> = config
+                .route
+                .matching(&labels)
+                .into_iter()
+                .map(|route| route.receiver.as_str())
+                .collect();
+            if receivers.join(",") != columns[2] {
+                surprises.push(format!("{line}: got {}", receivers.join(",")));
+            }
+        }
+        assert!(surprises.is_empty(), "{}", surprises.join("\n"));
+    }
+}

@@ -1,0 +1,276 @@
+//! The routing tree: which receivers hear of an alert, and in which groups.
+
+use std::collections::BTreeSet;
+
+use model::name::Quoted;
+use model::{Duration, Labels, MatchOp, Matcher};
+
+use super::matchers::{parse_matchers, print_matchers};
+use super::text::RouteText;
+
+/// Routes inside routes, at most.
+const DEPTH_MAX: usize = 50;
+
+/// One node of the routing tree, inherited settings filled in.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// What tells this route from others: the path of matchers from the root.
+    pub key: String,
+    /// Who hears of its alerts.
+    pub receiver: String,
+    /// Which alerts go into one notification.
+    pub group_by: GroupBy,
+    /// How long a new group waits for further alerts.
+    pub group_wait: Duration,
+    /// How long a group waits before it tells of changes.
+    pub group_interval: Duration,
+    /// How long a group waits before it tells the same again.
+    pub repeat_interval: Duration,
+    /// Which alerts it takes; all must match.
+    pub matchers: Vec<Matcher>,
+    /// Whether later siblings are tried after this one took an alert.
+    pub continues: bool,
+    /// Its children, in order.
+    pub routes: Vec<Route>,
+}
+
+impl PartialEq for Route {
+    fn eq(&self, other: &Self) -> bool {
+        self.key == other.key
+            && self.receiver == other.receiver
+            && self.group_by == other.group_by
+            && (self.group_wait, self.group_interval, self.repeat_interval)
+                == (
+                    other.group_wait,
+                    other.group_interval,
+                    other.repeat_interval,
+                )
+            && self.continues == other.continues
+            && self.routes == other.routes
+    }
+}
+
+/// Which labels make alerts one group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GroupBy {
+    /// All of them: every alert is a group.
+    All,
+    /// These; none means one group for all alerts of the route.
+    Labels(BTreeSet<String>),
+}
+
+impl GroupBy {
+    /// Returns the labels of the group that an alert belongs to.
+    pub fn group_labels(&self, labels: &Labels) -> Labels {
+        match self {
+            GroupBy::All => labels.clone(),
+            GroupBy::Labels(names) => labels.without(|name| !names.contains(name)),
+        }
+    }
+}
+
+impl Route {
+    /// Returns the routes that take an alert: depth first; a node takes it itself only when none of its children does.
+    pub fn matching(&self, labels: &Labels) -> Vec<&Route> {
+        if !self
+            .matchers
+            .iter()
+            .all(|matcher| matcher.matches_labels(labels))
+        {
+            return Vec::new();
+        }
+        let mut found = Vec::new();
+        for route in &self.routes {
+            let deeper = route.matching(labels);
+            let is_taken = !deeper.is_empty();
+            found.extend(deeper);
+            if is_taken && !route.continues {
+                break;
+            }
+        }
+        if found.is_empty() {
+            found.push(self);
+        }
+        found
+    }
+}
+
+/// Builds the tree and checks it.
+pub(super) fn root(
+    text: RouteText,
+    receivers: &BTreeSet<&str>,
+    intervals: &BTreeSet<String>,
+    warnings: &mut Vec<String>,
+) -> Result<Route, String> {
+    if text.receiver.as_deref().unwrap_or_default().is_empty() {
+        return Err("root route must specify a default receiver".to_owned());
+    }
+    let has_matchers = text.matchers.as_ref().is_some_and(|m| !m.is_empty())
+        || text.equal.as_ref().is_some_and(|m| !m.is_empty())
+        || text.regex.as_ref().is_some_and(|m| !m.is_empty());
+    if has_matchers {
+        return Err("root route must not have any matchers".to_owned());
+    }
+    if text
+        .mute_time_intervals
+        .as_ref()
+        .is_some_and(|names| !names.is_empty())
+    {
+        return Err("root route must not have any mute time intervals".to_owned());
+    }
+    if text
+        .active_time_intervals
+        .as_ref()
+        .is_some_and(|names| !names.is_empty())
+    {
+        return Err("root route must not have any active time intervals".to_owned());
+    }
+    if text.continues == Some(true) {
+        return Err("cannot have continue in root route".to_owned());
+    }
+    let parent = Route {
+        key: String::new(),
+        receiver: String::new(),
+        group_by: GroupBy::Labels(BTreeSet::new()),
+        group_wait: Duration::from_secs(30),
+        group_interval: Duration::from_secs(300),
+        repeat_interval: Duration::from_secs(4 * 3_600),
+        matchers: Vec::new(),
+        continues: false,
+        routes: Vec::new(),
+    };
+    let mut builder = Builder {
+        receivers,
+        intervals,
+        warnings,
+    };
+    builder.route(text, &parent, 0)
+}
+
+struct Builder<'a> {
+    receivers: &'a BTreeSet<&'a str>,
+    intervals: &'a BTreeSet<String>,
+    warnings: &'a mut Vec<String>,
+}
+
+impl Builder<'_> {
+    fn route(&mut self, text: RouteText, parent: &Route, depth: usize) -> Result<Route, String> {
+        if DEPTH_MAX < depth {
+            return Err(format!("routes are nested deeper than {DEPTH_MAX}"));
+        }
+        let receiver = text
+            .receiver
+            .clone()
+            .filter(|name| !name.is_empty())
+            .unwrap_or_else(|| parent.receiver.clone());
+        if !self.receivers.contains(receiver.as_str()) {
+            return Err(format!(
+                "undefined receiver {} used in route",
+                Quoted(&receiver)
+            ));
+        }
+        for (what, duration) in [
+            ("group_interval", text.group_interval),
+            ("repeat_interval", text.repeat_interval),
+        ] {
+            if duration == Some(Duration::ZERO) {
+                return Err(format!("{what} cannot be zero"));
+            }
+        }
+        self.check_unbuilt(&text)?;
+        let matchers = matchers(&text)?;
+        let key = match depth {
+            0 => print_matchers(&matchers),
+            _ => format!("{}/{}", parent.key, print_matchers(&matchers)),
+        };
+        let mut route = Route {
+            key,
+            receiver,
+            group_by: match &text.group_by {
+                Some(names) => group_by(names)?,
+                None => parent.group_by.clone(),
+            },
+            group_wait: text.group_wait.unwrap_or(parent.group_wait),
+            group_interval: text.group_interval.unwrap_or(parent.group_interval),
+            repeat_interval: text.repeat_interval.unwrap_or(parent.repeat_interval),
+            matchers,
+            continues: text.continues.unwrap_or(false),
+            routes: Vec::new(),
+        };
+        if route.repeat_interval < route.group_interval {
+            self.warnings.push(format!(
+                "route {}: repeat_interval {} is below group_interval {}, which decides then",
+                route.key, route.repeat_interval, route.group_interval
+            ));
+        }
+        for child in text.routes.into_iter().flatten() {
+            let child = self.route(child, &route, depth + 1)?;
+            route.routes.push(child);
+        }
+        Ok(route)
+    }
+
+    fn check_unbuilt(&mut self, text: &RouteText) -> Result<(), String> {
+        let names = [&text.mute_time_intervals, &text.active_time_intervals];
+        for name in names.into_iter().flatten().flatten() {
+            if !self.intervals.contains(name) {
+                return Err(format!(
+                    "undefined time interval {} used in route",
+                    Quoted(name)
+                ));
+            }
+            self.warnings.push(
+                "time intervals of routes are not built yet: routes are always active".to_owned(),
+            );
+        }
+        if text
+            .labels
+            .as_ref()
+            .is_some_and(|labels| !labels.is_empty())
+        {
+            self.warnings
+                .push("labels of routes are not built yet".to_owned());
+        }
+        Ok(())
+    }
+}
+
+fn group_by(names: &[String]) -> Result<GroupBy, String> {
+    let mut labels = BTreeSet::new();
+    let is_all = names.iter().any(|name| name == "...");
+    for name in names.iter().filter(|name| *name != "...") {
+        if name.is_empty() {
+            return Err(format!(
+                "invalid label name {} in group_by list",
+                Quoted(name)
+            ));
+        }
+        if !labels.insert(name.clone()) {
+            return Err(format!("duplicated label {} in group_by", Quoted(name)));
+        }
+    }
+    match (is_all, labels.is_empty()) {
+        (true, true) => Ok(GroupBy::All),
+        (true, false) => Err(
+            "cannot have wildcard group_by (`...`) and other labels at the same time".to_owned(),
+        ),
+        (false, _) => Ok(GroupBy::Labels(labels)),
+    }
+}
+
+fn matchers(text: &RouteText) -> Result<Vec<Matcher>, String> {
+    let mut matchers = Vec::new();
+    for (name, value) in text.equal.iter().flatten() {
+        matchers.push(Matcher::equal(name, value));
+    }
+    for (name, pattern) in text.regex.iter().flatten() {
+        let matcher =
+            Matcher::new(name, MatchOp::Regex, pattern).map_err(|error| error.to_string())?;
+        matchers.push(matcher);
+    }
+    for line in text.matchers.iter().flatten() {
+        matchers.extend(parse_matchers(line)?);
+    }
+    matchers.sort_by(|a, b| (a.name(), a.value()).cmp(&(b.name(), b.value())));
+    Ok(matchers)
+}

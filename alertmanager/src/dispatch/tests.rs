@@ -1,0 +1,268 @@
+//! The groups' timing, on a clock made of numbers. Times are in seconds for reading's sake.
+
+use super::*;
+
+struct World {
+    dispatcher: Dispatcher,
+    told: Vec<String>,
+}
+
+fn config(more: &str, webhooks: &str) -> Arc<AlertmanagerConfig> {
+    let text = format!(
+        "route: {{receiver: a, group_by: [alertname], group_wait: 30s, group_interval: 5m, repeat_interval: 1h{more}}}\n\
+         receivers: [{{name: a, webhook_configs: [{webhooks}]}}, {{name: b, webhook_configs: [{{url: 'http://b/'}}]}}]"
+    );
+    Arc::new(AlertmanagerConfig::parse(&text).unwrap())
+}
+
+impl World {
+    fn new(more: &str) -> Self {
+        World {
+            dispatcher: Dispatcher::new(config(more, "{url: 'http://a/'}")),
+            told: Vec::new(),
+        }
+    }
+
+    /// An alert of group `name` fires until far in the future, or ended at `end`.
+    fn alert(&mut self, now: i64, name: &str, instance: &str, start: i64, end: Option<i64>) {
+        let alert = Alert {
+            labels: Labels::from_pairs([("alertname", name), ("instance", instance)]),
+            annotations: Labels::empty(),
+            starts_at_ms: start * 1_000,
+            ends_at_ms: Some(end.unwrap_or(1_000_000) * 1_000),
+            generator_url: String::new(),
+        };
+        assert_eq!(self.dispatcher.insert([alert], now * 1_000), 0);
+    }
+
+    /// Runs the clock up to `until`, and writes down what is told when.
+    fn run(&mut self, until: i64, is_sent: bool) {
+        while let Some(due_ms) = self
+            .dispatcher
+            .next_due()
+            .filter(|&due_ms| due_ms <= until * 1_000)
+        {
+            for notification in self.dispatcher.due(due_ms) {
+                let alerts: Vec<_> = notification
+                    .alerts
+                    .iter()
+                    .map(|alert| {
+                        format!(
+                            "{}{}",
+                            alert.labels.value("instance"),
+                            if alert.ended_at_ms.is_some() {
+                                "-"
+                            } else {
+                                "+"
+                            }
+                        )
+                    })
+                    .collect();
+                let receiver = format!(
+                    "{}{}",
+                    notification.integration.receiver, notification.integration.index
+                );
+                self.told.push(format!(
+                    "{} {receiver} {}: {}",
+                    due_ms / 1_000,
+                    notification.reason,
+                    alerts.join(" ")
+                ));
+                self.dispatcher.finish(&notification, is_sent, due_ms);
+            }
+        }
+    }
+
+    #[track_caller]
+    fn check(&self, expected: &[&str]) {
+        assert_eq!(self.told, expected);
+    }
+}
+
+#[test]
+fn a_group_waits_then_tells_changes_each_interval() {
+    let mut world = World::new("");
+    world.alert(100, "A", "x", 100, None);
+    world.run(120, true);
+    world.alert(120, "A", "y", 120, None);
+    world.run(200, true);
+    world.alert(200, "A", "z", 200, None);
+    world.run(1_000, true);
+    world.check(&[
+        "130 a0 first notification: x+ y+",
+        "430 a0 new alerts added: x+ y+ z+",
+    ]);
+}
+
+#[test]
+fn resolved_alerts_are_told_once_and_forgotten() {
+    let mut world = World::new("");
+    world.alert(100, "A", "x", 100, None);
+    world.alert(100, "A", "y", 100, None);
+    world.run(150, true);
+    world.alert(200, "A", "x", 100, Some(190));
+    world.run(450, true);
+    world.alert(500, "A", "y", 100, Some(490));
+    world.run(5_000, true);
+    world.check(&[
+        "130 a0 first notification: x+ y+",
+        "430 a0 some alerts resolved: x- y+",
+        "730 a0 all alerts resolved: y-",
+    ]);
+    assert_eq!(world.dispatcher.next_due(), None);
+    assert_eq!(world.dispatcher.counts(0).groups, 0);
+}
+
+#[test]
+fn the_same_is_told_again_after_the_repeat_interval() {
+    let mut world = World::new("");
+    world.alert(100, "A", "x", 100, None);
+    world.run(8_000, true);
+    // The repeat interval is looked at on flushes only, and must have passed.
+    world.check(&[
+        "130 a0 first notification: x+",
+        "4030 a0 repeat interval elapsed: x+",
+        "7930 a0 repeat interval elapsed: x+",
+    ]);
+}
+
+#[test]
+fn failures_are_tried_again_at_the_next_flush() {
+    let mut world = World::new("");
+    world.alert(100, "A", "x", 100, None);
+    world.run(131, false);
+    world.run(500, true);
+    world.check(&[
+        "130 a0 first notification: x+",
+        "430 a0 first notification: x+",
+    ]);
+}
+
+#[test]
+fn a_failed_resolution_is_not_forgotten() {
+    let mut world = World::new("");
+    world.alert(100, "A", "x", 100, None);
+    world.run(131, true);
+    world.alert(200, "A", "x", 100, Some(190));
+    world.run(431, false);
+    world.run(1_000, true);
+    world.check(&[
+        "130 a0 first notification: x+",
+        "430 a0 all alerts resolved: x-",
+        "730 a0 all alerts resolved: x-",
+    ]);
+}
+
+#[test]
+fn old_alerts_do_not_wait() {
+    let mut world = World::new("");
+    world.alert(1_000, "A", "x", 100, None);
+    world.run(1_000, true);
+    world.check(&["1000 a0 first notification: x+"]);
+}
+
+#[test]
+fn an_alert_that_is_not_heard_of_any_more_resolves() {
+    let mut world = World::new("");
+    world.alert(100, "A", "x", 100, Some(300));
+    world.run(1_000, true);
+    world.check(&[
+        "130 a0 first notification: x+",
+        "430 a0 all alerts resolved: x-",
+    ]);
+}
+
+#[test]
+fn without_send_resolved_only_the_log_is_written() {
+    let mut world = World::new("");
+    world.dispatcher = Dispatcher::new(config("", "{url: 'http://a/', send_resolved: false}"));
+    world.alert(100, "A", "x", 100, None);
+    world.run(131, true);
+    world.alert(200, "A", "x", 100, Some(190));
+    world.run(431, true);
+    world.alert(1_000, "A", "x", 1_000, None);
+    world.run(2_000, true);
+    world.check(&[
+        "130 a0 first notification: x+",
+        "1030 a0 first notification: x+",
+    ]);
+}
+
+#[test]
+fn groups_and_routes_are_apart() {
+    let mut world =
+        World::new(", routes: [{receiver: b, matchers: ['alertname=\"B\"'], group_wait: 10s}]");
+    world.alert(100, "A", "x", 100, None);
+    world.alert(100, "B", "x", 100, None);
+    world.alert(100, "C", "x", 100, None);
+    world.run(200, true);
+    world.check(&[
+        "110 b0 first notification: x+",
+        "130 a0 first notification: x+",
+        "130 a0 first notification: x+",
+    ]);
+}
+
+#[test]
+fn a_slow_integration_holds_nobody_back() {
+    let mut dispatcher = Dispatcher::new(config("", "{url: 'http://a/'}, {url: 'http://slow/'}"));
+    let mut world = World {
+        dispatcher: Dispatcher::new(config("", "")),
+        told: Vec::new(),
+    };
+    std::mem::swap(&mut world.dispatcher, &mut dispatcher);
+    world.alert(100, "A", "x", 100, None);
+    let first = world.dispatcher.due(130_000);
+    assert_eq!(first.len(), 2);
+    world.dispatcher.finish(&first[0], true, 130_000);
+    world.alert(200, "A", "y", 200, None);
+    let second = world.dispatcher.due(430_000);
+    assert_eq!(second.len(), 1);
+    assert_eq!(
+        (second[0].integration.index, second[0].reason),
+        (0, "new alerts added")
+    );
+    world.dispatcher.finish(&second[0], true, 430_000);
+    world.dispatcher.finish(&first[1], true, 440_000);
+    let third = world.dispatcher.due(730_000);
+    assert_eq!((third.len(), third[0].integration.index), (1, 1));
+}
+
+#[test]
+fn a_reload_does_not_tell_again() {
+    let mut world = World::new("");
+    world.alert(100, "A", "x", 100, None);
+    world.run(200, true);
+    world
+        .dispatcher
+        .apply(config("", "{url: 'http://a/'}"), 300_000);
+    world.run(1_000, true);
+    world.check(&["130 a0 first notification: x+"]);
+}
+
+#[test]
+fn what_is_on_its_way_at_a_reload_is_not_told_twice() {
+    let mut world = World::new("");
+    world.alert(100, "A", "x", 100, None);
+    let sending = world.dispatcher.due(130_000);
+    world
+        .dispatcher
+        .apply(config("", "{url: 'http://a/'}"), 140_000);
+    assert_eq!(world.dispatcher.due(140_000), []);
+    world.dispatcher.finish(&sending[0], true, 150_000);
+    world.run(1_000, true);
+    world.check(&[]);
+}
+
+#[test]
+fn keys_are_spelled_as_alertmanager_does() {
+    let mut world = World::new(
+        ", routes: [{matchers: ['instance=~\"x.*\"', 'alertname!=\"B\"'], group_by: [alertname, job]}]",
+    );
+    world.alert(100, "A", "x1", 100, None);
+    let key = &world.dispatcher.due(200_000)[0].integration.group_key;
+    assert_eq!(
+        key,
+        "{}/{alertname!=\"B\",instance=~\"x.*\"}:{alertname=\"A\"}"
+    );
+}

@@ -1,0 +1,29 @@
+//! Alerting: rules, alert state, templates; routing, grouping and notification.
+//!
+//! ```text
+//! rule files ── rule::RuleManager ── alerts ──► Notifier ─┬─► server::Alertmanager (built in) ── dispatch ──► receiver
+//!                    │    ▲                               └─► notify::RemoteNotifier ──► other Alertmanagers
+//!        recorded samples │ PromQL
+//!                    ▼    │
+//!                    storage
+//! ```
+//!
+//! **Invariant:** what decides (the rules' clock, alert states, groups and their timers, what is sent again) takes the
+//! time as an argument and does no I/O; tasks, sockets and timers are in [`rule::manager`], [`server`], [`notify`] and
+//! [`receiver`].
+
+pub mod alert;
+pub mod config;
+pub mod dispatch;
+mod http;
+pub mod notify;
+pub mod receiver;
+pub mod rule;
+pub mod server;
+pub mod template;
+mod yaml;
+
+pub use alert::Alert;
+pub use notify::Notifier;
+pub use rule::manager::{RuleManager, RuleManagerOptions};
+pub use server::Alertmanager;

@@ -1,0 +1,193 @@
+//! Ways to tell people: one file a kind.
+//!
+//! An integration sends one notification and says whether trying again makes sense; trying again is done here, for all
+//! kinds alike.
+
+pub mod email;
+pub mod webhook;
+
+#[cfg(test)]
+pub(crate) mod testing;
+
+use std::time::Duration;
+
+use model::Labels;
+
+use crate::config::Receiver;
+use crate::dispatch::Notification;
+use crate::template::alertmanager::{DEFAULT_TEMPLATES, NOTIFICATION_FUNCTIONS, NotificationData};
+use crate::template::{Environment, Mode, Template, Value};
+use email::Email;
+use webhook::Webhook;
+
+/// The first pause before trying again; each next one is half as long again.
+const BACKOFF_FIRST: Duration = Duration::from_millis(500);
+const BACKOFF_MAX: Duration = Duration::from_secs(60);
+
+/// Why a notification was not sent.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct SendError {
+    /// What went wrong.
+    pub message: String,
+    /// Whether it may go well another time.
+    pub is_retryable: bool,
+    /// The word for the metric's label `reason`.
+    pub reason: &'static str,
+}
+
+impl SendError {
+    fn fatal(message: impl Into<String>, reason: &'static str) -> Self {
+        SendError {
+            message: message.into(),
+            is_retryable: false,
+            reason,
+        }
+    }
+
+    fn retryable(message: impl Into<String>, reason: &'static str) -> Self {
+        SendError {
+            message: message.into(),
+            is_retryable: true,
+            reason,
+        }
+    }
+}
+
+/// One way to tell, ready to be used.
+pub(crate) enum Integration {
+    Webhook(Webhook),
+    Email(Email),
+}
+
+impl Integration {
+    /// Returns the integrations of a receiver by kind and position. One that cannot be made (a certificate file is
+    /// missing, say) is an error of the configuration.
+    pub(crate) fn of(
+        receiver: &Receiver,
+    ) -> Result<Vec<(&'static str, usize, Integration)>, String> {
+        let mut integrations = Vec::new();
+        for (index, config) in receiver.webhooks.iter().enumerate() {
+            let webhook =
+                Webhook::new(config.clone()).map_err(|error| crate::http::chain(&error))?;
+            integrations.push(("webhook", index, Integration::Webhook(webhook)));
+        }
+        for (index, config) in receiver.emails.iter().enumerate() {
+            let email = Email::new(config.clone()).map_err(|error| error.to_string())?;
+            integrations.push(("email", index, Integration::Email(email)));
+        }
+        Ok(integrations)
+    }
+
+    async fn send(&self, message: &Message) -> Result<(), SendError> {
+        match self {
+            Integration::Webhook(webhook) => webhook.send(message).await,
+            Integration::Email(email) => email.send(message).await,
+        }
+    }
+
+    /// Sends `message`, again and again while that makes sense and time is left. `attempted` hears of each attempt.
+    pub(crate) async fn send_with_retries(
+        &self,
+        message: &Message,
+        timeout: Duration,
+        mut attempted: impl FnMut(Result<(), &SendError>),
+    ) -> Result<(), SendError> {
+        let deadline = tokio::time::Instant::now() + timeout;
+        let mut pause = BACKOFF_FIRST;
+        loop {
+            let attempt = tokio::time::timeout_at(deadline, self.send(message)).await;
+            let error = match attempt {
+                Ok(Ok(())) => {
+                    attempted(Ok(()));
+                    return Ok(());
+                }
+                Ok(Err(error)) => error,
+                Err(_) => SendError::fatal("no answer in time", "contextDeadlineExceeded"),
+            };
+            attempted(Err(&error));
+            let next = tokio::time::Instant::now() + jitter(pause);
+            if !error.is_retryable || deadline <= next {
+                return Err(error);
+            }
+            tracing::debug!(%error, "a notification failed and is tried again");
+            tokio::time::sleep_until(next).await;
+            pause = (pause * 3 / 2).min(BACKOFF_MAX);
+        }
+    }
+}
+
+/// Returns `pause` give or take half of it, so that many senders do not try again together.
+fn jitter(pause: Duration) -> Duration {
+    use std::hash::BuildHasher as _;
+    // The standard hasher's keys are random in each process; that is all the randomness that is needed here.
+    let random = std::collections::hash_map::RandomState::new().hash_one(pause) % 1_000;
+    pause.mul_f64(0.5 + random as f64 / 1_000.0)
+}
+
+/// A notification with all that is said about it.
+pub(crate) struct Message {
+    pub(crate) group_key: String,
+    pub(crate) data: NotificationData,
+    pub(crate) now_ms: i64,
+}
+
+impl Message {
+    pub(crate) fn new(notification: &Notification, external_url: &str, now_ms: i64) -> Self {
+        let data = NotificationData {
+            receiver: quote_regex(&notification.integration.receiver),
+            reason: notification.reason,
+            group_labels: notification.group_labels.clone(),
+            common_labels: Labels::empty(),
+            common_annotations: Labels::empty(),
+            external_url: external_url.to_owned(),
+            alerts: Vec::new(),
+        };
+        let data = data.with_alerts(notification.alerts.clone());
+        Message {
+            group_key: notification.integration.group_key.clone(),
+            data,
+            now_ms,
+        }
+    }
+
+    /// Expands a template of the configuration.
+    fn expand(&self, text: &str, mode: Mode) -> Result<String, SendError> {
+        let fatal =
+            |error: String| SendError::fatal(format!("expand a template: {error}"), "other");
+        if !text.contains("{{") {
+            return Ok(text.to_owned());
+        }
+        let defaults = Template::parse("defaults", DEFAULT_TEMPLATES, NOTIFICATION_FUNCTIONS)
+            .map_err(|error| fatal(error.to_string()))?;
+        let template = defaults
+            .with("", text)
+            .map_err(|error| fatal(error.to_string()))?;
+        let data = Value::object(self.data.clone());
+        template
+            .execute(&data, self, mode)
+            .map_err(|error| fatal(error.to_string()))
+    }
+}
+
+impl Environment for Message {
+    fn now_ms(&self) -> i64 {
+        self.now_ms
+    }
+
+    fn external_url(&self) -> &str {
+        &self.data.external_url
+    }
+}
+
+/// Escapes what means something in a regular expression, as Go's `regexp.QuoteMeta`.
+fn quote_regex(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if r"\.+*?()|[]{}^$".contains(c) {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out
+}

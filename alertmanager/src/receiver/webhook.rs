@@ -1,0 +1,275 @@
+//! Webhooks: the notification as JSON, version "4" of Alertmanager's format.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::{Message, SendError};
+use crate::alert::{NotifiedAlert, ZERO_TIME_MS};
+use crate::config::WebhookConfig;
+use crate::http::{ClientError, chain, escape_json_like_go, secret};
+use crate::template::Mode;
+use crate::template::time::rfc3339;
+
+/// A webhook with its client.
+pub(crate) struct Webhook {
+    config: WebhookConfig,
+    client: reqwest::Client,
+}
+
+impl Webhook {
+    pub(crate) fn new(config: WebhookConfig) -> Result<Self, ClientError> {
+        Ok(Webhook {
+            client: config.http.client(config.timeout)?,
+            config,
+        })
+    }
+
+    pub(crate) async fn send(&self, message: &Message) -> Result<(), SendError> {
+        let other = |error: ClientError| SendError::fatal(chain(&error), "other");
+        let url = secret(self.config.url.as_ref(), self.config.url_file.as_deref())
+            .map_err(other)?
+            .unwrap_or_default();
+        let url = message.expand(&url, Mode::Text)?;
+        let body = body(message, self.config.max_alerts);
+        let request = self
+            .client
+            .post(url.trim())
+            .header("Content-Type", "application/json")
+            .body(body);
+        let request = self.config.http.authorize(request).map_err(other)?;
+        let response = request.send().await.map_err(|error| {
+            // The URL may hold a token.
+            SendError::retryable(chain(&error.without_url()), "other")
+        })?;
+        let status = response.status();
+        match status.as_u16() {
+            200..=299 => Ok(()),
+            500..=599 => Err(SendError::retryable(
+                format!("unexpected status code {status}"),
+                "serverError",
+            )),
+            _ => Err(SendError::fatal(
+                format!("unexpected status code {status}"),
+                "clientError",
+            )),
+        }
+    }
+}
+
+/// The body; the order of the fields is Alertmanager's.
+#[derive(Serialize)]
+struct Body<'a> {
+    receiver: &'a str,
+    status: &'a str,
+    alerts: Vec<BodyAlert<'a>>,
+    notification_reason: &'a str,
+    #[serde(rename = "groupLabels")]
+    group_labels: BTreeMap<&'a str, &'a str>,
+    #[serde(rename = "commonLabels")]
+    common_labels: BTreeMap<&'a str, &'a str>,
+    #[serde(rename = "commonAnnotations")]
+    common_annotations: BTreeMap<&'a str, &'a str>,
+    #[serde(rename = "externalURL")]
+    external_url: &'a str,
+    version: &'static str,
+    #[serde(rename = "groupKey")]
+    group_key: &'a str,
+    #[serde(rename = "truncatedAlerts")]
+    truncated_alerts: usize,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct BodyAlert<'a> {
+    status: &'a str,
+    labels: BTreeMap<&'a str, &'a str>,
+    annotations: BTreeMap<&'a str, &'a str>,
+    starts_at: String,
+    ends_at: String,
+    #[serde(rename = "generatorURL")]
+    generator_url: &'a str,
+    fingerprint: String,
+}
+
+impl<'a> BodyAlert<'a> {
+    fn new(alert: &'a NotifiedAlert) -> Self {
+        BodyAlert {
+            status: alert.status(),
+            labels: alert.labels.iter().collect(),
+            annotations: alert.annotations.iter().collect(),
+            starts_at: rfc3339(alert.starts_at_ms),
+            ends_at: rfc3339(alert.ended_at_ms.unwrap_or(ZERO_TIME_MS)),
+            generator_url: &alert.generator_url,
+            fingerprint: format!("{:016x}", alert.fingerprint),
+        }
+    }
+}
+
+/// Returns the body of a notification with at most `max_alerts` alerts; 0 means all.
+fn body(message: &Message, max_alerts: usize) -> String {
+    let all = &message.data.alerts;
+    let shown = if max_alerts == 0 {
+        all.len()
+    } else {
+        max_alerts.min(all.len())
+    };
+    // What alerts have in common is said of those that are shown, as Alertmanager does.
+    let data = message.data.with_alerts(all[..shown].to_vec());
+    let body = Body {
+        receiver: &data.receiver,
+        status: data.status(),
+        alerts: data.alerts.iter().map(BodyAlert::new).collect(),
+        notification_reason: data.reason,
+        group_labels: data.group_labels.iter().collect(),
+        common_labels: data.common_labels.iter().collect(),
+        common_annotations: data.common_annotations.iter().collect(),
+        external_url: &data.external_url,
+        version: "4",
+        group_key: &message.group_key,
+        truncated_alerts: all.len() - shown,
+    };
+    let json = serde_json::to_string(&body).expect("strings and numbers are always JSON");
+    escape_json_like_go(&json) + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::alert::Alert;
+    use crate::config::AlertmanagerConfig;
+    use crate::dispatch::Dispatcher;
+    use crate::receiver::testing::{HttpSink, message};
+    use crate::rule::testing::conformance;
+
+    fn webhook(address: &str, more: &str) -> Webhook {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let text = format!(
+            "route: {{receiver: a}}\nreceivers: [{{name: a, webhook_configs: [{{url: 'http://{address}/hook'{more}}}]}}]"
+        );
+        let config = AlertmanagerConfig::parse(&text).unwrap();
+        Webhook::new(config.receivers[0].webhooks[0].clone()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn posts_version_4() {
+        let mut sink = HttpSink::start(200).await;
+        webhook(&sink.address, ", max_alerts: 1")
+            .send(&message())
+            .await
+            .unwrap();
+        let request = sink.next().await;
+        assert!(
+            request.head.starts_with("POST /hook HTTP/1.1"),
+            "{}",
+            request.head
+        );
+        assert_eq!(
+            request.body,
+            "{\"receiver\":\"all\\\\.x\",\"status\":\"firing\",\"alerts\":[{\"status\":\"firing\",\"labels\":{\"alertname\":\"A\",\
+             \"instance\":\"a:9090\",\"job\":\"api\"},\"annotations\":{\"summary\":\"\\u003chigh\\u003e \\u0026 \\\"rising\\\"\"},\
+             \"startsAt\":\"2026-03-01T10:00:00.123Z\",\"endsAt\":\"0001-01-01T00:00:00Z\",\
+             \"generatorURL\":\"http://p/graph?g0.expr=up\\u0026g0.tab=1\",\"fingerprint\":\"0000000000000007\"}],\
+             \"notification_reason\":\"first notification\",\"groupLabels\":{\"alertname\":\"A\"},\
+             \"commonLabels\":{\"alertname\":\"A\",\"instance\":\"a:9090\",\"job\":\"api\"},\
+             \"commonAnnotations\":{\"summary\":\"\\u003chigh\\u003e \\u0026 \\\"rising\\\"\"},\
+             \"externalURL\":\"http://am.example/am\",\"version\":\"4\",\"groupKey\":\"{}:{alertname=\\\"A\\\"}\",\"truncatedAlerts\":1}\n"
+        );
+    }
+
+    /// The steps of the conformance data, through dispatcher and webhook, give the bodies that Alertmanager sent.
+    #[test]
+    fn bodies_are_alertmanagers() {
+        let Some(directory) = conformance("alertmanager/notify") else {
+            return;
+        };
+        let read = |file: &str| std::fs::read_to_string(directory.join(file)).unwrap();
+        let config = AlertmanagerConfig::parse(&read("config.yml")).unwrap();
+        let mut dispatcher = Dispatcher::new(Arc::new(config.clone()));
+        let mut found = Vec::new();
+        // The alerts started long before, so that the first flush is immediate; the others follow each group_interval.
+        let mut now_ms = 1_795_000_000_000;
+        for step in serde_json::from_str::<Vec<serde_json::Value>>(&read("steps.json")).unwrap() {
+            let posted = step["post"].as_array().unwrap();
+            assert_eq!(dispatcher.insert(posted.iter().map(alert), now_ms), 0);
+            for notification in dispatcher.due(now_ms) {
+                let message = Message::new(&notification, "http://am.example/am", now_ms);
+                dispatcher.finish(&notification, true, now_ms);
+                if notification.integration.kind == "webhook" {
+                    let max_alerts =
+                        config.receivers[0].webhooks[notification.integration.index].max_alerts;
+                    found.push(body(&message, max_alerts));
+                }
+            }
+            now_ms += 4_500;
+        }
+        let requests = read("requests.jsonl");
+        let requests = requests
+            .lines()
+            .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let expected: Vec<_> = requests
+            .filter(|request| {
+                matches!(request["path"].as_str(), Some("/webhook" | "/webhook-max1"))
+            })
+            .map(|request| request["body"].as_str().unwrap().to_owned())
+            .collect();
+        assert!(5 < expected.len());
+        assert_eq!(found, expected);
+    }
+
+    fn alert(posted: &serde_json::Value) -> Alert {
+        let time = |key: &str| {
+            posted[key]
+                .as_str()
+                .unwrap()
+                .parse::<jiff::Timestamp>()
+                .unwrap()
+                .as_millisecond()
+        };
+        let pairs = |key: &str| {
+            let pairs = posted[key].as_object().unwrap();
+            model::Labels::from_pairs(
+                pairs
+                    .iter()
+                    .map(|(name, value)| (name.as_str(), value.as_str().unwrap())),
+            )
+        };
+        Alert {
+            labels: pairs("labels"),
+            annotations: pairs("annotations"),
+            starts_at_ms: time("startsAt"),
+            ends_at_ms: Some(time("endsAt")),
+            generator_url: posted["generatorURL"].as_str().unwrap().to_owned(),
+        }
+    }
+
+    #[tokio::test]
+    async fn answers_decide_about_retries() {
+        for (status, reason, is_retryable) in
+            [(503, "serverError", true), (400, "clientError", false)]
+        {
+            let sink = HttpSink::start(status).await;
+            let error = webhook(&sink.address, "")
+                .send(&message())
+                .await
+                .unwrap_err();
+            assert_eq!((error.reason, error.is_retryable), (reason, is_retryable));
+        }
+    }
+
+    #[tokio::test]
+    async fn credentials_are_sent() {
+        let mut sink = HttpSink::start(200).await;
+        let more = ", http_config: {authorization: {credentials: tok}}";
+        webhook(&sink.address, more).send(&message()).await.unwrap();
+        assert!(
+            sink.next()
+                .await
+                .head
+                .to_lowercase()
+                .contains("authorization: bearer tok")
+        );
+    }
+}

@@ -1,0 +1,494 @@
+//! The data and functions of notification templates, and the shipped default templates.
+//!
+//! Source: Alertmanager's notification template reference. Date functions and the other receivers' defaults come with
+//! their own issue.
+
+use std::sync::Arc;
+
+use model::Labels;
+
+use super::functions::{Function, FunctionSet, Param, query_escape, regex, text};
+use super::prometheus::humanize_duration;
+use super::time;
+use super::value::{Object, Value};
+use crate::alert::{NotifiedAlert, ZERO_TIME_MS};
+
+/// The functions of notification templates.
+pub static NOTIFICATION_FUNCTIONS: FunctionSet = FunctionSet(&[
+    Function::new("toUpper", &[Param::String], |_, a| {
+        Ok(text(&a[0]).to_uppercase().into())
+    }),
+    Function::new("toLower", &[Param::String], |_, a| {
+        Ok(text(&a[0]).to_lowercase().into())
+    }),
+    Function::new("title", &[Param::String], |_, a| {
+        Ok(title(text(&a[0])).into())
+    }),
+    Function::new("trimSpace", &[Param::String], |_, a| {
+        Ok(text(&a[0]).trim().into())
+    }),
+    Function::new("join", &[Param::String, Param::List], |_, a| {
+        let items = a[1].elements().unwrap_or_default();
+        let texts: Vec<_> = items.iter().map(|(_, item)| item.to_string()).collect();
+        Ok(texts.join(text(&a[0])).into())
+    }),
+    Function::new("match", &[Param::String, Param::String], |_, a| {
+        Ok(Value::Bool(regex(text(&a[0]))?.is_match(text(&a[1]))))
+    }),
+    Function::new(
+        "reReplaceAll",
+        &[Param::String, Param::String, Param::String],
+        |_, a| {
+            Ok(regex(text(&a[0]))?
+                .replace_all(text(&a[2]), text(&a[1]))
+                .into_owned()
+                .into())
+        },
+    ),
+    Function::variadic("stringSlice", &[], Param::String, |_, a| {
+        Ok(Value::list("[]string", a.to_vec()))
+    }),
+    Function::variadic("list", &[], Param::Any, |_, a| {
+        Ok(Value::list("[]interface {}", a.to_vec()))
+    }),
+    Function::variadic("dict", &[], Param::Any, |_, a| dict(a)),
+    Function::new("safeHtml", &[Param::String], |_, a| {
+        Ok(Value::Html(text(&a[0]).into()))
+    }),
+    Function::new("safeUrl", &[Param::String], |_, a| {
+        Ok(Value::Html(text(&a[0]).into()))
+    }),
+    Function::new("urlQueryEscape", &[Param::String], |_, a| {
+        Ok(query_escape(text(&a[0])).into())
+    }),
+    Function::new("humanizeDuration", &[Param::Any], |_, a| {
+        let seconds = match &a[0] {
+            Value::Float(value) => *value,
+            Value::Int(value) => *value as f64,
+            Value::Duration(ns) => *ns as f64 / 1e9,
+            value => {
+                let text = value.to_string();
+                text.parse().map_err(|_| {
+                    format!(
+                        "strconv.ParseFloat: parsing {}: invalid syntax",
+                        model::name::Quoted(&text)
+                    )
+                })?
+            }
+        };
+        Ok(humanize_duration(seconds).into())
+    }),
+    Function::new("now", &[], |env, _| {
+        Ok(Value::Time(Arc::new(time::from_ms(env.now_ms()))))
+    }),
+]);
+
+/// Returns a map of keys and values that follow each other.
+fn dict(arguments: &[Value]) -> Result<Value, String> {
+    if !arguments.len().is_multiple_of(2) {
+        return Err("dict expects an even number of arguments".to_owned());
+    }
+    let entry = |pair: &[Value]| match pair[0].as_str() {
+        Some(key) => Ok((key.to_owned(), pair[1].clone())),
+        None => Err("dict keys must be strings".to_owned()),
+    };
+    let entries = arguments.chunks(2).map(entry).collect::<Result<_, _>>()?;
+    Ok(Value::any_map(entries))
+}
+
+/// Each word's first letter in upper case and its others in lower case.
+fn title(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut in_word = false;
+    for c in text.chars() {
+        if in_word {
+            out.extend(c.to_lowercase());
+        } else {
+            out.extend(c.to_uppercase());
+        }
+        in_word = c.is_alphanumeric() || c == '_' || c == '\'';
+    }
+    out
+}
+
+/// A set of labels or annotations, with the methods that templates know.
+#[derive(Clone, Debug)]
+pub(crate) struct Pairs(pub(crate) Labels);
+
+impl Pairs {
+    /// Returns the pairs by name, the alert's name first.
+    fn sorted(&self) -> Vec<(&str, &str)> {
+        let mut pairs: Vec<_> = self.0.iter().collect();
+        pairs.sort_by_key(|(name, _)| *name != "alertname");
+        pairs
+    }
+}
+
+impl Object for Pairs {
+    fn type_name(&self) -> &str {
+        "template.KV"
+    }
+
+    fn field(&self, name: &str) -> Option<Value> {
+        Some(Value::string(self.0.value(name)))
+    }
+
+    fn method(&self, name: &str, arguments: &[Value]) -> Option<Result<Value, String>> {
+        match (name, arguments) {
+            ("SortedPairs", []) => Some(Ok(Value::object(PairList(self.0.clone())))),
+            ("Names", []) => Some(Ok(Value::strings(
+                self.sorted().into_iter().map(|(name, _)| name),
+            ))),
+            ("Values", []) => Some(Ok(Value::strings(
+                self.sorted().into_iter().map(|(_, value)| value),
+            ))),
+            ("Remove", [names]) => Some(match names.elements() {
+                Some(names) => {
+                    let names: Vec<_> = names
+                        .into_iter()
+                        .map(|(_, name)| name.to_string())
+                        .collect();
+                    Ok(Value::object(Pairs(
+                        self.0.without(|name| names.iter().any(|n| n == name)),
+                    )))
+                }
+                None => Err(format!(
+                    "wrong type for value; expected []string; got {}",
+                    names.type_name()
+                )),
+            }),
+            _ => None,
+        }
+    }
+
+    fn elements(&self) -> Option<Vec<(Value, Value)>> {
+        Some(
+            self.0
+                .iter()
+                .map(|(name, value)| (name.into(), value.into()))
+                .collect(),
+        )
+    }
+
+    fn print(&self) -> String {
+        let pairs: Vec<_> = self
+            .sorted()
+            .into_iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        pairs.join(", ")
+    }
+}
+
+/// The pairs in their order.
+#[derive(Clone, Debug)]
+struct PairList(Labels);
+
+impl Object for PairList {
+    fn type_name(&self) -> &str {
+        "template.Pairs"
+    }
+
+    fn field(&self, _: &str) -> Option<Value> {
+        None
+    }
+
+    fn method(&self, name: &str, arguments: &[Value]) -> Option<Result<Value, String>> {
+        matches!(name, "Names" | "Values").then(|| Pairs(self.0.clone()).method(name, arguments))?
+    }
+
+    fn elements(&self) -> Option<Vec<(Value, Value)>> {
+        let pairs = Pairs(self.0.clone());
+        let items = pairs.sorted().into_iter().map(|(name, value)| {
+            Value::object(Pair {
+                name: name.to_owned(),
+                value: value.to_owned(),
+            })
+        });
+        Some((0..).map(Value::Int).zip(items).collect())
+    }
+
+    fn print(&self) -> String {
+        Pairs(self.0.clone()).print()
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Pair {
+    name: String,
+    value: String,
+}
+
+impl Object for Pair {
+    fn type_name(&self) -> &str {
+        "template.Pair"
+    }
+
+    fn field(&self, name: &str) -> Option<Value> {
+        match name {
+            "Name" => Some(Value::string(&self.name)),
+            "Value" => Some(Value::string(&self.value)),
+            _ => None,
+        }
+    }
+
+    fn print(&self) -> String {
+        format!("{}={}", self.name, self.value)
+    }
+}
+
+/// The alerts of a notification.
+#[derive(Clone, Debug)]
+struct AlertList(Vec<NotifiedAlert>);
+
+impl Object for AlertList {
+    fn type_name(&self) -> &str {
+        "template.Alerts"
+    }
+
+    fn field(&self, _: &str) -> Option<Value> {
+        None
+    }
+
+    fn method(&self, name: &str, arguments: &[Value]) -> Option<Result<Value, String>> {
+        let status = match (name, arguments) {
+            ("Firing", []) => "firing",
+            ("Resolved", []) => "resolved",
+            _ => return None,
+        };
+        let kept = self
+            .0
+            .iter()
+            .filter(|alert| alert.status() == status)
+            .cloned()
+            .collect();
+        Some(Ok(Value::object(AlertList(kept))))
+    }
+
+    fn elements(&self) -> Option<Vec<(Value, Value)>> {
+        Some(
+            (0..)
+                .map(Value::Int)
+                .zip(self.0.iter().cloned().map(Value::object))
+                .collect(),
+        )
+    }
+
+    fn print(&self) -> String {
+        let alerts: Vec<_> = self.0.iter().map(Object::print).collect();
+        format!("[{}]", alerts.join(" "))
+    }
+}
+
+impl Object for NotifiedAlert {
+    fn type_name(&self) -> &str {
+        "template.Alert"
+    }
+
+    fn field(&self, name: &str) -> Option<Value> {
+        let moment = |ms: i64| Value::Time(Arc::new(time::from_ms(ms)));
+        Some(match name {
+            "Status" => self.status().into(),
+            "Labels" => Value::object(Pairs(self.labels.clone())),
+            "Annotations" => Value::object(Pairs(self.annotations.clone())),
+            "StartsAt" => moment(self.starts_at_ms),
+            "EndsAt" => moment(self.ended_at_ms.unwrap_or(ZERO_TIME_MS)),
+            "GeneratorURL" => Value::string(&self.generator_url),
+            "Fingerprint" => format!("{:016x}", self.fingerprint).into(),
+            _ => return None,
+        })
+    }
+
+    fn print(&self) -> String {
+        format!(
+            "{{{} {} {}}}",
+            self.status(),
+            Pairs(self.labels.clone()).print(),
+            Pairs(self.annotations.clone()).print()
+        )
+    }
+}
+
+/// What a notification template sees as `.`.
+#[derive(Clone, Debug)]
+pub struct NotificationData {
+    /// The receiver's name, quoted as a regular expression would need it.
+    pub receiver: String,
+    /// Why the notification is sent.
+    pub reason: &'static str,
+    /// The alerts, in order.
+    pub alerts: Vec<NotifiedAlert>,
+    /// The labels that all alerts of the group share by definition.
+    pub group_labels: Labels,
+    /// The labels that all alerts happen to share.
+    pub common_labels: Labels,
+    /// The annotations that all alerts happen to share.
+    pub common_annotations: Labels,
+    /// Where Alertmanager is reached.
+    pub external_url: String,
+}
+
+impl NotificationData {
+    /// Returns the data with these alerts in place of its own.
+    pub(crate) fn with_alerts(&self, alerts: Vec<NotifiedAlert>) -> Self {
+        NotificationData {
+            common_labels: common(&alerts, |alert| &alert.labels),
+            common_annotations: common(&alerts, |alert| &alert.annotations),
+            alerts,
+            ..self.clone()
+        }
+    }
+
+    /// Returns `firing` while any alert does.
+    pub fn status(&self) -> &'static str {
+        if self.alerts.iter().any(|alert| alert.ended_at_ms.is_none()) {
+            "firing"
+        } else {
+            "resolved"
+        }
+    }
+}
+
+/// Returns the pairs that all alerts share.
+fn common(alerts: &[NotifiedAlert], of: impl Fn(&NotifiedAlert) -> &Labels) -> Labels {
+    let Some((first, others)) = alerts.split_first() else {
+        return Labels::empty();
+    };
+    let first = of(first);
+    first.without(|name| {
+        others
+            .iter()
+            .any(|alert| of(alert).get(name) != first.get(name))
+    })
+}
+
+impl Object for NotificationData {
+    fn type_name(&self) -> &str {
+        "template.Data"
+    }
+
+    fn field(&self, name: &str) -> Option<Value> {
+        Some(match name {
+            "Receiver" => Value::string(&self.receiver),
+            "Status" => self.status().into(),
+            "NotificationReason" => self.reason.into(),
+            "Alerts" => Value::object(AlertList(self.alerts.clone())),
+            "GroupLabels" => Value::object(Pairs(self.group_labels.clone())),
+            "CommonLabels" => Value::object(Pairs(self.common_labels.clone())),
+            "CommonAnnotations" => Value::object(Pairs(self.common_annotations.clone())),
+            "ExternalURL" => Value::string(&self.external_url),
+            _ => return None,
+        })
+    }
+
+    fn print(&self) -> String {
+        format!("{{{} {}}}", self.receiver, self.status())
+    }
+}
+
+/// The templates that are there without a template file.
+pub(crate) const DEFAULT_TEMPLATES: &str = include_str!("default.tmpl");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::template::{Environment, Mode, Template};
+
+    struct World;
+
+    impl Environment for World {
+        fn now_ms(&self) -> i64 {
+            0
+        }
+
+        fn external_url(&self) -> &str {
+            "http://am.example"
+        }
+    }
+
+    fn data() -> NotificationData {
+        let alert = |instance: &str, ended_at_ms| NotifiedAlert {
+            labels: Labels::from_pairs([
+                ("alertname", "A"),
+                ("instance", instance),
+                ("job", "api"),
+            ]),
+            annotations: Labels::from_pairs([("summary", "it is <bad>")]),
+            starts_at_ms: 1_772_359_200_123,
+            ended_at_ms,
+            generator_url: "http://p.example/graph?a=1&b=2".to_owned(),
+            fingerprint: 7,
+        };
+        NotificationData {
+            receiver: "team".to_owned(),
+            reason: "first notification",
+            alerts: vec![alert("a", None), alert("b", Some(1_772_359_300_000))],
+            group_labels: Labels::from_pairs([("alertname", "A")]),
+            common_labels: Labels::from_pairs([("alertname", "A"), ("job", "api")]),
+            common_annotations: Labels::from_pairs([("summary", "it is <bad>")]),
+            external_url: "http://am.example".to_owned(),
+        }
+    }
+
+    fn render(text: &str, mode: Mode) -> String {
+        let defaults =
+            Template::parse("defaults", DEFAULT_TEMPLATES, NOTIFICATION_FUNCTIONS).unwrap();
+        let template = defaults.with("t", text).unwrap();
+        template
+            .execute(&Value::object(data()), &World, mode)
+            .unwrap()
+    }
+
+    #[track_caller]
+    fn check(text: &str, expected: &str) {
+        assert_eq!(render(text, Mode::Text), expected);
+    }
+
+    #[test]
+    fn data_has_fields_and_methods() {
+        check(
+            "{{ .Status }} {{ .Alerts.Firing | len }} {{ (index .Alerts 1).Status }}",
+            "firing 1 resolved",
+        );
+        check(
+            "{{ .CommonLabels.SortedPairs.Values | join \"+\" }}",
+            "A+api",
+        );
+        check(
+            "{{ (.CommonLabels.Remove .GroupLabels.Names).Values }}",
+            "[api]",
+        );
+        check(
+            "{{ .GroupLabels.nope }}|{{ .CommonLabels }}",
+            "|alertname=A, job=api",
+        );
+        check(
+            "{{ range .GroupLabels.SortedPairs }}{{ .Name }}:{{ .Value }}{{ end }}",
+            "alertname:A",
+        );
+        check(
+            "{{ (index .Alerts 0).StartsAt }} {{ (index .Alerts 0).EndsAt.IsZero }}",
+            "2026-03-01 10:00:00.123 +0000 UTC true",
+        );
+        check("{{ title \"hello wORLD\" }}", "Hello World");
+    }
+
+    #[test]
+    fn default_templates_render() {
+        check(
+            "{{ template \"email.default.subject\" . }}",
+            "[FIRING:1] A (api)",
+        );
+        assert!(
+            render("{{ template \"__text_alert_list\" .Alerts }}", Mode::Text)
+                .starts_with("Labels:\n - alertname = A\n")
+        );
+        let html = render("{{ template \"email.default.html\" . }}", Mode::Html);
+        assert!(html.contains("summary = it is &lt;bad&gt;"), "{html}");
+        assert!(
+            html.contains("http://p.example/graph?a=1&amp;b=2"),
+            "{html}"
+        );
+        assert!(html.contains("[1] Resolved"), "{html}");
+    }
+}

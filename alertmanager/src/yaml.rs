@@ -1,0 +1,45 @@
+//! YAML of configuration and rule files.
+
+use serde::de::DeserializeOwned;
+use serde_saphyr::{Error, budget, options};
+
+/// Parses the one document of `text`.
+///
+/// The limits are far above what people write (the largest rule files are generated and have tens of thousands of rules),
+/// and keep a hostile file from taking all memory: what aliases unfold to is bounded too.
+pub(crate) fn from_str<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
+    let options = options! {
+        budget: budget! {
+            max_events: 20_000_000,
+            max_nodes: 10_000_000,
+            // One anchor that many rules share is usual.
+            enforce_alias_anchor_ratio: false,
+        },
+    };
+    serde_saphyr::from_str_with_options(text, options)
+}
+
+/// Returns what is wrong on one line, without the place, in the words that users know.
+pub(crate) fn message(error: &Error) -> String {
+    let text = error.without_snippet().to_string();
+    let text = text.lines().next().unwrap_or_default();
+    // The place is told apart.
+    let text = text.rsplit_once(" at line ").map_or(text, |(text, _)| text);
+    let text = text
+        .split_once(", set Duplicate")
+        .map_or(text, |(text, _)| text);
+    match text
+        .split_once("unknown field `")
+        .and_then(|(_, rest)| rest.split_once('`'))
+    {
+        Some((field, rest)) => format!("field {field} not found{rest}"),
+        None => text.to_owned(),
+    }
+}
+
+/// Returns the line and column of an error, from 1; zeros when they are not known.
+pub(crate) fn place(error: &Error) -> (u64, u64) {
+    error
+        .location()
+        .map_or((0, 0), |location| (location.line(), location.column()))
+}

@@ -1,0 +1,310 @@
+//! An HTTP/1.1 client for many small GETs: kept-alive connections, a deadline, and a byte limit on the body.
+//!
+//! One [`Client`] serves all requests that share an [`HttpConfig`]. Plain connections need no TLS state; that is built
+//! at the first `https` URL, and again when one of its files changed. Credentials in files are read for each request.
+//!
+//! # Bounds
+//!
+//! A connection's read buffer is at most 16 KB, so response heads are too. An idle connection is closed after
+//! [`IDLE_TIMEOUT`]; a host keeps at most [`IDLE_PER_HOST_MAX`] of them.
+//!
+//! # Not here
+//!
+//! OAuth2 and proxies: a client that is configured with them answers every request with [`GetError::Unsupported`].
+//! Decompression is up to the caller.
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, LOCATION};
+use http::{HeaderMap, StatusCode, Uri};
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Incoming;
+use hyper_rustls::HttpsConnector;
+use hyper_util::client::legacy;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::time::Instant;
+
+use crate::http_config::{HttpConfig, InvalidHttpConfig};
+
+mod auth;
+mod redirect;
+mod tls;
+
+pub use auth::CredentialsError;
+pub use tls::TlsError;
+
+/// How long an unused connection is kept.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(5 * 60);
+/// How many unused connections to one host are kept.
+pub const IDLE_PER_HOST_MAX: usize = 4;
+/// How large a connection's read buffer may get, in bytes.
+const READ_BUFFER_BYTES_MAX: usize = 16 * 1024;
+/// How many redirects are followed, as in Go.
+const REDIRECTS_MAX: usize = 10;
+
+type Plain = legacy::Client<HttpConnector, Empty<Bytes>>;
+type Tls = legacy::Client<HttpsConnector<HttpConnector>, Empty<Bytes>>;
+
+/// Sends GETs as one `http_config` says. Share it: connections are reused within one client only.
+pub struct Client {
+    config: HttpConfig,
+    base_dir: PathBuf,
+    plain: Plain,
+    /// Built at the first `https` request.
+    tls: Mutex<Option<(tls::FileStamps, Tls)>>,
+}
+
+/// One GET.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// An absolute `http` or `https` URL.
+    pub url: &'a Uri,
+    /// Headers to send besides those of the configuration.
+    pub headers: &'a HeaderMap,
+    /// When to give up, the reading of the body included.
+    pub deadline: Instant,
+    /// How long a body may be, as it comes over the wire.
+    pub body_bytes_max: usize,
+}
+
+/// What came before the body.
+#[derive(Clone, Debug)]
+pub struct Response {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+}
+
+/// Why a GET brought no response.
+#[derive(Debug, thiserror::Error)]
+pub enum GetError {
+    /// The deadline passed. The text is Go's, because dashboards and people look for it.
+    #[error("Get \"{url}\": context deadline exceeded")]
+    Deadline {
+        /// The URL that was asked for.
+        url: String,
+    },
+    /// No connection, or it broke.
+    #[error("Get \"{url}\": {reason}")]
+    Transport {
+        /// The URL that was asked for.
+        url: String,
+        /// What went wrong, on one line.
+        reason: String,
+    },
+    /// The body is longer than allowed; the connection was closed.
+    #[error("body size limit exceeded")]
+    BodyTooLong,
+    /// Credentials could not be read.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
+    /// TLS could not be set up.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The configuration needs something that is not built yet; nothing was sent.
+    #[error("{field} is not supported yet, so nothing was sent")]
+    Unsupported {
+        /// The field of `http_config`.
+        field: &'static str,
+    },
+}
+
+impl Client {
+    /// Returns a client that does as `config` says. Relative file names in it are relative to `base_dir`.
+    ///
+    /// # Errors
+    ///
+    /// When the fields contradict each other. Files are not looked at before they are needed.
+    pub fn new(config: &HttpConfig, base_dir: &Path) -> Result<Client, InvalidHttpConfig> {
+        config.validate()?;
+        Ok(Client {
+            config: config.clone(),
+            base_dir: base_dir.to_owned(),
+            plain: builder().build(connector()),
+            tls: Mutex::new(None),
+        })
+    }
+
+    /// Returns the configuration that the client was made with.
+    pub fn config(&self) -> &HttpConfig {
+        &self.config
+    }
+
+    /// Sends a GET, follows redirects, and appends the body to `body`.
+    ///
+    /// Dropping the future closes the connection. After an error `body` may hold a part of the response.
+    ///
+    /// # Errors
+    ///
+    /// [`GetError`]. A status of 400 or more is not an error here.
+    pub async fn get(
+        &self,
+        request: Request<'_>,
+        body: &mut Vec<u8>,
+    ) -> Result<Response, GetError> {
+        if let Some(field) = self.config.unsupported().first() {
+            return Err(GetError::Unsupported { field });
+        }
+        match tokio::time::timeout_at(request.deadline, self.get_following(request, body)).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(GetError::Deadline {
+                url: request.url.to_string(),
+            }),
+        }
+    }
+
+    async fn get_following(
+        &self,
+        request: Request<'_>,
+        body: &mut Vec<u8>,
+    ) -> Result<Response, GetError> {
+        let mut headers = request.headers.clone();
+        auth::append_headers(&self.config, &self.base_dir, &mut headers)?;
+        let mut url = request.url.clone();
+        for _ in 0..=REDIRECTS_MAX {
+            let response = self.send(&url, &headers).await?;
+            let Some(next) = self.redirected(&url, &response) else {
+                let (head, incoming) = response.into_parts();
+                read_body(incoming, request.body_bytes_max, body, &url).await?;
+                return Ok(Response {
+                    status: head.status,
+                    headers: head.headers,
+                });
+            };
+            if next.authority() != url.authority() {
+                // Credentials are for the host that they were configured for.
+                headers.remove(AUTHORIZATION);
+                for name in self
+                    .config
+                    .http_headers
+                    .iter()
+                    .flat_map(|headers| headers.keys())
+                {
+                    headers.remove(name.as_str());
+                }
+            }
+            url = next;
+        }
+        let reason = format!("stopped after {REDIRECTS_MAX} redirects");
+        Err(GetError::Transport {
+            url: request.url.to_string(),
+            reason,
+        })
+    }
+
+    /// Returns where `response` sends us, if it does and if we follow.
+    fn redirected(&self, url: &Uri, response: &http::Response<Incoming>) -> Option<Uri> {
+        let follows = matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308);
+        if !follows || !self.config.follows_redirects() {
+            return None;
+        }
+        let location = response.headers().get(LOCATION)?.to_str().ok()?;
+        redirect::resolve(url, location)
+    }
+
+    async fn send(
+        &self,
+        url: &Uri,
+        headers: &HeaderMap,
+    ) -> Result<http::Response<Incoming>, GetError> {
+        let mut message = http::Request::new(Empty::new());
+        *message.uri_mut() = url.clone();
+        *message.headers_mut() = headers.clone();
+        let outcome = if url.scheme_str() == Some("https") {
+            self.tls_client()?.request(message).await
+        } else {
+            self.plain.request(message).await
+        };
+        outcome.map_err(|error| GetError::Transport {
+            url: url.to_string(),
+            reason: innermost(&error),
+        })
+    }
+
+    /// Returns the client for `https`, made anew when the files that it stands on changed.
+    fn tls_client(&self) -> Result<Tls, TlsError> {
+        let config = self.config.tls_config.clone().unwrap_or_default();
+        let stamps = tls::FileStamps::of(&config, &self.base_dir);
+        let mut held = self.tls.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((made_of, client)) = &*held
+            && *made_of == stamps
+        {
+            return Ok(client.clone());
+        }
+        let mut http = connector();
+        http.enforce_http(false);
+        let client_config = tls::client_config(&config, &self.base_dir)?;
+        let https = hyper_rustls::HttpsConnectorBuilder::new()
+            .with_tls_config(Arc::unwrap_or_clone(client_config))
+            .https_or_http();
+        let https = match &config.server_name {
+            Some(name) => https.with_server_name_resolver(tls::fixed_name(name)?),
+            None => https,
+        };
+        let client = builder().build(https.enable_http1().wrap_connector(http));
+        *held = Some((stamps, client.clone()));
+        Ok(client)
+    }
+}
+
+fn connector() -> HttpConnector {
+    let mut connector = HttpConnector::new();
+    connector.set_nodelay(true);
+    connector.set_keepalive(Some(Duration::from_secs(30)));
+    connector
+}
+
+fn builder() -> legacy::Builder {
+    let mut builder = legacy::Client::builder(TokioExecutor::new());
+    builder
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(IDLE_TIMEOUT)
+        .pool_max_idle_per_host(IDLE_PER_HOST_MAX)
+        .http1_max_buf_size(READ_BUFFER_BYTES_MAX);
+    builder
+}
+
+async fn read_body(
+    mut incoming: Incoming,
+    bytes_max: usize,
+    body: &mut Vec<u8>,
+    url: &Uri,
+) -> Result<(), GetError> {
+    let start = body.len();
+    while let Some(frame) = incoming.frame().await {
+        let frame = frame.map_err(|error| GetError::Transport {
+            url: url.to_string(),
+            reason: innermost(&error),
+        })?;
+        let Some(data) = frame.data_ref() else {
+            continue;
+        };
+        if bytes_max < body.len() - start + data.len() {
+            return Err(GetError::BodyTooLong);
+        }
+        body.extend_from_slice(data);
+    }
+    Ok(())
+}
+
+/// Returns what the deepest source of `error` says, which is what a person wants to read.
+fn innermost(error: &dyn Error) -> String {
+    let mut deepest = error;
+    while let Some(source) = deepest.source() {
+        deepest = source;
+    }
+    let text = deepest.to_string();
+    let text = text.split(" (os error ").next().unwrap_or_default();
+    let mut characters = text.chars();
+    let first = characters.next().map(|c| c.to_ascii_lowercase());
+    first.into_iter().chain(characters).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,158 @@
+//! The client against a server that says what it is told to.
+
+use super::*;
+use crate::http_config::{Authorization, BasicAuth, HeaderValues, Secret};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+/// Answers each connection with the next of `answers` and then keeps it open; returns the URL of the server and what it
+/// was sent.
+async fn serve(answers: Vec<String>) -> (Uri, tokio::sync::mpsc::UnboundedReceiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/metrics", listener.local_addr().unwrap())
+        .parse()
+        .unwrap();
+    let (sent, requests) = tokio::sync::mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        let mut kept_open = Vec::new();
+        for answer in answers {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = vec![0; 4096];
+            let length = stream.read(&mut request).await.unwrap();
+            sent.send(String::from_utf8_lossy(&request[..length]).into_owned())
+                .ok();
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            kept_open.push(stream);
+        }
+        std::future::pending::<()>().await;
+    });
+    (url, requests)
+}
+
+fn ok(body: &str) -> String {
+    format!(
+        "HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+async fn get(
+    config: &HttpConfig,
+    url: &Uri,
+    timeout_ms: u64,
+) -> (Result<StatusCode, String>, Vec<u8>) {
+    let client = Client::new(config, Path::new(".")).unwrap();
+    let headers = HeaderMap::new();
+    let deadline = Instant::now() + Duration::from_millis(timeout_ms);
+    let mut body = Vec::new();
+    let request = Request {
+        url,
+        headers: &headers,
+        deadline,
+        body_bytes_max: 100,
+    };
+    let outcome = client.get(request, &mut body).await;
+    (
+        outcome
+            .map(|response| response.status)
+            .map_err(|error| error.to_string()),
+        body,
+    )
+}
+
+#[tokio::test]
+async fn reads_a_body() {
+    let (url, _requests) = serve(vec![ok("up 1\n")]).await;
+    let (status, body) = get(&HttpConfig::default(), &url, 5_000).await;
+    assert_eq!((status, body), (Ok(StatusCode::OK), b"up 1\n".to_vec()));
+}
+
+#[tokio::test]
+async fn a_long_body_is_refused() {
+    let (url, _requests) = serve(vec![ok(&"x".repeat(101))]).await;
+    let (outcome, _) = get(&HttpConfig::default(), &url, 5_000).await;
+    assert_eq!(outcome, Err("body size limit exceeded".to_owned()));
+}
+
+#[tokio::test]
+async fn a_slow_server_meets_the_deadline() {
+    let (url, _requests) = serve(vec![
+        "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nup".to_owned(),
+    ])
+    .await;
+    let (outcome, _) = get(&HttpConfig::default(), &url, 50).await;
+    assert_eq!(
+        outcome,
+        Err(format!("Get \"{url}\": context deadline exceeded"))
+    );
+}
+
+#[tokio::test]
+async fn nobody_there() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url: Uri = format!("http://{}/", listener.local_addr().unwrap())
+        .parse()
+        .unwrap();
+    drop(listener);
+    let (outcome, _) = get(&HttpConfig::default(), &url, 5_000).await;
+    assert_eq!(outcome, Err(format!("Get \"{url}\": connection refused")));
+}
+
+#[tokio::test]
+async fn credentials_and_headers_are_sent() {
+    let basic = BasicAuth {
+        username: Some("user".into()),
+        password: Some(Secret::new("pass")),
+        ..Default::default()
+    };
+    let header = HeaderValues {
+        secrets: vec![Secret::new("hush")],
+        ..Default::default()
+    };
+    let config = HttpConfig {
+        basic_auth: Some(basic),
+        http_headers: Some([("X-Tenant".to_owned(), header)].into()),
+        ..Default::default()
+    };
+    let (url, mut requests) = serve(vec![ok("")]).await;
+    get(&config, &url, 5_000).await.0.unwrap();
+    let request = requests.recv().await.unwrap();
+    assert!(
+        request.contains("authorization: Basic dXNlcjpwYXNz\r\n"),
+        "{request}"
+    );
+    assert!(request.contains("x-tenant: hush\r\n"), "{request}");
+}
+
+#[tokio::test]
+async fn redirects_do_not_take_credentials_to_another_host() {
+    let (elsewhere, mut at_elsewhere) = serve(vec![ok("here")]).await;
+    let moved = format!("HTTP/1.1 302 Found\r\nlocation: {elsewhere}\r\ncontent-length: 0\r\n\r\n");
+    let (url, mut at_first) = serve(vec![moved]).await;
+    let credentials = Some(Secret::new("token"));
+    let config = HttpConfig {
+        authorization: Some(Authorization {
+            credentials,
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let (status, body) = get(&config, &url, 5_000).await;
+    assert_eq!((status, body), (Ok(StatusCode::OK), b"here".to_vec()));
+    assert!(at_first.recv().await.unwrap().contains("Bearer token"));
+    assert!(!at_elsewhere.recv().await.unwrap().contains("Bearer token"));
+}
+
+#[tokio::test]
+async fn what_is_not_built_is_not_sent_without() {
+    let proxy_url = Some(crate::http_config::Unbuilt("http://proxy".into()));
+    let config = HttpConfig {
+        proxy_url,
+        ..Default::default()
+    };
+    let (outcome, _) = get(&config, &"http://127.0.0.1:1/".parse().unwrap(), 5_000).await;
+    assert_eq!(
+        outcome,
+        Err("proxy_url is not supported yet, so nothing was sent".to_owned())
+    );
+}

@@ -1,0 +1,295 @@
+//! From a `tls_config` to rustls, with ring as the provider of cryptography.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
+
+use hyper_rustls::FixedServerNameResolver;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{
+    ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme, SupportedProtocolVersion,
+    version,
+};
+
+use crate::http_config::{Secret, TlsConfig, TlsVersion};
+
+/// Why TLS cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file cannot be read.
+    #[error("unable to read {what} {}: {source}", .path.display())]
+    Read {
+        /// What the file should hold.
+        what: &'static str,
+        /// Which file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// There is no PEM of that kind in it.
+    #[error("no usable {what} in the PEM text: {reason}")]
+    Pem {
+        /// What should be there.
+        what: &'static str,
+        /// Why it is not usable.
+        reason: String,
+    },
+    /// The parts do not work together.
+    #[error("set up TLS: {0}")]
+    Setup(String),
+}
+
+/// When the files of a `tls_config` were written: a change means that they must be read again.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct FileStamps([Option<(SystemTime, u64)>; 3]);
+
+impl FileStamps {
+    pub(super) fn of(config: &TlsConfig, base_dir: &Path) -> Self {
+        let stamp = |file: &Option<String>| {
+            let metadata = std::fs::metadata(base_dir.join(file.as_ref()?)).ok()?;
+            Some((metadata.modified().ok()?, metadata.len()))
+        };
+        FileStamps([
+            stamp(&config.ca_file),
+            stamp(&config.cert_file),
+            stamp(&config.key_file),
+        ])
+    }
+}
+
+/// Returns the resolver that asks every server for a certificate of `name`.
+pub(super) fn fixed_name(name: &str) -> Result<FixedServerNameResolver, TlsError> {
+    let name = ServerName::try_from(name.to_owned())
+        .map_err(|_| TlsError::Setup(format!("{name:?} is not a server name")))?;
+    Ok(FixedServerNameResolver::new(name))
+}
+
+/// Returns rustls' settings for `config`; ALPN is left to the connector.
+pub(super) fn client_config(
+    config: &TlsConfig,
+    base_dir: &Path,
+) -> Result<Arc<ClientConfig>, TlsError> {
+    let provider = Arc::new(ring::default_provider());
+    let verifier = verifier(config, base_dir, &provider)?;
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&versions(config))
+        .map_err(|error| TlsError::Setup(error.to_string()))?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier);
+    let cert = pem(
+        "certificate file",
+        config.cert.as_deref(),
+        config.cert_file.as_ref(),
+        base_dir,
+    )?;
+    let key = pem(
+        "key file",
+        config.key.as_ref().map(Secret::reveal),
+        config.key_file.as_ref(),
+        base_dir,
+    )?;
+    let (Some(cert), Some(key)) = (cert, key) else {
+        return Ok(Arc::new(builder.with_no_client_auth()));
+    };
+    let key = PrivateKeyDer::from_pem_slice(&key).map_err(|error| TlsError::Pem {
+        what: "private key",
+        reason: error.to_string(),
+    })?;
+    let config = builder
+        .with_client_auth_cert(certificates(&cert)?, key)
+        .map_err(|error| TlsError::Setup(error.to_string()))?;
+    Ok(Arc::new(config))
+}
+
+fn versions(config: &TlsConfig) -> Vec<&'static SupportedProtocolVersion> {
+    let min = config.min_version.unwrap_or(TlsVersion::TLS12);
+    let max = config.max_version.unwrap_or(TlsVersion::TLS13);
+    let all = [
+        (TlsVersion::TLS13, &version::TLS13),
+        (TlsVersion::TLS12, &version::TLS12),
+    ];
+    all.into_iter()
+        .filter(|&(v, _)| min <= v && v <= max)
+        .map(|(_, version)| version)
+        .collect()
+}
+
+fn pem(
+    what: &'static str,
+    text: Option<&str>,
+    file: Option<&String>,
+    base_dir: &Path,
+) -> Result<Option<Vec<u8>>, TlsError> {
+    match (text, file) {
+        (Some(text), _) if !text.is_empty() => Ok(Some(text.as_bytes().to_vec())),
+        (_, Some(file)) if !file.is_empty() => {
+            let path = base_dir.join(file);
+            std::fs::read(&path)
+                .map(Some)
+                .map_err(|source| TlsError::Read { what, path, source })
+        }
+        _ => Ok(None),
+    }
+}
+
+fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let bad = |reason: String| TlsError::Pem {
+        what: "certificate",
+        reason,
+    };
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    let found = found.map_err(|error| bad(error.to_string()))?;
+    if found.is_empty() {
+        Err(bad("there is none".to_owned()))
+    } else {
+        Ok(found)
+    }
+}
+
+/// The system's authorities, read once: they are megabytes, and the same for every client.
+fn system_roots() -> Arc<RootCertStore> {
+    static ROOTS: OnceLock<Arc<RootCertStore>> = OnceLock::new();
+    let load = || {
+        let mut roots = RootCertStore::empty();
+        let loaded = rustls_native_certs::load_native_certs();
+        for error in &loaded.errors {
+            tracing::warn!(%error, "a certificate of the system cannot be read");
+        }
+        roots.add_parsable_certificates(loaded.certs);
+        Arc::new(roots)
+    };
+    Arc::clone(ROOTS.get_or_init(load))
+}
+
+fn verifier(
+    config: &TlsConfig,
+    base_dir: &Path,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<dyn ServerCertVerifier>, TlsError> {
+    if config.insecure_skip_verify == Some(true) {
+        return Ok(Arc::new(AnyCertificate {
+            provider: Arc::clone(provider),
+        }));
+    }
+    let ca = pem(
+        "CA cert",
+        config.ca.as_deref(),
+        config.ca_file.as_ref(),
+        base_dir,
+    )?;
+    let (roots, pinned) = match ca {
+        Some(ca) => {
+            let pinned = certificates(&ca)?;
+            let mut roots = RootCertStore::empty();
+            roots.add_parsable_certificates(pinned.iter().cloned());
+            (Arc::new(roots), pinned)
+        }
+        None => (system_roots(), Vec::new()),
+    };
+    let webpki = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(provider))
+        .build()
+        .map_err(|error| TlsError::Setup(error.to_string()))?;
+    Ok(Arc::new(PinnedOrWebPki { pinned, webpki }))
+}
+
+/// Believes a certificate that is itself listed as an authority, which rustls would refuse, and else asks webpki.
+///
+/// Many exporters have one self-signed certificate that their users also name as `ca_file`; Go accepts that.
+#[derive(Debug)]
+struct PinnedOrWebPki {
+    pinned: Vec<CertificateDer<'static>>,
+    webpki: Arc<WebPkiServerVerifier>,
+}
+
+impl ServerCertVerifier for PinnedOrWebPki {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        if self
+            .pinned
+            .iter()
+            .any(|pinned| pinned.as_ref() == end_entity.as_ref())
+        {
+            return Ok(ServerCertVerified::assertion());
+        }
+        self.webpki
+            .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.webpki.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.webpki.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.webpki.supported_verify_schemes()
+    }
+}
+
+/// `insecure_skip_verify`: believes any certificate, but still checks that the server has its key.
+#[derive(Debug)]
+struct AnyCertificate {
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, cert, dss, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, cert, dss, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
+    }
+}

@@ -1,0 +1,269 @@
+//! The engine: from a tree and a storage to a value.
+//!
+//! ```text
+//! tree ── time range ──► querier ── selectors ──► rows ── operators ──► rows ──► value
+//! ```
+//!
+//! A query opens storage once, for all the time it may look at. Each series is then decoded once and turned into one
+//! column over all steps; operators pass columns on (see [`crate::row`]), so a range query touches a series once, not
+//! once per step, and what does not depend on the step is computed once.
+//!
+//! Evaluation is synchronous and belongs to one thread; the engine itself holds nothing but options and instruments,
+//! so any number of queries may run beside each other.
+
+pub(crate) mod bounds;
+pub(crate) mod context;
+pub(crate) mod evaluate;
+mod result;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use metrics::{Counter, Family, Gauge, Registry, Summary};
+use model::storage::Queryable;
+
+use crate::ast::{Expr, ValueType};
+use crate::error::QueryError;
+use crate::parse::{ParseError, ParseOptions, parse_with};
+use crate::row::Steps;
+use crate::value::QueryResult;
+use context::Context;
+
+/// What holds for all queries of an engine.
+#[derive(Clone, Debug)]
+pub struct EngineOptions {
+    /// How far back an instant selector looks, in milliseconds.
+    pub lookback_ms: i64,
+    /// Samples that one query may hold at once.
+    pub max_samples: usize,
+    /// How long one query may take.
+    pub timeout: Duration,
+    /// The step of subqueries that give none, in milliseconds.
+    pub default_subquery_step_ms: i64,
+    /// Threads per query; one is what is used so far.
+    pub workers: usize,
+}
+
+/// Behaviour that Prometheus keeps behind feature flags.
+#[derive(Clone, Copy, Debug)]
+pub struct Features {
+    /// Which syntax is accepted.
+    pub syntax: ParseOptions,
+    /// Whether names are dropped at the end of a query instead of at each function (`promql-delayed-name-removal`).
+    pub delayed_name_removal: bool,
+}
+
+impl Default for Features {
+    /// All syntax; names are dropped at once.
+    fn default() -> Self {
+        Features {
+            syntax: ParseOptions::ALL,
+            delayed_name_removal: false,
+        }
+    }
+}
+
+/// What holds for one query.
+#[derive(Clone, Debug, Default)]
+pub struct QueryOptions {
+    /// Instead of the engine's lookback, in milliseconds, positive.
+    pub lookback_ms: Option<i64>,
+    /// Instead of the engine's timeout, if that is shorter.
+    pub timeout: Option<Duration>,
+    /// Set to true from another thread to end the query.
+    pub cancel: Option<Arc<AtomicBool>>,
+}
+
+/// Evaluates queries.
+pub struct Engine {
+    options: EngineOptions,
+    features: Features,
+    instruments: Instruments,
+}
+
+struct Instruments {
+    queries: Gauge,
+    concurrent_max: Gauge,
+    durations: Family<Summary>,
+    samples: Counter,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine")
+            .field("options", &self.options)
+            .field("features", &self.features)
+            .finish_non_exhaustive()
+    }
+}
+
+/// When an expression is evaluated.
+#[derive(Clone, Copy, Debug)]
+struct Times {
+    steps: Steps,
+    is_instant: bool,
+}
+
+impl Engine {
+    /// Returns an engine whose instruments are in `registry`.
+    pub fn new(options: EngineOptions, registry: &Registry) -> Engine {
+        let instruments = Instruments {
+            queries: registry.gauge(
+                "prometheus_engine_queries",
+                "The current number of queries being executed or waiting.",
+            ),
+            concurrent_max: registry.gauge(
+                "prometheus_engine_queries_concurrent_max",
+                "The max number of concurrent queries.",
+            ),
+            durations: registry.summary_vec(
+                "prometheus_engine_query_duration_seconds",
+                "Query timings.",
+                &["slice"],
+                &[0.5, 0.9, 0.99],
+            ),
+            samples: registry.counter(
+                "prometheus_engine_query_samples_total",
+                "The total number of samples loaded by all queries.",
+            ),
+        };
+        Engine {
+            options,
+            features: Features::default(),
+            instruments,
+        }
+    }
+
+    /// Returns the engine with other features.
+    #[must_use]
+    pub fn with_features(self, features: Features) -> Engine {
+        Engine { features, ..self }
+    }
+
+    /// Says how many queries the caller lets run at once, for the metric; the engine itself limits none.
+    pub fn set_concurrent_max(&self, queries: f64) {
+        self.instruments.concurrent_max.set(queries);
+    }
+
+    /// Returns the tree of `query` in the syntax that this engine accepts.
+    ///
+    /// # Errors
+    ///
+    /// When the text is no PromQL.
+    pub fn parse(&self, query: &str) -> Result<Expr, ParseError> {
+        parse_with(query, &self.features.syntax)
+    }
+
+    /// Evaluates `query` at `at_ms`, milliseconds since the epoch.
+    ///
+    /// # Errors
+    ///
+    /// See [`QueryError`].
+    pub fn instant(
+        &self,
+        storage: &dyn Queryable,
+        query: &str,
+        at_ms: i64,
+        options: &QueryOptions,
+    ) -> Result<QueryResult, QueryError> {
+        self.instant_expr(storage, &self.parse(query)?, at_ms, options)
+    }
+
+    /// Evaluates a parsed expression at `at_ms`, milliseconds since the epoch.
+    ///
+    /// # Errors
+    ///
+    /// See [`QueryError`].
+    pub fn instant_expr(
+        &self,
+        storage: &dyn Queryable,
+        expr: &Expr,
+        at_ms: i64,
+        options: &QueryOptions,
+    ) -> Result<QueryResult, QueryError> {
+        let times = Times {
+            steps: Steps::one(at_ms),
+            is_instant: true,
+        };
+        self.run(storage, expr, times, options)
+    }
+
+    /// Evaluates `query` at `start_ms` and every `step_ms` from there up to `end_ms`, which is included if it is a
+    /// step; milliseconds, the step positive.
+    ///
+    /// # Errors
+    ///
+    /// See [`QueryError`].
+    pub fn range(
+        &self,
+        storage: &dyn Queryable,
+        query: &str,
+        start_ms: i64,
+        end_ms: i64,
+        step_ms: i64,
+        options: &QueryOptions,
+    ) -> Result<QueryResult, QueryError> {
+        let expr = self.parse(query)?;
+        if !matches!(expr.value_type(), ValueType::Scalar | ValueType::Vector) {
+            let message = format!(
+                "invalid expression type \"{}\" for range query, must be Scalar or instant Vector",
+                expr.value_type().describe()
+            );
+            return Err(ParseError::without_position(&message).into());
+        }
+        if step_ms <= 0 {
+            return Err(QueryError::execution(
+                "the step of a range query must be positive",
+            ));
+        }
+        let times = Times {
+            steps: Steps::between(start_ms, end_ms, step_ms),
+            is_instant: false,
+        };
+        self.run(storage, &expr, times, options)
+    }
+
+    fn run(
+        &self,
+        storage: &dyn Queryable,
+        expr: &Expr,
+        times: Times,
+        options: &QueryOptions,
+    ) -> Result<QueryResult, QueryError> {
+        self.instruments.queries.inc();
+        let result = self.evaluate(storage, expr, times, options);
+        self.instruments.queries.dec();
+        result
+    }
+
+    fn evaluate(
+        &self,
+        storage: &dyn Queryable,
+        expr: &Expr,
+        times: Times,
+        options: &QueryOptions,
+    ) -> Result<QueryResult, QueryError> {
+        let started = Instant::now();
+        let context = Context::open(storage, expr, times, options, self)?;
+        self.observe("prepare_time", started);
+        let started = Instant::now();
+        let value = result::evaluate(&context, expr, times.steps, times.is_instant);
+        self.observe("inner_eval", started);
+        let stats = context.budget.stats();
+        #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
+        self.instruments.samples.add(stats.samples_total as f64);
+        Ok(QueryResult {
+            value: value?,
+            annotations: context.notes.into_inner(),
+            stats,
+        })
+    }
+
+    fn observe(&self, slice: &str, started: Instant) {
+        self.instruments
+            .durations
+            .with(&[slice])
+            .observe_since(started);
+    }
+}

@@ -1,0 +1,162 @@
+//! What one query carries along: storage, times, limits, annotations.
+
+use model::storage::{Querier, Queryable};
+use parking_lot::Mutex;
+
+use super::bounds::time_range;
+use super::{Engine, QueryOptions, Times};
+use crate::annotations::Annotations;
+use crate::ast::{At, DurationExpr, DurationOp, Expr, Modifiers, Span};
+use crate::error::QueryError;
+use crate::limits::Budget;
+use crate::parse::seconds_to_ms;
+use crate::position::Position;
+use crate::row::Steps;
+
+/// The state of one query.
+pub(crate) struct Context<'s> {
+    pub(crate) querier: Box<dyn Querier + 's>,
+    pub(crate) times: Clock,
+    pub(crate) delayed_name_removal: bool,
+    pub(crate) budget: Budget,
+    pub(crate) notes: Mutex<Annotations>,
+}
+
+/// The times of a query that selectors depend on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock {
+    /// All steps of the query.
+    pub(crate) steps: Steps,
+    /// Whether it is an instant query.
+    pub(crate) is_instant: bool,
+    /// How far an instant selector looks back.
+    pub(crate) lookback: i64,
+    /// The step of subqueries that give none.
+    pub(crate) subquery_step: i64,
+}
+
+/// The instant that a step looks at: the step itself or a fixed time, shifted.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Look {
+    pub(crate) at: Option<i64>,
+    pub(crate) offset: i64,
+}
+
+impl Look {
+    /// Returns what is looked at from step time `t`.
+    pub(crate) fn from(&self, t: i64) -> i64 {
+        self.at.unwrap_or(t).saturating_sub(self.offset)
+    }
+}
+
+impl Clock {
+    /// Returns `span` in milliseconds.
+    pub(crate) fn span(&self, span: &Span) -> Result<i64, QueryError> {
+        match span {
+            Span::Ms(ms) => Ok(*ms),
+            Span::Expr(expr) => {
+                let seconds = self.seconds(expr)?;
+                seconds_to_ms(seconds)
+                    .ok_or_else(|| QueryError::execution("duration expression is out of range"))
+            }
+        }
+    }
+
+    /// Returns `span` in milliseconds, which must be positive.
+    pub(crate) fn positive(&self, span: &Span) -> Result<i64, QueryError> {
+        match self.span(span)? {
+            ms if ms <= 0 => Err(QueryError::execution("duration must be greater than 0")),
+            ms => Ok(ms),
+        }
+    }
+
+    pub(crate) fn look(&self, modifiers: &Modifiers) -> Result<Look, QueryError> {
+        Ok(Look {
+            at: modifiers.at.map(|at| match at {
+                At::Time(ms) => ms,
+                At::Start => self.steps.start,
+                At::End => self.steps.end(),
+            }),
+            offset: self.span(&modifiers.offset)?,
+        })
+    }
+
+    /// What `step()` says, in seconds.
+    pub(crate) fn step_seconds(&self) -> f64 {
+        if self.is_instant {
+            0.0
+        } else {
+            self.steps.step as f64 / 1e3
+        }
+    }
+
+    /// What `range()` says, in seconds.
+    pub(crate) fn range_seconds(&self) -> f64 {
+        (self.steps.end() - self.steps.start) as f64 / 1e3
+    }
+
+    fn seconds(&self, expr: &DurationExpr) -> Result<f64, QueryError> {
+        Ok(match expr {
+            DurationExpr::Number(number) => number.value,
+            DurationExpr::Step(_) => self.step_seconds(),
+            DurationExpr::Range(_) => self.range_seconds(),
+            DurationExpr::Negate(inner, _) => -self.seconds(inner)?,
+            DurationExpr::Plus(inner, _) | DurationExpr::Paren(inner, _) => self.seconds(inner)?,
+            DurationExpr::Binary(op, left, right, _) => {
+                let (left, right) = (self.seconds(left)?, self.seconds(right)?);
+                match op {
+                    DurationOp::Add => left + right,
+                    DurationOp::Sub => left - right,
+                    DurationOp::Mul => left * right,
+                    DurationOp::Pow => left.powf(right),
+                    DurationOp::Min => left.min(right),
+                    DurationOp::Max => left.max(right),
+                    DurationOp::Div | DurationOp::Mod if right == 0.0 => {
+                        return Err(QueryError::execution("division by zero"));
+                    }
+                    DurationOp::Div => left / right,
+                    DurationOp::Mod => left % right,
+                }
+            }
+        })
+    }
+}
+
+impl<'s> Context<'s> {
+    /// Opens `storage` for all the time that `expr` may look at.
+    pub(super) fn open(
+        storage: &'s dyn Queryable,
+        expr: &Expr,
+        times: Times,
+        options: &QueryOptions,
+        engine: &Engine,
+    ) -> Result<Self, QueryError> {
+        let limits = &engine.options;
+        let clock = Clock {
+            steps: times.steps,
+            is_instant: times.is_instant,
+            lookback: options.lookback_ms.unwrap_or(limits.lookback_ms),
+            subquery_step: limits.default_subquery_step_ms,
+        };
+        let timeout = options
+            .timeout
+            .map_or(limits.timeout, |t| t.min(limits.timeout));
+        let budget = Budget::new(limits.max_samples, timeout, options.cancel.clone());
+        let (mint, maxt) = time_range(expr, &clock)?;
+        Ok(Context {
+            querier: storage.querier(mint, maxt)?,
+            times: clock,
+            delayed_name_removal: engine.features.delayed_name_removal,
+            budget,
+            notes: Mutex::default(),
+        })
+    }
+
+    pub(crate) fn warn(&self, message: &str, position: Position) {
+        self.notes.lock().warn(message, position);
+    }
+
+    pub(crate) fn info(&self, message: &str, position: Position) {
+        self.notes.lock().info(message, position);
+    }
+}

@@ -1,0 +1,235 @@
+//! Functions of range vectors: one number per window.
+//!
+//! A series' samples are decoded once and the windows of all steps are found by two pointers; each function then walks
+//! the windows. Windows that hold histograms are in [`mixed`].
+
+mod mixed;
+mod over_time;
+mod rate;
+mod regression;
+
+use model::name::Quoted;
+use model::storage::SampleColumns;
+
+use super::Calling;
+use crate::error::QueryError;
+use crate::operator::aggregate::check_quantile;
+use crate::operator::merge::{SAME_LABELS, unique};
+use crate::operator::range::RangeSource;
+use crate::row::{BoxRows, Meta, Row, Rows, Scalar};
+use crate::window::{self, WindowSpec, Windows};
+
+/// What is computed from a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RangeFunction {
+    Rate,
+    Increase,
+    Delta,
+    Irate,
+    Idelta,
+    Changes,
+    Resets,
+    Deriv,
+    PredictLinear,
+    DoubleExponentialSmoothing,
+    Avg,
+    Sum,
+    Min,
+    Max,
+    Count,
+    Last,
+    First,
+    Present,
+    Stddev,
+    Stdvar,
+    Quantile,
+    Mad,
+    TimeOfMin,
+    TimeOfMax,
+    TimeOfLast,
+    TimeOfFirst,
+}
+
+impl RangeFunction {
+    /// Returns the function `name`, if it is one of this module.
+    pub(super) fn find(name: &str) -> Option<Self> {
+        Some(match name {
+            "rate" => RangeFunction::Rate,
+            "increase" => RangeFunction::Increase,
+            "delta" => RangeFunction::Delta,
+            "irate" => RangeFunction::Irate,
+            "idelta" => RangeFunction::Idelta,
+            "changes" => RangeFunction::Changes,
+            "resets" => RangeFunction::Resets,
+            "deriv" => RangeFunction::Deriv,
+            "predict_linear" => RangeFunction::PredictLinear,
+            "double_exponential_smoothing" => RangeFunction::DoubleExponentialSmoothing,
+            "avg_over_time" => RangeFunction::Avg,
+            "sum_over_time" => RangeFunction::Sum,
+            "min_over_time" => RangeFunction::Min,
+            "max_over_time" => RangeFunction::Max,
+            "count_over_time" => RangeFunction::Count,
+            "last_over_time" => RangeFunction::Last,
+            "first_over_time" => RangeFunction::First,
+            "present_over_time" => RangeFunction::Present,
+            "stddev_over_time" => RangeFunction::Stddev,
+            "stdvar_over_time" => RangeFunction::Stdvar,
+            "quantile_over_time" => RangeFunction::Quantile,
+            "mad_over_time" => RangeFunction::Mad,
+            "ts_of_min_over_time" => RangeFunction::TimeOfMin,
+            "ts_of_max_over_time" => RangeFunction::TimeOfMax,
+            "ts_of_last_over_time" => RangeFunction::TimeOfLast,
+            "ts_of_first_over_time" => RangeFunction::TimeOfFirst,
+            _ => return None,
+        })
+    }
+
+    fn keeps_name(self) -> bool {
+        matches!(self, RangeFunction::Last | RangeFunction::First)
+    }
+
+    /// Whether it only makes sense for counters.
+    fn wants_counter(self) -> bool {
+        matches!(
+            self,
+            RangeFunction::Rate
+                | RangeFunction::Increase
+                | RangeFunction::Irate
+                | RangeFunction::Resets
+        )
+    }
+}
+
+/// Evaluates a function of a range vector.
+pub(super) fn rows<'q>(
+    call: Calling<'q>,
+    function: RangeFunction,
+) -> Result<BoxRows<'q>, QueryError> {
+    let range_arg = usize::from(function == RangeFunction::Quantile);
+    let source = RangeSource::new(call.context, call.arg(range_arg)?, call.steps)?;
+    let mut parameters = Vec::new();
+    for index in (0..call.node.args.len()).filter(|&index| index != range_arg) {
+        parameters.push(call.scalar(index)?);
+    }
+    if function == RangeFunction::DoubleExponentialSmoothing {
+        regression::check_factors(&parameters, call.steps.count)?;
+    }
+    let series = source
+        .series()
+        .iter()
+        .map(|meta| match function.keeps_name() {
+            true => meta.clone(),
+            false => meta.clone().dropping_name(),
+        });
+    let series = series.collect();
+    let spec = WindowSpec {
+        steps: call.steps,
+        look: source.look,
+        range: source.range,
+    };
+    let range_rows = Box::new(RangeRows {
+        call,
+        function,
+        source,
+        parameters,
+        spec,
+        series,
+        next: 0,
+        columns: SampleColumns::default(),
+        bounds: Vec::new(),
+    });
+    unique(call.context, range_rows, call.steps.count, SAME_LABELS)
+}
+
+struct RangeRows<'q> {
+    call: Calling<'q>,
+    function: RangeFunction,
+    source: RangeSource<'q>,
+    parameters: Vec<Scalar>,
+    spec: WindowSpec,
+    series: Vec<Meta>,
+    next: usize,
+    columns: SampleColumns,
+    bounds: Vec<(usize, usize)>,
+}
+
+impl Rows for RangeRows<'_> {
+    fn series(&self) -> &[Meta] {
+        &self.series
+    }
+
+    fn next(&mut self, row: &mut Row) -> Result<(), QueryError> {
+        self.source.next(&mut self.columns)?;
+        row.reset(self.spec.steps.count);
+        let name = self.series[self.next].labels.metric_name().to_owned();
+        self.next += 1;
+        let seen = window::find(&self.spec, &self.columns.timestamps, &mut self.bounds);
+        self.call.context.budget.see(seen);
+        if self.columns.histograms.is_empty() {
+            if 0 < seen {
+                self.check_counter(&name)?;
+            }
+            let windows = Windows {
+                spec: self.spec,
+                timestamps: &self.columns.timestamps,
+                values: &self.columns.floats,
+                bounds: &self.bounds,
+            };
+            self.floats(&windows, row);
+            return Ok(());
+        }
+        if self.columns.histograms.len() < self.columns.len() {
+            self.check_counter(&name)?;
+        }
+        self.mixed(&name, row)
+    }
+}
+
+impl RangeRows<'_> {
+    /// Computes the function of windows without histograms.
+    fn floats(&self, windows: &Windows<'_>, row: &mut Row) {
+        match self.function {
+            RangeFunction::Rate => rate::extrapolated(windows, true, true, row),
+            RangeFunction::Increase => rate::extrapolated(windows, true, false, row),
+            RangeFunction::Delta => rate::extrapolated(windows, false, false, row),
+            RangeFunction::Irate => rate::instant(windows, true, row),
+            RangeFunction::Idelta => rate::instant(windows, false, row),
+            RangeFunction::Changes => over_time::changes(windows, row),
+            RangeFunction::Resets => over_time::resets(windows, row),
+            RangeFunction::Deriv => regression::deriv(windows, row),
+            RangeFunction::PredictLinear => regression::predict(windows, &self.parameters[0], row),
+            RangeFunction::DoubleExponentialSmoothing => {
+                regression::smoothing(windows, &self.parameters[0], &self.parameters[1], row);
+            }
+            RangeFunction::Quantile => {
+                self.check_quantiles(windows);
+                over_time::quantile(windows, &self.parameters[0], row);
+            }
+            function => over_time::simple(function, windows, row),
+        }
+    }
+
+    /// Says so if a counter function is applied to what does not look like a counter.
+    fn check_counter(&self, name: &str) -> Result<(), QueryError> {
+        const SUFFIXES: [&str; 4] = ["_total", "_sum", "_count", "_bucket"];
+        let is_counter = SUFFIXES.iter().any(|suffix| name.ends_with(suffix));
+        if self.function.wants_counter() && !name.is_empty() && !is_counter {
+            let message = format!(
+                "metric might not be a counter, name does not end in _total/_sum/_count/_bucket: {}",
+                Quoted(name)
+            );
+            self.call
+                .context
+                .info(&message, self.call.arg(0)?.position());
+        }
+        Ok(())
+    }
+
+    fn check_quantiles(&self, windows: &Windows<'_>) {
+        if let (Some(q), Some(arg)) = (self.parameters.first(), self.call.node.args.first()) {
+            for (step, _, _) in windows.filled(1) {
+                check_quantile(self.call.context, q.at(step), arg.position());
+            }
+        }
+    }
+}

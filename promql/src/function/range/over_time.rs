@@ -1,0 +1,223 @@
+//! `*_over_time` of floats, changes and resets.
+
+use std::collections::VecDeque;
+
+use super::RangeFunction;
+use crate::numeric::{self, Mean, kahan_add};
+use crate::row::{Row, Scalar};
+use crate::window::Windows;
+
+/// Computes one of the functions without parameters.
+pub(super) fn simple(function: RangeFunction, windows: &Windows<'_>, row: &mut Row) {
+    match function {
+        RangeFunction::Avg => each(windows, row, mean),
+        RangeFunction::Sum => each(windows, row, sum),
+        RangeFunction::Stddev => each(windows, row, |values| variance(values).sqrt()),
+        RangeFunction::Stdvar => each(windows, row, variance),
+        RangeFunction::Mad => each(windows, row, median_deviation),
+        RangeFunction::Count => each(windows, row, |values| values.len() as f64),
+        RangeFunction::Present => each(windows, row, |_| 1.0),
+        RangeFunction::Last => each(windows, row, |values| values[values.len() - 1]),
+        RangeFunction::First => each(windows, row, |values| values[0]),
+        RangeFunction::Min => extreme(windows, row, |new, old| new < old, |at| windows.values[at]),
+        RangeFunction::Max => extreme(windows, row, |new, old| old < new, |at| windows.values[at]),
+        RangeFunction::TimeOfMin => {
+            extreme(
+                windows,
+                row,
+                |new, old| new <= old,
+                |at| windows.timestamps[at] as f64 / 1e3,
+            );
+        }
+        RangeFunction::TimeOfMax => {
+            extreme(
+                windows,
+                row,
+                |new, old| old <= new,
+                |at| windows.timestamps[at] as f64 / 1e3,
+            );
+        }
+        RangeFunction::TimeOfFirst => {
+            for (step, from, _) in windows.filled(1) {
+                row.set(step, windows.timestamps[from] as f64 / 1e3);
+            }
+        }
+        RangeFunction::TimeOfLast => {
+            for (step, _, to) in windows.filled(1) {
+                row.set(step, windows.timestamps[to - 1] as f64 / 1e3);
+            }
+        }
+        _ => (),
+    }
+}
+
+/// Computes `f` of the values of each window that has some.
+fn each(windows: &Windows<'_>, row: &mut Row, f: impl Fn(&[f64]) -> f64) {
+    for (step, from, to) in windows.filled(1) {
+        row.set(step, f(&windows.values[from..to]));
+    }
+}
+
+fn mean(values: &[f64]) -> f64 {
+    let mut mean = Mean::default();
+    for &value in values {
+        mean.add(value);
+    }
+    mean.value()
+}
+
+fn sum(values: &[f64]) -> f64 {
+    let (sum, compensation) = values
+        .iter()
+        .fold((0.0, 0.0), |(sum, c), &value| kahan_add(value, sum, c));
+    if sum.is_infinite() {
+        sum
+    } else {
+        sum + compensation
+    }
+}
+
+/// Population variance, updated value by value with compensated sums.
+fn variance(values: &[f64]) -> f64 {
+    let (mut mean, mut mean_c, mut squares, mut squares_c) = (0.0, 0.0, 0.0, 0.0);
+    let mut count = 0.0;
+    for &value in values {
+        count += 1.0;
+        let delta = value - (mean + mean_c);
+        (mean, mean_c) = kahan_add(delta / count, mean, mean_c);
+        (squares, squares_c) = kahan_add(delta * (value - (mean + mean_c)), squares, squares_c);
+    }
+    (squares + squares_c) / count
+}
+
+fn median_deviation(values: &[f64]) -> f64 {
+    if values.iter().any(|value| value.is_nan()) {
+        return f64::NAN;
+    }
+    let mut values = values.to_vec();
+    let median = numeric::quantile(0.5, &mut values);
+    for value in &mut values {
+        *value = (*value - median).abs();
+    }
+    numeric::quantile(0.5, &mut values)
+}
+
+/// The best value of each window, NaN only if there is no other: a queue of candidates, each better than all after it.
+///
+/// `is_better(new, old)` decides whether `new` takes the place of `old`; `result` says what is wanted of the best.
+fn extreme(
+    windows: &Windows<'_>,
+    row: &mut Row,
+    is_better: impl Fn(f64, f64) -> bool,
+    result: impl Fn(usize) -> f64,
+) {
+    let values = windows.values;
+    let mut candidates: VecDeque<usize> = VecDeque::new();
+    let mut taken = 0;
+    for (step, from, to) in windows.filled(1) {
+        for at in taken.max(from)..to {
+            if values[at].is_nan() {
+                continue;
+            }
+            while candidates
+                .back()
+                .is_some_and(|&last| is_better(values[at], values[last]))
+            {
+                candidates.pop_back();
+            }
+            candidates.push_back(at);
+        }
+        taken = to;
+        while candidates.front().is_some_and(|&first| first < from) {
+            candidates.pop_front();
+        }
+        row.set(step, result(candidates.front().copied().unwrap_or(from)));
+    }
+}
+
+/// How often the value changed.
+pub(super) fn changes(windows: &Windows<'_>, row: &mut Row) {
+    count_pairs(windows, row, |before, now| {
+        before != now && !(before.is_nan() && now.is_nan())
+    });
+}
+
+/// How often the value fell.
+pub(super) fn resets(windows: &Windows<'_>, row: &mut Row) {
+    count_pairs(windows, row, |before, now| now < before);
+}
+
+/// Counts neighbours for which `counts` holds, by differences of running totals.
+fn count_pairs(windows: &Windows<'_>, row: &mut Row, counts: impl Fn(f64, f64) -> bool) {
+    let mut totals = Vec::with_capacity(windows.values.len());
+    let mut total = 0u32;
+    for (at, &value) in windows.values.iter().enumerate() {
+        if 0 < at && counts(windows.values[at - 1], value) {
+            total += 1;
+        }
+        totals.push(total);
+    }
+    for (step, from, to) in windows.filled(1) {
+        row.set(step, f64::from(totals[to - 1] - totals[from]));
+    }
+}
+
+/// The `q`-quantile of each window.
+pub(super) fn quantile(windows: &Windows<'_>, q: &Scalar, row: &mut Row) {
+    let mut scratch = Vec::new();
+    for (step, from, to) in windows.filled(1) {
+        scratch.clear();
+        scratch.extend_from_slice(&windows.values[from..to]);
+        row.set(step, numeric::quantile(q.at(step), &mut scratch));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::context::Look;
+    use crate::row::Steps;
+    use crate::window::{WindowSpec, find};
+    use proptest::prelude::*;
+
+    fn value() -> impl Strategy<Value = f64> {
+        prop_oneof![(-5i8..5).prop_map(f64::from), Just(f64::NAN)]
+    }
+
+    proptest! {
+        #[test]
+        fn sliding_agrees_with_scanning(
+            samples in proptest::collection::btree_map(0i64..300, value(), 0..60),
+            step in 1i64..40, range in 1i64..120,
+        ) {
+            let timestamps: Vec<i64> = samples.keys().copied().collect();
+            let values: Vec<f64> = samples.values().copied().collect();
+            let spec = WindowSpec { steps: Steps::between(0, 350, step), look: Look::default(), range };
+            let mut bounds = Vec::new();
+            find(&spec, &timestamps, &mut bounds);
+            let windows = Windows { spec, timestamps: &timestamps, values: &values, bounds: &bounds };
+            let run = |compute: &dyn Fn(&mut Row)| {
+                let mut row = Row::default();
+                row.reset(spec.steps.count);
+                compute(&mut row);
+                row
+            };
+            let least = run(&|row| simple(RangeFunction::Min, &windows, row));
+            let greatest = run(&|row| simple(RangeFunction::Max, &windows, row));
+            let changed = run(&|row| changes(&windows, row));
+            for (step, &(from, to)) in bounds.iter().enumerate() {
+                if from == to {
+                    prop_assert!(!least.present.get(step) && !greatest.present.get(step));
+                    continue;
+                }
+                let values = &values[from..to];
+                let min = values.iter().copied().fold(f64::NAN, f64::min);
+                let max = values.iter().copied().fold(f64::NAN, f64::max);
+                let pairs = values.windows(2).filter(|w| w[0] != w[1] && !(w[0].is_nan() && w[1].is_nan()));
+                prop_assert!(numeric::almost_equal(least.values[step], min, 1e-12));
+                prop_assert!(numeric::almost_equal(greatest.values[step], max, 1e-12));
+                prop_assert_eq!(changed.values[step], pairs.count() as f64);
+            }
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! rate, increase, delta, irate and idelta of floats.
+
+use crate::row::Row;
+use crate::window::Windows;
+
+/// The change over the window, extrapolated to its ends; per second if `is_rate`.
+///
+/// Counter resets are found once per series; each window then adds only its own, in the order in which a scan would
+/// meet them, so the result is that of the scan to the last bit.
+///
+/// Source: Prometheus documentation of `rate`, `increase` and `delta`, and the behaviour of its engine.
+pub(super) fn extrapolated(windows: &Windows<'_>, is_counter: bool, is_rate: bool, row: &mut Row) {
+    let (timestamps, values) = (windows.timestamps, windows.values);
+    let resets = if is_counter {
+        resets(values)
+    } else {
+        Vec::new()
+    };
+    let (mut first_reset, mut end_reset) = (0, 0);
+    for (step, from, to) in windows.filled(2) {
+        let last = to - 1;
+        let mut change = values[last] - values[from];
+        while resets.get(first_reset).is_some_and(|&(at, _)| at <= from) {
+            first_reset += 1;
+        }
+        end_reset = end_reset.max(first_reset);
+        while resets.get(end_reset).is_some_and(|&(at, _)| at < to) {
+            end_reset += 1;
+        }
+        for (_, before) in &resets[first_reset..end_reset] {
+            change += before;
+        }
+        let ends = Ends {
+            start: windows.spec.start(step),
+            end: windows.spec.end(step),
+            first: timestamps[from],
+            last: timestamps[last],
+            gaps: (last - from) as f64,
+        };
+        let zero = is_counter.then_some((values[from], change));
+        let mut factor = ends.factor(zero);
+        if is_rate {
+            factor /= windows.spec.range as f64 / 1e3;
+        }
+        row.set(step, change * factor);
+    }
+}
+
+/// Where a counter fell, and what it was before.
+fn resets(values: &[f64]) -> Vec<(usize, f64)> {
+    let pairs = values.windows(2).enumerate();
+    pairs
+        .filter(|(_, pair)| pair[1] < pair[0])
+        .map(|(at, pair)| (at + 1, pair[0]))
+        .collect()
+}
+
+/// A window and the samples in it.
+pub(super) struct Ends {
+    pub(super) start: i64,
+    pub(super) end: i64,
+    /// Times of the first and the last sample.
+    pub(super) first: i64,
+    pub(super) last: i64,
+    /// Samples less one.
+    pub(super) gaps: f64,
+}
+
+impl Ends {
+    /// By what the change between the samples is multiplied to get the change over the window.
+    ///
+    /// A boundary that is nearer than 1.1 average gaps is taken to be reached, else half a gap is. With `zero`, the
+    /// first value and the change, a counter is not extrapolated to below zero.
+    pub(super) fn factor(&self, zero: Option<(f64, f64)>) -> f64 {
+        let mut to_start = (self.first - self.start) as f64 / 1e3;
+        let mut to_end = (self.end - self.last) as f64 / 1e3;
+        let sampled = (self.last - self.first) as f64 / 1e3;
+        let gap = sampled / self.gaps;
+        let near = gap * 1.1;
+        if near <= to_start {
+            to_start = gap / 2.0;
+        }
+        if let Some((first, change)) = zero
+            && 0.0 < change
+            && 0.0 <= first
+        {
+            let to_zero = sampled * (first / change);
+            if to_zero < to_start {
+                to_start = to_zero;
+            }
+        }
+        if near <= to_end {
+            to_end = gap / 2.0;
+        }
+        (sampled + to_start + to_end) / sampled
+    }
+}
+
+/// The change between the last two samples; per second if `is_rate`.
+pub(super) fn instant(windows: &Windows<'_>, is_rate: bool, row: &mut Row) {
+    for (step, _, to) in windows.filled(2) {
+        let (before, last) = (windows.values[to - 2], windows.values[to - 1]);
+        let mut change = if is_rate && last < before {
+            last
+        } else {
+            last - before
+        };
+        if is_rate {
+            let ms = windows.timestamps[to - 1] - windows.timestamps[to - 2];
+            change /= ms as f64 / 1e3;
+        }
+        row.set(step, change);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::context::Look;
+    use crate::row::Steps;
+    use crate::window::{WindowSpec, find};
+    use proptest::prelude::*;
+
+    /// The obvious way: scan each window.
+    fn scanned(windows: &Windows<'_>, step: usize, from: usize, to: usize) -> f64 {
+        let values = &windows.values[from..to];
+        let mut change = values[values.len() - 1] - values[0];
+        for pair in values.windows(2) {
+            if pair[1] < pair[0] {
+                change += pair[0];
+            }
+        }
+        let ends = Ends {
+            start: windows.spec.start(step),
+            end: windows.spec.end(step),
+            first: windows.timestamps[from],
+            last: windows.timestamps[to - 1],
+            gaps: (values.len() - 1) as f64,
+        };
+        change * (ends.factor(Some((values[0], change))) / (windows.spec.range as f64 / 1e3))
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_the_scan(
+            samples in proptest::collection::btree_map(0i64..600, 0.0f64..100.0, 0..80),
+            step in 1i64..50, range in 1i64..200,
+        ) {
+            let timestamps: Vec<i64> = samples.keys().map(|t| t * 1000).collect();
+            let values: Vec<f64> = samples.values().copied().collect();
+            let steps = Steps::between(0, 700_000, step * 1000);
+            let spec = WindowSpec { steps, look: Look::default(), range: range * 1000 };
+            let mut bounds = Vec::new();
+            find(&spec, &timestamps, &mut bounds);
+            let windows = Windows { spec, timestamps: &timestamps, values: &values, bounds: &bounds };
+            let mut row = Row::default();
+            row.reset(steps.count);
+            extrapolated(&windows, true, true, &mut row);
+            for (step, &(from, to)) in bounds.iter().enumerate() {
+                prop_assert_eq!(row.present.get(step), from + 2 <= to);
+                if row.present.get(step) {
+                    prop_assert_eq!(row.values[step].to_bits(), scanned(&windows, step, from, to).to_bits());
+                }
+            }
+        }
+    }
+}

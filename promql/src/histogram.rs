@@ -1,0 +1,9 @@
+//! Computing with native histograms.
+
+pub(crate) mod aggregate;
+pub(crate) mod arithmetic;
+pub(crate) mod binary;
+pub(crate) mod reset;
+mod trim;
+
+pub(crate) use arithmetic::{add, scaled, subtract};

@@ -1,0 +1,142 @@
+//! Native histograms in aggregations: sum and avg add them, the others leave them out.
+
+use std::sync::Arc;
+
+use model::FloatHistogram;
+
+use super::arithmetic::{add, compacted, divided};
+use crate::ast::{Aggregate, AggregateOp};
+use crate::engine::context::Context;
+use crate::error::QueryError;
+use crate::row::Row;
+
+/// The histograms of all groups and steps; takes room only once there are some.
+pub(crate) struct Histograms {
+    op: AggregateOp,
+    groups: usize,
+    steps: usize,
+    states: Vec<Option<State>>,
+}
+
+#[derive(Clone)]
+struct State {
+    sum: FloatHistogram,
+    count: f64,
+    is_broken: bool,
+    saw_reset: bool,
+    saw_no_reset: bool,
+}
+
+impl Histograms {
+    pub(crate) fn new(op: AggregateOp, groups: usize, steps: usize) -> Self {
+        Histograms {
+            op,
+            groups,
+            steps,
+            states: Vec::new(),
+        }
+    }
+
+    /// Adds the histograms of `row` to `group`.
+    pub(crate) fn add(
+        &mut self,
+        context: &Context<'_>,
+        group: usize,
+        row: &Row,
+        node: &Aggregate,
+    ) -> Result<(), QueryError> {
+        if !matches!(self.op, AggregateOp::Sum | AggregateOp::Avg) {
+            let message = format!("ignored histogram in {} aggregation", self.op.as_str());
+            context.info(&message, node.expr.position());
+            return Ok(());
+        }
+        if self.states.is_empty() {
+            context.budget.hold(self.groups * self.steps)?;
+            self.states.resize(self.groups * self.steps, None);
+        }
+        for (step, histogram) in &row.histograms {
+            let state = &mut self.states[group * self.steps + step];
+            match state {
+                Some(state) => state.add(context, histogram, node),
+                None => *state = Some(State::new(histogram)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves the results of `group` to `row`; where there are floats too, nothing is left but a warning.
+    pub(crate) fn finish(
+        &mut self,
+        context: &Context<'_>,
+        group: usize,
+        row: &mut Row,
+        node: &Aggregate,
+    ) {
+        if self.states.is_empty() {
+            return;
+        }
+        for step in 0..self.steps {
+            let Some(state) = self.states[group * self.steps + step].take() else {
+                continue;
+            };
+            if row.present.get(step) {
+                row.present.unset(step);
+                let message = "encountered a mix of histograms and floats for aggregation";
+                context.warn(message, node.expr.position());
+                continue;
+            }
+            if state.is_broken {
+                continue;
+            }
+            if state.saw_reset && state.saw_no_reset {
+                let message = "conflicting counter resets during histogram aggregation";
+                context.warn(message, node.expr.position());
+            }
+            let result = match self.op {
+                AggregateOp::Avg => divided(state.sum, state.count),
+                _ => state.sum,
+            };
+            row.set_histogram(step, Arc::new(compacted(result)));
+        }
+    }
+}
+
+impl State {
+    fn new(histogram: &FloatHistogram) -> Self {
+        let mut state = State {
+            sum: histogram.clone(),
+            count: 1.0,
+            is_broken: false,
+            saw_reset: false,
+            saw_no_reset: false,
+        };
+        state.see(histogram);
+        state
+    }
+
+    fn see(&mut self, histogram: &FloatHistogram) {
+        use model::histogram::ResetHint;
+        self.saw_reset |= histogram.reset_hint == ResetHint::CounterReset;
+        self.saw_no_reset |= histogram.reset_hint == ResetHint::NotCounterReset;
+    }
+
+    fn add(&mut self, context: &Context<'_>, histogram: &FloatHistogram, node: &Aggregate) {
+        if self.is_broken {
+            return;
+        }
+        self.see(histogram);
+        self.count += 1.0;
+        match add(&mut self.sum, histogram) {
+            Ok(added) if added.bounds_reconciled => {
+                let message = "mismatched custom buckets were reconciled during aggregation";
+                context.info(message, node.expr.position());
+            }
+            Ok(_) => (),
+            Err(_) => {
+                let message = "vector contains a mix of histograms with exponential and custom buckets schemas";
+                context.warn(message, node.expr.position());
+                self.is_broken = true;
+            }
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! PromQL: nom parser, printer, type checks and the columnar engine.
+//!
+//! ```text
+//! text ── parse ──► Expr ── Engine ──► QueryResult
+//!                    └── Display, pretty ──► text
+//! ```
+//!
+//! The engine reads through the storage traits of `model` and runs over anything that implements them. It is
+//! synchronous, holds no global state, and starts no threads.
+
+pub mod ast;
+mod check;
+pub mod functions;
+mod lex;
+mod parse;
+mod position;
+mod print;
+
+mod engine;
+mod function;
+mod histogram;
+mod limits;
+mod numeric;
+mod operator;
+mod row;
+mod table;
+mod window;
+
+pub mod script;
+
+mod annotations;
+mod error;
+mod value;
+
+pub use annotations::Annotations;
+pub use ast::{Expr, ValueType, VectorSelector};
+pub use engine::{Engine, EngineOptions, Features, QueryOptions};
+pub use error::{ErrorKind, QueryError};
+pub use parse::{ParseError, ParseOptions, parse, parse_selector, parse_with};
+pub use position::Position;
+pub use print::pretty;
+pub use value::{MatrixSeries, QueryResult, QueryStats, Value, VectorSample};

@@ -1,0 +1,180 @@
+//! sum, avg, count, group, min, max, stddev and stdvar: a few numbers per group and step.
+
+use super::Grouped;
+use crate::ast::AggregateOp;
+use crate::engine::context::Context;
+use crate::error::QueryError;
+use crate::histogram::aggregate::Histograms;
+use crate::numeric::{Mean, kahan_add};
+use crate::row::{Bits, BoxRows, Row};
+use crate::table::Table;
+
+/// Evaluates the aggregation `op`, which has no parameter.
+pub(super) fn rows<'q>(
+    context: &Context<'_>,
+    mut grouped: Grouped<'_>,
+    op: AggregateOp,
+) -> Result<BoxRows<'q>, QueryError> {
+    let (groups, steps) = (grouped.series.len(), grouped.steps);
+    let mut floats = Columns::new(op, groups * steps);
+    let mut seen = vec![Bits::new(steps); groups];
+    let mut histograms = Histograms::new(op, groups, steps);
+    context.budget.hold(groups * steps)?;
+    let mut row = Row::default();
+    for index in 0..grouped.ids.len() {
+        grouped.input.next(&mut row)?;
+        let group = grouped.ids[index];
+        let from = group * steps;
+        if op.counts_histograms() {
+            for (step, _) in std::mem::take(&mut row.histograms) {
+                row.set(step, 0.0);
+            }
+        } else if !row.histograms.is_empty() {
+            histograms.add(context, group, &row, grouped.node)?;
+        }
+        floats.add(from, &row);
+        seen[group].insert_all(&row.present);
+    }
+    let mut table = Table::new(steps);
+    for (group, meta) in grouped.series.into_iter().enumerate() {
+        row.reset(steps);
+        std::mem::swap(&mut row.present, &mut seen[group]);
+        floats.finish(group * steps, &mut row);
+        histograms.finish(context, group, &mut row, grouped.node);
+        if !row.is_empty() {
+            table.push(meta, &row);
+        }
+    }
+    Ok(table.into_rows())
+}
+
+impl AggregateOp {
+    /// Whether a histogram is as good as a float.
+    fn counts_histograms(self) -> bool {
+        matches!(self, AggregateOp::Count | AggregateOp::Group)
+    }
+}
+
+/// One state per group and step.
+enum Columns {
+    Sum(Vec<(f64, f64)>),
+    Avg(Vec<Mean>),
+    Count(Vec<u32>),
+    Group,
+    Least(Vec<Option<f64>>),
+    Greatest(Vec<Option<f64>>),
+    Variance(Vec<Variance>, bool),
+}
+
+#[derive(Clone, Copy, Default)]
+struct Variance {
+    count: f64,
+    mean: f64,
+    squares: f64,
+}
+
+impl Variance {
+    fn add(&mut self, value: f64) {
+        self.count += 1.0;
+        if self.count == 1.0 {
+            self.mean = value;
+            self.squares = if value.is_finite() { 0.0 } else { f64::NAN };
+            return;
+        }
+        let delta = value - self.mean;
+        self.mean += delta / self.count;
+        self.squares += delta * (value - self.mean);
+    }
+}
+
+impl Columns {
+    fn new(op: AggregateOp, len: usize) -> Self {
+        match op {
+            AggregateOp::Sum => Columns::Sum(vec![(0.0, 0.0); len]),
+            AggregateOp::Avg => Columns::Avg(vec![Mean::default(); len]),
+            AggregateOp::Count => Columns::Count(vec![0; len]),
+            AggregateOp::Min => Columns::Least(vec![None; len]),
+            AggregateOp::Max => Columns::Greatest(vec![None; len]),
+            AggregateOp::Stddev => Columns::Variance(vec![Variance::default(); len], true),
+            AggregateOp::Stdvar => Columns::Variance(vec![Variance::default(); len], false),
+            _ => Columns::Group,
+        }
+    }
+
+    /// Adds the floats of `row` to the states from `from` on.
+    fn add(&mut self, from: usize, row: &Row) {
+        let steps = row.present.iter();
+        match self {
+            Columns::Sum(states) => {
+                for step in steps {
+                    let state = &mut states[from + step];
+                    *state = kahan_add(row.values[step], state.0, state.1);
+                }
+            }
+            Columns::Avg(states) => {
+                for step in steps {
+                    states[from + step].add(row.values[step]);
+                }
+            }
+            Columns::Count(states) => {
+                for step in steps {
+                    states[from + step] += 1;
+                }
+            }
+            Columns::Group => (),
+            Columns::Least(states) => {
+                for step in steps {
+                    keep(&mut states[from + step], row.values[step], |new, old| {
+                        new < old
+                    });
+                }
+            }
+            Columns::Greatest(states) => {
+                for step in steps {
+                    keep(&mut states[from + step], row.values[step], |new, old| {
+                        old < new
+                    });
+                }
+            }
+            Columns::Variance(states, _) => {
+                for step in steps {
+                    states[from + step].add(row.values[step]);
+                }
+            }
+        }
+    }
+
+    /// Writes the results to the steps that are present in `row`.
+    fn finish(&self, from: usize, row: &mut Row) {
+        let present = std::mem::take(&mut row.present);
+        for step in present.iter() {
+            let at = from + step;
+            row.values[step] = match self {
+                Columns::Sum(states) => states[at].0 + states[at].1,
+                Columns::Avg(states) => states[at].value(),
+                Columns::Count(states) => f64::from(states[at]),
+                Columns::Group => 1.0,
+                Columns::Least(states) | Columns::Greatest(states) => {
+                    states[at].unwrap_or(f64::NAN)
+                }
+                Columns::Variance(states, is_deviation) => {
+                    let variance = states[at].squares / states[at].count;
+                    if *is_deviation {
+                        variance.sqrt()
+                    } else {
+                        variance
+                    }
+                }
+            };
+        }
+        row.present = present;
+    }
+}
+
+/// Replaces what is kept by a better value; anything is better than NaN.
+fn keep(kept: &mut Option<f64>, value: f64, is_better: impl Fn(f64, f64) -> bool) {
+    match kept {
+        Some(old) if !(is_better(value, *old) || old.is_nan()) => (),
+        _ => *kept = Some(value),
+    }
+}

@@ -1,0 +1,123 @@
+//! quantile and count_values: all values of a group at a step.
+
+use std::collections::HashMap;
+
+use model::Labels;
+use model::float::format_plain;
+use model::name::Quoted;
+
+use super::{Grouped, is_label_name};
+use crate::engine::context::Context;
+use crate::error::QueryError;
+use crate::numeric;
+use crate::operator::group::with_label;
+use crate::operator::merge::{SAME_LABELS, unique};
+use crate::position::Position;
+use crate::row::{BoxRows, Meta, Row, Scalar};
+use crate::table::Table;
+
+/// Evaluates `quantile(q, …)`.
+pub(super) fn quantile<'q>(
+    context: &Context<'_>,
+    mut grouped: Grouped<'_>,
+    q: Scalar,
+    position: Position,
+) -> Result<BoxRows<'q>, QueryError> {
+    let (groups, steps) = (grouped.series.len(), grouped.steps);
+    let mut values: Vec<Vec<f64>> = vec![Vec::new(); groups * steps];
+    let mut row = Row::default();
+    for index in 0..grouped.ids.len() {
+        grouped.input.next(&mut row)?;
+        if !row.histograms.is_empty() {
+            let message = "ignored histogram in quantile aggregation";
+            context.info(message, grouped.node.expr.position());
+        }
+        context.budget.hold(row.len())?;
+        for step in row.present.iter() {
+            values[grouped.ids[index] * steps + step].push(row.values[step]);
+        }
+    }
+    for step in 0..steps {
+        check_quantile(context, q.at(step), position);
+    }
+    let mut table = Table::new(steps);
+    for (group, meta) in grouped.series.into_iter().enumerate() {
+        row.reset(steps);
+        for step in 0..steps {
+            let values = &mut values[group * steps + step];
+            if !values.is_empty() {
+                row.set(step, numeric::quantile(q.at(step), values));
+            }
+        }
+        if !row.is_empty() {
+            table.push(meta, &row);
+        }
+    }
+    Ok(table.into_rows())
+}
+
+/// Warns when `q` is no quantile.
+pub(crate) fn check_quantile(context: &Context<'_>, q: f64, position: Position) {
+    if !(0.0..=1.0).contains(&q) {
+        let q = model::float::format_general(q);
+        let message = format!("quantile value should be between 0 and 1, got {q}");
+        context.warn(&message, position);
+    }
+}
+
+/// Evaluates `count_values(label, …)`.
+pub(super) fn count_values<'q>(
+    context: &'q Context<'q>,
+    mut grouped: Grouped<'q>,
+    label: &str,
+) -> Result<BoxRows<'q>, QueryError> {
+    if !is_label_name(label) {
+        let message = format!("invalid label name {}", Quoted(label));
+        return Err(QueryError::execution(message));
+    }
+    let steps = grouped.steps;
+    let mut by_value: HashMap<(usize, String), usize> = HashMap::new();
+    // The new label may hide the one that told groups apart, so their counts add up.
+    let mut by_labels: HashMap<Labels, usize> = HashMap::new();
+    let mut counted: Vec<(Meta, Row)> = Vec::new();
+    let mut row = Row::default();
+    for index in 0..grouped.ids.len() {
+        grouped.input.next(&mut row)?;
+        let group = grouped.ids[index];
+        let mut count = |step: usize, value: String| {
+            let at = *by_value
+                .entry((group, value))
+                .or_insert_with_key(|(_, value)| {
+                    let meta = &grouped.series[group];
+                    let labels = with_label(&meta.labels, label, value);
+                    *by_labels.entry(labels.clone()).or_insert_with(|| {
+                        let mut empty = Row::default();
+                        empty.reset(steps);
+                        counted.push((
+                            Meta {
+                                labels,
+                                ..meta.clone()
+                            },
+                            empty,
+                        ));
+                        counted.len() - 1
+                    })
+                });
+            let counts = &mut counted[at].1;
+            counts.values[step] += 1.0;
+            counts.present.set(step);
+        };
+        for step in row.present.iter() {
+            count(step, format_plain(row.values[step]));
+        }
+        for (step, histogram) in &row.histograms {
+            count(*step, histogram.to_string());
+        }
+        context.budget.hold(row.len())?;
+    }
+    let mut table = Table::new(steps);
+    for (meta, row) in counted {
+        table.push(meta, &row);
+    }
+    unique(context, table.into_rows(), steps, SAME_LABELS)
+}

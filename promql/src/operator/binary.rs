@@ -1,0 +1,186 @@
+//! Binary operators with at least one vector.
+
+mod join;
+mod set;
+
+use super::map;
+use crate::ast::{Binary, BinaryOp, ValueType};
+use crate::engine::context::Context;
+use crate::engine::evaluate::{self, scalar};
+use crate::error::QueryError;
+use crate::histogram::binary::{Operand, combine};
+use crate::operator::merge::{SAME_LABELS, unique};
+use crate::row::{BoxRows, Meta, Row, Scalar, Steps};
+
+/// Evaluates a binary operator of which at least one side is a vector.
+pub(crate) fn rows<'q>(
+    context: &'q Context<'q>,
+    node: &'q Binary,
+    steps: Steps,
+) -> Result<BoxRows<'q>, QueryError> {
+    match (node.left.value_type(), node.right.value_type()) {
+        (ValueType::Vector, ValueType::Vector) if node.op.is_set() => {
+            set::rows(context, node, steps)
+        }
+        (ValueType::Vector, ValueType::Vector) => join::rows(context, node, steps),
+        (ValueType::Vector, _) => {
+            let number = scalar(context, &node.right, steps)?;
+            with_scalar(
+                context,
+                node,
+                evaluate::rows(context, &node.left, steps)?,
+                number,
+                steps,
+            )
+        }
+        _ => {
+            let number = scalar(context, &node.left, steps)?;
+            with_scalar(
+                context,
+                node,
+                evaluate::rows(context, &node.right, steps)?,
+                number,
+                steps,
+            )
+        }
+    }
+}
+
+/// Whether the result has no name: it is another thing than what went in.
+fn drops_name(node: &Binary) -> bool {
+    node.returns_bool || !node.op.is_comparison() && !is_trim(node.op)
+}
+
+fn is_trim(op: BinaryOp) -> bool {
+    matches!(op, BinaryOp::TrimUpper | BinaryOp::TrimLower)
+}
+
+/// A vector and a scalar.
+fn with_scalar<'q>(
+    context: &'q Context<'q>,
+    node: &'q Binary,
+    vector: BoxRows<'q>,
+    number: Scalar,
+    steps: Steps,
+) -> Result<BoxRows<'q>, QueryError> {
+    let is_left = node.right.value_type() == ValueType::Vector;
+    let change = move |row: &mut Row| scalar_row(context, node, &number, is_left, row);
+    if drops_name(node) {
+        return map::map(context, vector, steps.count, change);
+    }
+    let series: Vec<Meta> = vector.series().to_vec();
+    let mapped = map::map_series(vector, series, change);
+    unique(context, mapped, steps.count, SAME_LABELS)
+}
+
+fn scalar_row(
+    context: &Context<'_>,
+    node: &Binary,
+    number: &Scalar,
+    scalar_is_left: bool,
+    row: &mut Row,
+) -> Result<(), QueryError> {
+    let op = node.op;
+    if is_trim(op) {
+        trim_floats(context, node, row);
+    } else if op.is_comparison() {
+        let present = std::mem::take(&mut row.present);
+        row.present = present.clone();
+        for step in present.iter() {
+            let value = row.values[step];
+            let (left, right) = if scalar_is_left {
+                (number.at(step), value)
+            } else {
+                (value, number.at(step))
+            };
+            let holds = compare(op, left, right);
+            if node.returns_bool {
+                row.values[step] = f64::from(u8::from(holds));
+            } else if !holds {
+                row.present.unset(step);
+            }
+        }
+    } else {
+        for (step, value) in row.values.iter_mut().enumerate() {
+            let (left, right) = if scalar_is_left {
+                (number.at(step), *value)
+            } else {
+                (*value, number.at(step))
+            };
+            *value = arithmetic(op, left, right);
+        }
+    }
+    scalar_histograms(context, node, number, scalar_is_left, row);
+    Ok(())
+}
+
+/// Trimming is for histograms only.
+fn trim_floats(context: &Context<'_>, node: &Binary, row: &mut Row) {
+    if row.present.any() {
+        let message = incompatible("float", node.op, "float");
+        context.info(&message, node.position);
+        row.present.reset(row.values.len());
+    }
+}
+
+fn scalar_histograms(
+    context: &Context<'_>,
+    node: &Binary,
+    number: &Scalar,
+    scalar_is_left: bool,
+    row: &mut Row,
+) {
+    for (step, histogram) in std::mem::take(&mut row.histograms) {
+        let number = Operand::Float(number.at(step));
+        let histogram = Operand::Histogram(&histogram);
+        let (left, right) = if scalar_is_left {
+            (number, histogram)
+        } else {
+            (histogram, number)
+        };
+        if let Some(result) = combine(context, node, left, right) {
+            row.set_histogram(step, result);
+        }
+    }
+}
+
+/// The info about an operator that does not work on these kinds of samples.
+pub(crate) fn incompatible(left: &str, op: BinaryOp, right: &str) -> String {
+    format!(
+        "incompatible sample types encountered for binary operator \"{}\": {left} {} {right}",
+        op.as_str(),
+        op.as_str()
+    )
+}
+
+/// Returns the value of an arithmetic operator.
+pub(crate) fn arithmetic(op: BinaryOp, left: f64, right: f64) -> f64 {
+    match op {
+        BinaryOp::Add => left + right,
+        BinaryOp::Sub => left - right,
+        BinaryOp::Mul => left * right,
+        BinaryOp::Div => left / right,
+        BinaryOp::Mod => left % right,
+        BinaryOp::Pow => power(left, right),
+        BinaryOp::Atan2 => left.atan2(right),
+        _ => f64::NAN,
+    }
+}
+
+/// As Go's `math.Pow`; the special cases agree with C's.
+fn power(base: f64, exponent: f64) -> f64 {
+    base.powf(exponent)
+}
+
+/// Returns whether a comparison holds.
+pub(crate) fn compare(op: BinaryOp, left: f64, right: f64) -> bool {
+    match op {
+        BinaryOp::Equal => left == right,
+        BinaryOp::NotEqual => left != right,
+        BinaryOp::Less => left < right,
+        BinaryOp::LessEqual => left <= right,
+        BinaryOp::Greater => left > right,
+        BinaryOp::GreaterEqual => left >= right,
+        _ => false,
+    }
+}

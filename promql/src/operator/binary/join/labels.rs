@@ -1,0 +1,66 @@
+//! The labels of what two series give together.
+
+use model::{Labels, LabelsBuilder};
+
+use crate::ast::{Cardinality, VectorMatching};
+use crate::row::{Meta, RESERVED};
+
+/// How labels of results are made.
+pub(super) struct Result<'a> {
+    pub(super) matching: &'a VectorMatching,
+    pub(super) drops_name: bool,
+    pub(super) delayed: bool,
+}
+
+impl Result<'_> {
+    /// The series that `many` and `one` give.
+    pub(super) fn of(&self, many: &Meta, one: &Meta) -> Meta {
+        let drop_name = many.drop_name || self.drops_name;
+        let matching = self.matching;
+        let one_to_one = matching.cardinality == Cardinality::OneToOne;
+        let unchanged = one_to_one && !matching.on && matching.labels.is_empty();
+        if unchanged || !one_to_one && matching.include.is_empty() {
+            return Meta {
+                labels: many.labels.clone(),
+                drop_name,
+            };
+        }
+        let mut builder: LabelsBuilder = many.labels.to_builder();
+        if one_to_one {
+            let named = |name: &str| matching.labels.iter().any(|label| label == name);
+            builder.retain(|name, _| {
+                let kept = named(name) == matching.on;
+                // The mark "drop the name" needs the name to be there until the end.
+                kept || self.delayed && drop_name && !matching.on && RESERVED.contains(&name)
+            });
+        }
+        for name in &matching.include {
+            builder.set(name, one.value(name, self.delayed));
+        }
+        let named_by_include = matching.include.iter().any(|name| name == RESERVED[0]);
+        let mut labels = builder.build();
+        if named_by_include && drop_name && !self.delayed {
+            // A name taken from the other side stays; the own one is gone before.
+            let taken = one.value(RESERVED[0], self.delayed).to_owned();
+            labels = labels.without(|name| RESERVED.contains(&name));
+            labels = labels.to_builder().set(RESERVED[0], &taken).build();
+            return Meta {
+                labels,
+                drop_name: false,
+            };
+        }
+        Meta { labels, drop_name }
+    }
+}
+
+/// Prints labels as error messages do: the name as a label like the others.
+pub(super) fn describe(labels: &Labels) -> String {
+    let pairs: Vec<String> = labels
+        .iter()
+        .map(|(name, value)| {
+            let name = crate::print::label(name);
+            format!("{name}={}", model::name::Quoted(value))
+        })
+        .collect();
+    format!("{{{}}}", pairs.join(", "))
+}

@@ -1,0 +1,89 @@
+//! Series that became equal: merged where they take turns, an error where they meet.
+
+use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
+
+use rapidhash::fast::RapidHasher;
+
+use crate::engine::context::Context;
+use crate::error::QueryError;
+use crate::row::{BoxRows, Meta, Row};
+use crate::table::Table;
+
+/// The error of two series with the same labels.
+pub(crate) const SAME_LABELS: &str = "vector cannot contain metrics with the same labelset";
+
+/// Returns a hash of the visible labels of `meta`.
+fn fingerprint(meta: &Meta, delayed: bool) -> u64 {
+    let mut hasher = RapidHasher::default();
+    for pair in meta.visible(delayed) {
+        pair.hash(&mut hasher);
+    }
+    hasher.finish()
+}
+
+/// Returns `rows` with series of equal visible labels merged; to be called wherever labels were changed.
+///
+/// `steps` is the number of steps. `message` is the error when two of them have a sample at the same step.
+pub(crate) fn unique<'q>(
+    context: &'q Context<'q>,
+    rows: BoxRows<'q>,
+    steps: usize,
+    message: &'static str,
+) -> Result<BoxRows<'q>, QueryError> {
+    let Some(targets) = duplicates(rows.series(), context.delayed_name_removal) else {
+        return Ok(rows);
+    };
+    let table = Table::collect_all(rows, steps, context)?;
+    let mut merged: Vec<Option<(Meta, Row)>> = Vec::new();
+    for (index, &target) in targets.iter().enumerate() {
+        let mut row = Row::default();
+        table.read(index, &mut row);
+        merged.resize_with(merged.len().max(target + 1), || None);
+        match &mut merged[target] {
+            Some((_, kept)) => join(kept, &row, message)?,
+            empty => *empty = Some((table.series[index].clone(), row)),
+        }
+    }
+    let mut joined = Table::new(steps);
+    for (meta, row) in merged.into_iter().flatten() {
+        joined.push(meta, &row);
+    }
+    Ok(joined.into_rows())
+}
+
+fn join(kept: &mut Row, row: &Row, message: &str) -> Result<(), QueryError> {
+    if kept.occupied().first_common(&row.occupied()).is_some() {
+        return Err(QueryError::execution(message));
+    }
+    for step in row.present.iter() {
+        kept.set(step, row.values[step]);
+    }
+    kept.histograms.extend_from_slice(&row.histograms);
+    kept.histograms.sort_by_key(|(step, _)| *step);
+    Ok(())
+}
+
+/// Returns which output series each series belongs to, in order of first appearance; none when all are different.
+fn duplicates(series: &[Meta], delayed: bool) -> Option<Vec<usize>> {
+    let mut by_hash: HashMap<u64, Vec<usize>> = HashMap::with_capacity(series.len());
+    let mut targets = Vec::with_capacity(series.len());
+    let mut found = false;
+    for (index, meta) in series.iter().enumerate() {
+        let candidates = by_hash.entry(fingerprint(meta, delayed)).or_default();
+        let equal = candidates
+            .iter()
+            .find(|&&other| series[other].visible(delayed).eq(meta.visible(delayed)));
+        match equal {
+            Some(&other) => {
+                found = true;
+                targets.push(other);
+            }
+            None => {
+                candidates.push(index);
+                targets.push(index);
+            }
+        }
+    }
+    found.then_some(targets)
+}

@@ -1,0 +1,183 @@
+//! Range vectors: the samples of each series, and the window of each step in them.
+
+use std::sync::Arc;
+
+use model::FloatHistogram;
+use model::histogram::ResetHint;
+use model::storage::{SampleColumns, SelectHints, SeriesSet};
+
+use crate::ast::{Expr, Extension, MatrixSelector, Subquery};
+use crate::engine::bounds::Inner;
+use crate::engine::context::{Context, Look};
+use crate::engine::evaluate::rows;
+use crate::error::QueryError;
+use crate::row::{BoxRows, Meta, Row, Steps};
+
+/// A range selector or a subquery: per series all samples that any step's window may hold, staleness markers removed.
+pub(crate) struct RangeSource<'q> {
+    context: &'q Context<'q>,
+    kind: Kind<'q>,
+    series: Vec<Meta>,
+    next: usize,
+    /// What the windows end at.
+    pub(crate) look: Look,
+    /// Length of the windows, in milliseconds.
+    pub(crate) range: i64,
+    held: usize,
+}
+
+enum Kind<'q> {
+    Selector {
+        set: Box<dyn SeriesSet + 'q>,
+        mint: i64,
+        maxt: i64,
+    },
+    Subquery {
+        inner: BoxRows<'q>,
+        steps: Steps,
+        row: Row,
+    },
+}
+
+impl<'q> RangeSource<'q> {
+    pub(crate) fn new(
+        context: &'q Context<'q>,
+        expr: &'q Expr,
+        steps: Steps,
+    ) -> Result<Self, QueryError> {
+        match expr.unparenthesized() {
+            Expr::Matrix(node) => Self::of_selector(context, node, steps),
+            Expr::Subquery(node) => Self::of_subquery(context, node, steps),
+            _ => Err(QueryError::execution("range vector expected")),
+        }
+    }
+
+    fn of_selector(
+        context: &'q Context<'q>,
+        node: &'q MatrixSelector,
+        steps: Steps,
+    ) -> Result<Self, QueryError> {
+        let modifier = match node.selector.extension {
+            Extension::None => None,
+            Extension::Anchored => Some("the modifier anchored"),
+            Extension::Smoothed => Some("the modifier smoothed"),
+        };
+        if let Some(modifier) = modifier {
+            return Err(QueryError::unsupported(modifier));
+        }
+        let look = context.times.look(&node.selector.modifiers)?;
+        let range = context.times.positive(&node.range)?;
+        let mint = look
+            .from(steps.start)
+            .saturating_sub(range)
+            .saturating_add(1);
+        let maxt = look.from(steps.end());
+        let hints = SelectHints::range(mint, maxt);
+        let set = context.querier.select(&node.selector.matchers, &hints)?;
+        Ok(RangeSource {
+            context,
+            series: (0..set.len())
+                .map(|index| Meta::new(set.labels(index)))
+                .collect(),
+            kind: Kind::Selector { set, mint, maxt },
+            next: 0,
+            look,
+            range,
+            held: 0,
+        })
+    }
+
+    fn of_subquery(
+        context: &'q Context<'q>,
+        node: &'q Subquery,
+        steps: Steps,
+    ) -> Result<Self, QueryError> {
+        let inner = Inner::of(node, steps, &context.times)?;
+        let evaluated = rows(context, &node.expr, inner.steps)?;
+        Ok(RangeSource {
+            context,
+            series: evaluated.series().to_vec(),
+            kind: Kind::Subquery {
+                inner: evaluated,
+                steps: inner.steps,
+                row: Row::default(),
+            },
+            next: 0,
+            look: inner.look,
+            range: inner.range,
+            held: 0,
+        })
+    }
+
+    /// The series, in order.
+    pub(crate) fn series(&self) -> &[Meta] {
+        &self.series
+    }
+
+    /// Replaces `out` by the samples of the next series.
+    pub(crate) fn next(&mut self, out: &mut SampleColumns) -> Result<(), QueryError> {
+        self.context.budget.check()?;
+        out.clear();
+        match &mut self.kind {
+            Kind::Selector { set, mint, maxt } => {
+                set.read(self.next, *mint, *maxt, out)?;
+                remove_stale(out);
+            }
+            Kind::Subquery { inner, steps, row } => {
+                inner.next(row)?;
+                fill(out, row, *steps);
+            }
+        }
+        self.next += 1;
+        self.context.budget.release(self.held);
+        self.held = out.len();
+        self.context.budget.hold(self.held)
+    }
+}
+
+fn fill(out: &mut SampleColumns, row: &Row, steps: Steps) {
+    if row.histograms.is_empty() {
+        for step in row.present.iter() {
+            out.push_float(steps.time(step), row.values[step]);
+        }
+        return;
+    }
+    for step in row.occupied().iter() {
+        match row.histogram(step) {
+            Some(histogram) => out.push_histogram(steps.time(step), without_hint(histogram)),
+            None => out.push_float(steps.time(step), row.values[step]),
+        }
+    }
+}
+
+/// What a histogram says about resets is about the sample before it, which need not be the one before it here.
+fn without_hint(histogram: &Arc<FloatHistogram>) -> Arc<FloatHistogram> {
+    match histogram.reset_hint {
+        ResetHint::Unknown | ResetHint::Gauge => Arc::clone(histogram),
+        ResetHint::CounterReset | ResetHint::NotCounterReset => Arc::new(FloatHistogram {
+            reset_hint: ResetHint::Unknown,
+            ..FloatHistogram::clone(histogram)
+        }),
+    }
+}
+
+fn remove_stale(columns: &mut SampleColumns) {
+    let stale_histogram = columns
+        .histograms
+        .iter()
+        .any(|(_, h)| model::is_stale(h.sum));
+    if !stale_histogram && !columns.floats.iter().any(|&value| model::is_stale(value)) {
+        return;
+    }
+    let mut kept = SampleColumns::default();
+    for index in 0..columns.len() {
+        let t = columns.timestamps[index];
+        match columns.histogram(index) {
+            Some(histogram) if model::is_stale(histogram.sum) => (),
+            Some(histogram) => kept.push_histogram(t, histogram.clone()),
+            None if model::is_stale(columns.floats[index]) => (),
+            None => kept.push_float(t, columns.floats[index]),
+        }
+    }
+    *columns = kept;
+}

@@ -1,0 +1,147 @@
+//! Instant vector selectors: the newest sample within the lookback, per step.
+
+use model::SampleValue;
+use model::storage::{SampleColumns, SelectHints, SeriesSet};
+
+use crate::ast::{Extension, VectorSelector};
+use crate::engine::context::{Context, Look};
+use crate::error::QueryError;
+use crate::row::{BoxRows, Meta, Row, Rows, Steps};
+
+/// What of a sample is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Read {
+    /// Its value.
+    Value,
+    /// Its time, in seconds.
+    Timestamp,
+}
+
+/// Evaluates an instant vector selector.
+pub(crate) fn rows<'q>(
+    context: &'q Context<'q>,
+    node: &'q VectorSelector,
+    steps: Steps,
+    read: Read,
+) -> Result<BoxRows<'q>, QueryError> {
+    if node.extension != Extension::None {
+        return Err(QueryError::unsupported("the modifier smoothed"));
+    }
+    let look = context.times.look(&node.modifiers)?;
+    let first = look
+        .from(steps.start)
+        .saturating_sub(context.times.lookback);
+    let hints = SelectHints::range(first.saturating_add(1), look.from(steps.end()));
+    let set = context.querier.select(&node.matchers, &hints)?;
+    let series = (0..set.len())
+        .map(|index| Meta::new(set.labels(index)))
+        .collect();
+    Ok(Box::new(InstantRows {
+        context,
+        set,
+        series,
+        look,
+        steps,
+        read,
+        next: 0,
+        columns: SampleColumns::default(),
+    }))
+}
+
+struct InstantRows<'q> {
+    context: &'q Context<'q>,
+    set: Box<dyn SeriesSet + 'q>,
+    series: Vec<Meta>,
+    look: Look,
+    steps: Steps,
+    read: Read,
+    next: usize,
+    columns: SampleColumns,
+}
+
+impl Rows for InstantRows<'_> {
+    fn series(&self) -> &[Meta] {
+        &self.series
+    }
+
+    fn next(&mut self, row: &mut Row) -> Result<(), QueryError> {
+        self.context.budget.check()?;
+        let index = self.next;
+        self.next += 1;
+        row.reset(self.steps.count);
+        if self.steps.count == 1 {
+            self.newest(index, row)?;
+        } else {
+            self.all(index, row)?;
+        }
+        self.context.budget.see(row.len());
+        Ok(())
+    }
+}
+
+impl InstantRows<'_> {
+    /// One step: storage knows the newest sample without decoding all.
+    fn newest(&mut self, index: usize, row: &mut Row) -> Result<(), QueryError> {
+        let at = self.look.from(self.steps.start);
+        let oldest = at
+            .saturating_sub(self.context.times.lookback)
+            .saturating_add(1);
+        let Some(sample) = self.set.newest(index, oldest, at, &mut self.columns)? else {
+            return Ok(());
+        };
+        if sample.value.is_stale() {
+            return Ok(());
+        }
+        match (self.read, sample.value) {
+            (Read::Timestamp, _) => row.set(0, sample.t as f64 / 1e3),
+            (Read::Value, SampleValue::Float(value)) => row.set(0, value),
+            (Read::Value, SampleValue::Histogram(histogram)) => row.set_histogram(0, histogram),
+        }
+        Ok(())
+    }
+
+    /// Many steps: decode once and walk steps and samples side by side.
+    fn all(&mut self, index: usize, row: &mut Row) -> Result<(), QueryError> {
+        let lookback = self.context.times.lookback;
+        let first = self.look.from(self.steps.start).saturating_sub(lookback);
+        let last = self.look.from(self.steps.end());
+        self.columns.clear();
+        self.set
+            .read(index, first.saturating_add(1), last, &mut self.columns)?;
+        let timestamps = &self.columns.timestamps;
+        let mut passed = 0;
+        for step in 0..self.steps.count {
+            let at = self.look.from(self.steps.time(step));
+            while timestamps.get(passed).is_some_and(|&t| t <= at) {
+                passed += 1;
+            }
+            let Some(newest) = passed.checked_sub(1) else {
+                continue;
+            };
+            if timestamps[newest] <= at.saturating_sub(lookback) {
+                continue;
+            }
+            self.take(newest, step, row);
+        }
+        Ok(())
+    }
+
+    fn take(&self, sample: usize, step: usize, row: &mut Row) {
+        let value = self.columns.floats[sample];
+        let histogram = if value.is_nan() {
+            self.columns.histogram(sample)
+        } else {
+            None
+        };
+        let is_stale = match histogram {
+            Some(histogram) => model::is_stale(histogram.sum),
+            None => model::is_stale(value),
+        };
+        match (self.read, histogram) {
+            _ if is_stale => (),
+            (Read::Timestamp, _) => row.set(step, self.columns.timestamps[sample] as f64 / 1e3),
+            (Read::Value, Some(histogram)) => row.set_histogram(step, histogram.clone()),
+            (Read::Value, None) => row.set(step, value),
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! The windows of all steps in the samples of one series.
+
+use crate::engine::context::Look;
+use crate::row::Steps;
+
+/// Where windows are, whatever the series.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WindowSpec {
+    pub(crate) steps: Steps,
+    pub(crate) look: Look,
+    /// Length in milliseconds.
+    pub(crate) range: i64,
+}
+
+impl WindowSpec {
+    /// Where the window of `step` ends; that instant belongs to it.
+    pub(crate) fn end(&self, step: usize) -> i64 {
+        self.look.from(self.steps.time(step))
+    }
+
+    /// Where the window of `step` starts; that instant does not belong to it.
+    pub(crate) fn start(&self, step: usize) -> i64 {
+        self.end(step).saturating_sub(self.range)
+    }
+}
+
+/// The samples of one series and, per step, which of them are in the window: `from[step]..to[step]`.
+///
+/// Both bounds only grow from step to step. Windows are open on the left and closed on the right.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Windows<'a> {
+    pub(crate) spec: WindowSpec,
+    pub(crate) timestamps: &'a [i64],
+    pub(crate) values: &'a [f64],
+    pub(crate) bounds: &'a [(usize, usize)],
+}
+
+impl<'a> Windows<'a> {
+    /// The windows that hold at least `least` samples: step, first sample, one past the last sample.
+    pub(crate) fn filled(&self, least: usize) -> impl Iterator<Item = (usize, usize, usize)> + 'a {
+        let bounds = self.bounds.iter().enumerate();
+        bounds
+            .filter(move |(_, (from, to))| from + least <= *to)
+            .map(|(step, &(from, to))| (step, from, to))
+    }
+}
+
+/// Replaces `bounds` by the window of each step in `timestamps`, which ascend. Returns the sum of their lengths.
+pub(crate) fn find(
+    spec: &WindowSpec,
+    timestamps: &[i64],
+    bounds: &mut Vec<(usize, usize)>,
+) -> usize {
+    bounds.clear();
+    let (mut from, mut to, mut seen) = (0, 0, 0);
+    for step in 0..spec.steps.count {
+        let end = spec.end(step);
+        let start = end.saturating_sub(spec.range);
+        while timestamps.get(to).is_some_and(|&t| t <= end) {
+            to += 1;
+        }
+        while from < to && timestamps[from] <= start {
+            from += 1;
+        }
+        seen += to - from;
+        bounds.push((from, to));
+    }
+    seen
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Two pointers find what the definition says.
+        #[test]
+        fn agrees_with_the_definition(
+            times in proptest::collection::btree_set(-100i64..400, 0..60),
+            start in -100i64..300, step in 1i64..40, count in 0usize..20, range in 1i64..120, offset in -50i64..50,
+        ) {
+            let times = Vec::from_iter(times);
+            let spec = WindowSpec {
+                steps: Steps { start, step, count },
+                look: Look { at: None, offset },
+                range,
+            };
+            let mut bounds = Vec::new();
+            find(&spec, &times, &mut bounds);
+            prop_assert_eq!(bounds.len(), count);
+            for (index, &(from, to)) in bounds.iter().enumerate() {
+                let end = start + step * index as i64 - offset;
+                let inside = times.iter().filter(|&&t| end - range < t && t <= end);
+                prop_assert_eq!(Vec::from_iter(inside), Vec::from_iter(&times[from..to]));
+            }
+        }
+    }
+}

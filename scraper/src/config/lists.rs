@@ -1,0 +1,30 @@
+//! Lists in which an empty item (`-` and nothing else) is an error instead of a default.
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+
+/// Reads a list, or nothing, and refuses null items with `message`.
+///
+/// # Errors
+///
+/// What the items say, or `message`.
+pub fn non_null_list<'de, D, T>(deserializer: D, message: &str) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    let items = Option::<Vec<Option<T>>>::deserialize(deserializer)?.unwrap_or_default();
+    items
+        .into_iter()
+        .map(|item| item.ok_or_else(|| D::Error::custom(message)))
+        .collect()
+}
+
+/// Reads a field that may be null, which means the same as absence.
+pub(super) fn or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de> + Default,
+{
+    Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
+}

@@ -1,0 +1,102 @@
+//! Service discovery: who the targets are, as it changes.
+//!
+//! A mechanism is one file with one [`Discovery`]. It publishes the whole list each time that something changed;
+//! groups that did not change should be shared with the list before, so that publishing is cheap.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::StaticConfig;
+
+pub(crate) mod file;
+
+/// Targets that were found in one place and share labels.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TargetGroup {
+    /// Where they were found, unique in its discovery.
+    pub source: String,
+    /// The labels of each; `__address__` at least.
+    pub targets: Vec<BTreeMap<String, String>>,
+    /// Labels of all of them; a target's own win.
+    pub labels: BTreeMap<String, String>,
+}
+
+impl TargetGroup {
+    /// Returns the group that a `static_configs` item lists.
+    pub fn of_static(source: String, config: &StaticConfig) -> Self {
+        let address =
+            |target: &String| BTreeMap::from([(crate::target::ADDRESS.to_owned(), target.clone())]);
+        TargetGroup {
+            source,
+            targets: config.targets.iter().map(address).collect(),
+            labels: config.labels.clone(),
+        }
+    }
+}
+
+/// Every group that a discovery knows of, in order.
+pub type TargetGroups = Arc<Vec<Arc<TargetGroup>>>;
+
+/// Where a discovery publishes what it knows.
+#[derive(Debug)]
+pub struct Updates {
+    groups: watch::Sender<TargetGroups>,
+    /// Told about each publication; one for all discoveries of a pool.
+    published: Arc<Notify>,
+}
+
+impl Updates {
+    /// Returns both ends of a new channel, nothing published yet.
+    pub(crate) fn channel(published: Arc<Notify>) -> (Updates, watch::Receiver<TargetGroups>) {
+        let (groups, receiver) = watch::channel(TargetGroups::default());
+        (Updates { groups, published }, receiver)
+    }
+
+    /// Publishes `groups` as all that there are now. Who is slow to look sees the latest only.
+    pub fn publish(&self, groups: Vec<Arc<TargetGroup>>) {
+        self.groups.send_replace(Arc::new(groups));
+        self.published.notify_one();
+    }
+}
+
+/// A future that owns what it needs.
+pub type DiscoveryTask = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// A way to find targets.
+pub trait Discovery: Send {
+    /// Returns the mechanism's name, as in `<name>_sd_configs` and in metrics.
+    fn name(&self) -> &'static str;
+
+    /// Publishes a first list without waiting for the network, if that can be done.
+    fn start(&mut self, updates: &Updates);
+
+    /// Publishes a list whenever something changed, until `stop` is cancelled.
+    ///
+    /// Failures keep what was published; they are logged once and counted.
+    fn run(self: Box<Self>, updates: Updates, stop: CancellationToken) -> DiscoveryTask;
+}
+
+/// `static_configs`: a list that never changes.
+pub(crate) struct Static(pub(crate) Vec<StaticConfig>);
+
+impl Discovery for Static {
+    fn name(&self) -> &'static str {
+        "static"
+    }
+
+    fn start(&mut self, updates: &Updates) {
+        let groups = self.0.iter().enumerate();
+        let groups =
+            groups.map(|(i, config)| Arc::new(TargetGroup::of_static(i.to_string(), config)));
+        updates.publish(groups.collect());
+    }
+
+    fn run(self: Box<Self>, _updates: Updates, _stop: CancellationToken) -> DiscoveryTask {
+        Box::pin(std::future::ready(()))
+    }
+}

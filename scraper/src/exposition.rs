@@ -1,0 +1,207 @@
+//! Exposition formats: from the bytes of a scrape to events, borrowed and without allocation per line.
+//!
+//! ```text
+//! body ──► Parser::next(expected) ──► Event::Series   series as written, value, timestamp
+//!                                 └─► Event::Metadata type, help or unit of a family
+//! ```
+//!
+//! Half of a body may be lines about families, and they say the same each time. [`Parser::trusting`] returns them as they
+//! are, to be hashed; only when that hash is new does the body have to be read again by the strict [`Parser::new`].
+//!
+//! The caller may say which series it expects next: a scrape brings the same lines in the same order each time, and a
+//! comparison of bytes is much cheaper than finding where a series ends. Labels are decoded by [`labels::decode`],
+//! which is needed only for series never seen before.
+//!
+//! # Not here
+//!
+//! Protobuf, and the ingestion of exemplars: they are checked and dropped.
+
+mod content_type;
+mod cursor;
+pub mod labels;
+mod number;
+mod openmetrics;
+mod text;
+
+use std::borrow::Cow;
+
+use model::metadata::MetricType;
+
+pub use content_type::{ContentTypeError, Format};
+use cursor::Cursor;
+
+/// What a line says.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Event<'a> {
+    /// A sample.
+    Series(SeriesLine<'a>),
+    /// Something about a family.
+    Metadata(MetadataLine<'a>),
+    /// A line about a family that was not looked into, see [`Parser::trusting`].
+    Comment(&'a str),
+}
+
+/// One sample line.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SeriesLine<'a> {
+    /// Name and labels as written.
+    pub series: &'a str,
+    /// Whether that is the series that the caller expected.
+    pub is_expected: bool,
+    /// The value; every NaN is the ordinary one.
+    pub value: f64,
+    /// The line's own timestamp, milliseconds since the epoch.
+    pub timestamp_ms: Option<i64>,
+}
+
+/// One line about a family.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct MetadataLine<'a> {
+    /// The family's name as written: bare or quoted.
+    pub family: &'a str,
+    /// What it says.
+    pub what: MetadataKind<'a>,
+}
+
+/// What a metadata line says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetadataKind<'a> {
+    /// The type.
+    Type(MetricType),
+    /// The help text, escapes and all.
+    Help(&'a str),
+    /// The unit.
+    Unit(&'a str),
+}
+
+impl<'a> MetadataLine<'a> {
+    /// Returns the family's name, unquoted.
+    pub fn name(&self) -> Cow<'a, str> {
+        match self
+            .family
+            .strip_prefix('"')
+            .and_then(|rest| rest.strip_suffix('"'))
+        {
+            Some(quoted) => labels::unescape(quoted),
+            None => Cow::Borrowed(self.family),
+        }
+    }
+}
+
+/// Why a body cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {what}")]
+pub struct ParseError {
+    /// The line, from 1.
+    pub line: usize,
+    /// What was expected and what was found.
+    pub what: String,
+}
+
+/// Reads a body line by line.
+pub struct Parser<'a> {
+    cursor: Cursor<'a>,
+    format: Format,
+    /// The last `# TYPE` line.
+    last_type: LastType<'a>,
+    is_trusting: bool,
+}
+
+/// The last `# TYPE` line: what it says, or the line itself while nobody asked.
+enum LastType<'a> {
+    Kind(MetricType),
+    Line(&'a str),
+}
+
+impl<'a> Parser<'a> {
+    /// Returns a parser at the start of `body`.
+    ///
+    /// # Errors
+    ///
+    /// When the body is not UTF-8.
+    pub fn new(body: &'a [u8], format: Format) -> Result<Self, ParseError> {
+        let text = std::str::from_utf8(body).map_err(|error| {
+            let line = 1 + body[..error.valid_up_to()]
+                .iter()
+                .filter(|&&b| b == b'\n')
+                .count();
+            ParseError {
+                line,
+                what: "invalid UTF-8".to_owned(),
+            }
+        })?;
+        let last_type = LastType::Kind(MetricType::Unknown);
+        Ok(Parser {
+            cursor: Cursor::new(text),
+            format,
+            last_type,
+            is_trusting: false,
+        })
+    }
+
+    /// Returns a parser that does not look into lines about families: they come as [`Event::Comment`].
+    ///
+    /// # Errors
+    ///
+    /// When the body is not UTF-8.
+    pub fn trusting(body: &'a [u8], format: Format) -> Result<Self, ParseError> {
+        Ok(Parser {
+            is_trusting: true,
+            ..Parser::new(body, format)?
+        })
+    }
+
+    /// Returns what the next line that says something says; `None` at the end.
+    ///
+    /// * `expected`: the series, as written, that probably comes next; empty for no idea.
+    ///
+    /// # Errors
+    ///
+    /// When the line is not of the format. The parser cannot go on then.
+    pub fn next(&mut self, expected: &str) -> Result<Option<Event<'a>>, ParseError> {
+        let event = match self.format {
+            Format::Text => text::next(&mut self.cursor, expected, self.is_trusting)?,
+            Format::OpenMetrics => openmetrics::next(&mut self.cursor, expected, self.is_trusting)?,
+        };
+        match event {
+            Some(Event::Metadata(MetadataLine {
+                what: MetadataKind::Type(kind),
+                ..
+            })) => {
+                self.last_type = LastType::Kind(kind);
+            }
+            Some(Event::Comment(line)) if text::is_type(line) => {
+                self.last_type = LastType::Line(line)
+            }
+            _ => (),
+        }
+        Ok(event)
+    }
+
+    /// Returns the type that the last `# TYPE` line named, which the series after it are taken to be of.
+    pub fn kind(&mut self) -> MetricType {
+        if let LastType::Line(line) = self.last_type {
+            let mut strict = Cursor::new(line);
+            let parsed = match self.format {
+                Format::Text => text::next(&mut strict, "", false),
+                Format::OpenMetrics => openmetrics::next(&mut strict, "", false),
+            };
+            let kind = match parsed {
+                Ok(Some(Event::Metadata(MetadataLine {
+                    what: MetadataKind::Type(kind),
+                    ..
+                }))) => kind,
+                // Whoever reads the body strictly will say what is wrong.
+                _ => MetricType::Unknown,
+            };
+            self.last_type = LastType::Kind(kind);
+        }
+        match self.last_type {
+            LastType::Kind(kind) => kind,
+            LastType::Line(_) => MetricType::Unknown,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

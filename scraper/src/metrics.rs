@@ -1,0 +1,153 @@
+//! What scraping says about itself, under the names that Prometheus gives the same things.
+
+use metrics::{Counter, Family, Gauge, Histogram, Registry, Summary};
+
+/// The quantiles that Prometheus' summaries of scraping have.
+const QUANTILES: [f64; 5] = [0.01, 0.05, 0.5, 0.9, 0.99];
+
+/// The instruments of scrape pools and loops.
+#[derive(Clone)]
+pub(crate) struct ScrapeMetrics {
+    pub(crate) interval_length: Family<Summary>,
+    pub(crate) pools: Counter,
+    pub(crate) pool_reloads: Counter,
+    pub(crate) pool_targets: Family<Gauge>,
+    pub(crate) pool_target_limit: Family<Gauge>,
+    pub(crate) pool_dropped: Family<Gauge>,
+    pub(crate) pool_syncs: Family<Counter>,
+    pub(crate) sync_length: Family<Summary>,
+    pub(crate) sync_failed: Family<Counter>,
+    pub(crate) exceeded_target_limit: Counter,
+    pub(crate) exceeded_label_limits: Counter,
+    pub(crate) duplicate_timestamp: Counter,
+    pub(crate) out_of_order: Counter,
+    pub(crate) out_of_bounds: Counter,
+    pub(crate) exceeded_sample_limit: Counter,
+    pub(crate) exceeded_body_size_limit: Counter,
+    pub(crate) metadata_entries: Family<Gauge>,
+    pub(crate) discovered_targets: Family<Gauge>,
+    pub(crate) discovery: DiscoveryMetrics,
+}
+
+/// The instruments of service discovery.
+#[derive(Clone)]
+pub(crate) struct DiscoveryMetrics {
+    pub(crate) file_read_errors: Counter,
+    pub(crate) file_watcher_errors: Counter,
+    pub(crate) file_scan_duration: Histogram,
+    pub(crate) updates: Family<Counter>,
+}
+
+impl DiscoveryMetrics {
+    pub(crate) fn new(registry: &Registry) -> Self {
+        let buckets = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0];
+        DiscoveryMetrics {
+            file_read_errors: registry.counter(
+                "prometheus_sd_file_read_errors_total",
+                "The number of File-SD read errors.",
+            ),
+            file_watcher_errors: registry.counter(
+                "prometheus_sd_file_watcher_errors_total",
+                "The number of File-SD errors caused by filesystem watch failures.",
+            ),
+            file_scan_duration: registry.histogram(
+                "prometheus_sd_file_scan_duration_seconds",
+                "The duration of the File-SD scan in seconds.",
+                &buckets,
+            ),
+            updates: registry.counter_vec(
+                "prometheus_sd_updates_total",
+                "Total number of update events sent to the SD consumers.",
+                &["name"],
+            ),
+        }
+    }
+}
+
+impl ScrapeMetrics {
+    pub(crate) fn new(registry: &Registry) -> Self {
+        let counter = |name, help| registry.counter(name, help);
+        let gauges = |name, help| registry.gauge_vec(name, help, &["scrape_job"]);
+        let counters = |name, help| registry.counter_vec(name, help, &["scrape_job"]);
+        ScrapeMetrics {
+            interval_length: registry.summary_vec(
+                "prometheus_target_interval_length_seconds",
+                "Actual intervals between scrapes.",
+                &["interval"],
+                &QUANTILES,
+            ),
+            pools: counter(
+                "prometheus_target_scrape_pools_total",
+                "Total number of scrape pool creation attempts.",
+            ),
+            pool_reloads: counter(
+                "prometheus_target_scrape_pool_reloads_total",
+                "Total number of scrape pool reloads.",
+            ),
+            pool_targets: gauges(
+                "prometheus_target_scrape_pool_targets",
+                "Current number of targets in this scrape pool.",
+            ),
+            pool_target_limit: gauges(
+                "prometheus_target_scrape_pool_target_limit",
+                "Maximum number of targets allowed in this scrape pool.",
+            ),
+            pool_dropped: gauges(
+                "prometheus_target_scrape_pool_dropped_targets",
+                "Current number of targets that relabelling dropped in this scrape pool.",
+            ),
+            pool_syncs: counters(
+                "prometheus_target_scrape_pool_sync_total",
+                "Total number of syncs that were executed on a scrape pool.",
+            ),
+            sync_length: registry.summary_vec(
+                "prometheus_target_sync_length_seconds",
+                "Actual interval to sync the scrape pool.",
+                &["scrape_job"],
+                &QUANTILES,
+            ),
+            sync_failed: counters(
+                "prometheus_target_sync_failed_total",
+                "Total number of target sync failures.",
+            ),
+            exceeded_target_limit: counter(
+                "prometheus_target_scrape_pool_exceeded_target_limit_total",
+                "Total number of times scrape pools hit the target limit, during sync or config reload.",
+            ),
+            exceeded_label_limits: counter(
+                "prometheus_target_scrape_pool_exceeded_label_limits_total",
+                "Total number of times scrape pools hit the label limits, during sync or config reload.",
+            ),
+            duplicate_timestamp: counter(
+                "prometheus_target_scrapes_sample_duplicate_timestamp_total",
+                "Total number of samples rejected due to duplicate timestamps but different values.",
+            ),
+            out_of_order: counter(
+                "prometheus_target_scrapes_sample_out_of_order_total",
+                "Total number of samples rejected due to not being out of the expected order.",
+            ),
+            out_of_bounds: counter(
+                "prometheus_target_scrapes_sample_out_of_bounds_total",
+                "Total number of samples rejected due to timestamp falling outside of the time bounds.",
+            ),
+            exceeded_sample_limit: counter(
+                "prometheus_target_scrapes_exceeded_sample_limit_total",
+                "Total number of scrapes that hit the sample limit and were rejected.",
+            ),
+            exceeded_body_size_limit: counter(
+                "prometheus_target_scrapes_exceeded_body_size_limit_total",
+                "Total number of scrapes that hit the body size limit.",
+            ),
+            metadata_entries: gauges(
+                "prometheus_target_metadata_cache_entries",
+                "Total number of metric metadata entries in the cache.",
+            ),
+            discovered_targets: registry.gauge_vec(
+                "prometheus_sd_discovered_targets",
+                "Current number of discovered targets.",
+                &["name", "config"],
+            ),
+            discovery: DiscoveryMetrics::new(registry),
+        }
+    }
+}

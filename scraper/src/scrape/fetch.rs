@@ -1,0 +1,86 @@
+//! Getting a body.
+
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use net::client::Request;
+use tokio::time::Instant;
+
+use super::ScrapeError;
+use crate::decompress::{DecompressError, Decompressor};
+use crate::exposition::Format;
+use crate::job::Job;
+use crate::target::Target;
+
+/// A body that was fetched into a buffer, and how to read it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fetched {
+    encoding: Encoding,
+    pub(crate) format: Format,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Encoding {
+    Identity,
+    Gzip,
+    Zstd,
+}
+
+/// Fetches the body of `target` into `raw`, giving up when its timeout is over.
+pub(crate) async fn fetch(
+    job: &Job,
+    target: &Target,
+    raw: &mut Vec<u8>,
+) -> Result<Fetched, ScrapeError> {
+    raw.clear();
+    let headers = job.headers_for(target);
+    let request = Request {
+        url: &target.url,
+        headers: &headers,
+        deadline: Instant::now() + target.timeout.to_std(),
+        body_bytes_max: job.body_bytes_max,
+    };
+    let response = job.client.get(request, raw).await?;
+    if response.status != http::StatusCode::OK {
+        return Err(ScrapeError::Status(response.status.to_string()));
+    }
+    let header = |name| {
+        response
+            .headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+    };
+    let encoding = match header(CONTENT_ENCODING).unwrap_or("identity").trim() {
+        "" | "identity" => Encoding::Identity,
+        "gzip" | "x-gzip" => Encoding::Gzip,
+        "zstd" => Encoding::Zstd,
+        other => return Err(DecompressError::Unsupported(other.to_owned()).into()),
+    };
+    let format = Format::of(header(CONTENT_TYPE), job.config.fallback_protocol())?;
+    Ok(Fetched { encoding, format })
+}
+
+impl Fetched {
+    /// Returns what fetching an uncompressed body gives.
+    #[cfg(test)]
+    pub(crate) fn plain(format: Format) -> Self {
+        Fetched {
+            encoding: Encoding::Identity,
+            format,
+        }
+    }
+
+    /// Returns the body uncompressed: `raw` itself, or `text`.
+    pub(crate) fn body<'b>(
+        self,
+        raw: &'b [u8],
+        text: &'b mut Vec<u8>,
+        decompressor: &mut Decompressor,
+        bytes_max: usize,
+    ) -> Result<&'b [u8], ScrapeError> {
+        match self.encoding {
+            Encoding::Identity => return Ok(raw),
+            Encoding::Gzip => decompressor.gzip(raw, bytes_max, text)?,
+            Encoding::Zstd => decompressor.zstd(raw, bytes_max, text)?,
+        }
+        Ok(text)
+    }
+}

@@ -1,0 +1,392 @@
+//! From a body to one stored batch. Plain code: no waiting but for storage.
+
+use std::time::Instant;
+
+use model::metadata::MetricType;
+use model::stale_nan;
+use model::storage::{AppendError, Appendable, Appender, FloatSample, Rejected, SeriesRef};
+
+use super::ScrapeError;
+use super::fetch::Fetched;
+use super::labels;
+use super::report::{Report, ReportSeries};
+use super::scratch::{Batch, Scratch};
+use crate::cache::{Cache, Destination, EntryId, Found};
+use crate::exposition::{Event, Format, Parser};
+use crate::job::Job;
+use crate::metadata::{Interner, MetadataSet};
+use crate::metrics::ScrapeMetrics;
+use crate::target::Target;
+
+/// What a loop remembers of its target from scrape to scrape.
+#[derive(Default)]
+pub(crate) struct SeriesState {
+    cache: Cache,
+    report: ReportSeries,
+    metadata_hash: u64,
+    metadata: Option<MetadataSet>,
+}
+
+impl SeriesState {
+    /// Forgets what became of each line, because the settings changed.
+    pub(crate) fn invalidate(&mut self) {
+        self.cache.invalidate();
+    }
+
+    /// Returns what the target says about its families.
+    pub(crate) fn metadata(&self) -> Option<&MetadataSet> {
+        self.metadata.as_ref()
+    }
+}
+
+/// The circumstances of one scrape.
+#[derive(Clone, Copy)]
+pub(crate) struct Scrape<'a> {
+    pub(crate) job: &'a Job,
+    pub(crate) target: &'a Target,
+    pub(crate) storage: &'a dyn Appendable,
+    pub(crate) metrics: &'a ScrapeMetrics,
+    pub(crate) interner: &'a Interner,
+    /// The time of samples that do not say theirs.
+    pub(crate) t: i64,
+    /// When the scrape began.
+    pub(crate) started: Instant,
+}
+
+/// How a scrape went.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Outcome {
+    pub(crate) duration_s: f64,
+    pub(crate) error: Option<ScrapeError>,
+}
+
+impl Scrape<'_> {
+    /// Stores what was fetched into `scratch`, or that nothing was, and the reports.
+    pub(crate) fn ingest(
+        &self,
+        state: &mut SeriesState,
+        scratch: &mut Scratch,
+        fetched: Result<Fetched, ScrapeError>,
+    ) -> Outcome {
+        let Scratch {
+            raw,
+            text,
+            decompressor,
+            batch,
+        } = scratch;
+        batch.clear();
+        state.cache.begin();
+        let mut appender = self.storage.appender();
+        let mut report = self.empty_report();
+        let read = fetched.and_then(|fetched| {
+            let body = fetched.body(raw, text, decompressor, self.job.body_bytes_max)?;
+            report.body_bytes = body.len() as f64;
+            self.read(
+                body,
+                fetched.format,
+                state,
+                batch,
+                &mut *appender,
+                &mut report,
+            )
+        });
+        self.count(&read, &mut report);
+        let is_read = read.is_ok();
+        if !is_read {
+            batch.samples.clear();
+            batch.sample_entries.clear();
+        }
+        self.append_ended(state, batch, is_read);
+        report.up = is_read;
+        report.duration_s = self.started.elapsed().as_secs_f64();
+        let reports_at = batch.samples.len();
+        self.append_report(state, batch, &mut *appender, &report);
+        let stored = self.store(state, batch, appender, reports_at);
+        if let Err(error) = &stored {
+            tracing::error!(url = %self.target.url, %error, "a scrape could not be stored");
+        }
+        state.cache.finish(is_read && stored.is_ok(), &batch.order);
+        Outcome {
+            duration_s: report.duration_s,
+            error: read.err().or(stored.err().map(ScrapeError::Storage)),
+        }
+    }
+
+    /// Stores the end of every series of a target that is gone, reports included.
+    pub(crate) fn end(&self, state: &mut SeriesState, scratch: &mut Scratch) {
+        let batch = &mut scratch.batch;
+        batch.clear();
+        state.cache.begin();
+        self.append_ended(state, batch, false);
+        batch
+            .samples
+            .extend(state.report.known().map(|series| self.stale(series)));
+        let mut appender = self.storage.appender();
+        // A target that came back has newer samples, and then these are refused, as they should be.
+        appender.append_floats(&batch.samples, &mut batch.rejected);
+        if let Err(error) = appender.commit() {
+            tracing::error!(url = %self.target.url, %error, "the end of a target could not be stored");
+        }
+        state.cache.finish(false, &[]);
+    }
+
+    fn empty_report(&self) -> Report {
+        Report {
+            timeout_s: self.target.timeout.as_secs_f64(),
+            sample_limit: self.job.config.sample_limit.unwrap_or(0),
+            ..Report::default()
+        }
+    }
+
+    /// Reads a body into the batch.
+    fn read(
+        &self,
+        body: &[u8],
+        format: Format,
+        state: &mut SeriesState,
+        batch: &mut Batch,
+        appender: &mut dyn Appender,
+        report: &mut Report,
+    ) -> Result<(), ScrapeError> {
+        let config = &self.job.config;
+        let sample_limit = config
+            .sample_limit
+            .filter(|&limit| limit != 0)
+            .unwrap_or(u64::MAX);
+        let honors_timestamps = config.honor_timestamps.unwrap_or(true);
+        let tracks_timestamps = config.track_timestamps_staleness.unwrap_or(false);
+        let mut metadata_hash = 0;
+        let cache = &mut state.cache;
+        let mut parser = Parser::trusting(body, format)?;
+        while let Some(event) = parser.next(cache.expected())? {
+            let line = match event {
+                Event::Series(line) => line,
+                Event::Comment(line) => {
+                    metadata_hash = hash_on(metadata_hash, line);
+                    continue;
+                }
+                Event::Metadata(_) => continue,
+            };
+            report.scraped += 1;
+            let timestamp_ms = line.timestamp_ms.filter(|_| honors_timestamps);
+            let tracked = timestamp_ms.is_none() || tracks_timestamps;
+            let (id, destination) = match cache.find(line.series, line.is_expected, tracked) {
+                Found::Entry(id, destination) => (id, destination),
+                Found::Duplicate => {
+                    report.post_relabel += 1;
+                    self.metrics.duplicate_timestamp.inc();
+                    continue;
+                }
+                Found::Nothing if sample_limit < report.post_relabel => {
+                    // The scrape has failed; the rest is only counted, and makes no new series.
+                    report.post_relabel += 1;
+                    continue;
+                }
+                Found::Nothing => {
+                    let kind = parser.kind();
+                    let destination = self.resolve(line.series, kind, appender)?;
+                    let is_new = matches!(destination, Destination::Series(_))
+                        && report.post_relabel < sample_limit;
+                    report.series_added += u64::from(is_new);
+                    (
+                        cache.insert(line.series, destination, kind, tracked),
+                        destination,
+                    )
+                }
+            };
+            batch.order.push(id);
+            if let Destination::Series(series) = destination {
+                report.post_relabel += 1;
+                batch.samples.push(FloatSample {
+                    series,
+                    t: timestamp_ms.unwrap_or(self.t),
+                    value: line.value,
+                });
+                batch.sample_entries.push(id);
+            }
+        }
+        if sample_limit < report.post_relabel {
+            return Err(ScrapeError::SampleLimit);
+        }
+        if metadata_hash != state.metadata_hash {
+            self.remember_metadata(state, metadata_hash, body, format)?;
+        }
+        Ok(())
+    }
+
+    fn resolve(
+        &self,
+        series: &str,
+        kind: MetricType,
+        appender: &mut dyn Appender,
+    ) -> Result<Destination, ScrapeError> {
+        labels::resolve(&self.job.config, self.target, series, kind, appender)
+    }
+
+    /// Looks into lines about families that are not those of the scrape before.
+    fn remember_metadata(
+        &self,
+        state: &mut SeriesState,
+        hash: u64,
+        body: &[u8],
+        format: Format,
+    ) -> Result<(), ScrapeError> {
+        let set = self.interner.intern(hash, body, format)?;
+        let entries = self
+            .metrics
+            .metadata_entries
+            .with(&[&self.job.config.job_name]);
+        let before = state.metadata.as_ref().map_or(0, |set| set.len());
+        entries.add(set.len() as f64 - before as f64);
+        state.metadata_hash = hash;
+        state.metadata = Some(set);
+        Ok(())
+    }
+
+    /// Counts what is worth an alert, and corrects the report.
+    fn count(&self, read: &Result<(), ScrapeError>, report: &mut Report) {
+        match read {
+            Err(ScrapeError::BodyTooLong) => {
+                self.metrics.exceeded_body_size_limit.inc();
+                report.body_bytes = -1.0;
+            }
+            Err(ScrapeError::SampleLimit) => self.metrics.exceeded_sample_limit.inc(),
+            Err(ScrapeError::LabelLimit(_)) => self.metrics.exceeded_label_limits.inc(),
+            _ => (),
+        }
+        if read.is_err() {
+            report.series_added = 0;
+        }
+    }
+
+    fn stale(&self, series: SeriesRef) -> FloatSample {
+        FloatSample {
+            series,
+            t: self.t,
+            value: stale_nan(),
+        }
+    }
+
+    /// Adds a staleness marker for each series that was there and is not any more.
+    fn append_ended(&self, state: &mut SeriesState, batch: &mut Batch, is_read: bool) {
+        let ended = &mut batch.ended;
+        state.cache.ended(is_read, ended);
+        if ended.is_empty() {
+            return;
+        }
+        // Two ways to write one series, of which one went: the series itself did not.
+        ended.sort_unstable();
+        ended.dedup();
+        let is_ended = |sample: &FloatSample| ended.binary_search(&sample.series).is_ok();
+        let mut alive: Vec<SeriesRef> = batch
+            .samples
+            .iter()
+            .filter(|s| is_ended(s))
+            .map(|s| s.series)
+            .collect();
+        alive.sort_unstable();
+        ended.retain(|series| alive.binary_search(series).is_err());
+        batch
+            .samples
+            .extend(ended.iter().map(|&series| self.stale(series)));
+    }
+
+    fn append_report(
+        &self,
+        state: &mut SeriesState,
+        batch: &mut Batch,
+        appender: &mut dyn Appender,
+        report: &Report,
+    ) {
+        let with_extra = self.job.config.extra_scrape_metrics == Some(true);
+        for (index, value) in report.values(with_extra).enumerate() {
+            match state.report.series(index, self.target, appender) {
+                Ok(series) => batch.samples.push(FloatSample {
+                    series,
+                    t: self.t,
+                    value,
+                }),
+                Err(error) => {
+                    tracing::error!(url = %self.target.url, %error, "a scrape cannot be reported")
+                }
+            }
+        }
+    }
+
+    /// Appends the batch, asks again for series that storage has dropped in the meantime, and commits.
+    ///
+    /// * `reports_at`: where in the samples the reports begin; before them are markers, and before those the body.
+    fn store(
+        &self,
+        state: &mut SeriesState,
+        batch: &mut Batch,
+        mut appender: Box<dyn Appender + '_>,
+        reports_at: usize,
+    ) -> Result<(), AppendError> {
+        appender.append_floats(&batch.samples, &mut batch.rejected);
+        if !batch.rejected.is_empty() {
+            let rejected = std::mem::take(&mut batch.rejected);
+            let mut again = Vec::new();
+            for rejected in &rejected {
+                again.extend(self.reconsider(rejected, state, batch, &mut *appender, reports_at));
+            }
+            appender.append_floats(&again, &mut batch.rejected);
+        }
+        appender.commit()
+    }
+
+    /// Counts a refused sample, or returns it with a new handle if only the old one was the reason.
+    fn reconsider(
+        &self,
+        rejected: &Rejected,
+        state: &mut SeriesState,
+        batch: &Batch,
+        appender: &mut dyn Appender,
+        reports_at: usize,
+    ) -> Option<FloatSample> {
+        let sample = *batch.samples.get(rejected.index)?;
+        let Some(&id) = batch.sample_entries.get(rejected.index) else {
+            let is_lost = rejected.error == AppendError::UnknownSeries;
+            let index = rejected.index.checked_sub(reports_at).filter(|_| is_lost)?;
+            state.report.forget(index);
+            let series = state.report.series(index, self.target, appender).ok()?;
+            return Some(FloatSample { series, ..sample });
+        };
+        match rejected.error {
+            AppendError::UnknownSeries => {
+                let series = self.ask_again(id, state, appender)?;
+                return Some(FloatSample { series, ..sample });
+            }
+            AppendError::Duplicate => self.metrics.duplicate_timestamp.inc(),
+            AppendError::OutOfOrder => self.metrics.out_of_order.inc(),
+            AppendError::OutOfBounds => self.metrics.out_of_bounds.inc(),
+            _ => (),
+        }
+        None
+    }
+
+    fn ask_again(
+        &self,
+        id: EntryId,
+        state: &mut SeriesState,
+        appender: &mut dyn Appender,
+    ) -> Option<SeriesRef> {
+        let (series, kind) = (state.cache.series(id), state.cache.kind(id));
+        let destination =
+            labels::resolve(&self.job.config, self.target, series, kind, appender).ok()?;
+        state.cache.set_target(id, destination);
+        match destination {
+            Destination::Series(series) => Some(series),
+            Destination::Dropped => None,
+        }
+    }
+}
+
+/// Returns the hash of the metadata lines so far and one more.
+fn hash_on(hash: u64, line: &str) -> u64 {
+    let line = rapidhash::v3::rapidhash_v3(line.as_bytes());
+    hash.rotate_left(5).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ line
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,97 @@
+//! The buffers of a scrape, lent from a pool: memory grows with the scrapes under way, not with the targets.
+
+use model::storage::{FloatSample, Rejected, SeriesRef};
+use parking_lot::Mutex;
+
+use crate::cache::EntryId;
+use crate::decompress::Decompressor;
+
+/// How many bytes the buffers in the pool may hold together while nobody uses them; what is more is freed.
+const IDLE_BYTES_MAX: usize = 32 << 20;
+
+/// Buffers of one scrape, empty or not.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    /// The body as it came.
+    pub(crate) raw: Vec<u8>,
+    /// The body uncompressed.
+    pub(crate) text: Vec<u8>,
+    pub(crate) decompressor: Decompressor,
+    pub(crate) batch: Batch,
+}
+
+/// What a body becomes.
+#[derive(Default)]
+pub(crate) struct Batch {
+    pub(crate) samples: Vec<FloatSample>,
+    /// The entry of each sample that came from the body.
+    pub(crate) sample_entries: Vec<EntryId>,
+    /// Every entry of the body in its order, also those whose samples go nowhere.
+    pub(crate) order: Vec<EntryId>,
+    pub(crate) ended: Vec<SeriesRef>,
+    pub(crate) rejected: Vec<Rejected>,
+}
+
+impl Batch {
+    pub(crate) fn clear(&mut self) {
+        self.samples.clear();
+        self.sample_entries.clear();
+        self.order.clear();
+        self.ended.clear();
+        self.rejected.clear();
+    }
+
+    fn bytes(&self) -> usize {
+        self.samples.capacity() * size_of::<FloatSample>()
+            + (self.sample_entries.capacity() + self.order.capacity()) * size_of::<EntryId>()
+            + self.ended.capacity() * size_of::<SeriesRef>()
+            + self.rejected.capacity() * size_of::<Rejected>()
+    }
+}
+
+impl Scratch {
+    fn bytes(&self) -> usize {
+        self.raw.capacity() + self.text.capacity() + self.batch.bytes()
+    }
+}
+
+/// Lends [`Scratch`]es.
+#[derive(Default)]
+pub(crate) struct ScratchPool(Mutex<Idle>);
+
+#[derive(Default)]
+struct Idle {
+    #[expect(
+        clippy::vec_box,
+        reason = "a scratch moves between tasks and threads, and is large"
+    )]
+    scratches: Vec<Box<Scratch>>,
+    bytes: usize,
+}
+
+impl ScratchPool {
+    /// Returns a scratch, perhaps a used one.
+    pub(crate) fn take(&self) -> Box<Scratch> {
+        let mut idle = self.0.lock();
+        match idle.scratches.pop() {
+            Some(scratch) => {
+                idle.bytes -= scratch.bytes();
+                scratch
+            }
+            None => Box::default(),
+        }
+    }
+
+    /// Takes `scratch` back, or frees it if there is enough already.
+    pub(crate) fn give(&self, mut scratch: Box<Scratch>) {
+        scratch.raw.clear();
+        scratch.text.clear();
+        scratch.batch.clear();
+        let bytes = scratch.bytes();
+        let mut idle = self.0.lock();
+        if idle.bytes + bytes <= IDLE_BYTES_MAX {
+            idle.bytes += bytes;
+            idle.scratches.push(scratch);
+        }
+    }
+}

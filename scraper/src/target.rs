@@ -1,0 +1,192 @@
+//! Targets: from discovered labels through relabelling to a URL and the labels of every series scraped from it.
+
+use std::collections::BTreeMap;
+
+use http::Uri;
+use model::{Duration, Labels, LabelsBuilder};
+use xxhash_rust::xxh64::xxh64;
+
+use crate::config::{ScrapeConfig, check_target_address};
+use crate::relabel;
+
+mod url;
+
+/// The address of a target, `host:port`.
+pub(crate) const ADDRESS: &str = "__address__";
+const SCHEME: &str = "__scheme__";
+const METRICS_PATH: &str = "__metrics_path__";
+const SCRAPE_INTERVAL: &str = "__scrape_interval__";
+const SCRAPE_TIMEOUT: &str = "__scrape_timeout__";
+const UNIX_SOCKET: &str = "__unix_socket__";
+const PARAM_PREFIX: &str = "__param_";
+
+/// Something to scrape.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// What discovery said, with the job's defaults: the input of relabelling.
+    pub discovered_labels: Labels,
+    /// What is attached to its series: the labels that do not begin with `__`.
+    pub labels: Labels,
+    /// Where to get them.
+    pub url: Uri,
+    /// How often.
+    pub interval: Duration,
+    /// How long a scrape may take.
+    pub timeout: Duration,
+}
+
+/// What became of a discovered target.
+#[derive(Clone, Debug)]
+pub(crate) enum Populated {
+    /// It is scraped.
+    Active(Target),
+    /// Relabelling dropped it.
+    Dropped(Labels),
+}
+
+/// What makes a target itself: two with the same key are one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct TargetKey {
+    url: String,
+    labels: Labels,
+}
+
+/// Why a discovered target cannot be scraped. The texts are Prometheus'.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("instance {address:?}: {reason}")]
+pub(crate) struct TargetError {
+    address: String,
+    reason: String,
+}
+
+impl Target {
+    /// Makes a target of `job` out of what discovery says about it.
+    ///
+    /// # Errors
+    ///
+    /// When relabelling left nothing that could be scraped.
+    pub(crate) fn populate(
+        job: &ScrapeConfig,
+        discovered: LabelsBuilder,
+    ) -> Result<Populated, TargetError> {
+        let mut labels = discovered;
+        set_defaults(job, &mut labels);
+        let discovered_labels = labels.clone().build();
+        if !relabel::apply(&job.relabel_configs, &mut labels) {
+            return Ok(Populated::Dropped(discovered_labels));
+        }
+        let address = labels.get(ADDRESS).unwrap_or_default().to_owned();
+        let error = |reason: String| TargetError {
+            address: address.clone(),
+            reason,
+        };
+        if address.is_empty() {
+            return Err(error("no address".to_owned()));
+        }
+        check_target_address(&address).map_err(|invalid| error(invalid.to_string()))?;
+        if labels.get(UNIX_SOCKET).is_some() {
+            return Err(error("__unix_socket__ is not supported yet".to_owned()));
+        }
+        let interval = duration(&labels, SCRAPE_INTERVAL, "scrape interval").map_err(error)?;
+        let timeout = duration(&labels, SCRAPE_TIMEOUT, "scrape timeout").map_err(error)?;
+        if interval < timeout {
+            return Err(error(format!(
+                "scrape timeout cannot be greater than scrape interval (\"{timeout}\" > \"{interval}\")"
+            )));
+        }
+        if labels.get("instance").is_none() {
+            labels.set("instance", &address);
+        }
+        let url = url_of(job, &labels).map_err(error)?;
+        labels.retain(|name, _| !name.starts_with("__"));
+        Ok(Populated::Active(Target {
+            discovered_labels,
+            labels: labels.build(),
+            url,
+            interval,
+            timeout,
+        }))
+    }
+
+    pub(crate) fn key(&self) -> TargetKey {
+        TargetKey {
+            url: self.url.to_string(),
+            labels: self.labels.clone(),
+        }
+    }
+
+    /// Returns where in its interval this target is scraped, in milliseconds, `0..interval`. It is the same after every
+    /// restart, and with another `seed` another one.
+    pub(crate) fn offset_ms(&self, seed: u64) -> i64 {
+        let mut text = self.url.to_string().into_bytes();
+        for (name, value) in &self.labels {
+            for part in [name, value] {
+                text.push(0xff);
+                text.extend_from_slice(part.as_bytes());
+            }
+        }
+        let interval = u64::try_from(self.interval.as_ms()).unwrap_or(1).max(1);
+        i64::try_from(xxh64(&text, seed) % interval).unwrap_or(0)
+    }
+}
+
+/// Sets what the job says wherever discovery says nothing.
+fn set_defaults(job: &ScrapeConfig, labels: &mut LabelsBuilder) {
+    let mut default = |name: &str, value: &str| {
+        if labels.get(name).is_none() {
+            labels.set(name, value);
+        }
+    };
+    default("job", &job.job_name);
+    default(SCRAPE_INTERVAL, &job.scrape_interval().to_string());
+    default(SCRAPE_TIMEOUT, &job.scrape_timeout().to_string());
+    default(METRICS_PATH, job.metrics_path());
+    default(SCHEME, job.scheme());
+    for (name, values) in &job.params {
+        if let Some(first) = values.first() {
+            default(&format!("{PARAM_PREFIX}{name}"), first);
+        }
+    }
+}
+
+fn duration(labels: &LabelsBuilder, name: &str, what: &str) -> Result<Duration, String> {
+    let text = labels.get(name).unwrap_or_default();
+    let duration: Duration = text
+        .parse()
+        .map_err(|error| format!("error parsing {what}: {error}"))?;
+    if duration.is_zero() {
+        Err(format!("{what} cannot be 0"))
+    } else {
+        Ok(duration)
+    }
+}
+
+/// Returns the URL that the labels add up to.
+fn url_of(job: &ScrapeConfig, labels: &LabelsBuilder) -> Result<Uri, String> {
+    let mut params: BTreeMap<&str, Vec<&str>> = job
+        .params
+        .iter()
+        .map(|(name, values)| (name.as_str(), values.iter().map(String::as_str).collect()))
+        .collect();
+    for (name, value) in labels.iter() {
+        if let Some(name) = name.strip_prefix(PARAM_PREFIX) {
+            let values = params.entry(name).or_default();
+            match values.first_mut() {
+                Some(first) => *first = value,
+                None => values.push(value),
+            }
+        }
+    }
+    let scheme = labels.get(SCHEME).unwrap_or("http");
+    if !matches!(scheme, "http" | "https") {
+        return Err(format!("unsupported scheme {scheme:?}"));
+    }
+    let address = labels.get(ADDRESS).unwrap_or_default();
+    let path = labels.get(METRICS_PATH).unwrap_or_default();
+    let text = url::build(scheme, address, path, &params);
+    text.parse()
+        .map_err(|error| format!("{text:?} is not a URL: {error}"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,181 @@
+//! Storage for tests: a vector of samples per series, and a small server to scrape.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use model::storage::{
+    AppendError, Appendable, Appender, FloatSample, HistogramSample, Rejected, SeriesRef,
+};
+use model::{Labels, is_stale};
+use parking_lot::Mutex;
+
+/// Storage in memory; clones share it.
+#[derive(Clone, Default)]
+pub(crate) struct MemoryStorage(Arc<Mutex<Inner>>);
+
+#[derive(Default)]
+struct Inner {
+    refs: BTreeMap<Labels, u64>,
+    series: BTreeMap<u64, (Labels, Vec<(i64, f64)>)>,
+    next: u64,
+    commits: usize,
+}
+
+impl MemoryStorage {
+    /// Returns the samples of the series that prints as `series`; `stale` stands for the staleness marker.
+    pub(crate) fn samples(&self, series: &str) -> Vec<String> {
+        let inner = self.0.lock();
+        let found = inner
+            .series
+            .values()
+            .find(|(labels, _)| labels.to_string() == series);
+        let print = |&(t, value): &(i64, f64)| {
+            if is_stale(value) {
+                format!("stale@{t}")
+            } else {
+                format!("{value}@{t}")
+            }
+        };
+        found
+            .map(|(_, samples)| samples.iter().map(print).collect())
+            .unwrap_or_default()
+    }
+
+    /// Returns the values of the series whose name is `name`, without times.
+    pub(crate) fn values(&self, name: &str) -> Vec<f64> {
+        let inner = self.0.lock();
+        let found = inner
+            .series
+            .values()
+            .filter(|(labels, _)| labels.metric_name() == name);
+        found
+            .flat_map(|(_, samples)| samples.iter().map(|&(_, value)| value))
+            .collect()
+    }
+
+    /// Returns the times of the series whose name is `name`.
+    pub(crate) fn times(&self, name: &str) -> Vec<i64> {
+        let inner = self.0.lock();
+        let found = inner
+            .series
+            .values()
+            .filter(|(labels, _)| labels.metric_name() == name);
+        found
+            .flat_map(|(_, samples)| samples.iter().map(|&(t, _)| t))
+            .collect()
+    }
+
+    /// Returns every series with samples that is no report, printed.
+    pub(crate) fn series(&self) -> Vec<String> {
+        let inner = self.0.lock();
+        let is_report = |name: &str| name == "up" || name.starts_with("scrape_");
+        let with_samples = inner
+            .series
+            .values()
+            .filter(|(_, samples)| !samples.is_empty());
+        let shown = with_samples.filter(|(labels, _)| !is_report(labels.metric_name()));
+        let mut shown: Vec<_> = shown.map(|(labels, _)| labels.to_string()).collect();
+        shown.sort();
+        shown
+    }
+
+    pub(crate) fn commits(&self) -> usize {
+        self.0.lock().commits
+    }
+
+    /// Drops every series, so that all handles are unknown; samples are kept under new ones.
+    pub(crate) fn collect_garbage(&self) {
+        let mut inner = self.0.lock();
+        let old = std::mem::take(&mut inner.series);
+        inner.refs.clear();
+        for (_, series) in old {
+            inner.next += 1;
+            let id = inner.next;
+            inner.refs.insert(series.0.clone(), id);
+            inner.series.insert(id, series);
+        }
+    }
+}
+
+impl Appendable for MemoryStorage {
+    fn appender(&self) -> Box<dyn Appender + '_> {
+        Box::new(MemoryAppender {
+            storage: self,
+            batch: Vec::new(),
+        })
+    }
+}
+
+struct MemoryAppender<'s> {
+    storage: &'s MemoryStorage,
+    batch: Vec<FloatSample>,
+}
+
+impl Appender for MemoryAppender<'_> {
+    fn series(&mut self, labels: &[(&str, &str)]) -> Result<SeriesRef, AppendError> {
+        assert!(
+            labels.windows(2).all(|pair| pair[0].0 < pair[1].0),
+            "{labels:?}"
+        );
+        assert!(
+            labels.iter().all(|(_, value)| !value.is_empty()),
+            "{labels:?}"
+        );
+        let labels = Labels::from_sorted(labels.iter().copied());
+        let mut inner = self.storage.0.lock();
+        if let Some(&id) = inner.refs.get(&labels) {
+            return Ok(SeriesRef(id));
+        }
+        inner.next += 1;
+        let id = inner.next;
+        inner.refs.insert(labels.clone(), id);
+        inner.series.insert(id, (labels, Vec::new()));
+        Ok(SeriesRef(id))
+    }
+
+    fn append_floats(&mut self, batch: &[FloatSample], rejected: &mut Vec<Rejected>) {
+        let inner = self.storage.0.lock();
+        for (index, sample) in batch.iter().enumerate() {
+            let error = match inner.series.get(&sample.series.0) {
+                None => AppendError::UnknownSeries,
+                Some((_, samples)) => match samples.last() {
+                    Some(&(t, _)) if sample.t < t => AppendError::OutOfOrder,
+                    Some(&(t, value))
+                        if sample.t == t && value.to_bits() != sample.value.to_bits() =>
+                    {
+                        AppendError::Duplicate
+                    }
+                    _ => {
+                        self.batch.push(*sample);
+                        continue;
+                    }
+                },
+            };
+            rejected.push(Rejected { index, error });
+        }
+    }
+
+    fn append_histogram(
+        &mut self,
+        _: SeriesRef,
+        _: i64,
+        _: HistogramSample,
+    ) -> Result<(), AppendError> {
+        Err(AppendError::InvalidHistogram(
+            "not in these tests".to_owned(),
+        ))
+    }
+
+    fn commit(self: Box<Self>) -> Result<(), AppendError> {
+        let mut inner = self.storage.0.lock();
+        inner.commits += 1;
+        for sample in self.batch {
+            let (_, samples) = inner
+                .series
+                .get_mut(&sample.series.0)
+                .expect("checked when it was appended");
+            samples.push((sample.t, sample.value));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,400 @@
+//! Results as JSON, a piece at a time.
+//!
+//! A result that fits in one piece is an answer with a length. A larger one is encoded while it is sent: the next piece
+//! is written when the socket takes it, so that the text of an answer is never in memory as a whole.
+
+use axum::body::Body;
+use bytes::Bytes;
+use model::{SampleValue, float};
+use promql::Value;
+use serde::Serialize;
+
+use super::json::{self, Notes};
+
+/// A piece ends with the sample that reaches this many bytes.
+const PIECE_BYTES: usize = 64 << 10;
+
+/// What a query took, for the answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stats {
+    /// Waiting for a permit.
+    pub(super) queue_seconds: f64,
+    /// In the engine.
+    pub(super) evaluation_seconds: f64,
+    /// Samples looked at.
+    pub(super) samples_total: u64,
+    /// Samples held at once.
+    pub(super) samples_peak: u64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct StatsJson {
+    timings: TimingsJson,
+    samples: SamplesJson,
+}
+
+/// Preparation and sorting are part of our evaluation and not measured apart.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct TimingsJson {
+    eval_total_time: f64,
+    result_sort_time: f64,
+    query_preparation_time: f64,
+    inner_eval_time: f64,
+    exec_queue_time: f64,
+    exec_total_time: f64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct SamplesJson {
+    total_queryable_samples: u64,
+    peak_samples: u64,
+}
+
+impl Stats {
+    fn append_to(&self, out: &mut Vec<u8>) {
+        let timings = TimingsJson {
+            eval_total_time: self.evaluation_seconds,
+            result_sort_time: 0.0,
+            query_preparation_time: 0.0,
+            inner_eval_time: self.evaluation_seconds,
+            exec_queue_time: self.queue_seconds,
+            exec_total_time: self.queue_seconds + self.evaluation_seconds,
+        };
+        let samples = SamplesJson {
+            total_queryable_samples: self.samples_total,
+            peak_samples: self.samples_peak,
+        };
+        out.extend_from_slice(b",\"stats\":");
+        json::append_serialized(out, &StatsJson { timings, samples });
+    }
+}
+
+/// Returns the body of the answer with `value`.
+pub(super) fn body(value: Value, stats: Option<&Stats>, notes: &Notes) -> Body {
+    let mut pieces = Pieces::new(value, stats, notes, PIECE_BYTES);
+    let first = pieces.next().unwrap_or_default();
+    if pieces.is_done {
+        return Body::from(first);
+    }
+    let pieces = std::iter::once(first)
+        .chain(pieces)
+        .map(Ok::<_, std::convert::Infallible>);
+    Body::from_stream(futures_util::stream::iter(pieces))
+}
+
+/// The pieces of an answer; the place is always between two samples.
+struct Pieces {
+    value: Value,
+    /// What comes after the value.
+    tail: Vec<u8>,
+    piece_bytes: usize,
+    series: usize,
+    sample: usize,
+    is_begun: bool,
+    is_done: bool,
+}
+
+impl Pieces {
+    fn new(value: Value, stats: Option<&Stats>, notes: &Notes, piece_bytes: usize) -> Self {
+        let mut tail = Vec::new();
+        if let Some(stats) = stats {
+            stats.append_to(&mut tail);
+        }
+        tail.push(b'}');
+        notes.append_to(&mut tail);
+        Pieces {
+            value,
+            tail,
+            piece_bytes,
+            series: 0,
+            sample: 0,
+            is_begun: false,
+            is_done: false,
+        }
+    }
+
+    /// Appends samples until the piece is full; returns whether these were the last.
+    fn append_samples(&mut self, out: &mut Vec<u8>) -> bool {
+        match &self.value {
+            Value::Scalar { t, value } => {
+                append_scalar(out, *t, |out| json::append_quoted_float(out, *value))
+            }
+            Value::String { t, value } => {
+                append_scalar(out, *t, |out| json::append_go_string(out, value))
+            }
+            Value::Vector(samples) => {
+                while let Some(sample) = samples.get(self.series) {
+                    if self.piece_bytes <= out.len() {
+                        return false;
+                    }
+                    out.push(if self.series == 0 { b'[' } else { b',' });
+                    append_vector_sample(out, sample);
+                    self.series += 1;
+                }
+                out.extend_from_slice(if samples.is_empty() { b"[]" } else { b"]" });
+            }
+            Value::Matrix(matrix) => {
+                while let Some(series) = matrix.get(self.series) {
+                    if self.sample == 0 {
+                        out.push(if self.series == 0 { b'[' } else { b',' });
+                        out.extend_from_slice(b"{\"metric\":");
+                        json::append_labels(out, &series.labels);
+                    }
+                    while self.sample < series.floats.len() + series.histograms.len() {
+                        if self.piece_bytes <= out.len() && 0 < self.sample {
+                            return false;
+                        }
+                        append_matrix_sample(out, series, self.sample);
+                        self.sample += 1;
+                    }
+                    out.push(b'}');
+                    (self.series, self.sample) = (self.series + 1, 0);
+                    if self.piece_bytes <= out.len() {
+                        return false;
+                    }
+                }
+                out.extend_from_slice(if matrix.is_empty() { b"[]" } else { b"]" });
+            }
+        }
+        true
+    }
+}
+
+impl Iterator for Pieces {
+    type Item = Bytes;
+
+    fn next(&mut self) -> Option<Bytes> {
+        if self.is_done {
+            return None;
+        }
+        let mut out = Vec::with_capacity(if self.is_begun {
+            self.piece_bytes + 256
+        } else {
+            1024
+        });
+        if !self.is_begun {
+            self.is_begun = true;
+            out.extend_from_slice(json::ENVELOPE);
+            out.extend_from_slice(b"{\"resultType\":\"");
+            out.extend_from_slice(kind(&self.value).as_bytes());
+            out.extend_from_slice(b"\",\"result\":");
+        }
+        if self.append_samples(&mut out) {
+            out.append(&mut self.tail);
+            self.is_done = true;
+        }
+        Some(Bytes::from(out))
+    }
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Scalar { .. } => "scalar",
+        Value::String { .. } => "string",
+        Value::Vector(_) => "vector",
+        Value::Matrix(_) => "matrix",
+    }
+}
+
+/// Appends `[1.5,…]`; the time of scalars and strings is printed as a plain float.
+fn append_scalar(out: &mut Vec<u8>, t: i64, append: impl FnOnce(&mut Vec<u8>)) {
+    out.push(b'[');
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "times are bounded far below 2^53"
+    )]
+    float::append_json(out, t as f64 / 1000.0);
+    out.push(b',');
+    append(out);
+    out.push(b']');
+}
+
+fn append_vector_sample(out: &mut Vec<u8>, sample: &promql::VectorSample) {
+    out.extend_from_slice(b"{\"metric\":");
+    json::append_labels(out, &sample.labels);
+    match &sample.value {
+        SampleValue::Float(value) => {
+            out.extend_from_slice(b",\"value\":");
+            json::append_float_sample(out, sample.t, *value);
+        }
+        SampleValue::Histogram(histogram) => {
+            out.extend_from_slice(b",\"histogram\":");
+            json::append_histogram_sample(out, sample.t, histogram);
+        }
+    }
+    out.push(b'}');
+}
+
+/// Appends sample `index` of `series`, floats first, with what opens and closes its list.
+fn append_matrix_sample(out: &mut Vec<u8>, series: &promql::MatrixSeries, index: usize) {
+    let floats = series.floats.len();
+    if let Some(&(t, value)) = series.floats.get(index) {
+        out.extend_from_slice(if index == 0 {
+            b",\"values\":[".as_slice()
+        } else {
+            b","
+        });
+        json::append_float_sample(out, t, value);
+    } else if let Some((t, histogram)) = series.histograms.get(index - floats) {
+        out.extend_from_slice(if index == floats {
+            b",\"histograms\":[".as_slice()
+        } else {
+            b","
+        });
+        json::append_histogram_sample(out, *t, histogram);
+    }
+    if index + 1 == floats || index + 1 == floats + series.histograms.len() {
+        out.push(b']');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::{FloatHistogram, Labels};
+    use promql::{MatrixSeries, VectorSample};
+    use std::sync::Arc;
+
+    /// Encodes `value` in pieces of at least `piece_bytes`; returns text and number of pieces.
+    fn encoded(value: &Value, piece_bytes: usize) -> (String, usize) {
+        let pieces: Vec<_> =
+            Pieces::new(value.clone(), None, &Notes::default(), piece_bytes).collect();
+        (String::from_utf8(pieces.concat()).unwrap(), pieces.len())
+    }
+
+    /// Checks the result of one piece, and that pieces of any size are the same text.
+    #[track_caller]
+    fn check(value: &Value, kind: &str, result: &str) {
+        let expected =
+            format!(r#"{{"status":"success","data":{{"resultType":"{kind}","result":{result}}}}}"#);
+        assert_eq!(encoded(value, PIECE_BYTES), (expected.clone(), 1));
+        for piece_bytes in 1..expected.len() + 2 {
+            assert_eq!(
+                encoded(value, piece_bytes).0,
+                expected,
+                "pieces of {piece_bytes}"
+            );
+        }
+    }
+
+    fn histogram() -> Arc<FloatHistogram> {
+        Arc::new(FloatHistogram {
+            zero_count: 2.0,
+            zero_threshold: 0.5,
+            count: 2.0,
+            sum: 0.5,
+            ..FloatHistogram::default()
+        })
+    }
+
+    #[test]
+    fn scalars_and_strings() {
+        check(
+            &Value::Scalar {
+                t: -5_500,
+                value: f64::NAN,
+            },
+            "scalar",
+            r#"[-5.5,"NaN"]"#,
+        );
+        check(
+            &Value::String {
+                t: 1_000,
+                value: "a<\"b\"".into(),
+            },
+            "string",
+            r#"[1,"a\u003c\"b\""]"#,
+        );
+    }
+
+    #[test]
+    fn vectors() {
+        check(&Value::Vector(Vec::new()), "vector", "[]");
+        let sample = |labels: &[(&str, &str)], value| VectorSample {
+            labels: Labels::from_pairs(labels.iter().copied()),
+            t: 1_250,
+            value,
+        };
+        let value = Value::Vector(vec![
+            sample(&[("a", "<")], SampleValue::Float(f64::INFINITY)),
+            sample(&[], SampleValue::Histogram(histogram())),
+        ]);
+        check(
+            &value,
+            "vector",
+            r#"[{"metric":{"a":"<"},"value":[1.250,"+Inf"]},{"metric":{},"histogram":[1.250,{"count":"2","sum":"0.5","buckets":[[3,"-0.5","0.5","2"]]}]}]"#,
+        );
+    }
+
+    #[test]
+    fn matrices() {
+        check(&Value::Matrix(Vec::new()), "matrix", "[]");
+        let empty = FloatHistogram {
+            count: 1.0,
+            ..FloatHistogram::default()
+        };
+        let series =
+            |name: &str, floats: &[(i64, f64)], histograms: &[(i64, Arc<FloatHistogram>)]| {
+                MatrixSeries {
+                    labels: Labels::from_pairs([("n", name)]),
+                    floats: floats.to_vec(),
+                    histograms: histograms.to_vec(),
+                }
+            };
+        let value = Value::Matrix(vec![
+            series("a", &[(1_000, 1.0), (2_000, 0.5)], &[]),
+            series("b", &[(1_000, 1.0)], &[(2_000, Arc::new(empty.clone()))]),
+            series(
+                "c",
+                &[],
+                &[(1_000, Arc::new(empty.clone())), (2_000, Arc::new(empty))],
+            ),
+        ]);
+        check(
+            &value,
+            "matrix",
+            concat!(
+                r#"[{"metric":{"n":"a"},"values":[[1,"1"],[2,"0.5"]]},"#,
+                r#"{"metric":{"n":"b"},"values":[[1,"1"]],"histograms":[[2,{"count":"1","sum":"0"}]]},"#,
+                r#"{"metric":{"n":"c"},"histograms":[[1,{"count":"1","sum":"0"}],[2,{"count":"1","sum":"0"}]]}]"#,
+            ),
+        );
+    }
+
+    #[test]
+    fn large_results_come_in_pieces() {
+        let floats: Vec<_> = (0..10_000).map(|i| (i * 1_000, 0.25)).collect();
+        let value = Value::Matrix(vec![MatrixSeries {
+            labels: Labels::empty(),
+            floats,
+            histograms: Vec::new(),
+        }]);
+        let (text, pieces) = encoded(&value, PIECE_BYTES);
+        assert_eq!(pieces, text.len().div_ceil(PIECE_BYTES));
+    }
+
+    #[test]
+    fn stats_and_notes_follow() {
+        let stats = Stats {
+            queue_seconds: 0.25,
+            evaluation_seconds: 0.5,
+            samples_total: 7,
+            samples_peak: 3,
+        };
+        let notes = Notes {
+            warnings: vec!["w".into()],
+            infos: vec!["i".into()],
+        };
+        let pieces = Pieces::new(Value::Vector(Vec::new()), Some(&stats), &notes, PIECE_BYTES);
+        let text = String::from_utf8(pieces.collect::<Vec<_>>().concat()).unwrap();
+        let expected = concat!(
+            r#"{"status":"success","data":{"resultType":"vector","result":[],"stats":{"timings":{"evalTotalTime":0.5,"#,
+            r#""resultSortTime":0,"queryPreparationTime":0,"innerEvalTime":0.5,"execQueueTime":0.25,"execTotalTime":0.75},"#,
+            r#""samples":{"totalQueryableSamples":7,"peakSamples":3}}},"warnings":["w"],"infos":["i"]}"#,
+        );
+        assert_eq!(text, expected);
+    }
+}

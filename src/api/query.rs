@@ -1,0 +1,593 @@
+//! Queries: `/api/v1/query`, `query_range`, `query_exemplars`, `format_query`.
+//!
+//! ```text
+//! parameters ──► permit (at most so many queries at once, others wait) ──► engine, on a worker thread ──► encoder
+//! ```
+//!
+//! A query ends early when its time is up, waiting included, and when its client goes away: the request's future is
+//! dropped then, and the guard in it tells the engine. The permit goes back when the engine is done, so a client that
+//! reads slowly keeps no other query from running.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use model::storage::Queryable;
+use promql::{QueryError, QueryOptions, QueryResult, Value};
+
+use super::encode;
+use super::error::ApiError;
+use super::json::{self, Notes, TRUNCATED};
+use super::params::{Params, TIME_MAX_MS, TIME_MIN_MS, parse_duration};
+use super::{ApiState, Handled, Ready, blocking};
+
+/// Steps that a range query may have at most, the first not counted.
+const STEPS_MAX: i128 = 11_000;
+
+/// What instant and range queries have in common.
+struct Request {
+    query: String,
+    /// Series in the answer at most; 0 is no limit.
+    limit: usize,
+    timeout: Duration,
+    lookback_ms: Option<i64>,
+    wants_stats: bool,
+}
+
+impl Request {
+    fn of(params: &Params, limit: usize, api: &ApiState) -> Result<Self, ApiError> {
+        let timeout = match params.given("timeout") {
+            None => api.query_timeout,
+            Some(_) => params.duration("timeout")?.to_std().min(api.query_timeout),
+        };
+        let lookback = match params.given("lookback_delta") {
+            None => None,
+            Some(text) => Some(parse_duration(text).map_err(|what| {
+                ApiError::BadData(format!("error parsing lookback delta duration: {what}"))
+            })?),
+        };
+        Ok(Request {
+            query: params.first("query").to_owned(),
+            limit,
+            timeout,
+            lookback_ms: lookback
+                .map(|lookback| lookback.as_ms())
+                .filter(|&ms| 0 < ms),
+            wants_stats: params.given("stats").is_some(),
+        })
+    }
+
+    /// Evaluates the query by `evaluate` and encodes its result.
+    async fn run<F>(self, api: Arc<ApiState>, evaluate: F) -> Handled
+    where
+        F: FnOnce(
+                &promql::Engine,
+                &dyn Queryable,
+                &str,
+                &QueryOptions,
+            ) -> Result<QueryResult, QueryError>
+            + Send
+            + 'static,
+    {
+        if self.timeout.is_zero() {
+            return Err(ApiError::Timeout("query timed out in query execution".to_owned()));
+        }
+        let started = Instant::now();
+        let permits = Arc::clone(&api.query_permits);
+        let permit = match tokio::time::timeout(self.timeout, permits.acquire_owned()).await {
+            Ok(permit) => permit
+                .map_err(|_| ApiError::Canceled("query was canceled in query queue".to_owned()))?,
+            Err(_) => {
+                return Err(ApiError::Timeout(
+                    "query timed out in query queue".to_owned(),
+                ));
+            }
+        };
+        let queued = started.elapsed();
+        api.query_queue_seconds.observe(queued.as_secs_f64());
+        let cancel = CancelOnDrop::default();
+        let options = QueryOptions {
+            lookback_ms: self.lookback_ms,
+            timeout: Some(self.timeout.saturating_sub(queued)),
+            cancel: Some(Arc::clone(&cancel.0)),
+        };
+        blocking(move || {
+            let result = evaluate(&api.engine, &*api.storage, &self.query, &options);
+            drop(permit);
+            let total = started.elapsed();
+            Ok(self.answer(result.map_err(query_error)?, Timings { queued, total }))
+        })
+        .await
+    }
+
+    fn answer(&self, result: QueryResult, timings: Timings) -> Response {
+        let stats = self.wants_stats.then(|| encode::Stats {
+            queue_seconds: timings.queued.as_secs_f64(),
+            evaluation_seconds: (timings.total - timings.queued).as_secs_f64(),
+            samples_total: result.stats.samples_total,
+            samples_peak: result.stats.samples_peak,
+        });
+        let mut notes = Notes {
+            warnings: result.annotations.warnings,
+            infos: result.annotations.infos,
+        };
+        let mut value = result.value;
+        if truncate(&mut value, self.limit) {
+            notes.warnings.push(TRUNCATED.to_owned());
+        }
+        json::respond(encode::body(value, stats.as_ref(), &notes))
+    }
+}
+
+struct Timings {
+    queued: Duration,
+    total: Duration,
+}
+
+/// Cuts `value` to `limit` series, unless it is 0; returns whether something was cut.
+fn truncate(value: &mut Value, limit: usize) -> bool {
+    fn cut<T>(series: &mut Vec<T>, limit: usize) -> bool {
+        let is_longer = 0 < limit && limit < series.len();
+        if is_longer {
+            series.truncate(limit);
+        }
+        is_longer
+    }
+    match value {
+        Value::Vector(samples) => cut(samples, limit),
+        Value::Matrix(series) => cut(series, limit),
+        Value::Scalar { .. } | Value::String { .. } => false,
+    }
+}
+
+/// Tells the engine that nobody waits any more, unless it is done.
+#[derive(Default)]
+struct CancelOnDrop(Arc<AtomicBool>);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+fn query_error(error: QueryError) -> ApiError {
+    match error {
+        // The wrong type is no matter of a place in the text.
+        QueryError::Parse(error) if error.message.starts_with("invalid expression type") => {
+            ApiError::parameter("query", error.message)
+        }
+        QueryError::Parse(error) => ApiError::parameter("query", error),
+        QueryError::Timeout => ApiError::Timeout(error.to_string()),
+        QueryError::Canceled => ApiError::Canceled(error.to_string()),
+        QueryError::Storage(_) => ApiError::Internal(error.to_string()),
+        QueryError::Execution(_) | QueryError::TooManySamples { .. } => {
+            ApiError::Execution(error.to_string())
+        }
+    }
+}
+
+/// `/api/v1/query`.
+pub(super) async fn instant(Ready(api): Ready, params: Params) -> Handled {
+    let limit = params.limit()?;
+    let at_ms = params.time_or("time", api.clock.now_ms())?;
+    let request = Request::of(&params, limit, &api)?;
+    request
+        .run(api, move |engine, storage, query, options| {
+            engine.instant(storage, query, at_ms, options)
+        })
+        .await
+}
+
+/// `/api/v1/query_range`.
+pub(super) async fn range(Ready(api): Ready, params: Params) -> Handled {
+    let limit = params.limit()?;
+    let (start_ms, end_ms) = (params.time("start")?, params.time("end")?);
+    if end_ms < start_ms {
+        return Err(ApiError::parameter(
+            "end",
+            "end timestamp must not be before start time",
+        ));
+    }
+    let step = params.duration("step")?;
+    if step.0 <= 0 {
+        let what = "zero or negative query resolution step widths are not accepted. Try a positive integer";
+        return Err(ApiError::parameter("step", what));
+    }
+    let steps = i128::from(end_ms - start_ms) * 1_000_000 / i128::from(step.0);
+    if STEPS_MAX < steps {
+        let what = "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)";
+        return Err(ApiError::BadData(what.to_owned()));
+    }
+    let step_ms = step.as_ms();
+    if step_ms == 0 {
+        return Err(ApiError::parameter(
+            "step",
+            "query resolution step widths below 1ms are not accepted",
+        ));
+    }
+    let request = Request::of(&params, limit, &api)?;
+    request
+        .run(api, move |engine, storage, query, options| {
+            engine.range(storage, query, start_ms, end_ms, step_ms, options)
+        })
+        .await
+}
+
+/// `/api/v1/query_exemplars`. Exemplars are not stored, so there is none; the parameters are checked all the same, and
+/// Grafana takes the answer as "no exemplars".
+pub(super) async fn exemplars(Ready(api): Ready, params: Params) -> Handled {
+    let (start_ms, end_ms) = (
+        params.time_or("start", TIME_MIN_MS)?,
+        params.time_or("end", TIME_MAX_MS)?,
+    );
+    if end_ms < start_ms {
+        return Err(ApiError::BadData(
+            "end timestamp must not be before start timestamp".to_owned(),
+        ));
+    }
+    let expr = api
+        .engine
+        .parse(params.first("query"))
+        .map_err(|error| ApiError::BadData(error.to_string()))?;
+    if expr.selectors().is_empty() {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
+    Ok(json::success(&Notes::default(), |out| {
+        out.extend_from_slice(b"[]")
+    }))
+}
+
+/// `/api/v1/format_query`: the query, laid out.
+pub(super) async fn format(Ready(api): Ready, params: Params) -> Handled {
+    let expr = api
+        .engine
+        .parse(params.first("query"))
+        .map_err(|error| ApiError::parameter("query", error))?;
+    Ok(json::success_of(&promql::pretty(&expr)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::testing::{Api, NOW_MS, error};
+    use http::Method;
+
+    #[track_caller]
+    fn check_error(error: QueryError, expected: ApiError) {
+        assert_eq!(query_error(error), expected);
+    }
+
+    #[test]
+    fn errors_of_the_engine() {
+        check_error(
+            QueryError::Execution("x".into()),
+            ApiError::Execution("x".into()),
+        );
+        check_error(
+            QueryError::TooManySamples { limit: 5 },
+            ApiError::Execution(
+                "query processing would load too many samples into memory in query execution"
+                    .into(),
+            ),
+        );
+        check_error(
+            QueryError::Timeout,
+            ApiError::Timeout("query timed out in expression evaluation".into()),
+        );
+        check_error(
+            QueryError::Canceled,
+            ApiError::Canceled("query was canceled in expression evaluation".into()),
+        );
+        let wrong = promql::parse("1 +").unwrap_err();
+        let text = "invalid parameter \"query\": 1:4: parse error: unexpected end of input";
+        check_error(QueryError::Parse(wrong), ApiError::BadData(text.into()));
+    }
+
+    #[test]
+    fn dropping_the_guard_cancels() {
+        let guard = CancelOnDrop::default();
+        let cancel = Arc::clone(&guard.0);
+        assert!(!cancel.load(Ordering::Relaxed));
+        drop(guard);
+        assert!(cancel.load(Ordering::Relaxed));
+    }
+
+    /// The data of a successful answer.
+    fn data(kind: &str, result: &str) -> String {
+        format!(r#"{{"status":"success","data":{{"resultType":"{kind}","result":{result}}}}}"#)
+    }
+
+    #[tokio::test]
+    async fn instant_shapes() {
+        let api = Api::new();
+        api.check(
+            "/api/v1/query?query=1&time=5.01",
+            200,
+            &data("scalar", r#"[5.01,"1"]"#),
+        )
+        .await;
+        api.check(
+            "/api/v1/query?query=1",
+            200,
+            &data("scalar", &format!(r#"[{},"1"]"#, NOW_MS / 1000)),
+        )
+        .await;
+        api.check(
+            "/api/v1/query?query=\"a<b\"&time=2",
+            200,
+            &data("string", r#"[2,"a\u003cb"]"#),
+        )
+        .await;
+        api.check("/api/v1/query?query=nope", 200, &data("vector", "[]"))
+            .await;
+        let up =
+            r#"[{"metric":{"__name__":"up","instance":"a","job":"x"},"value":[1000000.500,"1"]}]"#;
+        api.check(
+            "/api/v1/query?query=up{job=\"x\"}&time=1000000.5",
+            200,
+            &data("vector", up),
+        )
+        .await;
+        let matrix = r#"[{"metric":{"__name__":"up","instance":"a","job":"x"},"values":[[1000000,"1"],[1000060,"0.5"]]}]"#;
+        api.check(
+            "/api/v1/query?query=up{job=\"x\"}[5m]&time=1000060",
+            200,
+            &data("matrix", matrix),
+        )
+        .await;
+        api.check(
+            "/api/v1/query?query=vector(1e21)&time=-5.5",
+            200,
+            &data("vector", r#"[{"metric":{},"value":[-5.500,"1e+21"]}]"#),
+        )
+        .await;
+    }
+
+    #[tokio::test]
+    async fn body_parameters_win() {
+        let api = Api::new();
+        api.check_send(
+            Method::POST,
+            "/api/v1/query?query=3",
+            "query=2&time=1",
+            200,
+            &data("scalar", r#"[1,"2"]"#),
+        )
+        .await;
+        api.check_send(
+            Method::POST,
+            "/api/v1/query?query=3&time=1",
+            "",
+            200,
+            &data("scalar", r#"[1,"3"]"#),
+        )
+        .await;
+    }
+
+    #[tokio::test]
+    async fn ranges() {
+        let api = Api::new();
+        let values = r#"[{"metric":{},"values":[[1,"1"],[1.500,"1"],[2,"1"]]}]"#;
+        for step in ["0.5", "500ms"] {
+            api.check(
+                &format!("/api/v1/query_range?query=1&start=1&end=2&step={step}"),
+                200,
+                &data("matrix", values),
+            )
+            .await;
+        }
+        api.check(
+            "/api/v1/query_range?query=nope&start=1&end=2&step=1",
+            200,
+            &data("matrix", "[]"),
+        )
+        .await;
+        let (status, _) = api
+            .get("/api/v1/query_range?query=1&start=1&end=11001&step=1")
+            .await;
+        assert_eq!(status, 200);
+    }
+
+    #[tokio::test]
+    async fn limits_and_stats() {
+        let api = Api::new();
+        let body = r#"{"status":"success","data":{"resultType":"vector","result":[{"metric":{"__name__":"up","instance":"a","job":"x"},"value":[1000060,"0.5"]}]},"warnings":["results truncated due to limit"]}"#;
+        api.check(
+            "/api/v1/query?query=sort(up)&time=1000060&limit=1",
+            200,
+            body,
+        )
+        .await;
+        let (_, body) = api
+            .get("/api/v1/query?query=up&time=1000060&stats=all")
+            .await;
+        let answer: serde_json::Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(
+            answer["data"]["stats"]["samples"]["totalQueryableSamples"],
+            2
+        );
+        assert!(answer["data"]["stats"]["timings"]["execTotalTime"].is_number());
+    }
+
+    #[tokio::test]
+    async fn infos_are_passed_on() {
+        let (_, body) = Api::new()
+            .get("/api/v1/query?query=rate(up[5m])&time=1000060")
+            .await;
+        let answer: serde_json::Value = serde_json::from_str(&body).unwrap();
+        let expected = "PromQL info: metric might not be a counter, name does not end in _total/_sum/_count/_bucket: \"up\" (1:6)";
+        assert_eq!(answer["infos"], serde_json::json!([expected]));
+    }
+
+    #[tokio::test]
+    async fn bad_instant_parameters() {
+        let api = Api::new();
+        let check = async |query: &str, text: &str| {
+            api.check(
+                &format!("/api/v1/query{query}"),
+                400,
+                &error("bad_data", text),
+            )
+            .await
+        };
+        let nothing = r#"invalid parameter \"query\": unknown position: parse error: no expression found in input"#;
+        check("", nothing).await;
+        check("?query=%zz", nothing).await;
+        check(
+            "?query=sum(up",
+            r#"invalid parameter \"query\": 1:7: parse error: unclosed left parenthesis"#,
+        )
+        .await;
+        check("?query=up&time=foo", r#"invalid parameter \"time\": invalid time value for 'time': cannot parse \"foo\" to a valid timestamp"#).await;
+        check(
+            "?query=up&timeout=x",
+            r#"invalid parameter \"timeout\": cannot parse \"x\" to a valid duration"#,
+        )
+        .await;
+        check("?query=up&timeout=1e30", r#"invalid parameter \"timeout\": cannot parse \"1e30\" to a valid duration. It overflows int64"#).await;
+        check(
+            "?query=up&limit=-1",
+            r#"invalid parameter \"limit\": limit must be non-negative"#,
+        )
+        .await;
+        check(
+            "?query=up&limit=1.5",
+            r#"invalid parameter \"limit\": strconv.Atoi: parsing \"1.5\": invalid syntax"#,
+        )
+        .await;
+        check(
+            "?query=up&lookback_delta=x",
+            r#"error parsing lookback delta duration: cannot parse \"x\" to a valid duration"#,
+        )
+        .await;
+    }
+
+    #[tokio::test]
+    async fn bad_range_parameters() {
+        let api = Api::new();
+        let check = async |query: &str, text: &str| {
+            api.check(
+                &format!("/api/v1/query_range?query=1{query}"),
+                400,
+                &error("bad_data", text),
+            )
+            .await
+        };
+        check(
+            "",
+            r#"invalid parameter \"start\": cannot parse \"\" to a valid timestamp"#,
+        )
+        .await;
+        check(
+            "&start=1&end=x",
+            r#"invalid parameter \"end\": cannot parse \"x\" to a valid timestamp"#,
+        )
+        .await;
+        check(
+            "&start=1&end=0&step=x",
+            r#"invalid parameter \"end\": end timestamp must not be before start time"#,
+        )
+        .await;
+        check(
+            "&start=1&end=2",
+            r#"invalid parameter \"step\": cannot parse \"\" to a valid duration"#,
+        )
+        .await;
+        let negative = r#"invalid parameter \"step\": zero or negative query resolution step widths are not accepted. Try a positive integer"#;
+        check("&start=1&end=2&step=0", negative).await;
+        check("&start=1&end=2&step=-1", negative).await;
+        check("&start=1&end=2&step=0.0001", r#"invalid parameter \"step\": query resolution step widths below 1ms are not accepted"#).await;
+        let resolution = "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)";
+        check("&start=1&end=11002&step=1", resolution).await;
+        check("&start=-1e300&end=1e300&step=1ms", resolution).await;
+    }
+
+    #[tokio::test]
+    async fn range_queries_want_vectors() {
+        let api = Api::new();
+        for (query, kind) in [("up[5m]", "range vector"), ("\"a\"", "string")] {
+            let text = format!(
+                r#"invalid parameter \"query\": invalid expression type \"{kind}\" for range query, must be Scalar or instant Vector"#
+            );
+            let path = format!("/api/v1/query_range?query={query}&start=1&end=2&step=1");
+            api.check(&path, 400, &error("bad_data", &text)).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn execution_errors_are_422() {
+        let (status, body) = Api::new()
+            .get("/api/v1/query?query=up*on()group_left()up&time=1000060")
+            .await;
+        assert_eq!(status, 422);
+        assert!(body.starts_with(r#"{"status":"error","errorType":"execution","error":"found duplicate series for the match group {}"#), "{body}");
+    }
+
+    #[tokio::test]
+    async fn waiting_for_a_permit_counts() {
+        let api = Api::new();
+        let state = api.shared.state().unwrap();
+        let all = u32::try_from(state.query_permits.available_permits()).unwrap();
+        let held = Arc::clone(&state.query_permits)
+            .acquire_many_owned(all)
+            .await
+            .unwrap();
+        let late = error("timeout", "query timed out in query queue");
+        api.check("/api/v1/query?query=1&timeout=1ms", 503, &late)
+            .await;
+        let none = error("timeout", "query timed out in query execution");
+        api.check("/api/v1/query?query=1&timeout=-1", 503, &none).await;
+        drop(held);
+        let (status, _) = api.get("/api/v1/query?query=1").await;
+        assert_eq!(status, 200);
+        assert_eq!(
+            state.query_permits.available_permits(),
+            usize::try_from(all).unwrap()
+        );
+    }
+
+    #[tokio::test]
+    async fn exemplars_are_none() {
+        let api = Api::new();
+        api.check(
+            "/api/v1/query_exemplars?query=test&start=1000&end=2000",
+            200,
+            r#"{"status":"success","data":[]}"#,
+        )
+        .await;
+        api.check("/api/v1/query_exemplars?query=1", 204, "").await;
+        let bad = error(
+            "bad_data",
+            "end timestamp must not be before start timestamp",
+        );
+        api.check(
+            "/api/v1/query_exemplars?query=test&start=3&end=2",
+            400,
+            &bad,
+        )
+        .await;
+        let bad = error(
+            "bad_data",
+            "unknown position: parse error: no expression found in input",
+        );
+        api.check("/api/v1/query_exemplars", 400, &bad).await;
+    }
+
+    #[tokio::test]
+    async fn queries_are_formatted() {
+        let api = Api::new();
+        api.check(
+            "/api/v1/format_query?query=sum(up)by(x)>1",
+            200,
+            r#"{"status":"success","data":"sum by (x) (up) \u003e 1"}"#,
+        )
+        .await;
+        let bad = error(
+            "bad_data",
+            r#"invalid parameter \"query\": 1:3: parse error: unclosed left parenthesis"#,
+        );
+        api.check("/api/v1/format_query?query=((", 400, &bad).await;
+    }
+}

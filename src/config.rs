@@ -1,0 +1,435 @@
+//! The configuration file: sections put together, files that it names found, and errors that say where.
+//!
+//! Each section's type lives in the crate that obeys it. Loading is all or nothing: a configuration is either wholly
+//! good, or refused with the file, the line and what is wrong, and then nothing changes.
+
+mod glob;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use alertmanager::notify::AlertingConfig;
+use model::Duration;
+use net::http_config::Unbuilt;
+use scraper::config::yaml::{self, YamlError};
+use scraper::config::{GlobalConfig, ScrapeConfig};
+use serde::{Deserialize, Serialize};
+
+/// Largest configuration file, in bytes.
+const FILE_BYTES_MAX: u64 = 64 << 20;
+
+/// How long samples are kept when nobody says.
+pub(crate) const DEFAULT_RETENTION: Duration = Duration::from_secs(15 * 86_400);
+
+/// What `hearth` runs without a configuration file.
+pub(crate) const BUILT_IN: &str = include_str!("config/built_in.yml");
+/// The alert rules that it evaluates then.
+pub(crate) const BUILT_IN_RULES: &str = include_str!("config/built_in_rules.yml");
+
+/// A configuration as it is written.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Config {
+    /// What the other sections inherit.
+    #[serde(deserialize_with = "or_default")]
+    pub(crate) global: GlobalConfig,
+    /// Accepted; there is no Go runtime here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) runtime: Option<RuntimeConfig>,
+    /// Where alerts are sent.
+    #[serde(deserialize_with = "or_default", skip_serializing)]
+    pub(crate) alerting: AlertingConfig,
+    /// Globs of rule files, relative to this file.
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    pub(crate) rule_files: Vec<String>,
+    /// Globs of files with further scrape configs.
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    pub(crate) scrape_config_files: Vec<String>,
+    /// Jobs.
+    #[serde(
+        deserialize_with = "scrape_configs",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub(crate) scrape_configs: Vec<ScrapeConfig>,
+    /// Storage settings.
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
+    pub(crate) storage: StorageConfig,
+    /// Not built yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) remote_write: Option<Unbuilt>,
+    /// Not built yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) remote_read: Option<Unbuilt>,
+    /// Not built yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tracing: Option<Unbuilt>,
+    /// Not built yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) otlp: Option<Unbuilt>,
+}
+
+/// Settings of Go's runtime.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RuntimeConfig {
+    /// Accepted; has no effect.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) gogc: Option<i64>,
+}
+
+/// The `storage` section.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct StorageConfig {
+    /// Settings of the database.
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
+    pub(crate) tsdb: TsdbConfig,
+    /// Not built yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) exemplars: Option<Unbuilt>,
+}
+
+/// The `storage.tsdb` section.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct TsdbConfig {
+    /// Accepted; late samples are not taken yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) out_of_order_time_window: Option<Duration>,
+    /// Accepted; has no effect.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) stale_series_compaction_threshold: Option<f64>,
+    /// Not built yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) chunk_encoding: Option<Unbuilt>,
+    /// How long and how much to keep.
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
+    pub(crate) retention: RetentionConfig,
+}
+
+/// The `storage.tsdb.retention` section.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RetentionConfig {
+    /// How long samples are kept; 0 turns the limit off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) time: Option<Duration>,
+    /// Not built yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) size: Option<model::size::ByteSize>,
+    /// Not built yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) percentage: Option<f64>,
+}
+
+/// A configuration that is wholly good.
+#[derive(Clone, Debug)]
+pub(crate) struct Loaded {
+    /// The sections, defaults filled in; scrape configs of other files included.
+    pub(crate) config: Config,
+    /// As YAML, secrets hidden: what `/api/v1/status/config` shows.
+    pub(crate) printed: String,
+    /// Rule files with their content.
+    pub(crate) rules: Vec<RuleFile>,
+    /// What relative paths are relative to.
+    pub(crate) dir: PathBuf,
+    /// One line for each thing that is configured and not built yet.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// A rule file.
+#[derive(Clone, Debug)]
+pub(crate) struct RuleFile {
+    /// Where it is.
+    pub(crate) path: String,
+    /// What is in it.
+    pub(crate) text: String,
+}
+
+/// Why a configuration is refused.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LoadError {
+    /// A file cannot be read.
+    #[error("read {path}: {reason}")]
+    Read {
+        /// Which file.
+        path: String,
+        /// Why.
+        reason: String,
+    },
+    /// It is no configuration.
+    #[error("parsing YAML file {path}: {error}")]
+    Yaml {
+        /// Which file.
+        path: String,
+        /// Where and what.
+        error: YamlError,
+    },
+    /// A rule file is wrong.
+    #[error("loading groups failed: {reason}")]
+    Rules {
+        /// File, line and what, for each fault.
+        reason: String,
+    },
+    /// The Alertmanager's configuration is wrong.
+    #[error("parsing Alertmanager configuration {path}: {reason}")]
+    Alertmanager {
+        /// Which file.
+        path: String,
+        /// Where and what.
+        reason: String,
+    },
+    /// Its parts make no sense together.
+    #[error("parsing YAML file {path}: {}{reason}", line.map(|l| format!("line {l}: ")).unwrap_or_default())]
+    Invalid {
+        /// Which file.
+        path: String,
+        /// The line of the job that it is about, if one is.
+        line: Option<usize>,
+        /// What.
+        reason: String,
+    },
+}
+
+impl Loaded {
+    /// Loads the configuration file at `path` with everything that it names.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that is wrong.
+    pub(crate) fn from_file(path: &Path) -> Result<Loaded, LoadError> {
+        let dir = path.parent().unwrap_or(Path::new("")).to_owned();
+        Self::from_text(&read(path)?, &path.display().to_string(), &dir)
+    }
+
+    /// Returns what runs without a configuration file.
+    pub(crate) fn built_in(listen_port: u16, hostname: &str) -> Loaded {
+        let text = BUILT_IN
+            .replace("{port}", &listen_port.to_string())
+            .replace("{hostname}", hostname);
+        let mut loaded = Self::from_text(&text, "built-in configuration", Path::new(""))
+            .expect("tested to be a configuration");
+        loaded.rules.push(RuleFile {
+            path: "built-in rules".to_owned(),
+            text: BUILT_IN_RULES.to_owned(),
+        });
+        loaded
+    }
+
+    /// Loads a configuration from its text. `name` is what errors call it, relative paths in it start from `dir`.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that is wrong.
+    pub(crate) fn from_text(text: &str, name: &str, dir: &Path) -> Result<Loaded, LoadError> {
+        let mut config: Config = match yaml::parse::<Option<Config>>(text) {
+            Ok(config) => config.unwrap_or_default(),
+            Err(error) => {
+                return Err(LoadError::Yaml {
+                    path: name.to_owned(),
+                    error,
+                });
+            }
+        };
+        let invalid = |reason: String, job: &str| LoadError::Invalid {
+            path: name.to_owned(),
+            line: job_line(text, job),
+            reason,
+        };
+        config
+            .global
+            .finish(&|name| std::env::var(name).ok())
+            .map_err(|error| invalid(error.to_string(), ""))?;
+        for job in &mut config.scrape_configs {
+            job.finish(&config.global)
+                .map_err(|error| invalid(error.to_string(), &job.job_name))?;
+        }
+        let printed = yaml::print(&config).map_err(|reason| invalid(reason, ""))?;
+        let mut loaded = Loaded {
+            config,
+            printed,
+            rules: Vec::new(),
+            dir: dir.to_owned(),
+            warnings: Vec::new(),
+        };
+        loaded.add_scrape_config_files(name)?;
+        loaded
+            .check_job_names()
+            .map_err(|(reason, job)| invalid(reason, &job))?;
+        for pattern in &loaded.config.rule_files {
+            for path in expand(dir, pattern, "rule_files", name)? {
+                loaded.rules.push(RuleFile {
+                    path: path.display().to_string(),
+                    text: read(&path)?,
+                });
+            }
+        }
+        loaded.warnings = loaded.unbuilt();
+        Ok(loaded)
+    }
+
+    fn add_scrape_config_files(&mut self, name: &str) -> Result<(), LoadError> {
+        #[derive(Default, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        struct File {
+            #[serde(deserialize_with = "scrape_configs")]
+            scrape_configs: Vec<ScrapeConfig>,
+        }
+        for pattern in self.config.scrape_config_files.clone() {
+            for path in expand(&self.dir, &pattern, "scrape_config_files", name)? {
+                let shown = path.display().to_string();
+                let text = read(&path)?;
+                let file = yaml::parse::<Option<File>>(&text)
+                    .map_err(|error| LoadError::Yaml {
+                        path: shown.clone(),
+                        error,
+                    })?
+                    .unwrap_or_default();
+                for mut job in file.scrape_configs {
+                    job.finish(&self.config.global)
+                        .map_err(|error| LoadError::Invalid {
+                            path: shown.clone(),
+                            line: job_line(&text, &job.job_name),
+                            reason: error.to_string(),
+                        })?;
+                    self.config.scrape_configs.push(job);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn check_job_names(&self) -> Result<(), (String, String)> {
+        let mut seen = std::collections::BTreeSet::new();
+        let repeated = self
+            .config
+            .scrape_configs
+            .iter()
+            .find(|job| !seen.insert(&job.job_name));
+        repeated.map_or(Ok(()), |job| {
+            let name = job.job_name.clone();
+            Err((
+                format!("found multiple scrape configs with job name {name:?}"),
+                name,
+            ))
+        })
+    }
+
+    /// Returns how long samples are kept: the configuration wins over the flag, `None` of both is the default.
+    pub(crate) fn retention(&self, flag: Option<Duration>) -> Duration {
+        let chosen = self
+            .config
+            .storage
+            .tsdb
+            .retention
+            .time
+            .or(flag)
+            .unwrap_or(DEFAULT_RETENTION);
+        // Zero turns the limit off.
+        if chosen.is_zero() {
+            Duration::from_ms(i64::MAX)
+        } else {
+            chosen
+        }
+    }
+
+    fn unbuilt(&self) -> Vec<String> {
+        let config = &self.config;
+        let retention = &config.storage.tsdb.retention;
+        let sections = [
+            ("remote_write", config.remote_write.is_some()),
+            ("remote_read", config.remote_read.is_some()),
+            ("tracing", config.tracing.is_some()),
+            ("otlp", config.otlp.is_some()),
+            ("storage.exemplars", config.storage.exemplars.is_some()),
+            (
+                "storage.tsdb.out_of_order_time_window",
+                config.storage.tsdb.out_of_order_time_window.is_some(),
+            ),
+            (
+                "storage.tsdb.chunk_encoding",
+                config.storage.tsdb.chunk_encoding.is_some(),
+            ),
+            ("storage.tsdb.retention.size", retention.size.is_some()),
+            (
+                "storage.tsdb.retention.percentage",
+                retention.percentage.is_some(),
+            ),
+        ];
+        let sections = sections
+            .into_iter()
+            .filter(|(_, given)| *given)
+            .map(|(name, _)| name.to_owned());
+        let global = config
+            .global
+            .unsupported()
+            .into_iter()
+            .map(|field| format!("global.{field}"));
+        let sections = sections
+            .chain(global)
+            .map(|name| format!("{name} is not built yet and has no effect"));
+        sections
+            .chain(
+                config
+                    .scrape_configs
+                    .iter()
+                    .flat_map(ScrapeConfig::unsupported),
+            )
+            .collect()
+    }
+}
+
+fn read(path: &Path) -> Result<String, LoadError> {
+    let error = |reason: String| LoadError::Read {
+        path: path.display().to_string(),
+        reason,
+    };
+    let len = fs::metadata(path).map_err(|e| error(e.to_string()))?.len();
+    if FILE_BYTES_MAX < len {
+        return Err(error(format!(
+            "{len} bytes, at most {FILE_BYTES_MAX} are read"
+        )));
+    }
+    fs::read_to_string(path).map_err(|e| error(e.to_string()))
+}
+
+fn expand(dir: &Path, pattern: &str, key: &str, name: &str) -> Result<Vec<PathBuf>, LoadError> {
+    glob::expand(dir, pattern).map_err(|reason| LoadError::Invalid {
+        path: name.to_owned(),
+        line: None,
+        reason: format!("{key}: {pattern:?}: {reason}"),
+    })
+}
+
+/// Returns the line, from 1, on which the job is named.
+fn job_line(text: &str, job: &str) -> Option<usize> {
+    let names_job = |line: &str| {
+        let value = line
+            .trim_start_matches(['-', ' '])
+            .strip_prefix("job_name:")
+            .map(str::trim);
+        value.is_some_and(|value| value.trim_matches(['"', '\'']) == job)
+    };
+    let found = text.lines().position(names_job).filter(|_| !job.is_empty());
+    found.map(|index| index + 1)
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// An empty section (`global:`) is as good as none.
+fn or_default<'de, D: serde::Deserializer<'de>, T: Deserialize<'de> + Default>(
+    from: D,
+) -> Result<T, D::Error> {
+    Option::<T>::deserialize(from).map(Option::unwrap_or_default)
+}
+
+fn scrape_configs<'de, D: serde::Deserializer<'de>>(
+    from: D,
+) -> Result<Vec<ScrapeConfig>, D::Error> {
+    scraper::config::non_null_list(from, "empty or null scrape config section")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,459 @@
+//! The server: the rooms joined, and their order of starting, reloading and stopping.
+//!
+//! ```text
+//! configuration → listeners → HTTP (early) → database → engine → Alertmanager → rules → scrapes → ready
+//! ```
+//!
+//! Stopping goes the other way. A reload loads everything first and only then applies it, so that a bad file changes
+//! nothing.
+
+mod http;
+mod settings;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use alertmanager::notify::{FanOut, Notifier, RemoteNotifier};
+use alertmanager::rule::file::GroupConfig;
+use alertmanager::rule::group::{GroupSettings, RestoreOptions};
+use alertmanager::rule::engine::EngineQuery;
+use alertmanager::{Alertmanager, RuleManager, RuleManagerOptions};
+use anyhow::Context as _;
+use arc_swap::ArcSwap;
+use metrics::{Gauge, Registry};
+use model::time::{Clock, SystemClock};
+use parking_lot::Mutex;
+use scraper::ScrapeManager;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use tsdb::{Db, DbOptions, ReplayProgress};
+
+use crate::api;
+use crate::cli::flag::Values;
+use crate::config::Loaded;
+use settings::{Files, Settings};
+
+/// A request to reload, with where to say how it went.
+pub(crate) type ReloadRequest = oneshot::Sender<Result<(), String>>;
+
+/// Requests to reload that may wait; more are made to wait by their senders.
+const RELOADS_WAITING_MAX: usize = 4;
+
+/// Runs the server until it is told to stop.
+///
+/// # Errors
+///
+/// When it cannot start; each error is one clear line.
+pub(crate) async fn run(values: &Values) -> anyhow::Result<()> {
+    let settings = Settings::of(values)?;
+    for warning in &settings.warnings {
+        tracing::warn!("{warning}");
+    }
+    let loaded = settings.files.load()?;
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), config = %settings.files, "starting Hearth");
+    let registry = Registry::new();
+    registry.register(metrics::process_collector());
+    build_info(&registry);
+
+    let (reload_sender, reload_requests) = mpsc::channel(RELOADS_WAITING_MAX);
+    let quit = CancellationToken::new();
+    let replay = Arc::new(ReplayProgress::default());
+    let early = http::early_state(
+        &settings,
+        &registry,
+        &replay,
+        reload_sender.clone(),
+        quit.clone(),
+    )?;
+    let shared = Arc::new(api::Shared::new(early));
+    let http = http::Http::start(&settings, &shared, &registry).await?;
+
+    // Signals count from here on: one that comes while the log is replayed is served after that.
+    let reload_signals = crate::signal::reload().context("install the handler of SIGHUP")?;
+    let stop_signal = tokio::spawn(crate::signal::stop());
+
+    let db = open_database(&settings, &loaded, &registry, &replay).await?;
+    let server = Server::start(settings, &loaded, db, registry).await?;
+    shared.set_ready(server.api_state());
+    tracing::info!("server is ready to receive web requests");
+
+    let outcome = server
+        .serve(reload_requests, reload_signals, stop_signal, &quit)
+        .await;
+    shared.set_stopping();
+    server.stop().await;
+    http.stop().await;
+    server.db.close().context("make the data durable")?;
+    tracing::info!("see you next time");
+    outcome
+}
+
+/// What runs between ready and stop.
+struct Server {
+    settings: Settings,
+    registry: Registry,
+    clock: Arc<dyn Clock>,
+    db: Arc<Db>,
+    engine: Arc<promql::Engine>,
+    scraper: Arc<ScrapeManager>,
+    rules: Arc<RuleManager>,
+    notifiers: Arc<FanOut>,
+    alertmanager: Option<Arc<Alertmanager>>,
+    remote: Mutex<Option<Arc<RemoteNotifier>>>,
+    alertmanager_urls: Arc<ArcSwap<Vec<String>>>,
+    config_yaml: Arc<ArcSwap<String>>,
+    runtime: Arc<api::RuntimeInfo>,
+    reload_metrics: ReloadMetrics,
+}
+
+struct ReloadMetrics {
+    successful: Gauge,
+    success_time: Gauge,
+}
+
+/// A configuration whose every part was understood: applying it cannot fail any more.
+struct Checked {
+    groups: Vec<GroupConfig>,
+    alertmanager: Option<alertmanager::config::AlertmanagerConfig>,
+}
+
+impl Server {
+    async fn start(
+        settings: Settings,
+        loaded: &Loaded,
+        db: Arc<Db>,
+        registry: Registry,
+    ) -> anyhow::Result<Server> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let checked = check(&settings.files, loaded)?;
+        let engine = Arc::new(
+            promql::Engine::new(settings.engine.clone(), &registry)
+                .with_features(settings.features),
+        );
+        engine.set_concurrent_max(settings.query_concurrency as f64);
+        let notifiers = Arc::new(FanOut::new(Vec::new()));
+        let alertmanager = match checked.alertmanager {
+            Some(config) => {
+                let started = Alertmanager::start(
+                    config,
+                    Arc::clone(&clock),
+                    &registry,
+                    &settings.external_url,
+                );
+                Some(Arc::new(started.map_err(|reason| {
+                    anyhow::anyhow!("start the Alertmanager: {reason}")
+                })?))
+            }
+            None => None,
+        };
+        let rules = Arc::new(RuleManager::new(RuleManagerOptions {
+            storage: Arc::clone(&db) as _,
+            queryable: Arc::clone(&db) as _,
+            query: Arc::new(EngineQuery::new(Arc::clone(&engine), Arc::clone(&db) as _)),
+            clock: Arc::clone(&clock),
+            registry: registry.clone(),
+            notifier: Arc::clone(&notifiers) as Arc<dyn Notifier>,
+            resend_delay: settings.resend_delay,
+            restore: RestoreOptions {
+                outage_tolerance: settings.for_outage_tolerance,
+                grace_period: settings.for_grace_period,
+            },
+            concurrency: settings.rule_concurrency,
+        }));
+        let scraper = ScrapeManager::new(
+            Arc::clone(&db) as _,
+            Arc::clone(&clock),
+            &registry,
+            settings.scrape_options(&loaded.dir),
+        );
+        let server = Server {
+            runtime: Arc::new(runtime_info(
+                clock.now_ms(),
+                retention_text(&settings, loaded),
+            )),
+            reload_metrics: ReloadMetrics::new(&registry),
+            settings,
+            registry,
+            clock,
+            db,
+            engine,
+            scraper: Arc::new(scraper),
+            rules,
+            notifiers,
+            alertmanager,
+            remote: Mutex::new(None),
+            alertmanager_urls: Arc::default(),
+            config_yaml: Arc::default(),
+        };
+        server.apply(loaded, checked.groups).await?;
+        Ok(server)
+    }
+
+    /// Waits for the end, and reloads meanwhile.
+    async fn serve(
+        &self,
+        mut requests: mpsc::Receiver<ReloadRequest>,
+        mut signals: tokio::signal::unix::Signal,
+        mut stop: tokio::task::JoinHandle<std::io::Result<()>>,
+        quit: &CancellationToken,
+    ) -> anyhow::Result<()> {
+        let mut watch = self
+            .settings
+            .auto_reload_interval
+            .map(|every| tokio::time::interval(every.to_std()));
+        let mut seen = self.settings.files.fingerprint();
+        loop {
+            tokio::select! {
+                stopped = &mut stop => return stopped.context("wait for signals")?.context("install signal handlers"),
+                () = quit.cancelled() => return Ok(()),
+                Some(()) = signals.recv() => drop(self.reload().await),
+                Some(answer) = requests.recv() => {
+                    // Whoever asked may be gone by now; the reload counts all the same.
+                    let _ = answer.send(self.reload().await);
+                }
+                () = tick(&mut watch) => {
+                    let now = self.settings.files.fingerprint();
+                    if now != seen {
+                        drop(self.reload().await);
+                    }
+                    seen = now;
+                }
+            }
+        }
+    }
+
+    /// Loads the configuration anew and applies it, or changes nothing and says why.
+    async fn reload(&self) -> Result<(), String> {
+        tracing::info!(config = %self.settings.files, "reloading");
+        let outcome = self
+            .try_reload()
+            .await
+            .map_err(|error| format!("{error:#}"));
+        self.reload_metrics
+            .successful
+            .set(f64::from(u8::from(outcome.is_ok())));
+        self.runtime
+            .is_reloaded
+            .store(outcome.is_ok(), Ordering::Relaxed);
+        match &outcome {
+            Ok(()) => tracing::info!("configuration reloaded"),
+            Err(reason) => {
+                tracing::error!(%reason, "the configuration was not reloaded; the one before stays in force")
+            }
+        }
+        outcome
+    }
+
+    async fn try_reload(&self) -> anyhow::Result<()> {
+        let loaded = self.settings.files.load()?;
+        let checked = check(&self.settings.files, &loaded)?;
+        if let (Some(alertmanager), Some(config)) = (&self.alertmanager, checked.alertmanager) {
+            alertmanager
+                .apply(config)
+                .map_err(|reason| anyhow::anyhow!("alertmanager configuration: {reason}"))?;
+        }
+        self.apply(&loaded, checked.groups).await
+    }
+
+    async fn apply(&self, loaded: &Loaded, groups: Vec<GroupConfig>) -> anyhow::Result<()> {
+        for warning in &loaded.warnings {
+            tracing::warn!("{warning}");
+        }
+        let global = &loaded.config.global;
+        self.scraper
+            .apply(loaded.config.scrape_configs.clone(), global)?;
+        self.apply_notifiers(loaded).await?;
+        let external_labels = model::Labels::from_pairs(
+            global
+                .external_labels
+                .iter()
+                .map(|(n, v)| (n.as_str(), v.as_str())),
+        );
+        let settings = GroupSettings {
+            interval: global.evaluation_interval(),
+            query_offset: global.rule_query_offset(),
+            external_labels,
+            external_url: self.settings.external_url.clone(),
+        };
+        self.rules.apply(groups, settings).await;
+        self.config_yaml.store(Arc::new(loaded.printed.clone()));
+        self.reload_metrics.successful.set(1.0);
+        self.reload_metrics
+            .success_time
+            .set(self.clock.now_ms() as f64 / 1e3);
+        self.runtime.is_reloaded.store(true, Ordering::Relaxed);
+        self.runtime
+            .reloaded_at_ms
+            .store(self.clock.now_ms(), Ordering::Relaxed);
+        Ok(())
+    }
+
+    async fn apply_notifiers(&self, loaded: &Loaded) -> anyhow::Result<()> {
+        let remote = Arc::new(RemoteNotifier::start(
+            &loaded.config.alerting,
+            &self.registry,
+        )?);
+        let mut targets: Vec<Arc<dyn Notifier>> = vec![Arc::clone(&remote) as _];
+        targets.extend(
+            self.alertmanager
+                .as_ref()
+                .map(|alertmanager| alertmanager.handle()),
+        );
+        self.notifiers.set(targets);
+        self.alertmanager_urls.store(Arc::new(remote.urls()));
+        let before = self.remote.lock().replace(remote);
+        if let Some(before) = before {
+            before.shutdown().await;
+        }
+        Ok(())
+    }
+
+    fn api_state(&self) -> api::ApiState {
+        let urls = Arc::clone(&self.alertmanager_urls);
+        api::ApiState {
+            storage: Arc::clone(&self.db) as _,
+            db: Arc::clone(&self.db),
+            engine: Arc::clone(&self.engine),
+            scraper: Arc::clone(&self.scraper),
+            rules: Arc::clone(&self.rules),
+            clock: Arc::clone(&self.clock),
+            alertmanagers: Box::new(move || urls.load().to_vec()),
+            query_permits: Arc::new(Semaphore::new(self.settings.query_concurrency)),
+            query_timeout: self.settings.engine.timeout,
+            query_queue_seconds: api::query_queue_seconds(&self.registry),
+            config_yaml: Arc::clone(&self.config_yaml),
+            runtime: Arc::clone(&self.runtime),
+        }
+    }
+
+    async fn stop(&self) {
+        self.scraper.shutdown().await;
+        self.rules.shutdown().await;
+        let remote = self.remote.lock().take();
+        if let Some(remote) = remote {
+            remote.shutdown().await;
+        }
+        if let Some(alertmanager) = &self.alertmanager {
+            alertmanager.shutdown().await;
+        }
+    }
+}
+
+impl ReloadMetrics {
+    fn new(registry: &Registry) -> Self {
+        ReloadMetrics {
+            successful: registry.gauge(
+                "prometheus_config_last_reload_successful",
+                "Whether the last configuration reload attempt was successful.",
+            ),
+            success_time: registry.gauge(
+                "prometheus_config_last_reload_success_timestamp_seconds",
+                "Timestamp of the last successful configuration reload.",
+            ),
+        }
+    }
+}
+
+/// Understands what `loaded` and the files name that other rooms read.
+fn check(files: &Files, loaded: &Loaded) -> anyhow::Result<Checked> {
+    let mut groups = Vec::new();
+    for file in &loaded.rules {
+        let parsed =
+            alertmanager::rule::file::RuleFile::parse(&file.path, &file.text).map_err(|error| {
+                crate::config::LoadError::Rules {
+                    reason: error.to_string(),
+                }
+            })?;
+        for warning in &parsed.warnings {
+            tracing::warn!("{warning}");
+        }
+        groups.extend(parsed.groups);
+    }
+    Ok(Checked {
+        groups,
+        alertmanager: files.load_alertmanager()?,
+    })
+}
+
+async fn tick(watch: &mut Option<tokio::time::Interval>) {
+    match watch {
+        Some(interval) => drop(interval.tick().await),
+        None => std::future::pending().await,
+    }
+}
+
+async fn open_database(
+    settings: &Settings,
+    loaded: &Loaded,
+    registry: &Registry,
+    replay: &Arc<ReplayProgress>,
+) -> anyhow::Result<Arc<Db>> {
+    let options = DbOptions {
+        retention: loaded.retention(settings.retention),
+        wal_segment_bytes: settings.wal_segment_bytes,
+        lock: settings.lock,
+    };
+    let (dir, registry, replay): (PathBuf, _, _) = (
+        settings.data_dir.clone(),
+        registry.clone(),
+        Arc::clone(replay),
+    );
+    let start = std::time::Instant::now();
+    let opened =
+        tokio::task::spawn_blocking(move || Db::open(&dir, &options, &registry, &replay)).await;
+    let (db, report) = opened.context("open the database")??;
+    for damage in &report.damages {
+        tracing::error!(%damage, "damaged data was set aside");
+    }
+    if 0 < report.orphan_samples || 0 < report.orphan_chunks {
+        let (samples, chunks) = (report.orphan_samples, report.orphan_chunks);
+        tracing::warn!(
+            samples,
+            chunks,
+            "data of series without labels was passed over"
+        );
+    }
+    let elapsed_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+    tracing::info!(
+        samples = report.samples,
+        series = db.stats().series,
+        elapsed_ms,
+        "database opened"
+    );
+    Ok(db)
+}
+
+fn retention_text(settings: &Settings, loaded: &Loaded) -> String {
+    let retention = loaded.retention(settings.retention);
+    if retention.as_ms() == i64::MAX {
+        String::new()
+    } else {
+        retention.to_string()
+    }
+}
+
+fn runtime_info(now_ms: i64, storage_retention: String) -> api::RuntimeInfo {
+    api::RuntimeInfo {
+        started_at_ms: now_ms,
+        cwd: std::env::current_dir()
+            .unwrap_or_default()
+            .display()
+            .to_string(),
+        hostname: settings::hostname(),
+        storage_retention,
+        is_reloaded: true.into(),
+        reloaded_at_ms: now_ms.into(),
+    }
+}
+
+fn build_info(registry: &Registry) {
+    let info = registry.gauge_vec(
+        "prometheus_build_info",
+        "A metric with a constant '1' value labeled by version, revision, branch, goversion from which prometheus was built, and the goos and goarch for the build.",
+        &["version", "revision", "branch", "goversion", "goos", "goarch", "tags"],
+    );
+    let (os, arch) = (std::env::consts::OS, std::env::consts::ARCH);
+    info.with(&[http::PROMETHEUS_VERSION, "", "", "", os, arch, "hearth"])
+        .set(1.0);
+}

@@ -1,0 +1,345 @@
+//! Flags turned into what the rooms are started with: parsing what was typed is over, this decides what it means.
+
+use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::time::Duration as StdDuration;
+
+use alertmanager::config::AlertmanagerConfig;
+use anyhow::Context as _;
+use model::Duration;
+use scraper::{GlobalUrl, ScrapeOptions};
+
+use crate::cli::flag::Values;
+use crate::cli::server::UNBUILT;
+use crate::config::{LoadError, Loaded};
+
+/// What is read when nobody says which configuration.
+const DEFAULT_FILE: &str = "prometheus.yml";
+
+/// What the server is started with.
+pub(crate) struct Settings {
+    /// The configuration files.
+    pub(crate) files: Files,
+    /// Addresses to listen on, at least one.
+    pub(crate) listen: Vec<String>,
+    /// All flags as text.
+    pub(crate) flags: std::collections::BTreeMap<String, String>,
+    /// Connections that may be open at once.
+    pub(crate) connections_max: usize,
+    /// How long a request's head may take, and a connection be idle.
+    pub(crate) read_timeout: StdDuration,
+    /// Where others reach this server, without a slash at the end.
+    pub(crate) external_url: String,
+    /// Path prefix of all routes: empty, or beginning with a slash and not ending with one.
+    pub(crate) route_prefix: String,
+    /// Whether `/-/reload` and `/-/quit` may be used.
+    pub(crate) lifecycle: bool,
+    /// Origins that browsers may call from.
+    pub(crate) cors_origin: regex::Regex,
+    /// The data directory.
+    pub(crate) data_dir: PathBuf,
+    /// Retention by flag.
+    pub(crate) retention: Option<Duration>,
+    /// Largest segment of the log.
+    pub(crate) wal_segment_bytes: u64,
+    /// Whether the data directory is locked.
+    pub(crate) lock: bool,
+    /// The engine.
+    pub(crate) engine: promql::EngineOptions,
+    /// PromQL behind feature flags.
+    pub(crate) features: promql::Features,
+    /// Queries that may run at once.
+    pub(crate) query_concurrency: usize,
+    /// How late a scrape may be and still get the time that it was due.
+    pub(crate) timestamp_tolerance: Duration,
+    /// How long changes of discovered targets are collected.
+    pub(crate) discovery_reload_interval: Duration,
+    /// Rules.
+    pub(crate) resend_delay: Duration,
+    /// Rules.
+    pub(crate) for_outage_tolerance: Duration,
+    /// Rules.
+    pub(crate) for_grace_period: Duration,
+    /// Rule groups that may be evaluated at once.
+    pub(crate) rule_concurrency: usize,
+    /// How often to look for changes of the configuration.
+    pub(crate) auto_reload_interval: Option<Duration>,
+    /// What was asked for and is not built yet.
+    pub(crate) warnings: Vec<String>,
+}
+
+impl Settings {
+    /// Decides what the flags mean.
+    ///
+    /// # Errors
+    ///
+    /// When they ask for what would be dangerous to leave out, or make no sense.
+    pub(crate) fn of(values: &Values) -> anyhow::Result<Settings> {
+        anyhow::ensure!(
+            values.text("web.config.file").is_empty(),
+            "--web.config.file is not built yet; refusing to serve without the TLS or authentication that it asks for"
+        );
+        anyhow::ensure!(!values.is_on("agent"), "--agent is not built yet");
+        let listen = match values.list("web.listen-address") {
+            [] => vec!["0.0.0.0:9090".to_owned()],
+            given => given.to_vec(),
+        };
+        let port = listen_port(&listen[0]);
+        let external_url = external_url(values.text("web.external-url"), port)?;
+        let cors = values.text("web.cors.origin");
+        let cors_origin = model::matcher::compile_anchored(cors)
+            .with_context(|| format!("--web.cors.origin={cors}"))?;
+        let wal_segment_bytes = values.size("storage.tsdb.wal-segment-size").0;
+        anyhow::ensure!(
+            (10 << 20..=256 << 20).contains(&wal_segment_bytes),
+            "--storage.tsdb.wal-segment-size must be from 10MB to 256MB"
+        );
+        let features: Vec<&str> = values
+            .list("enable-feature")
+            .iter()
+            .flat_map(|list| list.split(','))
+            .collect();
+        Ok(Settings {
+            files: Files::of(values, port),
+            flags: values.printed(),
+            connections_max: values.integer("web.max-connections"),
+            read_timeout: values.duration("web.read-timeout").to_std(),
+            route_prefix: route_prefix(values.text("web.route-prefix"), &external_url),
+            external_url,
+            lifecycle: values.is_on("web.enable-lifecycle"),
+            cors_origin,
+            data_dir: PathBuf::from(values.text("storage.tsdb.path")),
+            retention: Some(values.duration("storage.tsdb.retention.time"))
+                .filter(|time| !time.is_zero()),
+            wal_segment_bytes,
+            lock: !values.is_on("storage.tsdb.no-lockfile"),
+            engine: promql::EngineOptions {
+                lookback_ms: values.duration("query.lookback-delta").as_ms(),
+                max_samples: values.integer("query.max-samples"),
+                timeout: values.duration("query.timeout").to_std(),
+                default_subquery_step_ms: 60_000,
+                workers: 1,
+            },
+            features: promql_features(&features),
+            query_concurrency: values.integer("query.max-concurrency").max(1),
+            timestamp_tolerance: match values.is_on("scrape.adjust-timestamps") {
+                true => values.duration("scrape.timestamp-tolerance"),
+                false => Duration::ZERO,
+            },
+            discovery_reload_interval: values.duration("scrape.discovery-reload-interval"),
+            resend_delay: values.duration("rules.alert.resend-delay"),
+            for_outage_tolerance: values.duration("rules.alert.for-outage-tolerance"),
+            for_grace_period: values.duration("rules.alert.for-grace-period"),
+            rule_concurrency: values.integer("rules.max-concurrent-evals").max(1),
+            auto_reload_interval: values.is_on("config.auto-reload").then(|| {
+                values
+                    .duration("config.auto-reload-interval")
+                    .max(Duration::from_secs(1))
+            }),
+            warnings: warnings(values, &features),
+            listen,
+        })
+    }
+}
+
+/// Returns this machine's name.
+pub(crate) fn hostname() -> String {
+    rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned()
+}
+
+fn warnings(values: &Values, features: &[&str]) -> Vec<String> {
+    /// Features that are on or without meaning here.
+    const KNOWN: &[&str] = &[
+        "promql-delayed-name-removal",
+        "promql-duration-expr",
+        "native-histograms",
+        "auto-reload-config",
+        "",
+    ];
+    let unbuilt = UNBUILT
+        .iter()
+        .filter(|name| values.is_given(name))
+        .map(|name| format!("--{name} is not built yet and has no effect"));
+    let unknown = features
+        .iter()
+        .filter(|name| !KNOWN.contains(name))
+        .map(|name| {
+            format!("--enable-feature={name} is unknown or not built yet and has no effect")
+        });
+    unbuilt.chain(unknown).collect()
+}
+
+fn promql_features(names: &[&str]) -> promql::Features {
+    promql::Features {
+        delayed_name_removal: names.contains(&"promql-delayed-name-removal"),
+        ..promql::Features::default()
+    }
+}
+
+impl Settings {
+    fn global_url(&self) -> GlobalUrl {
+        let (scheme, rest) = self.external_url.split_once("://").unwrap_or(("http", ""));
+        GlobalUrl {
+            scheme: scheme.to_owned(),
+            host: rest.split('/').next().unwrap_or_default().to_owned(),
+            listen_port: listen_port(&self.listen[0]),
+        }
+    }
+
+    /// Returns what the scraper is started with; relative file names start from `base_dir`.
+    pub(crate) fn scrape_options(&self, base_dir: &Path) -> ScrapeOptions {
+        ScrapeOptions {
+            base_dir: base_dir.to_owned(),
+            hostname: hostname(),
+            user_agent: concat!("Prometheus/3.5.0 (Hearth/", env!("CARGO_PKG_VERSION"), ")")
+                .to_owned(),
+            timestamp_tolerance: self.timestamp_tolerance.to_std(),
+            discovery_reload_interval: self.discovery_reload_interval.to_std(),
+            global_url: self.global_url(),
+        }
+    }
+}
+
+fn listen_port(address: &str) -> u16 {
+    address
+        .rsplit(':')
+        .next()
+        .and_then(|port| port.parse().ok())
+        .unwrap_or(9090)
+}
+
+fn external_url(given: &str, port: u16) -> anyhow::Result<String> {
+    if given.is_empty() {
+        return Ok(format!("http://{}:{port}", hostname()));
+    }
+    anyhow::ensure!(
+        given.starts_with("http://") || given.starts_with("https://") || given.starts_with('/'),
+        "--web.external-url={given}: must be a URL like http://example.com:9090/prefix"
+    );
+    Ok(given.trim_end_matches('/').to_owned())
+}
+
+/// Returns the path of a URL, without a slash at the end.
+pub(crate) fn url_path(url: &str) -> &str {
+    let after_scheme = url.split_once("://").map_or(url, |(_, rest)| rest);
+    after_scheme
+        .find('/')
+        .map_or("", |at| after_scheme[at..].trim_end_matches('/'))
+}
+
+fn route_prefix(given: &str, external_url: &str) -> String {
+    let path = if given.is_empty() {
+        url_path(external_url)
+    } else {
+        given
+    };
+    match path.trim_matches('/') {
+        "" => String::new(),
+        path => format!("/{path}"),
+    }
+}
+
+/// The configuration files of this run.
+pub(crate) struct Files {
+    /// The main file; `None` is the built-in configuration.
+    main: Option<PathBuf>,
+    alertmanager: Option<PathBuf>,
+    listen_port: u16,
+}
+
+impl Files {
+    fn of(values: &Values, listen_port: u16) -> Files {
+        let given = |name: &str| {
+            Some(values.text(name))
+                .filter(|text| !text.is_empty())
+                .map(PathBuf::from)
+        };
+        let default = || {
+            Path::new(DEFAULT_FILE)
+                .exists()
+                .then(|| PathBuf::from(DEFAULT_FILE))
+        };
+        Files {
+            main: given("config.file").or_else(default),
+            alertmanager: given("alertmanager.config.file"),
+            listen_port,
+        }
+    }
+
+    /// Loads the main configuration with all that it names.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that is wrong.
+    pub(crate) fn load(&self) -> Result<Loaded, LoadError> {
+        match &self.main {
+            Some(path) => Loaded::from_file(path),
+            None => Ok(Loaded::built_in(self.listen_port, &hostname())),
+        }
+    }
+
+    /// Loads the configuration of the built-in Alertmanager, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that is wrong.
+    pub(crate) fn load_alertmanager(&self) -> Result<Option<AlertmanagerConfig>, LoadError> {
+        let Some(path) = &self.alertmanager else {
+            return Ok(None);
+        };
+        let shown = path.display().to_string();
+        let text = std::fs::read_to_string(path).map_err(|error| LoadError::Read {
+            path: shown.clone(),
+            reason: error.to_string(),
+        })?;
+        let config = AlertmanagerConfig::parse(&text).map_err(|error| LoadError::Alertmanager {
+            path: shown,
+            reason: error.to_string(),
+        })?;
+        for warning in &config.warnings {
+            tracing::warn!("{warning}");
+        }
+        Ok(Some(config))
+    }
+
+    /// Returns a number that changes when the content of the files changes: they, and the rule files they name.
+    pub(crate) fn fingerprint(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        for path in [&self.main, &self.alertmanager].into_iter().flatten() {
+            std::fs::read(path).ok().hash(&mut hasher);
+        }
+        if let Ok(loaded) = self.load() {
+            for file in &loaded.rules {
+                (&file.path, &file.text).hash(&mut hasher);
+            }
+            loaded.printed.hash(&mut hasher);
+        }
+        hasher.finish()
+    }
+}
+
+impl fmt::Display for Files {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.main {
+            Some(path) => write!(f, "{}", path.display()),
+            None => f.write_str("built-in"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prefixes_come_from_the_flag_or_the_external_url() {
+        assert_eq!(route_prefix("", "http://h:1"), "");
+        assert_eq!(route_prefix("", "http://h:1/prom"), "/prom");
+        assert_eq!(route_prefix("/", "http://h:1/prom"), "");
+        assert_eq!(route_prefix("x/y/", "http://h"), "/x/y");
+    }
+}
