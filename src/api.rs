@@ -268,8 +268,14 @@ impl Routes {
     fn operations(&mut self) {
         self.add("/-/healthy", get(admin::healthy));
         self.add("/-/ready", get(admin::ready));
-        self.add("/-/reload", get(admin::reload).post(admin::reload).put(admin::reload));
-        self.add("/-/quit", get(admin::quit).post(admin::quit).put(admin::quit));
+        self.add(
+            "/-/reload",
+            get(admin::reload).post(admin::reload).put(admin::reload),
+        );
+        self.add(
+            "/-/quit",
+            get(admin::quit).post(admin::quit).put(admin::quit),
+        );
         self.add("/metrics", get(own_metrics::exposition));
         self.add("/version", get(status::version));
     }

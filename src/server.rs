@@ -15,9 +15,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use alertmanager::notify::{FanOut, Notifier, RemoteNotifier};
+use alertmanager::rule::engine::EngineQuery;
 use alertmanager::rule::file::GroupConfig;
 use alertmanager::rule::group::{GroupSettings, RestoreOptions};
-use alertmanager::rule::engine::EngineQuery;
 use alertmanager::{Alertmanager, RuleManager, RuleManagerOptions};
 use anyhow::Context as _;
 use arc_swap::ArcSwap;

@@ -15,7 +15,6 @@
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -35,8 +34,8 @@ mod auth;
 mod redirect;
 mod tls;
 
-pub use auth::CredentialsError;
-pub use tls::TlsError;
+pub use auth::{CredentialsError, append_headers, read_secret_file};
+pub use tls::{PerFiles, TlsError, client_config};
 
 /// How long an unused connection is kept.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(5 * 60);
@@ -56,7 +55,7 @@ pub struct Client {
     base_dir: PathBuf,
     plain: Plain,
     /// Built at the first `https` request.
-    tls: Mutex<Option<(tls::FileStamps, Tls)>>,
+    tls: PerFiles<Tls>,
 }
 
 /// One GET.
@@ -127,7 +126,7 @@ impl Client {
             config: config.clone(),
             base_dir: base_dir.to_owned(),
             plain: builder().build(connector()),
-            tls: Mutex::new(None),
+            tls: PerFiles::default(),
         })
     }
 
@@ -165,7 +164,7 @@ impl Client {
         body: &mut Vec<u8>,
     ) -> Result<Response, GetError> {
         let mut headers = request.headers.clone();
-        auth::append_headers(&self.config, &self.base_dir, &mut headers)?;
+        append_headers(&self.config, &self.base_dir, &mut headers)?;
         let mut url = request.url.clone();
         for _ in 0..=REDIRECTS_MAX {
             let response = self.send(&url, &headers).await?;
@@ -230,26 +229,20 @@ impl Client {
     /// Returns the client for `https`, made anew when the files that it stands on changed.
     fn tls_client(&self) -> Result<Tls, TlsError> {
         let config = self.config.tls_config.clone().unwrap_or_default();
-        let stamps = tls::FileStamps::of(&config, &self.base_dir);
-        let mut held = self.tls.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((made_of, client)) = &*held
-            && *made_of == stamps
-        {
-            return Ok(client.clone());
-        }
-        let mut http = connector();
-        http.enforce_http(false);
-        let client_config = tls::client_config(&config, &self.base_dir)?;
-        let https = hyper_rustls::HttpsConnectorBuilder::new()
-            .with_tls_config(Arc::unwrap_or_clone(client_config))
-            .https_or_http();
-        let https = match &config.server_name {
-            Some(name) => https.with_server_name_resolver(tls::fixed_name(name)?),
-            None => https,
-        };
-        let client = builder().build(https.enable_http1().wrap_connector(http));
-        *held = Some((stamps, client.clone()));
-        Ok(client)
+        self.tls.get_or_make(&config, &self.base_dir, || {
+            let mut http = connector();
+            http.enforce_http(false);
+            let https = hyper_rustls::HttpsConnectorBuilder::new()
+                .with_tls_config(client_config(&config, &self.base_dir)?)
+                .https_or_http();
+            let https = match &config.server_name {
+                Some(name) if !name.is_empty() => {
+                    https.with_server_name_resolver(tls::fixed_name(name)?)
+                }
+                _ => https,
+            };
+            Ok(builder().build(https.enable_http1().wrap_connector(http)))
+        })
     }
 }
 

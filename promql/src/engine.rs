@@ -102,6 +102,8 @@ impl std::fmt::Debug for Engine {
 #[derive(Clone, Copy, Debug)]
 struct Times {
     steps: Steps,
+    /// What was asked for as the end; not always a step.
+    end: i64,
     is_instant: bool,
 }
 
@@ -184,6 +186,7 @@ impl Engine {
     ) -> Result<QueryResult, QueryError> {
         let times = Times {
             steps: Steps::one(at_ms),
+            end: at_ms,
             is_instant: true,
         };
         self.run(storage, expr, times, options)
@@ -210,7 +213,7 @@ impl Engine {
                 "invalid expression type \"{}\" for range query, must be Scalar or instant Vector",
                 expr.value_type().describe()
             );
-            return Err(ParseError::without_position(&message).into());
+            return Err(QueryError::Invalid(message));
         }
         if step_ms <= 0 {
             return Err(QueryError::execution(
@@ -219,6 +222,7 @@ impl Engine {
         }
         let times = Times {
             steps: Steps::between(start_ms, end_ms, step_ms),
+            end: end_ms,
             is_instant: false,
         };
         self.run(storage, &expr, times, options)
@@ -267,3 +271,6 @@ impl Engine {
             .observe_since(started);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,9 @@ pub enum QueryError {
     /// The text is no PromQL.
     #[error("{0}")]
     Parse(#[from] ParseError),
+    /// The query cannot be evaluated in this way.
+    #[error("{0}")]
+    Invalid(String),
     /// The query asks for something that cannot be done with this data.
     #[error("{0}")]
     Execution(String),
@@ -70,7 +73,7 @@ impl QueryError {
     /// Returns the class of the error in the HTTP API.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            QueryError::Parse(_) => ErrorKind::BadData,
+            QueryError::Parse(_) | QueryError::Invalid(_) => ErrorKind::BadData,
             QueryError::Execution(_) | QueryError::TooManySamples { .. } => ErrorKind::Execution,
             QueryError::Timeout => ErrorKind::Timeout,
             QueryError::Canceled => ErrorKind::Canceled,

@@ -94,22 +94,10 @@ mod tests {
     async fn lifecycle_is_off_by_default() {
         let api = Api::new();
         for path in ["/-/reload", "/-/quit"] {
-            api.check_send(
-                Method::POST,
-                path,
-                "",
-                403,
-                "Lifecycle API is not enabled.",
-            )
-            .await;
-            api.check_send(
-                Method::PUT,
-                path,
-                "",
-                403,
-                "Lifecycle API is not enabled.",
-            )
-            .await;
+            api.check_send(Method::POST, path, "", 403, "Lifecycle API is not enabled.")
+                .await;
+            api.check_send(Method::PUT, path, "", 403, "Lifecycle API is not enabled.")
+                .await;
             api.check(path, 405, "Only POST or PUT requests allowed")
                 .await;
         }

@@ -67,7 +67,11 @@ mod tests {
 
     /// Compression has a line of its own.
     fn varies_by_origin(response: &Response) -> bool {
-        response.headers().get_all(header::VARY).iter().any(|value| value == "Origin")
+        response
+            .headers()
+            .get_all(header::VARY)
+            .iter()
+            .any(|value| value == "Origin")
     }
 
     #[tokio::test]

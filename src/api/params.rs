@@ -225,12 +225,22 @@ fn parse_rfc3339(text: &[u8]) -> Option<i64> {
     let [year, month, day, hour, minute, second] = fields(date_time, b"0000-00-00T00:00:00")?;
     let (millis, rest) = match rest {
         [b'.', fraction @ ..] => {
-            let digits = fraction.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            let digits = fraction
+                .iter()
+                .take_while(|byte| byte.is_ascii_digit())
+                .count();
             if !(1..=9).contains(&digits) {
                 return None;
             }
-            let thousandths = (0..3).map(|at| fraction[..digits].get(at).map_or(0, |digit| i64::from(digit - b'0')));
-            (thousandths.fold(0, |millis, digit| 10 * millis + digit), &fraction[digits..])
+            let thousandths = (0..3).map(|at| {
+                fraction[..digits]
+                    .get(at)
+                    .map_or(0, |digit| i64::from(digit - b'0'))
+            });
+            (
+                thousandths.fold(0, |millis, digit| 10 * millis + digit),
+                &fraction[digits..],
+            )
         }
         rest => (0, rest),
     };
@@ -246,7 +256,8 @@ fn parse_rfc3339(text: &[u8]) -> Option<i64> {
         }
     };
     let narrow = |field: i64| i8::try_from(field).ok();
-    let date = jiff::civil::Date::new(i16::try_from(year).ok()?, narrow(month)?, narrow(day)?).ok()?;
+    let date =
+        jiff::civil::Date::new(i16::try_from(year).ok()?, narrow(month)?, narrow(day)?).ok()?;
     if 23 < hour || 59 < minute || 59 < second {
         return None;
     }

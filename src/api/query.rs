@@ -72,7 +72,9 @@ impl Request {
             + 'static,
     {
         if self.timeout.is_zero() {
-            return Err(ApiError::Timeout("query timed out in query execution".to_owned()));
+            return Err(ApiError::Timeout(
+                "query timed out in query execution".to_owned(),
+            ));
         }
         let started = Instant::now();
         let permits = Arc::clone(&api.query_permits);
@@ -538,7 +540,8 @@ mod tests {
         api.check("/api/v1/query?query=1&timeout=1ms", 503, &late)
             .await;
         let none = error("timeout", "query timed out in query execution");
-        api.check("/api/v1/query?query=1&timeout=-1", 503, &none).await;
+        api.check("/api/v1/query?query=1&timeout=-1", 503, &none)
+            .await;
         drop(held);
         let (status, _) = api.get("/api/v1/query?query=1").await;
         assert_eq!(status, 200);

@@ -69,7 +69,8 @@ fn argument(flag: &'static Flag) -> Arg {
                 .overrides_with(format!("no-{}", flag.name));
         }
         Kind::List => arg.action(ArgAction::Append),
-        _ => arg.action(ArgAction::Set),
+        // As with Prometheus, giving a flag twice lets the last one win.
+        _ => arg.action(ArgAction::Set).overrides_with(flag.name),
     };
     let arg = if flag.default.is_empty() {
         arg
@@ -77,9 +78,7 @@ fn argument(flag: &'static Flag) -> Arg {
         arg.default_value(flag.default)
     };
     let kind = flag.kind;
-    // As with Prometheus, giving a flag twice lets the last one win.
-    arg.overrides_with(flag.name)
-        .value_parser(move |text: &str| check(kind, text).map(|()| text.to_owned()))
+    arg.value_parser(move |text: &str| check(kind, text).map(|()| text.to_owned()))
 }
 
 fn check(kind: Kind, text: &str) -> Result<(), String> {

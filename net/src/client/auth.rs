@@ -26,8 +26,12 @@ pub enum CredentialsError {
     NotAHeader(String),
 }
 
-/// Appends the configured credentials and headers to `headers`.
-pub(super) fn append_headers(
+/// Appends the configured credentials and headers to `headers`. Relative file names are relative to `base_dir`.
+///
+/// # Errors
+///
+/// When a file cannot be read, or what is in it cannot be a header.
+pub fn append_headers(
     config: &HttpConfig,
     base_dir: &Path,
     headers: &mut HeaderMap,
@@ -46,7 +50,10 @@ pub(super) fn append_headers(
             headers.append(&header, header_value(name, value)?);
         }
         for file in &values.files {
-            headers.append(&header, header_value(name, &read(base_dir, file)?)?);
+            headers.append(
+                &header,
+                header_value(name, &read_secret_file(base_dir, file)?)?,
+            );
         }
     }
     Ok(())
@@ -56,7 +63,7 @@ pub(super) fn append_headers(
 fn authorization(config: &HttpConfig, base_dir: &Path) -> Result<Option<String>, CredentialsError> {
     let either = |text: Option<&str>, file: Option<&String>| match (text, file) {
         (Some(text), _) => Ok(Some(text.to_owned())),
-        (None, Some(file)) => read(base_dir, file).map(Some),
+        (None, Some(file)) => read_secret_file(base_dir, file).map(Some),
         (None, None) => Ok(None),
     };
     if let Some(basic) = &config.basic_auth {
@@ -98,8 +105,12 @@ fn header_value(name: &str, value: &str) -> Result<HeaderValue, CredentialsError
     Ok(header)
 }
 
-/// Returns the text of `file` without the white space around it.
-fn read(base_dir: &Path, file: &str) -> Result<String, CredentialsError> {
+/// Returns the text of `file`, relative to `base_dir`, without the white space around it.
+///
+/// # Errors
+///
+/// When it cannot be read.
+pub fn read_secret_file(base_dir: &Path, file: &str) -> Result<String, CredentialsError> {
     let path = base_dir.join(file);
     let text =
         std::fs::read_to_string(&path).map_err(|source| CredentialsError::Read { path, source })?;

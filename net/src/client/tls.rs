@@ -2,7 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::SystemTime;
 
 use hyper_rustls::FixedServerNameResolver;
@@ -46,10 +46,10 @@ pub enum TlsError {
 
 /// When the files of a `tls_config` were written: a change means that they must be read again.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct FileStamps([Option<(SystemTime, u64)>; 3]);
+struct FileStamps([Option<(SystemTime, u64)>; 3]);
 
 impl FileStamps {
-    pub(super) fn of(config: &TlsConfig, base_dir: &Path) -> Self {
+    fn of(config: &TlsConfig, base_dir: &Path) -> Self {
         let stamp = |file: &Option<String>| {
             let metadata = std::fs::metadata(base_dir.join(file.as_ref()?)).ok()?;
             Some((metadata.modified().ok()?, metadata.len()))
@@ -62,18 +62,62 @@ impl FileStamps {
     }
 }
 
-/// Returns the resolver that asks every server for a certificate of `name`.
-pub(super) fn fixed_name(name: &str) -> Result<FixedServerNameResolver, TlsError> {
-    let name = ServerName::try_from(name.to_owned())
-        .map_err(|_| TlsError::Setup(format!("{name:?} is not a server name")))?;
-    Ok(FixedServerNameResolver::new(name))
+/// Something that stands on the files of a `tls_config`, such as a client: made when it is first asked for, and again when
+/// one of the files changed.
+#[derive(Debug)]
+pub struct PerFiles<T>(Mutex<Option<(FileStamps, T)>>);
+
+impl<T> Default for PerFiles<T> {
+    fn default() -> Self {
+        PerFiles(Mutex::new(None))
+    }
 }
 
-/// Returns rustls' settings for `config`; ALPN is left to the connector.
-pub(super) fn client_config(
-    config: &TlsConfig,
-    base_dir: &Path,
-) -> Result<Arc<ClientConfig>, TlsError> {
+impl<T: Clone> PerFiles<T> {
+    /// Returns what `make` made of the files as they are now. While it is made, others wait.
+    ///
+    /// # Errors
+    ///
+    /// Those of `make`, which is asked again the next time.
+    pub fn get_or_make<E>(
+        &self,
+        config: &TlsConfig,
+        base_dir: &Path,
+        make: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, E> {
+        let stamps = FileStamps::of(config, base_dir);
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((made_of, made)) = &*held
+            && *made_of == stamps
+        {
+            return Ok(made.clone());
+        }
+        let made = make()?;
+        *held = Some((stamps, made.clone()));
+        Ok(made)
+    }
+}
+
+/// Returns the resolver that asks every server for a certificate of `name`.
+pub(super) fn fixed_name(name: &str) -> Result<FixedServerNameResolver, TlsError> {
+    parse_name(name).map(FixedServerNameResolver::new)
+}
+
+fn parse_name(name: &str) -> Result<ServerName<'static>, TlsError> {
+    ServerName::try_from(name.to_owned())
+        .map_err(|_| TlsError::Setup(format!("{name:?} is not a server name")))
+}
+
+/// Returns rustls' settings for `config`; relative file names in it are relative to `base_dir`. ALPN is left to the
+/// connector.
+///
+/// The server's certificate must have the name `server_name`, if that is configured, whatever the URL says. Which name the
+/// server is asked for (SNI) is up to the connector.
+///
+/// # Errors
+///
+/// When a file cannot be read, holds no PEM, or the parts do not go together.
+pub fn client_config(config: &TlsConfig, base_dir: &Path) -> Result<ClientConfig, TlsError> {
     let provider = Arc::new(ring::default_provider());
     let verifier = verifier(config, base_dir, &provider)?;
     let builder = ClientConfig::builder_with_provider(provider)
@@ -94,16 +138,15 @@ pub(super) fn client_config(
         base_dir,
     )?;
     let (Some(cert), Some(key)) = (cert, key) else {
-        return Ok(Arc::new(builder.with_no_client_auth()));
+        return Ok(builder.with_no_client_auth());
     };
     let key = PrivateKeyDer::from_pem_slice(&key).map_err(|error| TlsError::Pem {
         what: "private key",
         reason: error.to_string(),
     })?;
-    let config = builder
+    builder
         .with_client_auth_cert(certificates(&cert)?, key)
-        .map_err(|error| TlsError::Setup(error.to_string()))?;
-    Ok(Arc::new(config))
+        .map_err(|error| TlsError::Setup(error.to_string()))
 }
 
 fn versions(config: &TlsConfig) -> Vec<&'static SupportedProtocolVersion> {
@@ -191,10 +234,30 @@ fn verifier(
         }
         None => (system_roots(), Vec::new()),
     };
-    let webpki = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(provider))
+    let name = config
+        .server_name
+        .as_deref()
+        .filter(|name| !name.is_empty());
+    Ok(Arc::new(PinnedOrWebPki {
+        name: name.map(parse_name).transpose()?,
+        pinned,
+        webpki: webpki(roots, provider)?,
+        provider: Arc::clone(provider),
+    }))
+}
+
+/// Returns the verifier that believes `roots`, `None` if there are none.
+fn webpki(
+    roots: Arc<RootCertStore>,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Option<Arc<WebPkiServerVerifier>>, TlsError> {
+    if roots.is_empty() {
+        return Ok(None);
+    }
+    WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(provider))
         .build()
-        .map_err(|error| TlsError::Setup(error.to_string()))?;
-    Ok(Arc::new(PinnedOrWebPki { pinned, webpki }))
+        .map(Some)
+        .map_err(|error| TlsError::Setup(error.to_string()))
 }
 
 /// Believes a certificate that is itself listed as an authority, which rustls would refuse, and else asks webpki.
@@ -202,8 +265,12 @@ fn verifier(
 /// Many exporters have one self-signed certificate that their users also name as `ca_file`; Go accepts that.
 #[derive(Debug)]
 struct PinnedOrWebPki {
+    /// The name to look for instead of the URL's host.
+    name: Option<ServerName<'static>>,
     pinned: Vec<CertificateDer<'static>>,
-    webpki: Arc<WebPkiServerVerifier>,
+    /// `None` on a system without authorities, where plain connections must work nevertheless: nobody is believed.
+    webpki: Option<Arc<WebPkiServerVerifier>>,
+    provider: Arc<CryptoProvider>,
 }
 
 impl ServerCertVerifier for PinnedOrWebPki {
@@ -222,8 +289,11 @@ impl ServerCertVerifier for PinnedOrWebPki {
         {
             return Ok(ServerCertVerified::assertion());
         }
-        self.webpki
-            .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+        let Some(webpki) = &self.webpki else {
+            return Err(rustls::CertificateError::UnknownIssuer.into());
+        };
+        let name = self.name.as_ref().unwrap_or(server_name);
+        webpki.verify_server_cert(end_entity, intermediates, name, ocsp_response, now)
     }
 
     fn verify_tls12_signature(
@@ -232,7 +302,7 @@ impl ServerCertVerifier for PinnedOrWebPki {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.webpki.verify_tls12_signature(message, cert, dss)
+        verify_tls12_signature(&self.provider, message, cert, dss)
     }
 
     fn verify_tls13_signature(
@@ -241,11 +311,13 @@ impl ServerCertVerifier for PinnedOrWebPki {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.webpki.verify_tls13_signature(message, cert, dss)
+        verify_tls13_signature(&self.provider, message, cert, dss)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.webpki.supported_verify_schemes()
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
     }
 }
 
@@ -273,8 +345,7 @@ impl ServerCertVerifier for AnyCertificate {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        rustls::crypto::verify_tls12_signature(message, cert, dss, algorithms)
+        verify_tls12_signature(&self.provider, message, cert, dss)
     }
 
     fn verify_tls13_signature(
@@ -283,13 +354,81 @@ impl ServerCertVerifier for AnyCertificate {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, cert, dss, algorithms)
+        verify_tls13_signature(&self.provider, message, cert, dss)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.provider
             .signature_verification_algorithms
             .supported_schemes()
+    }
+}
+
+fn verify_tls12_signature(
+    provider: &CryptoProvider,
+    message: &[u8],
+    cert: &CertificateDer<'_>,
+    dss: &DigitallySignedStruct,
+) -> Result<HandshakeSignatureValid, rustls::Error> {
+    let algorithms = &provider.signature_verification_algorithms;
+    rustls::crypto::verify_tls12_signature(message, cert, dss, algorithms)
+}
+
+fn verify_tls13_signature(
+    provider: &CryptoProvider,
+    message: &[u8],
+    cert: &CertificateDer<'_>,
+    dss: &DigitallySignedStruct,
+) -> Result<HandshakeSignatureValid, rustls::Error> {
+    let algorithms = &provider.signature_verification_algorithms;
+    rustls::crypto::verify_tls13_signature(message, cert, dss, algorithms)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_authorities_nobody_is_believed() {
+        let provider = Arc::new(ring::default_provider());
+        let roots = Arc::new(RootCertStore::empty());
+        let verifier = PinnedOrWebPki {
+            name: None,
+            pinned: vec![CertificateDer::from(vec![1])],
+            webpki: webpki(roots, &provider).unwrap(),
+            provider,
+        };
+        let verify = |certificate: &[u8]| {
+            let name = ServerName::try_from("host").unwrap();
+            let certificate = CertificateDer::from(certificate);
+            verifier.verify_server_cert(&certificate, &[], &name, &[], UnixTime::now())
+        };
+        assert!(verify(&[1]).is_ok());
+        assert_eq!(
+            verify(&[2]).unwrap_err(),
+            rustls::CertificateError::UnknownIssuer.into()
+        );
+    }
+
+    #[test]
+    fn made_again_when_a_file_changes() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = TlsConfig {
+            ca_file: Some("ca.pem".to_owned()),
+            ..Default::default()
+        };
+        let made = PerFiles::default();
+        let read = || {
+            made.get_or_make(&config, dir.path(), || {
+                std::fs::read_to_string(dir.path().join("ca.pem"))
+            })
+        };
+        assert!(read().is_err());
+        std::fs::write(dir.path().join("ca.pem"), "a").unwrap();
+        assert_eq!(read().unwrap(), "a");
+        std::fs::write(dir.path().join("ca.pem"), "longer").unwrap();
+        assert_eq!(read().unwrap(), "longer");
+        let unchanged = made.get_or_make(&config, dir.path(), || Err(()));
+        assert_eq!(unchanged.unwrap(), "longer");
     }
 }

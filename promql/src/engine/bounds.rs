@@ -128,6 +128,7 @@ mod tests {
     fn check(query: &str, expected: (i64, i64)) {
         let clock = Clock {
             steps: Steps::between(100_000, 160_000, 10_000),
+            end: 165_000,
             is_instant: false,
             lookback: 5_000,
             subquery_step: 60_000,
@@ -143,7 +144,7 @@ mod tests {
         check("x offset 10s + rate(x[20s] offset 5s)", (75_001, 155_000));
         check("rate(x[20s]) + x offset -10s", (80_001, 170_000));
         check("x @ 20", (15_001, 20_000));
-        check("x @ start() or x @ end() offset 1s", (95_001, 159_000));
+        check("x @ start() or x @ end() offset 1s", (95_001, 164_000));
         check("max_over_time(x[1m:7s])", (42_000 - 4_999, 154_000));
     }
 }

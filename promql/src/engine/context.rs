@@ -27,6 +27,8 @@ pub(crate) struct Context<'s> {
 pub(crate) struct Clock {
     /// All steps of the query.
     pub(crate) steps: Steps,
+    /// Where the query ends; the last step is there or before.
+    pub(crate) end: i64,
     /// Whether it is an instant query.
     pub(crate) is_instant: bool,
     /// How far an instant selector looks back.
@@ -75,7 +77,7 @@ impl Clock {
             at: modifiers.at.map(|at| match at {
                 At::Time(ms) => ms,
                 At::Start => self.steps.start,
-                At::End => self.steps.end(),
+                At::End => self.end,
             }),
             offset: self.span(&modifiers.offset)?,
         })
@@ -92,7 +94,7 @@ impl Clock {
 
     /// What `range()` says, in seconds.
     pub(crate) fn range_seconds(&self) -> f64 {
-        (self.steps.end() - self.steps.start) as f64 / 1e3
+        (self.end - self.steps.start) as f64 / 1e3
     }
 
     fn seconds(&self, expr: &DurationExpr) -> Result<f64, QueryError> {
@@ -134,6 +136,7 @@ impl<'s> Context<'s> {
         let limits = &engine.options;
         let clock = Clock {
             steps: times.steps,
+            end: times.end,
             is_instant: times.is_instant,
             lookback: options.lookback_ms.unwrap_or(limits.lookback_ms),
             subquery_step: limits.default_subquery_step_ms,

@@ -108,7 +108,7 @@ fn scalar_call(context: &Context<'_>, node: &Call, steps: Steps) -> Result<Scala
         "time" => Scalar::Column((0..steps.count).map(|i| seconds(steps.time(i))).collect()),
         "pi" => Scalar::Constant(std::f64::consts::PI),
         "start" => Scalar::Constant(seconds(clock.steps.start)),
-        "end" => Scalar::Constant(seconds(clock.steps.end())),
+        "end" => Scalar::Constant(seconds(clock.end)),
         "step" => Scalar::Constant(clock.step_seconds()),
         "range" => Scalar::Constant(clock.range_seconds()),
         "min_of" | "max_of" => {

@@ -167,9 +167,56 @@ pub(crate) fn arithmetic(op: BinaryOp, left: f64, right: f64) -> f64 {
     }
 }
 
-/// As Go's `math.Pow`; the special cases agree with C's.
+/// `base ^ exponent`. Whole exponents are squared and multiplied in the order of Go's `math.Pow`, so that results are
+/// Prometheus' to the last bit; for others the last bit may differ.
 fn power(base: f64, exponent: f64) -> f64 {
-    base.powf(exponent)
+    let times = exponent.abs();
+    if !base.is_normal() || exponent.trunc() != exponent || 1e9 < times {
+        return if exponent == 0.5 {
+            base.sqrt()
+        } else {
+            base.powf(exponent)
+        };
+    }
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "0 <= times <= 1e9"
+    )]
+    let mut times = times as u64;
+    let (mut factor, mut factor_exponent) = fraction_and_exponent(base);
+    let (mut product, mut product_exponent) = (1.0, 0i64);
+    while times != 0 {
+        if 1 << 12 < factor_exponent.abs() {
+            return base.powf(exponent);
+        }
+        if times & 1 == 1 {
+            product *= factor;
+            product_exponent += factor_exponent;
+        }
+        factor *= factor;
+        factor_exponent *= 2;
+        if factor.abs() < 0.5 {
+            factor += factor;
+            factor_exponent -= 1;
+        }
+        times >>= 1;
+    }
+    if exponent < 0.0 {
+        (product, product_exponent) = (1.0 / product, -product_exponent);
+    }
+    match i32::try_from(product_exponent) {
+        // Within these bounds both factors and the result are normal: scaling is exact.
+        Ok(scale) if scale.abs() < 1000 => product * 2f64.powi(scale),
+        _ => base.powf(exponent),
+    }
+}
+
+/// Splits a normal number into a fraction in `0.5..1` (with its sign) and a power of two.
+fn fraction_and_exponent(value: f64) -> (f64, i64) {
+    let bits = value.to_bits();
+    let exponent = i64::from((bits >> 52) as u16 & 0x7ff) - 1022;
+    (f64::from_bits(bits & !(0x7ff << 52) | 1022 << 52), exponent)
 }
 
 /// Returns whether a comparison holds.
@@ -182,5 +229,30 @@ pub(crate) fn compare(op: BinaryOp, left: f64, right: f64) -> bool {
         BinaryOp::Greater => left > right,
         BinaryOp::GreaterEqual => left >= right,
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn power_is_near_the_systems(base in -1e6f64..1e6, exponent in -30i32..30) {
+            let found = power(base, f64::from(exponent));
+            let expected = base.powf(f64::from(exponent));
+            prop_assert!(crate::numeric::almost_equal(found, expected, 1e-13), "{} {}", found, expected);
+        }
+    }
+
+    #[test]
+    fn powers_of_special_numbers() {
+        assert_eq!(power(0.0, 0.0), 1.0);
+        assert_eq!(power(-2.0, 3.0), -8.0);
+        assert_eq!(power(2.0, -1074.0), f64::from_bits(1));
+        assert_eq!(power(2.0, 1024.0), f64::INFINITY);
+        assert_eq!(power(f64::NAN, 0.0), 1.0);
+        assert!(power(-8.0, 1.0 / 3.0).is_nan());
     }
 }

@@ -155,6 +155,12 @@ impl SeriesSet for Selected<'_> {
         let columns = self.0[index].1;
         let from = columns.timestamps.partition_point(|&t| t < mint);
         let to = columns.timestamps.partition_point(|&t| t <= maxt);
+        if columns.histograms.is_empty() {
+            out.timestamps
+                .extend_from_slice(&columns.timestamps[from..to]);
+            out.floats.extend_from_slice(&columns.floats[from..to]);
+            return Ok(());
+        }
         for at in from..to {
             let sample = columns.sample(at);
             push(out, sample.t, sample.value);

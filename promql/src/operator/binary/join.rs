@@ -31,6 +31,9 @@ pub(super) fn rows<'q>(
             "operator between vectors lacks its matching",
         ));
     };
+    if matching.fill_left.is_some() || matching.fill_right.is_some() {
+        return Err(QueryError::unsupported("the modifier fill"));
+    }
     let left = evaluate::rows(context, &node.left, steps)?;
     let right = evaluate::rows(context, &node.right, steps)?;
     let swapped = matching.cardinality == Cardinality::OneToMany;
