@@ -37,7 +37,7 @@ pub(crate) struct Config {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) runtime: Option<RuntimeConfig>,
     /// Where alerts are sent.
-    #[serde(deserialize_with = "or_default", skip_serializing)]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub(crate) alerting: AlertingConfig,
     /// Globs of rule files, relative to this file.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
@@ -244,6 +244,10 @@ impl Loaded {
             job.finish(&config.global)
                 .map_err(|error| invalid(error.to_string(), &job.job_name))?;
         }
+        let alerting_warnings = config
+            .alerting
+            .check()
+            .map_err(|reason| invalid(reason, ""))?;
         let printed = yaml::print(&config).map_err(|reason| invalid(reason, ""))?;
         let mut loaded = Loaded {
             config,
@@ -265,6 +269,7 @@ impl Loaded {
             }
         }
         loaded.warnings = loaded.unbuilt();
+        loaded.warnings.extend(alerting_warnings);
         Ok(loaded)
     }
 

@@ -156,11 +156,7 @@ impl Drop for CancelOnDrop {
 
 fn query_error(error: QueryError) -> ApiError {
     match error {
-        // The wrong type is no matter of a place in the text.
-        QueryError::Parse(error) if error.message.starts_with("invalid expression type") => {
-            ApiError::parameter("query", error.message)
-        }
-        QueryError::Parse(error) => ApiError::parameter("query", error),
+        QueryError::Parse(_) | QueryError::Invalid(_) => ApiError::parameter("query", error),
         QueryError::Timeout => ApiError::Timeout(error.to_string()),
         QueryError::Canceled => ApiError::Canceled(error.to_string()),
         QueryError::Storage(_) => ApiError::Internal(error.to_string()),

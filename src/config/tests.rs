@@ -87,6 +87,31 @@ fn printed_configurations_read_back() {
 }
 
 #[test]
+fn alerting_reads_back_and_is_checked() {
+    let text = "alerting:\n  alertmanagers:\n  - scheme: https\n    timeout: 5s\n    basic_auth: {username: u}\n    \
+                static_configs: [{targets: ['a:9093']}]\n    dns_sd_configs: [{names: [am]}]\n";
+    let loaded = Loaded::from_text(text, "x", Path::new("")).unwrap();
+    let again = Loaded::from_text(&loaded.printed, "x", Path::new("")).unwrap();
+    assert_eq!(again.config, loaded.config);
+    assert_eq!(again.config.alerting.alertmanagers.len(), 1);
+    assert_eq!(
+        loaded.warnings,
+        ["alerting.alertmanagers: dns_sd_configs is not built yet and ignored"]
+    );
+    let secret = text.replace("username: u", "password: pass");
+    let printed = Loaded::from_text(&secret, "x", Path::new("")).unwrap();
+    assert!(printed.printed.contains("password: <secret>"));
+    check_error(
+        "alerting:\n  alertmanagers:\n  - nonsense: 1\n",
+        &["line 3", "nonsense", "not found"],
+    );
+    check_error(
+        "alerting:\n  alertmanagers:\n  - static_configs: [{targets: ['http://a']}]\n",
+        &["not a valid hostname"],
+    );
+}
+
+#[test]
 fn retention_of_the_configuration_wins() {
     let loaded = |text| Loaded::from_text(text, "x", Path::new("")).unwrap();
     let flag = Some(Duration::from_secs(60));

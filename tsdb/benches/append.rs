@@ -9,6 +9,21 @@ const TARGETS: usize = 120;
 const SERIES: usize = 815;
 const ROUNDS: i64 = 150;
 
+/// Resident memory of this process that no file stands behind.
+fn resident_bytes() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let anonymous = status
+        .lines()
+        .find_map(|line| line.strip_prefix("RssAnon:"))
+        .unwrap_or_default();
+    anonymous
+        .trim()
+        .trim_end_matches(" kB")
+        .parse::<f64>()
+        .unwrap_or_default()
+        * 1024.0
+}
+
 #[expect(
     clippy::print_stdout,
     clippy::unwrap_used,
@@ -83,6 +98,10 @@ fn main() {
     }
     let samples = (TARGETS * SERIES) as f64 * ROUNDS as f64;
     println!("samples: {:.0} ns each", per(start, samples));
+    println!(
+        "resident: {:.0} bytes a series",
+        resident_bytes() / (TARGETS * SERIES) as f64
+    );
     drop(db);
     let start = Instant::now();
     let db = open();

@@ -195,6 +195,7 @@ fn upkeep(head: &Head, retention_ms: i64) {
     if let Err(error) = head.checkpoint_if_due() {
         tracing::error!(%error, "writing a checkpoint of the write-ahead log failed");
     }
+    head.shrink();
     head.update_gauges();
 }
 

@@ -7,7 +7,7 @@ use crate::cache::EntryId;
 use crate::decompress::Decompressor;
 
 /// How many bytes the buffers in the pool may hold together while nobody uses them; what is more is freed.
-const IDLE_BYTES_MAX: usize = 32 << 20;
+const IDLE_BYTES_MAX: usize = 4 << 20;
 
 /// Buffers of one scrape, empty or not.
 #[derive(Default)]

@@ -154,6 +154,11 @@ impl Head {
         writer.finish()
     }
 
+    /// Gives back memory that growing has taken and nothing has filled.
+    pub fn shrink(&self) {
+        self.index.write().shrink();
+    }
+
     /// Brings the gauges up to date that nobody updates on the way.
     pub fn update_gauges(&self) {
         if let Some((mint, maxt)) = self.time_range() {

@@ -318,6 +318,22 @@ impl Index {
         hash_run(&self.state, run)
     }
 
+    /// Gives back room that growing has taken and nothing has filled.
+    pub fn shrink(&mut self) {
+        let Index {
+            arena,
+            runs,
+            symbols,
+            ..
+        } = self;
+        for list in [arena, runs] {
+            if list.len() / 8 < list.capacity() - list.len() {
+                list.shrink_to_fit();
+            }
+        }
+        symbols.shrink();
+    }
+
     /// Returns the bytes held on the heap, roughly.
     pub fn heap_bytes(&self) -> usize {
         let lists: usize = self

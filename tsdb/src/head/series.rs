@@ -140,7 +140,13 @@ impl MemSeries {
     fn cut(&mut self, hand_over: impl FnOnce(u64, i64, i64, &[u8]) -> Option<ChunkRef>) -> bool {
         let (mint, maxt) = (self.open_mint, self.open.last_t());
         match hand_over(self.id, mint, maxt, self.open.bytes()) {
-            Some(chunk) => self.full.push(ChunkMeta { chunk, mint, maxt }),
+            Some(chunk) => {
+                // Every series has this list: it grows by half and not to the double.
+                if self.full.len() == self.full.capacity() {
+                    self.full.reserve_exact((self.full.len() / 2).max(2));
+                }
+                self.full.push(ChunkMeta { chunk, mint, maxt });
+            }
             // The disk has been failing for 65,000 samples; the WAL holds them if anything does.
             None if self.open.count() == u16::MAX => {}
             None => return false,

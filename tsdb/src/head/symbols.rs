@@ -65,6 +65,14 @@ impl Symbols {
         self.ends.is_empty()
     }
 
+    /// Gives back room that growing has taken and nothing has filled.
+    pub fn shrink(&mut self) {
+        if self.text.len() / 8 < self.text.capacity() - self.text.len() {
+            self.text.shrink_to_fit();
+            self.ends.shrink_to_fit();
+        }
+    }
+
     /// Returns the bytes held on the heap.
     pub fn heap_bytes(&self) -> usize {
         self.text.capacity() + 4 * self.ends.capacity() + 5 * self.table.capacity()
