@@ -9,11 +9,11 @@ mod route;
 mod text;
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use model::Duration;
 
-pub use crate::http::{Authorization, BasicAuth, HttpConfig, Secret, TlsConfig};
-use crate::yaml;
+use crate::{http, yaml};
 pub use matchers::{parse_matchers, print_matchers};
 pub use receivers::{EmailConfig, Receiver, WebhookConfig};
 pub use route::{GroupBy, Route};
@@ -52,6 +52,9 @@ pub struct AlertmanagerConfig {
     pub route: Route,
     /// The receivers, by position of the file.
     pub receivers: Vec<Receiver>,
+    /// What relative names of files in `http_config` and `tls_config` start from. Empty after parsing, which is the
+    /// directory of the process; whoever has read the file sets it to the file's.
+    pub base_dir: PathBuf,
     /// What loads but is not done yet.
     pub warnings: Vec<String>,
 }
@@ -69,14 +72,10 @@ impl AlertmanagerConfig {
         })?;
         let mut warnings = file.unbuilt();
         let global = file.global.unwrap_or_default();
-        warnings.extend(
-            global
-                .http_config
-                .iter()
-                .map(HttpConfig::check)
-                .collect::<Result<Vec<_>, _>>()?
-                .concat(),
-        );
+        warnings.extend(global.unbuilt_fields());
+        if let Some(config) = &global.http_config {
+            warnings.extend(http::check(config, "global.http_config")?);
+        }
         let receivers =
             receivers::receivers(file.receivers.unwrap_or_default(), &global, &mut warnings)?;
         let Some(root) = file.route else {
@@ -93,6 +92,7 @@ impl AlertmanagerConfig {
             resolve_timeout: global.resolve_timeout.unwrap_or(Duration::from_secs(300)),
             route,
             receivers,
+            base_dir: PathBuf::new(),
             warnings,
         })
     }
@@ -150,6 +150,32 @@ mod tests {
                 "receiver \"a\": receiver type slack is not built yet"
             ]
         );
+    }
+
+    #[test]
+    fn globals_of_other_receivers_are_named() {
+        let text = "global: {slack_api_url: 'http://x/', jira_api_url: }\nroute: {receiver: a}\nreceivers: [{name: a, slack_configs: []}]\n";
+        assert_eq!(
+            AlertmanagerConfig::parse(text).unwrap().warnings,
+            ["global.slack_api_url is not built yet and has no effect"]
+        );
+    }
+
+    #[test]
+    fn unknown_fields_are_told_with_their_line() {
+        for text in [
+            "global:\n  nonsense: 1\n",
+            "global: {http_config:\n  {nonsense: 1}}\n",
+            "receivers:\n- nonsense: 1\n",
+            "time_intervals:\n- nonsense: 1\n",
+        ] {
+            let error = AlertmanagerConfig::parse(text).unwrap_err();
+            assert_eq!(error.line, 2, "{text:?}: {error}");
+            assert!(
+                error.message.starts_with("field nonsense not found"),
+                "{error}"
+            );
+        }
     }
 
     #[test]

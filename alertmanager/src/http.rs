@@ -1,243 +1,161 @@
-//! The HTTP client side of notifications: credentials and clients made of `http_config`.
+//! The HTTP client side of notifications: POSTs as an `http_config` says.
 //!
 //! # Not here
 //!
-//! OAuth2, proxies, client certificates and the other keys of `http_config` come with the HTTP rooms' own issue; a
-//! configuration that has them loads with a warning.
+//! OAuth2 and proxies. A configuration with them loads with a warning, and a client that would need them refuses to send
+//! rather than going without.
 
-use std::collections::BTreeMap;
-use std::fmt;
-use std::path::Path;
+use std::error::Error;
+use std::path::{Path, PathBuf};
 
 use model::Duration;
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use net::client::{CredentialsError, PerFiles, TlsError};
+use net::http_config::{HttpConfig, Secret};
+use reqwest::redirect::Policy;
 
-/// A password or token; it never prints.
-#[derive(Clone, PartialEq, Eq, Default, Deserialize)]
-#[serde(transparent)]
-pub struct Secret(pub String);
+/// How many redirects are followed, as in Go.
+const REDIRECTS_MAX: usize = 10;
 
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("<secret>")
-    }
-}
-
-/// How a client connects and says who it is.
-#[derive(Clone, Debug, PartialEq, Default, Deserialize)]
-pub struct HttpConfig {
-    /// User and password.
-    pub basic_auth: Option<BasicAuth>,
-    /// Another `Authorization` header.
-    pub authorization: Option<Authorization>,
-    /// The old way to write a bearer token.
-    pub bearer_token: Option<Secret>,
-    /// Whether redirects are followed; they are unless this is false.
-    pub follow_redirects: Option<bool>,
-    /// How the server's certificate is checked.
-    pub tls_config: Option<TlsConfig>,
-    /// The keys that are not built yet.
-    #[serde(flatten)]
-    pub others: BTreeMap<String, IgnoredAny>,
-}
-
-/// User and password.
-#[derive(Clone, Debug, PartialEq, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct BasicAuth {
-    /// The user's name.
-    #[serde(default)]
-    pub username: String,
-    /// A file with the name.
-    pub username_file: Option<String>,
-    /// The password.
-    pub password: Option<Secret>,
-    /// A file with the password, read at each request.
-    pub password_file: Option<String>,
-}
-
-/// An `Authorization` header.
-#[derive(Clone, Debug, PartialEq, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Authorization {
-    /// Its scheme; `Bearer` unless given.
-    #[serde(rename = "type")]
-    pub scheme: Option<String>,
-    /// What follows the scheme.
-    pub credentials: Option<Secret>,
-    /// A file with that, read at each request.
-    pub credentials_file: Option<String>,
-}
-
-/// How a server's certificate is checked.
-#[derive(Clone, Debug, PartialEq, Default, Deserialize)]
-pub struct TlsConfig {
-    /// A file with certificates to trust in place of the system's.
-    pub ca_file: Option<String>,
-    /// The same as text.
-    pub ca: Option<String>,
-    /// Whether any certificate is good enough.
-    #[serde(default)]
-    pub insecure_skip_verify: bool,
-    /// The keys that are not built yet.
-    #[serde(flatten)]
-    pub others: BTreeMap<String, IgnoredAny>,
-}
-
-/// The keys of `http_config` that load with a warning.
-const UNBUILT: &[&str] = &[
-    "oauth2",
-    "bearer_token_file",
-    "enable_http2",
-    "proxy_url",
-    "no_proxy",
-    "proxy_from_environment",
-    "proxy_connect_header",
-    "http_headers",
-];
-const UNBUILT_TLS: &[&str] = &[
-    "cert",
-    "key",
-    "cert_file",
-    "key_file",
-    "server_name",
-    "min_version",
-    "max_version",
-];
-
-/// Why a client could not be made.
+/// Why a client could not be made, or not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// A file could not be read.
-    #[error("read {path}: {source}")]
-    File {
-        /// Which.
-        path: String,
-        /// What the system says.
-        source: std::io::Error,
-    },
-    /// TLS or the client's options are wrong.
-    #[error("make an HTTP client: {0}")]
+    /// Credentials could not be read.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
+    /// TLS could not be set up.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The client's options do not go together.
+    #[error("make an HTTP client")]
     Build(#[from] reqwest::Error),
+    /// The configuration needs something that is not built yet; nothing was sent.
+    #[error("{field} is not supported yet, so nothing was sent")]
+    Unsupported {
+        /// The field of `http_config`.
+        field: &'static str,
+    },
 }
 
-impl HttpConfig {
-    /// Checks the keys; returns warnings about those that are not built yet.
-    ///
-    /// # Errors
-    ///
-    /// The name of a key that is not known at all.
-    pub(crate) fn check(&self) -> Result<Vec<String>, String> {
-        let mut warnings = Vec::new();
-        for key in self.others.keys() {
-            match key.as_str() {
-                // It is what the client does anyway.
-                "enable_http2" => {}
-                key if UNBUILT.contains(&key) => {
-                    warnings.push(format!("http_config key {key} is not built yet"))
-                }
-                key => return Err(format!("field {key} not found in http_config")),
-            }
-        }
-        for key in self.tls_config.iter().flat_map(|tls| tls.others.keys()) {
-            if !UNBUILT_TLS.contains(&key.as_str()) {
-                return Err(format!("field {key} not found in tls_config"));
-            }
-            warnings.push(format!("tls_config key {key} is not built yet"));
-        }
-        Ok(warnings)
-    }
+/// Posts as one `http_config` says. Credentials in files are read for each request, and certificates when they changed.
+pub(crate) struct HttpClient {
+    config: HttpConfig,
+    base_dir: PathBuf,
+    timeout: Option<Duration>,
+    client: PerFiles<reqwest::Client>,
+}
 
-    /// Returns a client that connects as this says.
+impl HttpClient {
+    /// Returns a client that does as `config` says. Relative file names in it are relative to `base_dir`; `timeout` is
+    /// for a whole request.
     ///
     /// # Errors
     ///
     /// When certificates cannot be read.
-    pub(crate) fn client(&self, timeout: Option<Duration>) -> Result<reqwest::Client, ClientError> {
-        let mut builder =
-            reqwest::Client::builder().user_agent(concat!("Hearth/", env!("CARGO_PKG_VERSION")));
-        if let Some(timeout) = timeout {
-            builder = builder.timeout(timeout.to_std());
-        }
-        if self.follow_redirects == Some(false) {
-            builder = builder.redirect(reqwest::redirect::Policy::none());
-        }
-        if let Some(tls) = &self.tls_config {
-            builder = builder.tls_danger_accept_invalid_certs(tls.insecure_skip_verify);
-            let pem = match (&tls.ca, &tls.ca_file) {
-                (Some(pem), _) => Some(pem.clone().into_bytes()),
-                (None, Some(path)) => Some(read(path)?.into_bytes()),
-                (None, None) => None,
-            };
-            if let Some(pem) = pem {
-                builder = builder.tls_certs_only(reqwest::Certificate::from_pem_bundle(&pem)?);
-            }
-        }
-        Ok(builder.build()?)
+    pub(crate) fn new(
+        config: HttpConfig,
+        base_dir: &Path,
+        timeout: Option<Duration>,
+    ) -> Result<Self, ClientError> {
+        let client = HttpClient {
+            config,
+            base_dir: base_dir.to_owned(),
+            timeout,
+            client: PerFiles::default(),
+        };
+        client.current()?;
+        Ok(client)
     }
 
-    /// Adds the credentials to a request.
+    /// Returns a POST to `url` with the credentials that are valid now.
     ///
     /// # Errors
     ///
-    /// When a file with a secret cannot be read.
-    pub(crate) fn authorize(
-        &self,
-        request: reqwest::RequestBuilder,
-    ) -> Result<reqwest::RequestBuilder, ClientError> {
-        if let Some(basic) = &self.basic_auth {
-            let username = match &basic.username_file {
-                Some(path) => read(path)?.trim().to_owned(),
-                None => basic.username.clone(),
-            };
-            let password = secret(basic.password.as_ref(), basic.password_file.as_deref())?;
-            return Ok(request.basic_auth(username, password));
+    /// When a file with a secret or certificates cannot be read, or when what the configuration asks for is not built yet.
+    pub(crate) fn post(&self, url: &str) -> Result<reqwest::RequestBuilder, ClientError> {
+        if let Some(field) = self.config.unsupported().first() {
+            return Err(ClientError::Unsupported { field });
         }
-        if let Some(authorization) = &self.authorization {
-            let scheme = authorization.scheme.as_deref().unwrap_or("Bearer");
-            let credentials = secret(
-                authorization.credentials.as_ref(),
-                authorization.credentials_file.as_deref(),
-            )?;
-            return Ok(request.header(
-                "Authorization",
-                format!("{scheme} {}", credentials.unwrap_or_default()),
-            ));
-        }
-        Ok(match &self.bearer_token {
-            Some(token) => request.bearer_auth(&token.0),
-            None => request,
+        let mut headers = reqwest::header::HeaderMap::new();
+        net::client::append_headers(&self.config, &self.base_dir, &mut headers)?;
+        Ok(self.current()?.post(url).headers(headers))
+    }
+
+    /// Returns the client that stands on the certificates as they are now.
+    fn current(&self) -> Result<reqwest::Client, ClientError> {
+        let tls = self.config.tls_config.clone().unwrap_or_default();
+        self.client.get_or_make(&tls, &self.base_dir, || {
+            let mut builder = reqwest::Client::builder()
+                .user_agent(concat!("Hearth/", env!("CARGO_PKG_VERSION")))
+                // The environment's proxies are for those who ask for them.
+                .no_proxy()
+                .redirect(redirects(&self.config))
+                .tls_backend_preconfigured(net::client::client_config(&tls, &self.base_dir)?);
+            if let Some(timeout) = self.timeout {
+                builder = builder.timeout(timeout.to_std());
+            }
+            Ok(builder.build()?)
         })
     }
 }
 
-/// Returns a secret that is given as text or as a file.
+/// Returns which redirects are followed. `Authorization` never goes to another host; where other headers may be secret,
+/// nothing goes there.
+fn redirects(config: &HttpConfig) -> Policy {
+    if !config.follows_redirects() {
+        return Policy::none();
+    }
+    if config.http_headers.as_ref().is_none_or(|h| h.is_empty()) {
+        return Policy::limited(REDIRECTS_MAX);
+    }
+    Policy::custom(|attempt| {
+        let is_elsewhere = |from: &reqwest::Url| from.origin() != attempt.url().origin();
+        if attempt.previous().first().is_some_and(is_elsewhere) {
+            attempt.stop()
+        } else if REDIRECTS_MAX < attempt.previous().len() {
+            attempt.error("too many redirects")
+        } else {
+            attempt.follow()
+        }
+    })
+}
+
+/// Checks that the fields of an `http_config` go together; returns warnings about those that are not built yet.
+///
+/// # Errors
+///
+/// The first contradiction, in Prometheus' words.
+pub(crate) fn check(config: &HttpConfig, place: &str) -> Result<Vec<String>, String> {
+    config.validate().map_err(|error| error.to_string())?;
+    let warn = |field| format!("{place}: {field} is not built yet: nothing is sent");
+    Ok(config.unsupported().into_iter().map(warn).collect())
+}
+
+/// Returns a secret that is given as text or as a file, which is read now.
+///
+/// # Errors
+///
+/// When the file cannot be read.
 pub(crate) fn secret(
     text: Option<&Secret>,
     file: Option<&str>,
-) -> Result<Option<String>, ClientError> {
+) -> Result<Option<String>, CredentialsError> {
     match (text, file) {
-        (Some(text), _) => Ok(Some(text.0.clone())),
-        (None, Some(path)) => Ok(Some(read(path)?.trim().to_owned())),
+        (Some(text), _) => Ok(Some(text.reveal().to_owned())),
+        (None, Some(path)) => net::client::read_secret_file(Path::new(""), path).map(Some),
         (None, None) => Ok(None),
     }
 }
 
-fn read(path: &str) -> Result<String, ClientError> {
-    std::fs::read_to_string(Path::new(path)).map_err(|source| ClientError::File {
-        path: path.to_owned(),
-        source,
-    })
-}
-
-/// Returns an error with all its sources on one line; reqwest's own text leaves out what matters.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+/// Returns an error with all its sources on one line, each said once; reqwest's own text leaves out what matters.
+pub(crate) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
+        let cause = error.to_string();
+        if !text.ends_with(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
         source = error.source();
     }
     text
@@ -255,4 +173,80 @@ pub(crate) fn escape_json_like_go(json: &str) -> String {
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::receiver::testing::HttpSink;
+
+    fn config(text: &str) -> HttpConfig {
+        serde_saphyr::from_str(text).unwrap()
+    }
+
+    #[tokio::test]
+    async fn credentials_are_read_for_each_request() {
+        let dir = tempfile::tempdir().unwrap();
+        let text =
+            "authorization: {credentials_file: token}\nhttp_headers: {X-Team: {values: [ops]}}\n";
+        let client = HttpClient::new(config(text), dir.path(), None).unwrap();
+        let mut sink = HttpSink::start(200).await;
+        let url = format!("http://{}/", sink.address);
+        let error = chain(&client.post(&url).unwrap_err());
+        assert!(error.contains("unable to read file"), "{error}");
+        for token in ["first", "second"] {
+            std::fs::write(dir.path().join("token"), format!("{token}\n")).unwrap();
+            client.post(&url).unwrap().send().await.unwrap();
+            let head = sink.next().await.head.to_lowercase();
+            assert!(
+                head.contains(&format!("authorization: bearer {token}\r\n")),
+                "{head}"
+            );
+            assert!(head.contains("x-team: ops\r\n"), "{head}");
+        }
+    }
+
+    #[tokio::test]
+    async fn secret_headers_stay_with_their_host() {
+        let elsewhere = HttpSink::start(200).await;
+        let moved = format!("307 X\r\nLocation: http://{}/", elsewhere.address);
+        let sink = HttpSink::start(moved).await;
+        let url = format!("http://{}/", sink.address);
+        for (text, status) in [
+            ("{}", 200),
+            ("{http_headers: {X-Token: {secrets: [s]}}}", 307),
+            ("{follow_redirects: false}", 307),
+        ] {
+            let client = HttpClient::new(config(text), Path::new(""), None).unwrap();
+            let answer = client.post(&url).unwrap().send().await.unwrap();
+            assert_eq!(answer.status().as_u16(), status, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_built_is_not_sent_without() {
+        let config = config("proxy_url: http://proxy\n");
+        assert_eq!(
+            check(&config, "here"),
+            Ok(vec![
+                "here: proxy_url is not built yet: nothing is sent".to_owned()
+            ])
+        );
+        let client = HttpClient::new(config, Path::new(""), None).unwrap();
+        assert_eq!(
+            client.post("http://x/").unwrap_err().to_string(),
+            "proxy_url is not supported yet, so nothing was sent"
+        );
+    }
+
+    #[test]
+    fn missing_certificates_are_noticed_at_once() {
+        let config = config("tls_config: {ca_file: nowhere.pem}\n");
+        let error = HttpClient::new(config, Path::new("dir"), None).err();
+        let error = chain(&error.unwrap());
+        assert!(
+            error.starts_with("unable to read CA cert dir/nowhere.pem: "),
+            "{error}"
+        );
+    }
 }

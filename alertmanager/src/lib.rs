@@ -15,6 +15,8 @@
 pub mod alert;
 pub mod config;
 pub mod dispatch;
+#[cfg(test)]
+mod end_to_end;
 mod http;
 pub mod notify;
 pub mod receiver;

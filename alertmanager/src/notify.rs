@@ -1,5 +1,6 @@
 //! Where rules send their alerts: the built-in Alertmanager, others by HTTP, or several of them.
 
+mod config;
 mod remote;
 
 use std::sync::Arc;
@@ -7,11 +8,11 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use metrics::{Counter, Family, Gauge, Registry};
 
-pub use remote::{
-    AlertingConfig, AlertmanagerTargetConfig, ApiVersion, RemoteNotifier, StaticTargets,
-};
+pub use config::{AlertingConfig, AlertmanagerTargetConfig, ApiVersion, Scheme, StaticTargets};
+pub use remote::RemoteNotifier;
 
 use crate::alert::Alert;
+pub use crate::http::ClientError;
 
 /// Takes the alerts that rules send.
 ///

@@ -9,6 +9,7 @@ pub mod webhook;
 #[cfg(test)]
 pub(crate) mod testing;
 
+use std::path::Path;
 use std::time::Duration;
 
 use model::Labels;
@@ -56,25 +57,27 @@ impl SendError {
 
 /// One way to tell, ready to be used.
 pub(crate) enum Integration {
-    Webhook(Webhook),
-    Email(Email),
+    Webhook(Box<Webhook>),
+    Email(Box<Email>),
 }
 
 impl Integration {
-    /// Returns the integrations of a receiver by kind and position. One that cannot be made (a certificate file is
+    /// Returns the integrations of a receiver by kind and position. Relative names of files with certificates or HTTP
+    /// credentials are relative to `base_dir`. An integration that cannot be made (a certificate file is
     /// missing, say) is an error of the configuration.
     pub(crate) fn of(
         receiver: &Receiver,
+        base_dir: &Path,
     ) -> Result<Vec<(&'static str, usize, Integration)>, String> {
         let mut integrations = Vec::new();
         for (index, config) in receiver.webhooks.iter().enumerate() {
-            let webhook =
-                Webhook::new(config.clone()).map_err(|error| crate::http::chain(&error))?;
-            integrations.push(("webhook", index, Integration::Webhook(webhook)));
+            let webhook = Webhook::new(config.clone(), base_dir)
+                .map_err(|error| crate::http::chain(&error))?;
+            integrations.push(("webhook", index, Integration::Webhook(Box::new(webhook))));
         }
         for (index, config) in receiver.emails.iter().enumerate() {
-            let email = Email::new(config.clone()).map_err(|error| error.to_string())?;
-            integrations.push(("email", index, Integration::Email(email)));
+            let email = Email::new(config.clone(), base_dir).map_err(|error| error.to_string())?;
+            integrations.push(("email", index, Integration::Email(Box::new(email))));
         }
         Ok(integrations)
     }

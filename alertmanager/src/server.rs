@@ -220,7 +220,7 @@ impl Alertmanager {
 fn integrations(config: &AlertmanagerConfig) -> Result<Integrations, String> {
     let mut integrations = Integrations::new();
     for receiver in &config.receivers {
-        let made = Integration::of(receiver)
+        let made = Integration::of(receiver, &config.base_dir)
             .map_err(|error| format!("receiver {:?}: {error}", receiver.name))?;
         for (kind, index, integration) in made {
             integrations.insert((receiver.name.clone(), kind, index), Arc::new(integration));
@@ -398,7 +398,6 @@ mod tests {
 
     #[tokio::test]
     async fn tells_firing_and_resolved() {
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let mut sink = HttpSink::start(200).await;
         let text = format!(
             "route: {{receiver: a, group_wait: 1s, group_interval: 5s}}\nreceivers: [{{name: a, webhook_configs: [{{url: 'http://{}/'}}]}}]",

@@ -3,31 +3,12 @@
 use std::collections::BTreeSet;
 
 use model::Duration;
+use net::http_config::{HttpConfig, Secret, TlsConfig};
 
 use super::text::{EmailText, Global, ReceiverText, WebhookText};
-use super::{HttpConfig, Secret, TlsConfig};
+use crate::http;
 use crate::template::Template;
 use crate::template::alertmanager::{DEFAULT_TEMPLATES, NOTIFICATION_FUNCTIONS};
-
-/// The kinds of receivers of other Alertmanagers that are not built yet.
-const UNBUILT: &[&str] = &[
-    "pagerduty",
-    "slack",
-    "opsgenie",
-    "victorops",
-    "pushover",
-    "wechat",
-    "sns",
-    "telegram",
-    "webex",
-    "discord",
-    "msteams",
-    "msteamsv2",
-    "jira",
-    "rocketchat",
-    "mattermost",
-    "incidentio",
-];
 
 /// One receiver with all its ways to tell.
 #[derive(Clone, Debug, PartialEq)]
@@ -97,7 +78,6 @@ pub(super) fn receivers(
     global: &Global,
     warnings: &mut Vec<String>,
 ) -> Result<Vec<Receiver>, String> {
-    global.check()?;
     let mut names = BTreeSet::new();
     let mut receivers = Vec::with_capacity(texts.len());
     for text in texts {
@@ -131,29 +111,12 @@ fn receiver(
     global: &Global,
     warnings: &mut Vec<String>,
 ) -> Result<Receiver, String> {
-    for (key, configs) in &text.others {
-        let kind = key
-            .strip_suffix("_configs")
-            .filter(|kind| UNBUILT.contains(kind));
-        match kind {
-            Some(kind)
-                if configs
-                    .as_array()
-                    .is_some_and(|configs| !configs.is_empty()) =>
-            {
-                warnings.push(format!(
-                    "receiver \"{}\": receiver type {kind} is not built yet",
-                    text.name
-                ));
-            }
-            Some(_) => {}
-            None => {
-                return Err(format!(
-                    "field {key} not found in receiver \"{}\"",
-                    text.name
-                ));
-            }
-        }
+    for key in text.unbuilt() {
+        let kind = key.trim_end_matches("_configs");
+        warnings.push(format!(
+            "receiver \"{}\": receiver type {kind} is not built yet",
+            text.name
+        ));
     }
     let mut receiver = Receiver {
         name: text.name,
@@ -209,10 +172,11 @@ fn webhook(
         .http_config
         .or_else(|| global.http_config.clone())
         .unwrap_or_default();
-    warnings.extend(http.check()?);
+    let place = format!("receiver \"{receiver}\": webhook http_config");
+    warnings.extend(http::check(&http, &place)?);
     Ok(WebhookConfig {
         send_resolved: text.send_resolved.unwrap_or(true),
-        url: text.url.map(Secret),
+        url: text.url.map(Secret::new),
         url_file: text.url_file,
         max_alerts: usize::try_from(text.max_alerts.unwrap_or(0)).unwrap_or(usize::MAX),
         timeout: text.timeout.filter(|timeout| !timeout.is_zero()),
@@ -226,6 +190,17 @@ fn email(
     receiver: &str,
     warnings: &mut Vec<String>,
 ) -> Result<EmailConfig, String> {
+    let tls = text
+        .tls_config
+        .clone()
+        .or_else(|| global.smtp_tls_config.clone())
+        .unwrap_or_default();
+    tls.validate().map_err(|error| error.to_string())?;
+    for key in unbuilt_email(&text, global, &tls) {
+        warnings.push(format!(
+            "receiver \"{receiver}\": email {key} is not built yet"
+        ));
+    }
     let to = text
         .to
         .filter(|to| !to.is_empty())
@@ -241,20 +216,6 @@ fn email(
         .or_else(|| global.smtp_from.clone())
         .filter(|from| !from.is_empty());
     let from = from.ok_or("no global SMTP from set")?;
-    let identity = text.auth_identity.is_some() || global.smtp_auth_identity.is_some();
-    let unbuilt = [
-        (text.threading.is_some(), "threading"),
-        (
-            text.auth_secret.is_some() || text.auth_secret_file.is_some(),
-            "auth_secret (CRAM-MD5)",
-        ),
-        (identity, "auth_identity"),
-    ];
-    for (_, key) in unbuilt.iter().filter(|(is_there, _)| *is_there) {
-        warnings.push(format!(
-            "receiver \"{receiver}\": email {key} is not built yet"
-        ));
-    }
     let html = text
         .html
         .unwrap_or_else(|| "{{ template \"email.default.html\" . }}".to_owned());
@@ -294,13 +255,33 @@ fn email(
         text: plain,
         require_tls: text.require_tls.or(global.smtp_require_tls).unwrap_or(true),
         implicit_tls,
-        tls: text
-            .tls_config
-            .or_else(|| global.smtp_tls_config.clone())
-            .unwrap_or_default(),
+        tls,
         host,
         port,
     })
+}
+
+/// Returns what an e-mail is configured to have and will not.
+fn unbuilt_email(text: &EmailText, global: &Global, tls: &TlsConfig) -> Vec<&'static str> {
+    let secrets = [
+        text.auth_secret.is_some(),
+        text.auth_secret_file.is_some(),
+        global.smtp_auth_secret.is_some(),
+        global.smtp_auth_secret_file.is_some(),
+    ];
+    let identity = text.auth_identity.is_some() || global.smtp_auth_identity.is_some();
+    let unbuilt = [
+        (text.threading.is_some(), "threading"),
+        (secrets.contains(&true), "auth_secret (CRAM-MD5)"),
+        (identity, "auth_identity"),
+        (
+            tls.cert.is_some() || tls.cert_file.is_some(),
+            "tls_config client certificate",
+        ),
+        (tls.max_version.is_some(), "tls_config max_version"),
+    ];
+    let unbuilt = unbuilt.into_iter().filter(|(is_there, _)| *is_there);
+    unbuilt.map(|(_, key)| key).collect()
 }
 
 /// Returns the headers in canonical spelling, with a subject.

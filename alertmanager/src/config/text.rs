@@ -3,10 +3,35 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use model::Duration;
+use net::http_config::{HttpConfig, Secret, TlsConfig, Unbuilt};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::{HttpConfig, Secret};
+/// Writes a section: its own fields, and those that are known and not built yet.
+macro_rules! with_unbuilt {
+    ($(#[$meta:meta])* pub(super) struct $name:ident { $($own:tt)* } unbuilt { $($field:ident),* $(,)? }) => {
+        $(#[$meta])*
+        pub(super) struct $name {
+            $($own)*
+            $($field: Option<Unbuilt>,)*
+        }
+
+        impl $name {
+            /// Returns the names of the fields that are set and not built yet.
+            pub(super) fn unbuilt(&self) -> Vec<&'static str> {
+                let mut names = Vec::new();
+                $(if self.$field.as_ref().is_some_and(is_given) {
+                    names.push(stringify!($field));
+                })*
+                names
+            }
+        }
+    };
+}
+
+fn is_given(section: &Unbuilt) -> bool {
+    !section.0.is_null() && section.0.as_array().is_none_or(|list| !list.is_empty())
+}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -52,11 +77,13 @@ impl File {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Interval {
     #[serde(default)]
     name: String,
-    #[serde(flatten)]
-    _rest: BTreeMap<String, IgnoredAny>,
+    /// Not built yet.
+    #[serde(rename = "time_intervals")]
+    _time_intervals: Option<Vec<IgnoredAny>>,
 }
 
 /// Returns the names of the time intervals.
@@ -76,51 +103,43 @@ pub(super) fn interval_names(
     Ok(names)
 }
 
-/// The `global` section. Keys of receivers that are not built yet are known by their prefix.
-#[derive(Default, Deserialize)]
-pub(super) struct Global {
-    pub(super) resolve_timeout: Option<Duration>,
-    pub(super) http_config: Option<HttpConfig>,
-    pub(super) smtp_from: Option<String>,
-    pub(super) smtp_smarthost: Option<String>,
-    pub(super) smtp_hello: Option<String>,
-    pub(super) smtp_auth_username: Option<String>,
-    pub(super) smtp_auth_password: Option<Secret>,
-    pub(super) smtp_auth_password_file: Option<String>,
-    pub(super) smtp_auth_identity: Option<String>,
-    pub(super) smtp_require_tls: Option<bool>,
-    pub(super) smtp_tls_config: Option<super::TlsConfig>,
-    pub(super) smtp_force_implicit_tls: Option<bool>,
-    #[serde(flatten)]
-    pub(super) others: BTreeMap<String, IgnoredAny>,
+with_unbuilt! {
+    /// The `global` section.
+    #[derive(Default, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    pub(super) struct Global {
+        pub(super) resolve_timeout: Option<Duration>,
+        pub(super) http_config: Option<HttpConfig>,
+        pub(super) smtp_from: Option<String>,
+        pub(super) smtp_smarthost: Option<String>,
+        pub(super) smtp_hello: Option<String>,
+        pub(super) smtp_auth_username: Option<String>,
+        pub(super) smtp_auth_password: Option<Secret>,
+        pub(super) smtp_auth_password_file: Option<String>,
+        pub(super) smtp_auth_secret: Option<Secret>,
+        pub(super) smtp_auth_secret_file: Option<String>,
+        pub(super) smtp_auth_identity: Option<String>,
+        pub(super) smtp_require_tls: Option<bool>,
+        pub(super) smtp_tls_config: Option<TlsConfig>,
+        pub(super) smtp_force_implicit_tls: Option<bool>,
+    }
+    unbuilt {
+        slack_api_url, slack_api_url_file, slack_app_token, slack_app_token_file, slack_app_url, pagerduty_url,
+        opsgenie_api_url, opsgenie_api_key, opsgenie_api_key_file, wechat_api_url, wechat_api_secret,
+        wechat_api_secret_file, wechat_api_corp_id, victorops_api_url, victorops_api_key, victorops_api_key_file,
+        telegram_api_url, telegram_bot_token, telegram_bot_token_file, webex_api_url, rocketchat_api_url,
+        rocketchat_token, rocketchat_token_file, rocketchat_token_id, rocketchat_token_id_file,
+        mattermost_webhook_url, mattermost_webhook_url_file, jira_api_url,
+    }
 }
 
-/// What the keys of `global` begin with that belong to other receivers.
-const OTHER_RECEIVERS: &[&str] = &[
-    "slack_",
-    "pagerduty_",
-    "opsgenie_",
-    "wechat_",
-    "victorops_",
-    "telegram_",
-    "webex_",
-    "rocketchat_",
-    "mattermost_",
-    "jira_",
-    "smtp_auth_secret",
-];
-
 impl Global {
-    /// Checks that every key is one that somebody knows.
-    pub(super) fn check(&self) -> Result<(), String> {
-        match self
-            .others
-            .keys()
-            .find(|key| !OTHER_RECEIVERS.iter().any(|prefix| key.starts_with(prefix)))
-        {
-            Some(key) => Err(format!("field {key} not found in global")),
-            None => Ok(()),
-        }
+    /// Returns warnings about what belongs to receivers that are not built yet.
+    pub(super) fn unbuilt_fields(&self) -> Vec<String> {
+        let fields = self.unbuilt().into_iter();
+        fields
+            .map(|field| format!("global.{field} is not built yet and has no effect"))
+            .collect()
     }
 }
 
@@ -145,16 +164,22 @@ pub(super) struct RouteText {
     pub(super) labels: Option<BTreeMap<String, String>>,
 }
 
-/// A receiver. All kinds but two are known by name only.
-#[derive(Deserialize)]
-pub(super) struct ReceiverText {
-    #[serde(default)]
-    pub(super) name: String,
-    pub(super) labels: Option<BTreeMap<String, String>>,
-    pub(super) webhook_configs: Option<Vec<WebhookText>>,
-    pub(super) email_configs: Option<Vec<EmailText>>,
-    #[serde(flatten)]
-    pub(super) others: BTreeMap<String, serde_json::Value>,
+with_unbuilt! {
+    /// A receiver.
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    pub(super) struct ReceiverText {
+        #[serde(default)]
+        pub(super) name: String,
+        pub(super) labels: Option<BTreeMap<String, String>>,
+        pub(super) webhook_configs: Option<Vec<WebhookText>>,
+        pub(super) email_configs: Option<Vec<EmailText>>,
+    }
+    unbuilt {
+        pagerduty_configs, slack_configs, opsgenie_configs, victorops_configs, pushover_configs, wechat_configs,
+        sns_configs, telegram_configs, webex_configs, discord_configs, msteams_configs, msteamsv2_configs,
+        jira_configs, rocketchat_configs, mattermost_configs, incidentio_configs,
+    }
 }
 
 #[derive(Deserialize)]
@@ -187,7 +212,7 @@ pub(super) struct EmailText {
     pub(super) html: Option<String>,
     pub(super) text: Option<String>,
     pub(super) require_tls: Option<bool>,
-    pub(super) tls_config: Option<super::TlsConfig>,
+    pub(super) tls_config: Option<TlsConfig>,
     pub(super) force_implicit_tls: Option<bool>,
     pub(super) threading: Option<IgnoredAny>,
 }

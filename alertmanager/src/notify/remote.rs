@@ -1,22 +1,18 @@
 //! Alerts to other Alertmanagers: `POST <path_prefix>/api/v2/alerts`, a queue and a task for each.
-//!
-//! Source: the `alerting` section of Prometheus' configuration documentation.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use metrics::Registry;
-use model::Duration;
 use parking_lot::Mutex;
-use serde::de::IgnoredAny;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{Notifier, SenderMetrics, TargetMetrics};
+use super::{AlertingConfig, Notifier, SenderMetrics, TargetMetrics};
 use crate::alert::Alert;
-use crate::http::{Authorization, BasicAuth, ClientError, HttpConfig, TlsConfig, chain};
+use crate::http::{ClientError, HttpClient, chain};
 use crate::template::time::rfc3339;
 
 /// Alerts that wait for one Alertmanager; when it is full, the oldest are dropped and counted.
@@ -25,156 +21,6 @@ const QUEUE_CAPACITY: usize = 10_000;
 const BATCH_MAX: usize = 256;
 /// How long a shutdown tries to send what is queued.
 const DRAIN_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
-
-/// The `alerting` section of the configuration.
-#[derive(Clone, Debug, PartialEq, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct AlertingConfig {
-    /// Relabelling of alerts; not built yet.
-    #[serde(default)]
-    pub alert_relabel_configs: Vec<IgnoredAny>,
-    /// Where alerts go.
-    #[serde(default)]
-    pub alertmanagers: Vec<AlertmanagerTargetConfig>,
-}
-
-/// One set of Alertmanagers.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-pub struct AlertmanagerTargetConfig {
-    /// `http` or `https`.
-    #[serde(default = "default_scheme")]
-    pub scheme: String,
-    /// What comes before `/api/v2/alerts`.
-    #[serde(default)]
-    pub path_prefix: String,
-    /// How long one request may take.
-    #[serde(default = "default_timeout")]
-    pub timeout: Duration,
-    /// The version of the API; there is only one.
-    #[serde(default)]
-    pub api_version: ApiVersion,
-    /// The addresses.
-    #[serde(default)]
-    pub static_configs: Vec<StaticTargets>,
-    /// User and password.
-    pub basic_auth: Option<BasicAuth>,
-    /// Another `Authorization` header.
-    pub authorization: Option<Authorization>,
-    /// How the server's certificate is checked.
-    pub tls_config: Option<TlsConfig>,
-    /// Whether redirects are followed.
-    pub follow_redirects: Option<bool>,
-    /// The keys that are not built yet: discovery, relabelling and the rest of the HTTP client's.
-    #[serde(flatten)]
-    pub others: BTreeMap<String, IgnoredAny>,
-}
-
-/// Addresses that are written down.
-#[derive(Clone, Debug, PartialEq, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct StaticTargets {
-    /// `host:port` each.
-    #[serde(default)]
-    pub targets: Vec<String>,
-    /// Labels for relabelling; unused so far.
-    #[serde(default)]
-    pub labels: BTreeMap<String, String>,
-}
-
-/// The version of Alertmanager's API.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Deserialize)]
-pub enum ApiVersion {
-    /// The only one.
-    #[default]
-    #[serde(rename = "v2")]
-    V2,
-}
-
-fn default_scheme() -> String {
-    "http".to_owned()
-}
-
-fn default_timeout() -> Duration {
-    Duration::from_secs(10)
-}
-
-impl AlertingConfig {
-    /// Checks the section; returns warnings about what is not built yet.
-    ///
-    /// # Errors
-    ///
-    /// What is wrong, for a person.
-    pub fn check(&self) -> Result<Vec<String>, String> {
-        let mut warnings = Vec::new();
-        if !self.alert_relabel_configs.is_empty() {
-            warnings.push(
-                "alerting.alert_relabel_configs is not built yet: alerts are sent as they are"
-                    .to_owned(),
-            );
-        }
-        for target in &self.alertmanagers {
-            if !matches!(target.scheme.as_str(), "http" | "https") {
-                return Err(format!(
-                    "alerting.alertmanagers: scheme {:?} is not http or https",
-                    target.scheme
-                ));
-            }
-            for key in target.others.keys() {
-                let is_unbuilt = key.ends_with("_sd_configs")
-                    || key.ends_with("relabel_configs")
-                    || key == "sigv4";
-                if is_unbuilt {
-                    warnings.push(format!(
-                        "alerting.alertmanagers: {key} is not built yet and ignored"
-                    ));
-                }
-            }
-            warnings.extend(target.http()?.check()?);
-            for address in target.addresses() {
-                let url = target.url(address);
-                if reqwest::Url::parse(&url).is_err() || address.contains('/') {
-                    return Err(format!(
-                        "alerting.alertmanagers: {address:?} is not a valid hostname (write it like host:9093)"
-                    ));
-                }
-            }
-        }
-        Ok(warnings)
-    }
-}
-
-impl AlertmanagerTargetConfig {
-    fn addresses(&self) -> impl Iterator<Item = &str> {
-        self.static_configs
-            .iter()
-            .flat_map(|targets| &targets.targets)
-            .map(String::as_str)
-    }
-
-    fn url(&self, address: &str) -> String {
-        let prefix = self.path_prefix.trim_matches('/');
-        let separator = if prefix.is_empty() { "" } else { "/" };
-        format!(
-            "{}://{address}{separator}{prefix}/api/v2/alerts",
-            self.scheme
-        )
-    }
-
-    fn http(&self) -> Result<HttpConfig, String> {
-        let mut others = self.others.clone();
-        others.retain(|key, _| {
-            !key.ends_with("_sd_configs") && !key.ends_with("relabel_configs") && key != "sigv4"
-        });
-        Ok(HttpConfig {
-            basic_auth: self.basic_auth.clone(),
-            authorization: self.authorization.clone(),
-            bearer_token: None,
-            follow_redirects: self.follow_redirects,
-            tls_config: self.tls_config.clone(),
-            others,
-        })
-    }
-}
 
 /// Sends alerts to other Alertmanagers.
 pub struct RemoteNotifier {
@@ -185,8 +31,7 @@ pub struct RemoteNotifier {
 
 struct Target {
     url: String,
-    http: HttpConfig,
-    client: reqwest::Client,
+    client: Arc<HttpClient>,
     queue: Mutex<VecDeque<Alert>>,
     arrived: Notify,
     metrics: TargetMetrics,
@@ -241,8 +86,8 @@ fn targets(
 ) -> Result<Vec<Arc<Target>>, ClientError> {
     let mut targets: Vec<Arc<Target>> = Vec::new();
     for set in &config.alertmanagers {
-        let http = set.http().unwrap_or_default();
-        let client = http.client(Some(set.timeout))?;
+        let client = HttpClient::new(set.http_config(), &config.base_dir, Some(set.timeout))?;
+        let client = Arc::new(client);
         for address in set.addresses() {
             let url = set.url(address);
             if targets.iter().any(|target| target.url == url) {
@@ -252,8 +97,7 @@ fn targets(
             metrics.queue_capacity.set(QUEUE_CAPACITY as f64);
             targets.push(Arc::new(Target {
                 url,
-                http: http.clone(),
-                client: client.clone(),
+                client: Arc::clone(&client),
                 queue: Mutex::default(),
                 arrived: Notify::new(),
                 metrics,
@@ -334,11 +178,9 @@ impl Target {
 
     async fn post(&self, batch: &[Alert]) -> Result<(), String> {
         let body: Vec<_> = batch.iter().map(PostedAlert::new).collect();
-        let request = self
-            .http
-            .authorize(self.client.post(&self.url).json(&body))
-            .map_err(|error| chain(&error))?;
-        let response = request.send().await.map_err(|error| chain(&error))?;
+        let request = self.client.post(&self.url).map_err(|error| chain(&error))?;
+        let response = request.json(&body).send().await;
+        let response = response.map_err(|error| chain(&error))?;
         if response.status().is_success() {
             return Ok(());
         }
@@ -391,40 +233,8 @@ mod tests {
         serde_saphyr::from_str(text).unwrap()
     }
 
-    #[test]
-    fn the_section_is_checked() {
-        let good = config(
-            "alertmanagers:\n- path_prefix: /am\n  static_configs: [{targets: ['a:9093']}]\n",
-        );
-        assert_eq!(good.check(), Ok(vec![]));
-        assert_eq!(
-            good.alertmanagers[0].url("a:9093"),
-            "http://a:9093/am/api/v2/alerts"
-        );
-        let unbuilt = config(
-            "alert_relabel_configs: [{}]\nalertmanagers:\n- dns_sd_configs: []\n  relabel_configs: []\n",
-        );
-        assert_eq!(unbuilt.check().unwrap().len(), 3);
-        assert!(
-            config("alertmanagers: [{nonsense: 1}]")
-                .check()
-                .unwrap_err()
-                .contains("field nonsense not found")
-        );
-        assert!(
-            config("alertmanagers: [{static_configs: [{targets: ['http://bad']}]}]")
-                .check()
-                .unwrap_err()
-                .contains("not a valid hostname")
-        );
-        assert!(
-            serde_saphyr::from_str::<AlertingConfig>("alertmanagers: [{api_version: v1}]").is_err()
-        );
-    }
-
     #[tokio::test]
     async fn alerts_are_posted_in_batches() {
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let mut sink = HttpSink::start(200).await;
         let text = format!(
             "alertmanagers: [{{static_configs: [{{targets: ['{}']}}], basic_auth: {{username: u, password: p}}}}]",

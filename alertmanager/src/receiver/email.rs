@@ -2,17 +2,23 @@
 //!
 //! # Not here
 //!
-//! CRAM-MD5 (`auth_secret`), `auth_identity` and threading; a configuration that has them loads with a warning.
+//! CRAM-MD5 (`auth_secret`), `auth_identity`, threading, client certificates and `max_version` of TLS; a configuration that
+//! has them loads with a warning.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use lettre::address::AddressError;
 use lettre::message::header::{HeaderName, HeaderValue};
 use lettre::message::{Mailbox, Mailboxes, MessageBuilder, MultiPart, SinglePart};
 use lettre::transport::smtp::authentication::{Credentials, Mechanism};
-use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
+use lettre::transport::smtp::client::{
+    Certificate, CertificateStore, Tls, TlsParameters, TlsVersion as SmtpTlsVersion,
+};
 use lettre::transport::smtp::extension::ClientId;
 use lettre::{AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
+use net::client::PerFiles;
+use net::http_config::TlsVersion;
 
 use super::{Message, SendError};
 use crate::config::EmailConfig;
@@ -25,17 +31,18 @@ const STEP_TIMEOUT: Duration = Duration::from_secs(30);
 /// An e-mail integration.
 pub(crate) struct Email {
     config: EmailConfig,
-    tls: Tls,
+    base_dir: PathBuf,
+    tls: PerFiles<Tls>,
 }
 
 /// Why TLS could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum EmailTlsError {
     /// The certificates could not be read.
-    #[error("read {path}: {source}")]
+    #[error("unable to read CA cert {}: {source}", .path.display())]
     File {
         /// Which file.
-        path: String,
+        path: PathBuf,
         /// What the system says.
         source: std::io::Error,
     },
@@ -50,13 +57,26 @@ pub enum EmailTlsError {
 }
 
 impl Email {
-    pub(crate) fn new(config: EmailConfig) -> Result<Self, EmailTlsError> {
-        let tls = match (config.implicit_tls, config.require_tls) {
-            (true, _) => Tls::Wrapper(parameters(&config)?),
-            (false, true) => Tls::Required(parameters(&config)?),
-            (false, false) => Tls::None,
+    pub(crate) fn new(config: EmailConfig, base_dir: &Path) -> Result<Self, EmailTlsError> {
+        let email = Email {
+            config,
+            base_dir: base_dir.to_owned(),
+            tls: PerFiles::default(),
         };
-        Ok(Email { config, tls })
+        email.tls()?;
+        Ok(email)
+    }
+
+    /// Returns how TLS is used, with the certificates as they are now.
+    fn tls(&self) -> Result<Tls, EmailTlsError> {
+        let config = &self.config;
+        self.tls.get_or_make(&config.tls, &self.base_dir, || {
+            Ok(match (config.implicit_tls, config.require_tls) {
+                (true, _) => Tls::Wrapper(parameters(config, &self.base_dir)?),
+                (false, true) => Tls::Required(parameters(config, &self.base_dir)?),
+                (false, false) => Tls::None,
+            })
+        })
     }
 
     pub(crate) async fn send(&self, message: &Message) -> Result<(), SendError> {
@@ -78,11 +98,14 @@ impl Email {
 
     fn transport(&self) -> Result<AsyncSmtpTransport<Tokio1Executor>, SendError> {
         let config = &self.config;
+        let tls = self
+            .tls()
+            .map_err(|error| SendError::fatal(error.to_string(), "other"))?;
         let mut builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(&config.host)
             .port(config.port)
             .hello_name(ClientId::Domain(config.hello.clone()))
             .timeout(Some(STEP_TIMEOUT))
-            .tls(self.tls.clone());
+            .tls(tls);
         if let Some(user) = &config.auth_username {
             let password = secret(
                 config.auth_password.as_ref(),
@@ -123,23 +146,30 @@ impl Email {
     }
 }
 
-fn parameters(config: &EmailConfig) -> Result<TlsParameters, EmailTlsError> {
+fn parameters(config: &EmailConfig, base_dir: &Path) -> Result<TlsParameters, EmailTlsError> {
     let wrong = |error: lettre::transport::smtp::Error| EmailTlsError::Tls {
         host: config.host.clone(),
         message: chain(&error),
     };
-    let mut builder = TlsParameters::builder(config.host.clone())
-        .dangerous_accept_invalid_certs(config.tls.insecure_skip_verify);
+    let name = config.tls.server_name.as_ref().unwrap_or(&config.host);
+    let mut builder = TlsParameters::builder(name.clone())
+        .dangerous_accept_invalid_certs(config.tls.insecure_skip_verify == Some(true));
+    if config.tls.min_version == Some(TlsVersion::TLS13) {
+        builder = builder.set_min_tls_version(SmtpTlsVersion::Tlsv13);
+    }
     let pem = match (&config.tls.ca, &config.tls.ca_file) {
         (Some(pem), _) => Some(pem.clone().into_bytes()),
-        (None, Some(path)) => Some(std::fs::read(path).map_err(|source| EmailTlsError::File {
-            path: path.clone(),
-            source,
-        })?),
+        (None, Some(file)) => {
+            let path = base_dir.join(file);
+            let read = std::fs::read(&path);
+            Some(read.map_err(|source| EmailTlsError::File { path, source })?)
+        }
         (None, None) => None,
     };
     if let Some(pem) = pem {
-        builder = builder.add_root_certificate(Certificate::from_pem(&pem).map_err(wrong)?);
+        builder = builder
+            .certificate_store(CertificateStore::None)
+            .add_root_certificate(Certificate::from_pem(&pem).map_err(wrong)?);
     }
     builder.build().map_err(wrong)
 }
@@ -183,8 +213,8 @@ mod tests {
             "global: {{smtp_smarthost: '{address}', smtp_from: am@example.org, smtp_require_tls: false}}\n\
              route: {{receiver: a}}\nreceivers: [{{name: a, email_configs: [{{to: 'ops@example.org, dev@example.org'{more}}}]}}]"
         );
-        Email::new(AlertmanagerConfig::parse(&text).unwrap().receivers[0].emails[0].clone())
-            .unwrap()
+        let config = AlertmanagerConfig::parse(&text).unwrap();
+        Email::new(config.receivers[0].emails[0].clone(), Path::new("")).unwrap()
     }
 
     #[tokio::test]
@@ -239,7 +269,6 @@ mod tests {
 
     #[tokio::test]
     async fn a_required_upgrade_is_not_skipped() {
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let sink = SmtpSink::start().await;
         let error = email(&sink.address, ", require_tls: true")
             .send(&message())

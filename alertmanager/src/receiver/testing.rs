@@ -42,20 +42,21 @@ pub(crate) struct Request {
     pub(crate) body: String,
 }
 
-/// An HTTP server that answers everything with one status.
+/// An HTTP server that answers everything with one status, which may bring headers along.
 pub(crate) struct HttpSink {
     pub(crate) address: String,
     requests: mpsc::Receiver<Request>,
 }
 
 impl HttpSink {
-    pub(crate) async fn start(status: u16) -> Self {
+    pub(crate) async fn start(status: impl ToString) -> Self {
+        let status = status.to_string();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let (sender, requests) = mpsc::channel(100);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve_http(stream, status, sender.clone()));
+                tokio::spawn(serve_http(stream, status.clone(), sender.clone()));
             }
         });
         HttpSink { address, requests }
@@ -70,7 +71,11 @@ impl HttpSink {
     }
 }
 
-async fn serve_http(stream: TcpStream, status: u16, sender: mpsc::Sender<Request>) -> Option<()> {
+async fn serve_http(
+    stream: TcpStream,
+    status: String,
+    sender: mpsc::Sender<Request>,
+) -> Option<()> {
     let mut stream = BufReader::new(stream);
     loop {
         let mut head = String::new();
@@ -88,7 +93,7 @@ async fn serve_http(stream: TcpStream, status: u16, sender: mpsc::Sender<Request
         stream.read_exact(&mut body).await.ok()?;
         let body = String::from_utf8(body).unwrap();
         sender.send(Request { head, body }).await.ok()?;
-        let answer = format!("HTTP/1.1 {status} X\r\nContent-Length: 2\r\n\r\n{{}}");
+        let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 2\r\n\r\n{{}}");
         stream.write_all(answer.as_bytes()).await.ok()?;
     }
 }

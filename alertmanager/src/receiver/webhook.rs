@@ -1,26 +1,27 @@
 //! Webhooks: the notification as JSON, version "4" of Alertmanager's format.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde::Serialize;
 
 use super::{Message, SendError};
 use crate::alert::{NotifiedAlert, ZERO_TIME_MS};
 use crate::config::WebhookConfig;
-use crate::http::{ClientError, chain, escape_json_like_go, secret};
+use crate::http::{ClientError, HttpClient, chain, escape_json_like_go, secret};
 use crate::template::Mode;
 use crate::template::time::rfc3339;
 
 /// A webhook with its client.
 pub(crate) struct Webhook {
     config: WebhookConfig,
-    client: reqwest::Client,
+    client: HttpClient,
 }
 
 impl Webhook {
-    pub(crate) fn new(config: WebhookConfig) -> Result<Self, ClientError> {
+    pub(crate) fn new(config: WebhookConfig, base_dir: &Path) -> Result<Self, ClientError> {
         Ok(Webhook {
-            client: config.http.client(config.timeout)?,
+            client: HttpClient::new(config.http.clone(), base_dir, config.timeout)?,
             config,
         })
     }
@@ -28,16 +29,16 @@ impl Webhook {
     pub(crate) async fn send(&self, message: &Message) -> Result<(), SendError> {
         let other = |error: ClientError| SendError::fatal(chain(&error), "other");
         let url = secret(self.config.url.as_ref(), self.config.url_file.as_deref())
-            .map_err(other)?
+            .map_err(|error| other(error.into()))?
             .unwrap_or_default();
         let url = message.expand(&url, Mode::Text)?;
         let body = body(message, self.config.max_alerts);
         let request = self
             .client
             .post(url.trim())
+            .map_err(other)?
             .header("Content-Type", "application/json")
             .body(body);
-        let request = self.config.http.authorize(request).map_err(other)?;
         let response = request.send().await.map_err(|error| {
             // The URL may hold a token.
             SendError::retryable(chain(&error.without_url()), "other")
@@ -145,12 +146,11 @@ mod tests {
     use crate::rule::testing::conformance;
 
     fn webhook(address: &str, more: &str) -> Webhook {
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let text = format!(
             "route: {{receiver: a}}\nreceivers: [{{name: a, webhook_configs: [{{url: 'http://{address}/hook'{more}}}]}}]"
         );
         let config = AlertmanagerConfig::parse(&text).unwrap();
-        Webhook::new(config.receivers[0].webhooks[0].clone()).unwrap()
+        Webhook::new(config.receivers[0].webhooks[0].clone(), Path::new("")).unwrap()
     }
 
     #[tokio::test]

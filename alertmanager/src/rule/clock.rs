@@ -40,6 +40,13 @@ impl RuleClock {
         self.latest(now_ms) + self.interval_ms
     }
 
+    /// Returns `at_ms`, the grid time that is to be evaluated next, or one that comes sooner if the wall clock was set back:
+    /// that must not stop the rules until it has caught up. A clock that is late by less than an interval changes nothing,
+    /// so that no time is evaluated twice because of it.
+    pub fn reachable(self, at_ms: i64, now_ms: i64) -> i64 {
+        at_ms.min(self.next(now_ms) + self.interval_ms)
+    }
+
     /// Returns how many grid times lie strictly between `last_ms` (one of them) and the latest at `now_ms`: evaluations
     /// that were missed.
     pub fn missed(self, last_ms: i64, now_ms: i64) -> u64 {
@@ -62,6 +69,17 @@ mod tests {
         assert_eq!(clock.missed(first, first + 19_999), 0);
         assert_eq!(clock.missed(first, first + 20_000), 1);
         assert_eq!(clock.missed(first, first + 55_000), 4);
+    }
+
+    #[test]
+    fn only_a_clock_that_was_set_back_moves_an_evaluation() {
+        let clock = RuleClock::new("f", "g", Duration::from_secs(10));
+        let at = clock.next(1_000_000);
+        for late_ms in [0, 1, 10_000, 10_001, 20_000] {
+            assert_eq!(clock.reachable(at, at - late_ms), at);
+        }
+        assert_eq!(clock.reachable(at, at - 20_001), at - 10_000);
+        assert_eq!(clock.reachable(at, at + 50_000), at);
     }
 
     #[test]

@@ -263,8 +263,7 @@ async fn run(
     let mut evaluations = 0u64;
     loop {
         let now_ms = shared.options.clock.now_ms();
-        // A wall clock that was set back must not stop the rules until it has caught up.
-        at_ms = at_ms.min(clock.next(now_ms));
+        at_ms = clock.reachable(at_ms, now_ms);
         let wait = Duration::from_ms(at_ms - now_ms).to_std();
         tokio::select! {
             biased;

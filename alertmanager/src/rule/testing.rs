@@ -81,14 +81,17 @@ impl Appender for VecAppender<'_> {
         for (index, sample) in batch.iter().enumerate() {
             let labels = &self.series[usize::try_from(sample.series.0).unwrap()];
             let newest = columns.get(labels).and_then(|samples| samples.last());
-            if newest.is_some_and(|&(t, _)| sample.t < t) {
-                rejected.push(Rejected {
-                    index,
-                    error: AppendError::OutOfOrder,
-                });
-            } else {
-                self.batch.push(*sample);
-            }
+            let error = match newest {
+                Some(&(t, _)) if sample.t < t => AppendError::OutOfOrder,
+                // The same once more is no news.
+                Some(&(t, v)) if sample.t == t && v.to_bits() == sample.value.to_bits() => continue,
+                Some(&(t, _)) if sample.t == t => AppendError::Duplicate,
+                _ => {
+                    self.batch.push(*sample);
+                    continue;
+                }
+            };
+            rejected.push(Rejected { index, error });
         }
     }
 
