@@ -4,11 +4,13 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use metrics::Registry;
+use metrics::{Gauge, Registry};
 use model::storage::{Appendable, Appender, Querier, Queryable, ReadError};
+use model::time::{Clock as _, SystemClock};
 use parking_lot::{Condvar, Mutex};
 
 use crate::head::Head;
@@ -31,6 +33,9 @@ pub struct DbOptions {
 const SYNC_EVERY: Duration = Duration::from_secs(5);
 /// How many rounds of [`SYNC_EVERY`] lie between two looks at retention and checkpoints.
 const ROUNDS_PER_UPKEEP: u32 = 12;
+
+/// Keeps other processes out of the directory.
+const LOCK_FILE: &str = "lock";
 
 /// Why a database could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -58,14 +63,18 @@ pub enum OpenDbError {
 /// committed.
 pub struct Db {
     head: Arc<Head>,
-    keeper: Mutex<Option<(Arc<Stop>, JoinHandle<()>)>>,
-    _lock: Option<File>,
+    keeper: Mutex<Option<JoinHandle<()>>>,
+    orders: Arc<Orders>,
+    retention_limit: Gauge,
+    /// The lock file, and where it is, while this process has it.
+    lock: Mutex<Option<(File, PathBuf)>>,
 }
 
-#[derive(Default)]
-struct Stop {
+/// What the housekeeping is told.
+struct Orders {
     stopped: Mutex<bool>,
     changed: Condvar,
+    retention_ms: AtomicI64,
 }
 
 impl Db {
@@ -90,27 +99,25 @@ impl Db {
         metrics
             .clean_start
             .set(clean.map_or(-1.0, |clean| f64::from(u8::from(clean))));
-        registry
-            .gauge(
-                "prometheus_tsdb_retention_limit_seconds",
-                "How long to retain samples in storage.",
-            )
-            .set(options.retention.as_secs_f64());
+        let retention_limit = registry.gauge(
+            "prometheus_tsdb_retention_limit_seconds",
+            "How long to retain samples in storage.",
+        );
         let replay_seconds = metrics.replay_seconds.clone();
         let (head, report) = Head::open(dir, options.wal_segment_bytes, metrics, progress)?;
         replay_seconds.set(start.elapsed().as_secs_f64());
         let head = Arc::new(head);
         head.update_gauges();
-        let stop = Arc::new(Stop::default());
+        let orders = Arc::new(Orders {
+            stopped: Mutex::new(false),
+            changed: Condvar::new(),
+            retention_ms: AtomicI64::new(0),
+        });
         let keeper = {
-            let (head, stop, retention) = (
-                Arc::clone(&head),
-                Arc::clone(&stop),
-                options.retention.as_ms(),
-            );
+            let (head, orders) = (Arc::clone(&head), Arc::clone(&orders));
             std::thread::Builder::new()
                 .name("tsdb-keeper".to_owned())
-                .spawn(move || keep_house(&head, &stop, retention))
+                .spawn(move || keep_house(&head, &orders))
         };
         let keeper = keeper.map_err(|source| OpenDbError::Unusable {
             path: dir.to_owned(),
@@ -118,10 +125,21 @@ impl Db {
         })?;
         let db = Db {
             head,
-            keeper: Mutex::new(Some((stop, keeper))),
-            _lock: lock,
+            keeper: Mutex::new(Some(keeper)),
+            orders,
+            retention_limit,
+            lock: Mutex::new(lock.map(|file| (file, dir.join(LOCK_FILE)))),
         };
+        db.set_retention(options.retention);
         Ok((Arc::new(db), report))
+    }
+
+    /// Keeps samples for `retention` from now on; shorter takes effect at the next round of housekeeping.
+    pub fn set_retention(&self, retention: model::Duration) {
+        self.retention_limit.set(retention.as_secs_f64());
+        self.orders
+            .retention_ms
+            .store(retention.as_ms(), Ordering::Relaxed);
     }
 
     /// Returns the counts of the head.
@@ -145,32 +163,37 @@ impl Db {
     ///
     /// When the disk fails.
     pub fn close(&self) -> io::Result<()> {
-        if let Some((stop, keeper)) = self.keeper.lock().take() {
-            *stop.stopped.lock() = true;
-            stop.changed.notify_all();
+        self.stop_keeper();
+        self.head.sync()?;
+        // The lock file says to the next start whether this stop was clean; it goes while the lock is still held.
+        match self.lock.lock().take() {
+            Some((_held, path)) => fs::remove_file(path),
+            None => Ok(()),
+        }
+    }
+
+    fn stop_keeper(&self) {
+        if let Some(keeper) = self.keeper.lock().take() {
+            *self.orders.stopped.lock() = true;
+            self.orders.changed.notify_all();
             // A keeper that panicked has said so on its own; what is on disk is whole all the same.
             let _ = keeper.join();
         }
-        self.head.sync()
     }
 }
 
 impl Drop for Db {
     fn drop(&mut self) {
-        if let Some((stop, keeper)) = self.keeper.lock().take() {
-            *stop.stopped.lock() = true;
-            stop.changed.notify_all();
-            let _ = keeper.join();
-        }
+        self.stop_keeper();
     }
 }
 
-fn keep_house(head: &Head, stop: &Stop, retention_ms: i64) {
+fn keep_house(head: &Head, orders: &Orders) {
     let mut round = 0;
     loop {
-        let mut stopped = stop.stopped.lock();
+        let mut stopped = orders.stopped.lock();
         if !*stopped {
-            stop.changed.wait_for(&mut stopped, SYNC_EVERY);
+            orders.changed.wait_for(&mut stopped, SYNC_EVERY);
         }
         if *stopped {
             return;
@@ -181,20 +204,23 @@ fn keep_house(head: &Head, stop: &Stop, retention_ms: i64) {
         }
         round = (round + 1) % ROUNDS_PER_UPKEEP;
         if round == 0 {
-            upkeep(head, retention_ms);
+            upkeep(head, orders.retention_ms.load(Ordering::Relaxed));
         }
     }
 }
 
 fn upkeep(head: &Head, retention_ms: i64) {
+    // A sample from the future must not take the present with it.
+    let newest = |maxt: i64| maxt.min(SystemClock.now_ms());
     if let Some((_, maxt)) = head.time_range()
-        && let Err(error) = head.truncate(maxt.saturating_sub(retention_ms))
+        && let Err(error) = head.truncate(newest(maxt).saturating_sub(retention_ms))
     {
         tracing::error!(%error, "dropping samples past the retention failed");
     }
     if let Err(error) = head.checkpoint_if_due() {
         tracing::error!(%error, "writing a checkpoint of the write-ahead log failed");
     }
+    head.drop_empty_series();
     head.shrink();
     head.update_gauges();
 }
@@ -209,7 +235,7 @@ fn prepare(dir: &Path) -> Result<(), OpenDbError> {
 /// Takes the lock file; says whether there was none before, as after a clean stop.
 fn lock(dir: &Path) -> Result<(Option<File>, Option<bool>), OpenDbError> {
     prepare(dir)?;
-    let path = dir.join("lock");
+    let path = dir.join(LOCK_FILE);
     let clean = !path.exists();
     let unusable = |source| OpenDbError::Unusable {
         path: dir.to_owned(),

@@ -16,8 +16,8 @@
 //!
 //! The head is shared as `Arc<Head>`. Series live in pages of [`PAGE_SERIES`]; appends to one page are serialized by its
 //! mutex, and a batch takes one lock per run of neighbours, because the series of a target are neighbours. Lock order:
-//! index, pages, one page, head chunk tail; the WAL's lock is taken with none of them held. No lock but the WAL's is
-//! held across file I/O.
+//! index, pages, one page, head chunk tail; the WAL's lock is taken with none of them held. No lock is held across file
+//! I/O but the WAL's, the ones that serialize fsyncs, and, once in 128 MiB, a page's while a head chunk file begins.
 //!
 //! # Not here
 //!
@@ -33,6 +33,7 @@ pub mod series;
 pub mod status;
 pub mod symbols;
 
+use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -64,6 +65,8 @@ pub struct Head {
     chunks: HeadChunks,
     wal: Mutex<SegmentWriter>,
     wal_dir: PathBuf,
+    /// Full segments that are to be fsynced; held while that is done.
+    unsynced: Mutex<Vec<File>>,
     /// Ids that the log uses for a series that has another id by now.
     aliases: Mutex<HashMap<u64, u32>>,
     next_id: AtomicU64,

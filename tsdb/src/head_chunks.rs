@@ -135,7 +135,8 @@ pub struct OpenReport {
 impl HeadChunks {
     /// Opens the directory, creating it if need be, and calls `visit` with every chunk in order of writing.
     ///
-    /// A damaged or torn chunk ends the reading of its file; the file is cut there. The samples are still in the WAL.
+    /// A torn chunk ends the reading of its file, which is cut there and kept whole beside as `NNNNNN.corrupt`; its
+    /// samples are in the WAL. A damaged chunk between good ones is passed over.
     ///
     /// # Errors
     ///
@@ -153,19 +154,33 @@ impl HeadChunks {
             let whole = if len < FILE_HEADER_BYTES as u64 {
                 None
             } else {
-                whole_prefix(&Map::of(&file)?, number, &mut visit)
+                read_chunks(&Map::of(&file)?, number, &mut visit)
             };
-            let Some((end, damage)) = whole else {
-                report
-                    .damages
-                    .push(format!("{}: no head chunk file, removed", path.display()));
+            let Some(Prefix {
+                end,
+                passed_over,
+                is_torn,
+            }) = whole
+            else {
+                let aside = set_aside(&path)?;
+                report.damages.push(format!(
+                    "{}: no head chunk file, kept as {aside}",
+                    path.display()
+                ));
                 fs::remove_file(&path)?;
                 continue;
             };
-            if let Some(what) = damage {
-                report
-                    .damages
-                    .push(format!("{}: {what}, cut at byte {end}", path.display()));
+            for at in passed_over {
+                report.damages.push(format!(
+                    "{}: damaged chunk at byte {at}, passed over",
+                    path.display()
+                ));
+            }
+            if is_torn {
+                let aside = set_aside(&path)?;
+                let what =
+                    format!("torn chunk at byte {end}, cut there, the whole is kept as {aside}");
+                report.damages.push(format!("{}: {what}", path.display()));
             }
             if end < len {
                 file.set_len(end)?;
@@ -232,7 +247,8 @@ impl HeadChunks {
         let file = OpenOptions::new()
             .read(true)
             .write(true)
-            .create_new(true)
+            .create(true)
+            .truncate(true)
             .open(file_path(&self.dir, number))?;
         file.set_len(FILE_BYTES)?;
         let mut header = [0; FILE_HEADER_BYTES];
@@ -287,12 +303,17 @@ impl HeadChunks {
     /// When the disk fails.
     pub fn sync(&self) -> io::Result<()> {
         self.write_out(true)?;
-        let files: Vec<_> = {
-            let mut tail = self.tail.lock();
-            let current = tail.file.clone();
-            tail.full.drain(..).chain(current).collect()
+        let _one_writer = self.writing.lock();
+        let (full, current) = {
+            let tail = self.tail.lock();
+            (tail.full.clone(), tail.file.clone())
         };
-        files.iter().try_for_each(|file| file.sync_data())
+        full.iter()
+            .chain(&current)
+            .try_for_each(|file| file.sync_data())?;
+        // Only now, so that a failure is tried again.
+        self.tail.lock().full.drain(..full.len());
+        Ok(())
     }
 
     /// Returns the data of a chunk, or says what is wrong with it.
@@ -349,6 +370,11 @@ impl HeadChunks {
         Ok(())
     }
 
+    /// Returns the number of the file in use.
+    pub fn current_file(&self) -> u32 {
+        self.tail.lock().number
+    }
+
     /// Returns the number of the file that `chunk` is in, for [`truncate`](Self::truncate).
     pub fn file_of(chunk: ChunkRef) -> u32 {
         chunk.file()
@@ -366,18 +392,30 @@ struct Parsed {
     len: usize,
 }
 
-/// Reads the chunk at the start of `bytes` and verifies it; `None` when it is torn or damaged.
-fn parse_chunk(bytes: &[u8]) -> Option<Parsed> {
-    let (header, rest) = bytes.split_first_chunk::<CHUNK_HEADER_BYTES>()?;
-    let word = |at: usize| u64::from_be_bytes(header[at..at + 8].try_into().expect("eight bytes"));
-    let (data_len, after) = decode_uvarint(&rest[..rest.len().min(10)])?;
+/// Returns where the data of the chunk at the start of `bytes` is, as its header says.
+fn data_range(bytes: &[u8]) -> Option<std::ops::Range<usize>> {
+    let rest = bytes.get(CHUNK_HEADER_BYTES..)?;
+    let length_bytes = &rest[..rest.len().min(10)];
+    let (data_len, after) = decode_uvarint(length_bytes)?;
     if CHUNK_BYTES_MAX < data_len {
         return None;
     }
-    let data_start = CHUNK_HEADER_BYTES + rest.len().min(10) - after.len();
-    let data_end = data_start + usize::try_from(data_len).ok()?;
-    let crc = bytes.get(data_end..data_end + CRC_BYTES)?;
-    if crc32c::crc32c(&bytes[..data_end]).to_be_bytes() != crc {
+    let start = CHUNK_HEADER_BYTES + length_bytes.len() - after.len();
+    Some(start..start + usize::try_from(data_len).ok()?)
+}
+
+/// Returns how long the chunk at the start of `bytes` is, as its header says.
+fn chunk_len(bytes: &[u8]) -> Option<usize> {
+    data_range(bytes).map(|data| data.end + CRC_BYTES)
+}
+
+/// Reads the chunk at the start of `bytes` and verifies it; `None` when it is torn or damaged.
+fn parse_chunk(bytes: &[u8]) -> Option<Parsed> {
+    let header = bytes.first_chunk::<CHUNK_HEADER_BYTES>()?;
+    let word = |at: usize| u64::from_be_bytes(header[at..at + 8].try_into().expect("eight bytes"));
+    let data = data_range(bytes)?;
+    let crc = bytes.get(data.end..data.end + CRC_BYTES)?;
+    if crc32c::crc32c(&bytes[..data.end]).to_be_bytes() != crc {
         return None;
     }
     Some(Parsed {
@@ -385,36 +423,55 @@ fn parse_chunk(bytes: &[u8]) -> Option<Parsed> {
         mint: word(8).cast_signed(),
         maxt: word(16).cast_signed(),
         encoding: header[24],
-        data: data_start..data_end,
-        len: data_end + CRC_BYTES,
+        len: data.end + CRC_BYTES,
+        data,
     })
 }
 
-/// Visits the whole chunks at the start of a file; returns where they end and what is wrong after that. `None` when it
-/// is no head chunk file at all.
-fn whole_prefix(
-    map: &[u8],
-    number: u32,
-    visit: &mut impl FnMut(FoundChunk),
-) -> Option<(u64, Option<&'static str>)> {
+/// What [`read_chunks`] found.
+struct Prefix {
+    /// Where the last whole chunk ends.
+    end: u64,
+    /// Where damaged chunks are that good ones follow.
+    passed_over: Vec<usize>,
+    /// Whether what follows the end is neither a chunk nor empty.
+    is_torn: bool,
+}
+
+/// Visits the whole chunks of a file. `None` when it is no head chunk file at all.
+fn read_chunks(map: &[u8], number: u32, visit: &mut impl FnMut(FoundChunk)) -> Option<Prefix> {
     if !map.starts_with(&MAGIC) || map.get(4) != Some(&1) {
         return None;
     }
-    let mut at = FILE_HEADER_BYTES;
+    let (mut at, mut passed_over) = (FILE_HEADER_BYTES, Vec::new());
     loop {
         let rest = &map[at.min(map.len())..];
         // Zeros up to the checksum are the unused end of a file.
         if rest.iter().take(CHUNK_HEADER_BYTES).all(|&byte| byte == 0) {
-            return Some((at as u64, None));
+            return Some(Prefix {
+                end: at as u64,
+                passed_over,
+                is_torn: false,
+            });
         }
         let Some(parsed) = parse_chunk(rest) else {
-            return Some((at as u64, Some("torn or damaged chunk")));
+            let Some(step) = whole_chunk_after(rest) else {
+                return Some(Prefix {
+                    end: at as u64,
+                    passed_over,
+                    is_torn: true,
+                });
+            };
+            passed_over.push(at);
+            at += step;
+            continue;
         };
         let data = &rest[parsed.data.clone()];
         let known = Encoding::from_byte(parsed.encoding).is_some();
         if let (true, Ok(samples)) = (known, crate::chunk::xor::count(data)) {
+            let chunk = ChunkRef::new(number, at as u64);
             let meta = ChunkMeta {
-                chunk: ChunkRef::new(number, at as u64),
+                chunk,
                 mint: parsed.mint,
                 maxt: parsed.maxt,
             };
@@ -426,6 +483,19 @@ fn whole_prefix(
         }
         at += parsed.len;
     }
+}
+
+/// Returns how far it is from a damaged chunk to the next, if its length is to be believed: when a good one follows.
+fn whole_chunk_after(bytes: &[u8]) -> Option<usize> {
+    let len = chunk_len(bytes)?;
+    parse_chunk(bytes.get(len..)?).map(|_| len)
+}
+
+/// Keeps a copy of a damaged file for a person to look at; returns its name.
+fn set_aside(path: &Path) -> io::Result<String> {
+    let aside = path.with_extension("corrupt");
+    fs::copy(path, &aside)?;
+    Ok(aside.display().to_string())
 }
 
 fn file_path(dir: &Path, number: u32) -> PathBuf {
@@ -506,6 +576,27 @@ mod tests {
             open(dir.path()).2.damages.is_empty(),
             "cut once, whole afterwards"
         );
+    }
+
+    #[test]
+    fn a_damaged_chunk_between_good_ones_is_passed_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let (chunks, ..) = open(dir.path());
+        for id in 1..=3 {
+            chunks.append(id, 10, 20, Encoding::Xor, &data(1)).unwrap();
+        }
+        chunks.write_out(true).unwrap();
+        drop(chunks);
+        let path = file_path(dir.path(), 1);
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[8 + 132 + 60] ^= 1;
+        fs::write(&path, bytes).unwrap();
+        let (_, found, report) = open(dir.path());
+        assert_eq!(
+            found.iter().map(|f| f.series_id).collect::<Vec<_>>(),
+            [1, 3]
+        );
+        assert_eq!(report.damages.len(), 1, "{report:?}");
     }
 
     #[test]

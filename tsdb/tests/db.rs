@@ -498,3 +498,77 @@ proptest! {
         prop_assert_eq!(&everything(&open(dir.path()).0), &expected);
     }
 }
+
+#[test]
+fn a_lost_log_does_not_give_old_chunks_to_new_series() {
+    let dir = tempfile::tempdir().unwrap();
+    let (db, _) = open(dir.path());
+    for i in 0..300 {
+        append(&db, &[("old", i * 15_000, 1.0)]);
+    }
+    db.close().unwrap();
+    drop(db);
+    std::fs::remove_dir_all(dir.path().join("wal")).unwrap();
+    let (db, report) = open(dir.path());
+    assert!(0 < report.orphan_chunks, "{report:?}");
+    append(&db, &[("new", 300 * 15_000, 2.0)]);
+    let before = everything(&db);
+    assert_eq!(before.keys().collect::<Vec<_>>(), ["new"]);
+    drop(db);
+    assert_eq!(everything(&open(dir.path()).0), before);
+}
+
+#[test]
+fn series_that_never_got_a_sample_go() {
+    let dir = tempfile::tempdir().unwrap();
+    let (db, _) = open(dir.path());
+    db.appender().series(&[("__name__", "empty")]).unwrap();
+    append(&db, &[("full", 1, 1.0)]);
+    db.head().drop_empty_series();
+    assert_eq!(db.stats().series, 2, "it may get its sample yet");
+    db.head().drop_empty_series();
+    assert_eq!(db.stats().series, 1);
+    assert_eq!(everything(&db).len(), 1);
+}
+
+#[test]
+fn a_clean_stop_leaves_no_lock_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let (db, _) = open(dir.path());
+    assert!(dir.path().join("lock").exists());
+    db.close().unwrap();
+    assert!(!dir.path().join("lock").exists());
+}
+
+/// What `SegmentWriter` does not write but Prometheus may: records compressed with zstd.
+#[test]
+fn zstd_records_are_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let (db, _) = open(dir.path());
+    let mut record = Vec::new();
+    tsdb::wal::record::begin_series(&mut record);
+    tsdb::wal::record::encode_series(&mut record, 9, [("__name__", "z")].into_iter());
+    let mut samples = Vec::new();
+    tsdb::wal::record::encode_samples(
+        &mut samples,
+        [tsdb::wal::record::RecordSample {
+            id: 9,
+            t: 5,
+            value: 2.5,
+        }],
+    );
+    let mut segment = Vec::new();
+    for record in [record, samples] {
+        let data = zstd::bulk::compress(&record, 1).unwrap();
+        segment.push(1 | 1 << 4);
+        segment.extend_from_slice(&u16::try_from(data.len()).unwrap().to_be_bytes());
+        segment.extend_from_slice(&crc32c::crc32c(&data).to_be_bytes());
+        segment.extend_from_slice(&data);
+    }
+    drop(db);
+    std::fs::write(dir.path().join("wal/00000001"), segment).unwrap();
+    assert_eq!(
+        everything(&open(dir.path()).0)["z"],
+        [(5, 2.5f64.to_bits())]
+    );
+}

@@ -224,7 +224,14 @@ impl HeadAppender<'_> {
             |p| p.slot,
             |page, _, run| {
                 for p in run {
-                    let series = &mut page[place_in_page(p.slot)];
+                    // It was dropped since it was looked at: too old for retention, as this sample is.
+                    let Some(series) = page
+                        .get_mut(place_in_page(p.slot))
+                        .filter(|series| series.id == p.id)
+                    else {
+                        stale += 1;
+                        continue;
+                    };
                     series.logged = true;
                     let was_empty = series.open().is_none();
                     let placed =

@@ -1,10 +1,12 @@
 //! Housekeeping: what retention has passed over leaves the head, and the WAL is folded into a checkpoint.
 
 use std::io;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use hashbrown::HashMap;
 
+use super::series::MemSeries;
 use super::{Head, PAGE_SERIES};
 use crate::head_chunks::HeadChunks;
 use crate::wal::{checkpoint, segment};
@@ -26,42 +28,20 @@ impl Head {
             return Ok(());
         }
         self.metrics.truncations.inc();
-        self.valid_from
-            .fetch_max(mint, std::sync::atomic::Ordering::Relaxed);
-        // New series wait: one that has no sample yet must not be taken for one that has none left.
-        let mut index = self.index.write();
-        let pages = self.pages.read().clone();
-        let (mut dropped, mut chunks_removed) = (Vec::new(), 0usize);
-        let (mut oldest, mut oldest_file) = (i64::MAX, u32::MAX);
-        for (page_number, page) in (0u32..).zip(&pages) {
-            let mut page = page.lock();
-            for (place, series) in (0u32..).zip(page.iter_mut()) {
-                let removed = series.truncate(mint);
-                chunks_removed += removed;
-                match series.first_t() {
-                    Some(first) => oldest = oldest.min(first),
-                    None if 0 < removed => {
-                        // The place stays, so that an old handle finds nobody there.
-                        *series = super::MemSeries::default();
-                        dropped
-                            .push(page_number * u32::try_from(PAGE_SERIES).expect("small") + place);
-                    }
-                    None => {}
-                }
-                if let Some(chunk) = series.full().first() {
-                    oldest_file = oldest_file.min(HeadChunks::file_of(chunk.chunk));
-                }
+        self.valid_from.fetch_max(mint, Ordering::Relaxed);
+        // The file in use now is kept whatever happens meanwhile.
+        let mut oldest_file = self.chunks.current_file();
+        let (mut oldest, mut chunks_removed) = (i64::MAX, 0);
+        self.retain_series(|series| {
+            let removed = series.truncate(mint);
+            chunks_removed += removed;
+            if let Some(chunk) = series.full().first() {
+                oldest_file = oldest_file.min(HeadChunks::file_of(chunk.chunk));
             }
-        }
-        index.remove(&dropped);
-        self.metrics.series.set(index.len() as f64);
-        drop(index);
-        self.aliases
-            .lock()
-            .retain(|_, slot| dropped.binary_search(slot).is_err());
-        self.mint
-            .store(oldest, std::sync::atomic::Ordering::Relaxed);
-        self.metrics.series_removed.add(dropped.len() as f64);
+            oldest = oldest.min(series.first_t().unwrap_or(i64::MAX));
+            series.first_t().is_some() || removed == 0
+        });
+        self.mint.store(oldest, Ordering::Relaxed);
         self.metrics.chunks_removed.add(chunks_removed as f64);
         self.metrics.chunks.sub(chunks_removed as f64);
         self.chunks
@@ -69,15 +49,63 @@ impl Head {
             .inspect_err(|_| self.metrics.truncations_failed.inc())
     }
 
+    /// Forgets series that had no sample at the last call and have none now: scrapes that failed leave them behind.
+    pub fn drop_empty_series(&self) {
+        self.retain_series(|series| {
+            let is_empty = series.first_t().is_none();
+            let was_empty = std::mem::replace(&mut series.seen_empty, is_empty);
+            !(was_empty && series.seen_empty)
+        });
+    }
+
+    /// Forgets the series that `keep` says no to. Handles to them are unknown from then on.
+    fn retain_series(&self, mut keep: impl FnMut(&mut MemSeries) -> bool) {
+        let mut index = self.index.write();
+        let pages = self.pages.read().clone();
+        let mut dropped = Vec::new();
+        for (page_number, page) in (0u32..).zip(&pages) {
+            let mut page = page.lock();
+            for (place, series) in (0u32..).zip(page.iter_mut()) {
+                if series.id != 0 && !keep(series) {
+                    // The place stays, so that an old handle finds nobody there.
+                    *series = MemSeries::default();
+                    dropped.push(page_number * u32::try_from(PAGE_SERIES).expect("small") + place);
+                }
+            }
+            let is_last = page_number as usize + 1 == pages.len();
+            if !is_last && page.iter().all(|series| series.id == 0) {
+                *page = Vec::new();
+            }
+        }
+        if dropped.is_empty() {
+            return;
+        }
+        index.remove(&dropped);
+        self.metrics.series.set(index.len() as f64);
+        drop(index);
+        self.aliases
+            .lock()
+            .retain(|_, slot| dropped.binary_search(slot).is_err());
+        self.metrics.series_removed.add(dropped.len() as f64);
+    }
+
     /// Makes everything written so far survive a power cut.
     ///
     /// # Errors
     ///
-    /// When the disk fails.
+    /// When the disk fails; the next call tries the same files again.
     pub fn sync(&self) -> io::Result<()> {
-        let files = self.wal.lock().unsynced()?;
+        let mut full = self.unsynced.lock();
+        let current = {
+            let mut wal = self.wal.lock();
+            full.extend(wal.take_full());
+            wal.current()?
+        };
         let start = Instant::now();
-        files.iter().try_for_each(|file| file.sync_data())?;
+        full.iter()
+            .chain([&current])
+            .try_for_each(|file| file.sync_data())?;
+        full.clear();
         self.metrics
             .wal_fsync
             .observe(start.elapsed().as_secs_f64());
@@ -93,6 +121,7 @@ impl Head {
     ///
     /// When the file system fails; the log is as it was then.
     pub fn checkpoint_if_due(&self) -> io::Result<()> {
+        checkpoint::clean(&self.wal_dir)?;
         let current = self.wal.lock().index();
         let full: Vec<u32> = segment::list(&self.wal_dir)?
             .into_iter()
@@ -101,7 +130,7 @@ impl Head {
         if full.len() < SEGMENTS_BEFORE_CHECKPOINT {
             return Ok(());
         }
-        self.checkpoint(full[full.len() * 2 / 3])
+        self.checkpoint(full[full.len() * 2 / 3 - 1])
     }
 
     /// Folds the segments up to `last`, which must be full, into a checkpoint.
@@ -116,7 +145,6 @@ impl Head {
     }
 
     fn write_checkpoint(&self, last: u32) -> io::Result<()> {
-        self.sync()?;
         let mut in_chunks_until: HashMap<u64, i64> = HashMap::new();
         let mut live: Vec<(u64, u32)> = Vec::new();
         let pages = self.pages.read().clone();
@@ -138,6 +166,8 @@ impl Head {
             live.push((id, slot));
             in_chunks_until.insert(id, until);
         }
+        // The chunks that were counted on must be on disk before the samples in them are left out.
+        self.sync()?;
         let mut writer = checkpoint::CheckpointWriter::create(&self.wal_dir, last)?;
         for batch in live.chunks(1_000) {
             let index = self.index.read();

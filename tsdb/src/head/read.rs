@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use model::storage::{Querier, ReadError, SampleColumns, SelectHints, SeriesSet};
 use model::{Labels, Matcher, SampleValue, sample::Sample};
@@ -159,8 +160,12 @@ impl HeadSeriesSet<'_> {
         maxt: i64,
         out: &mut SampleColumns,
     ) -> Result<(), ReadError> {
-        let corrupt = |(path, what)| ReadError::Corrupt { path, what };
-        let bytes = self.head.chunks.read(chunk.chunk).map_err(corrupt)?;
+        let bytes = match self.head.chunks.read(chunk.chunk) {
+            Ok(bytes) => bytes,
+            // Retention took the chunk since it was named.
+            Err(_) if chunk.maxt < self.head.valid_from.load(Ordering::Relaxed) => return Ok(()),
+            Err((path, what)) => return Err(ReadError::Corrupt { path, what }),
+        };
         xor::decode(&bytes, mint, maxt, out).map_err(|error| in_memory(error, "head chunk"))
     }
 }

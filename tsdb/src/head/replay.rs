@@ -23,7 +23,7 @@ use crate::head_chunks::{ChunkMeta, HeadChunks};
 use crate::metrics::TsdbMetrics;
 use crate::wal::checkpoint;
 use crate::wal::record::{self, RecordKind};
-use crate::wal::segment::{self, SegmentError, SegmentReader, SegmentWriter};
+use crate::wal::segment::{self, SegmentError, SegmentReader, SegmentWriter, TORN};
 
 /// How far the replay is, for whoever asks while it runs.
 #[derive(Debug, Default)]
@@ -109,6 +109,8 @@ impl Head {
         metrics
             .head_chunk_corruptions
             .add(opened.damages.len() as f64);
+        // Chunks whose labels are lost keep their ids: no other series may get them.
+        let id_max = found.keys().copied().max().unwrap_or(0);
         let mut replay = Replay {
             index: Index::default(),
             series: Vec::new(),
@@ -116,7 +118,7 @@ impl Head {
             aliases: HashMap::default(),
             found,
             chunks,
-            id_max: 0,
+            id_max,
             mint: i64::MAX,
             maxt: i64::MIN,
             report: ReplayReport {
@@ -196,7 +198,7 @@ impl Replay {
                     path: path.clone(),
                     source,
                 };
-                let kept = if is_last {
+                let kept = if is_last && what == TORN {
                     "cut there".to_owned()
                 } else {
                     let aside = path.with_extension("corrupt");
@@ -260,11 +262,15 @@ impl Replay {
             self.aliases.insert(id, slot);
         }
         self.slots.insert(id, slot);
-        if let Some(chunks) = self.found.remove(&id) {
-            for chunk in &chunks {
+        if let Some(found) = self.found.remove(&id) {
+            for chunk in &found {
                 self.saw(chunk.mint, chunk.maxt);
             }
-            self.series[slot as usize].add_found(chunks);
+            let Replay { series, chunks, .. } = self;
+            // Samples under an id of before come first; they must not stay in the open chunk behind what is found now.
+            series[slot as usize].add_found(found, |id, mint, maxt, bytes| {
+                chunks.append(id, mint, maxt, Encoding::Xor, bytes).ok()
+            });
         }
     }
 
@@ -272,6 +278,7 @@ impl Replay {
         self.report.samples += 1;
         let Some(&slot) = self.slots.get(&sample.id) else {
             self.report.orphan_samples += 1;
+            self.id_max = self.id_max.max(sample.id);
             return;
         };
         let chunks = &self.chunks;
@@ -324,8 +331,9 @@ impl Replay {
             chunks: self.chunks,
             wal: Mutex::new(wal),
             wal_dir,
+            unsynced: Mutex::default(),
             aliases: Mutex::new(self.aliases),
-            next_id: AtomicU64::new(self.id_max + 1),
+            next_id: AtomicU64::new(self.id_max.saturating_add(1)),
             mint: AtomicI64::new(self.mint),
             maxt: AtomicI64::new(self.maxt),
             valid_from: AtomicI64::new(i64::MIN),

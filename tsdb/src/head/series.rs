@@ -15,6 +15,8 @@ pub struct MemSeries {
     pub id: u64,
     /// Whether the WAL has the labels of this series.
     pub logged: bool,
+    /// Whether housekeeping found it without samples the last time.
+    pub seen_empty: bool,
     open: XorWriter,
     open_mint: i64,
     /// The open chunk takes no sample from this time on.
@@ -91,8 +93,16 @@ impl MemSeries {
         self.full.len() + usize::from(0 < self.open.count())
     }
 
-    /// Adds chunks that were found on disk, in any order.
-    pub fn add_found(&mut self, chunks: Vec<ChunkMeta>) {
+    /// Adds chunks that were found on disk, in any order. An open chunk is handed over first, see
+    /// [`append`](MemSeries::append).
+    pub fn add_found(
+        &mut self,
+        chunks: Vec<ChunkMeta>,
+        hand_over: impl FnOnce(u64, i64, i64, &[u8]) -> Option<ChunkRef>,
+    ) {
+        if 0 < self.open.count() {
+            self.cut(hand_over);
+        }
         self.full.extend(chunks);
         self.full
             .sort_unstable_by_key(|chunk| (chunk.mint, chunk.chunk));

@@ -64,10 +64,17 @@ impl CheckpointWriter {
     ///
     /// When the file system fails.
     pub fn create(dir: &Path, last: u32) -> io::Result<Self> {
-        let tmp = dir.join(format!("{PREFIX}{last:08}.tmp"));
-        if tmp.exists() {
-            fs::remove_dir_all(&tmp)?;
+        for entry in fs::read_dir(dir)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            if name
+                .to_str()
+                .is_some_and(|name| name.starts_with(PREFIX) && name.ends_with(".tmp"))
+            {
+                fs::remove_dir_all(entry.path())?;
+            }
         }
+        let tmp = dir.join(format!("{PREFIX}{last:08}.tmp"));
         fs::create_dir(&tmp)?;
         let writer = SegmentWriter::create(&tmp, 0, SEGMENT_BYTES)?;
         Ok(CheckpointWriter {
@@ -117,8 +124,14 @@ impl CheckpointWriter {
                     Ok(None) | Err(SegmentError::Corrupt { .. }) => break,
                     Err(error) => return Err(into_io(error)),
                 };
-                if record::kind(bytes) != RecordKind::Samples {
-                    continue;
+                match record::kind(bytes) {
+                    RecordKind::Samples => {}
+                    RecordKind::Series => continue,
+                    // What this build does not read is kept for the one that does.
+                    RecordKind::Other(_) => {
+                        self.append(bytes)?;
+                        continue;
+                    }
                 }
                 kept.clear();
                 let _ =
@@ -137,27 +150,39 @@ impl CheckpointWriter {
     ///
     /// When the file system fails.
     pub fn finish(mut self) -> io::Result<()> {
-        for file in self.writer.unsynced()? {
+        for file in self
+            .writer
+            .take_full()
+            .into_iter()
+            .chain([self.writer.current()?])
+        {
             file.sync_all()?;
         }
         File::open(&self.tmp)?.sync_all()?;
         let place = self.dir.join(format!("{PREFIX}{:08}", self.last));
         fs::rename(&self.tmp, &place)?;
         File::open(&self.dir)?.sync_all()?;
-        for segment in segment::list(&self.dir)?
-            .into_iter()
-            .filter(|&s| s <= self.last)
-        {
-            fs::remove_file(segment::path(&self.dir, segment))?;
-        }
-        for (_, older) in list(&self.dir)?
-            .into_iter()
-            .filter(|(number, _)| *number < self.last)
-        {
-            fs::remove_dir_all(older)?;
-        }
-        Ok(())
+        clean(&self.dir)
     }
+}
+
+/// Deletes the segments that the newest checkpoint stands for, and older checkpoints: what a stop between writing a
+/// checkpoint and this leaves behind.
+///
+/// # Errors
+///
+/// When the file system fails.
+pub fn clean(dir: &Path) -> io::Result<()> {
+    let Some((last, _)) = latest(dir)? else {
+        return Ok(());
+    };
+    for segment in segment::list(dir)?.into_iter().filter(|&s| s <= last) {
+        fs::remove_file(segment::path(dir, segment))?;
+    }
+    for (_, older) in list(dir)?.into_iter().filter(|(number, _)| *number < last) {
+        fs::remove_dir_all(older)?;
+    }
+    Ok(())
 }
 
 fn into_io(error: SegmentError) -> io::Error {

@@ -57,7 +57,7 @@ pub fn list(dir: &Path) -> io::Result<Vec<u32>> {
 /// Appends records to the segments of one directory.
 ///
 /// A record is with the operating system when [`append`](SegmentWriter::append) returns, which a kill of the process
-/// survives; when it is fsynced is up to the caller, see [`unsynced`](SegmentWriter::unsynced).
+/// survives; when it is fsynced is up to the caller, see [`current`](SegmentWriter::current).
 #[derive(Debug)]
 pub struct SegmentWriter {
     dir: PathBuf,
@@ -136,15 +136,19 @@ impl SegmentWriter {
         result
     }
 
-    /// Returns the files whose `sync_data` makes everything appended so far survive a power cut, so that the caller can
-    /// sync them without holding up the log.
+    /// Returns the current segment's file; syncing it and what [`take_full`](Self::take_full) returned makes everything
+    /// appended so far survive a power cut.
     ///
     /// # Errors
     ///
     /// When the system is out of file handles.
-    pub fn unsynced(&mut self) -> io::Result<Vec<File>> {
-        let current = self.file.try_clone()?;
-        Ok(self.full.drain(..).chain([current]).collect())
+    pub fn current(&self) -> io::Result<File> {
+        self.file.try_clone()
+    }
+
+    /// Returns full segments that were not returned before and are to be synced by the caller.
+    pub fn take_full(&mut self) -> Vec<File> {
+        std::mem::take(&mut self.full)
     }
 
     /// Ends the current segment and starts the next.
@@ -191,7 +195,10 @@ impl SegmentWriter {
             first = false;
         }
         if let Err(error) = self.file.write_all(&self.out) {
-            let _ = self.file.set_len(self.len);
+            // What was written in part must not stand before what comes next: cut it, or leave this segment.
+            if self.file.set_len(self.len).is_err() {
+                self.next_segment()?;
+            }
             return Err(error);
         }
         self.len += self.out.len() as u64;
@@ -251,6 +258,9 @@ pub enum SegmentError {
     },
 }
 
+/// What is wrong with a record that was being written when the process or the machine stopped.
+pub const TORN: &str = "the last record is torn";
+
 /// Reads the records of one segment.
 pub struct SegmentReader {
     path: PathBuf,
@@ -300,7 +310,7 @@ impl SegmentReader {
                 if fragments == 0 {
                     return Ok(None);
                 }
-                return Err(self.corrupt("the last record is torn"));
+                return Err(self.corrupt(TORN));
             };
             if matches!(kind, FULL | FIRST) != (fragments == 0) {
                 return Err(self.corrupt("fragments out of order"));
@@ -345,7 +355,7 @@ impl SegmentReader {
                 continue;
             }
             if got < HEADER_BYTES {
-                return Err(self.corrupt("the last record is torn"));
+                return Err(self.corrupt(TORN));
             }
             let len = usize::from(u16::from_be_bytes([header[1], header[2]]));
             if LAST < kind || left - HEADER_BYTES < len {
@@ -356,7 +366,7 @@ impl SegmentReader {
             let got = self.read_up_to(&mut raw[before..]);
             self.raw = raw;
             if got? < len {
-                return Err(self.corrupt("the last record is torn"));
+                return Err(self.corrupt(TORN));
             }
             let expected = u32::from_be_bytes([header[3], header[4], header[5], header[6]]);
             if crc32c::crc32c(&self.raw[before..]) != expected {
@@ -379,7 +389,18 @@ impl SegmentReader {
                 done.map(|_| ())
                     .map_err(|_| self.corrupt("record does not decompress"))
             }
-            _ => Err(self.corrupt("zstd records are not read by this build")),
+            ZSTD => {
+                self.record.clear();
+                let limit = RECORD_BYTES_MAX as u64 + 1;
+                let done = zstd::stream::read::Decoder::with_buffer(&self.raw[..])
+                    .and_then(|decoder| decoder.take(limit).read_to_end(&mut self.record));
+                match done {
+                    Ok(len) if len <= RECORD_BYTES_MAX => Ok(()),
+                    Ok(_) => Err(self.corrupt("record larger than 512 MiB")),
+                    Err(_) => Err(self.corrupt("record does not decompress")),
+                }
+            }
+            _ => Err(self.corrupt("unknown compression")),
         }
     }
 
