@@ -249,6 +249,7 @@ impl Loaded {
             .check()
             .map_err(|reason| invalid(reason, ""))?;
         let printed = yaml::print(&config).map_err(|reason| invalid(reason, ""))?;
+        config.alerting.base_dir = dir.to_owned();
         let mut loaded = Loaded {
             config,
             printed,
@@ -260,17 +261,26 @@ impl Loaded {
         loaded
             .check_job_names()
             .map_err(|(reason, job)| invalid(reason, &job))?;
-        for pattern in &loaded.config.rule_files {
-            for path in expand(dir, pattern, "rule_files", name)? {
-                loaded.rules.push(RuleFile {
-                    path: path.display().to_string(),
-                    text: read(&path)?,
-                });
-            }
-        }
+        loaded.add_rule_files(name)?;
         loaded.warnings = loaded.unbuilt();
         loaded.warnings.extend(alerting_warnings);
         Ok(loaded)
+    }
+
+    /// A file that two globs name is there once.
+    fn add_rule_files(&mut self, name: &str) -> Result<(), LoadError> {
+        for pattern in &self.config.rule_files {
+            for file in expand(&self.dir, pattern, "rule_files", name)? {
+                let path = file.display().to_string();
+                if self.rules.iter().all(|rules| rules.path != path) {
+                    self.rules.push(RuleFile {
+                        path,
+                        text: read(&file)?,
+                    });
+                }
+            }
+        }
+        Ok(())
     }
 
     fn add_scrape_config_files(&mut self, name: &str) -> Result<(), LoadError> {

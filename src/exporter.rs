@@ -22,7 +22,7 @@ pub(crate) struct NodeMetrics {
     /// The exporter's own metrics, unless they are shown elsewhere.
     own: Option<Registry>,
     /// Scrapes that may run at once.
-    places: Semaphore,
+    places: Arc<Semaphore>,
 }
 
 impl NodeMetrics {
@@ -40,13 +40,13 @@ impl NodeMetrics {
         let places = if requests_max == 0 {
             Semaphore::MAX_PERMITS
         } else {
-            requests_max
+            requests_max.min(Semaphore::MAX_PERMITS)
         };
         let exporter = NodeExporter::new(options)?;
         Ok(Arc::new(NodeMetrics {
             exporter,
             own,
-            places: Semaphore::new(places),
+            places: Arc::new(Semaphore::new(places)),
         }))
     }
 }
@@ -57,7 +57,7 @@ pub(crate) async fn scrape(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response {
-    let Ok(_place) = node.places.try_acquire() else {
+    let Ok(place) = Arc::clone(&node.places).try_acquire_owned() else {
         let text = "Limit of concurrent requests reached, try again later.\n";
         return (StatusCode::SERVICE_UNAVAILABLE, text).into_response();
     };
@@ -68,8 +68,12 @@ pub(crate) async fn scrape(
         .unwrap_or_default();
     let format = encode::negotiate(accept);
     let working = Arc::clone(&node);
-    let body =
-        tokio::task::spawn_blocking(move || working.render(&collect, &exclude, format)).await;
+    let body = tokio::task::spawn_blocking(move || {
+        // Held until the work is done, also when the client has gone.
+        let _place = place;
+        working.render(&collect, &exclude, format)
+    })
+    .await;
     match body {
         Ok(Ok(body)) => ([(header::CONTENT_TYPE, format.content_type())], body).into_response(),
         Ok(Err(text)) => (StatusCode::BAD_REQUEST, text).into_response(),

@@ -17,10 +17,6 @@ use std::process::ExitCode;
 
 use cli::Invocation;
 
-/// Memory of churning series comes back from it, and it is quick to build.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Threads for work that blocks (parsing is not among it): queries, rule evaluations, replay.
 const BLOCKING_THREADS_MAX: usize = 64;
 
@@ -51,11 +47,8 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");
-            ExitCode::from(if error.is::<config::LoadError>() {
-                2
-            } else {
-                1
-            })
+            let is_usage = error.is::<config::LoadError>() || error.is::<server::UsageError>();
+            ExitCode::from(if is_usage { 2 } else { 1 })
         }
     }
 }

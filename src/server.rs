@@ -14,9 +14,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use alertmanager::config::AlertmanagerConfig;
 use alertmanager::notify::{FanOut, Notifier, RemoteNotifier};
 use alertmanager::rule::engine::EngineQuery;
-use alertmanager::rule::file::GroupConfig;
+use alertmanager::rule::file::{GroupConfig, RuleFile};
 use alertmanager::rule::group::{GroupSettings, RestoreOptions};
 use alertmanager::{Alertmanager, RuleManager, RuleManagerOptions};
 use anyhow::Context as _;
@@ -31,8 +32,9 @@ use tsdb::{Db, DbOptions, ReplayProgress};
 
 use crate::api;
 use crate::cli::flag::Values;
-use crate::config::Loaded;
-use settings::{Files, Settings};
+use crate::config::{LoadError, Loaded};
+use settings::Settings;
+pub(crate) use settings::UsageError;
 
 /// A request to reload, with where to say how it went.
 pub(crate) type ReloadRequest = oneshot::Sender<Result<(), String>>;
@@ -50,7 +52,9 @@ pub(crate) async fn run(values: &Values) -> anyhow::Result<()> {
     for warning in &settings.warnings {
         tracing::warn!("{warning}");
     }
+    let seen = settings.files.fingerprint();
     let loaded = settings.files.load()?;
+    let checked = check(&settings, &loaded)?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), config = %settings.files, "starting Hearth");
     let registry = Registry::new();
     registry.register(metrics::process_collector());
@@ -74,12 +78,12 @@ pub(crate) async fn run(values: &Values) -> anyhow::Result<()> {
     let stop_signal = tokio::spawn(crate::signal::stop());
 
     let db = open_database(&settings, &loaded, &registry, &replay).await?;
-    let server = Server::start(settings, &loaded, db, registry).await?;
+    let server = Server::start(settings, &loaded, checked, db, registry).await?;
     shared.set_ready(server.api_state());
     tracing::info!("server is ready to receive web requests");
 
     let outcome = server
-        .serve(reload_requests, reload_signals, stop_signal, &quit)
+        .serve(reload_requests, reload_signals, stop_signal, &quit, seen)
         .await;
     shared.set_stopping();
     server.stop().await;
@@ -115,25 +119,25 @@ struct ReloadMetrics {
 /// A configuration whose every part was understood: applying it cannot fail any more.
 struct Checked {
     groups: Vec<GroupConfig>,
-    alertmanager: Option<alertmanager::config::AlertmanagerConfig>,
+    alertmanager: Option<AlertmanagerConfig>,
 }
 
 impl Server {
     async fn start(
         settings: Settings,
         loaded: &Loaded,
+        checked: Checked,
         db: Arc<Db>,
         registry: Registry,
     ) -> anyhow::Result<Server> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let checked = check(&settings.files, loaded)?;
         let engine = Arc::new(
             promql::Engine::new(settings.engine.clone(), &registry)
                 .with_features(settings.features),
         );
         engine.set_concurrent_max(settings.query_concurrency as f64);
         let notifiers = Arc::new(FanOut::new(Vec::new()));
-        let alertmanager = match checked.alertmanager {
+        let alertmanager = match checked.alertmanager.clone() {
             Some(config) => {
                 let started = Alertmanager::start(
                     config,
@@ -186,7 +190,12 @@ impl Server {
             alertmanager_urls: Arc::default(),
             config_yaml: Arc::default(),
         };
-        server.apply(loaded, checked.groups).await?;
+        // The Alertmanager was started with its configuration just now.
+        let checked = Checked {
+            alertmanager: None,
+            ..checked
+        };
+        server.apply(loaded, checked).await?;
         Ok(server)
     }
 
@@ -197,12 +206,12 @@ impl Server {
         mut signals: tokio::signal::unix::Signal,
         mut stop: tokio::task::JoinHandle<std::io::Result<()>>,
         quit: &CancellationToken,
+        mut seen: u64,
     ) -> anyhow::Result<()> {
         let mut watch = self
             .settings
             .auto_reload_interval
             .map(|every| tokio::time::interval(every.to_std()));
-        let mut seen = self.settings.files.fingerprint();
         loop {
             tokio::select! {
                 stopped = &mut stop => return stopped.context("wait for signals")?.context("install signal handlers"),
@@ -247,53 +256,58 @@ impl Server {
 
     async fn try_reload(&self) -> anyhow::Result<()> {
         let loaded = self.settings.files.load()?;
-        let checked = check(&self.settings.files, &loaded)?;
-        if let (Some(alertmanager), Some(config)) = (&self.alertmanager, checked.alertmanager) {
-            alertmanager
-                .apply(config)
-                .map_err(|reason| anyhow::anyhow!("alertmanager configuration: {reason}"))?;
-        }
-        self.apply(&loaded, checked.groups).await
+        let checked = check(&self.settings, &loaded)?;
+        self.apply(&loaded, checked).await
     }
 
-    async fn apply(&self, loaded: &Loaded, groups: Vec<GroupConfig>) -> anyhow::Result<()> {
+    /// Goes over to `loaded`. What can fail comes first, and is undone when what comes after it fails.
+    async fn apply(&self, loaded: &Loaded, checked: Checked) -> anyhow::Result<()> {
         for warning in &loaded.warnings {
             tracing::warn!("{warning}");
         }
         let global = &loaded.config.global;
-        self.scraper
-            .apply(loaded.config.scrape_configs.clone(), global)?;
-        self.apply_notifiers(loaded).await?;
-        let external_labels = model::Labels::from_pairs(
-            global
-                .external_labels
-                .iter()
-                .map(|(n, v)| (n.as_str(), v.as_str())),
-        );
-        let settings = GroupSettings {
-            interval: global.evaluation_interval(),
-            query_offset: global.rule_query_offset(),
-            external_labels,
-            external_url: self.settings.external_url.clone(),
-        };
-        self.rules.apply(groups, settings).await;
-        self.config_yaml.store(Arc::new(loaded.printed.clone()));
-        self.reload_metrics.successful.set(1.0);
-        self.reload_metrics
-            .success_time
-            .set(self.clock.now_ms() as f64 / 1e3);
-        self.runtime.is_reloaded.store(true, Ordering::Relaxed);
-        self.runtime
-            .reloaded_at_ms
-            .store(self.clock.now_ms(), Ordering::Relaxed);
-        Ok(())
-    }
-
-    async fn apply_notifiers(&self, loaded: &Loaded) -> anyhow::Result<()> {
         let remote = Arc::new(RemoteNotifier::start(
             &loaded.config.alerting,
             &self.registry,
         )?);
+        let jobs = loaded.config.scrape_configs.clone();
+        let outcome = self.apply_alertmanager(checked.alertmanager);
+        if let Err(error) = outcome.and_then(|()| Ok(self.scraper.apply(jobs, global)?)) {
+            remote.shutdown().await;
+            return Err(error);
+        }
+        self.replace_notifiers(remote).await;
+        let labels = global
+            .external_labels
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()));
+        let settings = GroupSettings {
+            interval: global.evaluation_interval(),
+            query_offset: global.rule_query_offset(),
+            external_labels: model::Labels::from_pairs(labels),
+            external_url: self.settings.external_url.clone(),
+        };
+        self.rules.apply(checked.groups, settings).await;
+        self.db
+            .set_retention(loaded.retention(self.settings.retention));
+        self.config_yaml.store(Arc::new(loaded.printed.clone()));
+        let now_ms = self.clock.now_ms();
+        self.reload_metrics.successful.set(1.0);
+        self.reload_metrics.success_time.set(now_ms as f64 / 1e3);
+        self.runtime.is_reloaded.store(true, Ordering::Relaxed);
+        self.runtime.reloaded_at_ms.store(now_ms, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn apply_alertmanager(&self, config: Option<AlertmanagerConfig>) -> anyhow::Result<()> {
+        let (Some(alertmanager), Some(config)) = (&self.alertmanager, config) else {
+            return Ok(());
+        };
+        let applied = alertmanager.apply(config);
+        applied.map_err(|reason| anyhow::anyhow!("alertmanager configuration: {reason}"))
+    }
+
+    async fn replace_notifiers(&self, remote: Arc<RemoteNotifier>) {
         let mut targets: Vec<Arc<dyn Notifier>> = vec![Arc::clone(&remote) as _];
         targets.extend(
             self.alertmanager
@@ -306,7 +320,6 @@ impl Server {
         if let Some(before) = before {
             before.shutdown().await;
         }
-        Ok(())
     }
 
     fn api_state(&self) -> api::ApiState {
@@ -356,14 +369,12 @@ impl ReloadMetrics {
 }
 
 /// Understands what `loaded` and the files name that other rooms read.
-fn check(files: &Files, loaded: &Loaded) -> anyhow::Result<Checked> {
+fn check(settings: &Settings, loaded: &Loaded) -> Result<Checked, LoadError> {
     let mut groups = Vec::new();
     for file in &loaded.rules {
-        let parsed =
-            alertmanager::rule::file::RuleFile::parse(&file.path, &file.text).map_err(|error| {
-                crate::config::LoadError::Rules {
-                    reason: error.to_string(),
-                }
+        let parsed = RuleFile::parse_with(&file.path, &file.text, &settings.features.syntax)
+            .map_err(|error| LoadError::Rules {
+                reason: error.to_string(),
             })?;
         for warning in &parsed.warnings {
             tracing::warn!("{warning}");
@@ -372,7 +383,7 @@ fn check(files: &Files, loaded: &Loaded) -> anyhow::Result<Checked> {
     }
     Ok(Checked {
         groups,
-        alertmanager: files.load_alertmanager()?,
+        alertmanager: settings.files.load_alertmanager()?,
     })
 }
 

@@ -75,9 +75,9 @@ pub struct LimitedListener {
 }
 
 impl LimitedListener {
-    /// Wraps `listener`. `waits` counts how often a connection had to wait because `connections_max` were open.
-    pub fn new(listener: TcpListener, connections_max: usize, waits: metrics::Counter) -> Self {
-        let permits = Arc::new(Semaphore::new(connections_max.min(Semaphore::MAX_PERMITS)));
+    /// Wraps `listener`. Listeners with the same `permits` share the bound; `waits` counts how often a connection had to
+    /// wait because all were taken.
+    pub fn new(listener: TcpListener, permits: Arc<Semaphore>, waits: metrics::Counter) -> Self {
         LimitedListener {
             listener,
             permits,
@@ -190,7 +190,8 @@ mod tests {
     async fn connections_wait_for_a_place() {
         let listener = bind("127.0.0.1:0").await.unwrap();
         let waits = metrics::Registry::new().counter("waits_total", "");
-        let mut limited = LimitedListener::new(listener, 1, waits.clone());
+        let mut limited =
+            LimitedListener::new(listener, Arc::new(Semaphore::new(1)), waits.clone());
         let address = limited.local_addr().unwrap();
         let _one = TcpStream::connect(address).await.unwrap();
         let _two = TcpStream::connect(address).await.unwrap();

@@ -14,6 +14,8 @@ use super::error::ApiError;
 
 /// Largest form body, in bytes; larger ones are refused.
 pub(super) const BODY_BYTES_MAX: usize = 10 << 20;
+/// How long the form of a request may take to arrive.
+const BODY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// The earliest time that a request can mean, in milliseconds; earlier ones become this one. About 287,000 years before
 /// the epoch, so that sums and differences of times do not overflow.
@@ -44,8 +46,13 @@ impl<S: Send + Sync> FromRequest<S> for Params {
                 .eq_ignore_ascii_case("application/x-www-form-urlencoded")
         });
         if parts.method == Method::POST && is_form {
-            let body = axum::body::to_bytes(body, BODY_BYTES_MAX)
-                .await
+            let body =
+                tokio::time::timeout(BODY_TIMEOUT, axum::body::to_bytes(body, BODY_BYTES_MAX))
+                    .await;
+            let body = body
+                .map_err(|_| {
+                    ApiError::Timeout("the request body took too long to arrive".to_owned())
+                })?
                 .map_err(|_| {
                     ApiError::TooLarge(format!(
                         "the request body is larger than {BODY_BYTES_MAX} bytes, or was cut off"

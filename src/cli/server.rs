@@ -295,7 +295,7 @@ pub(crate) static FLAGS: &[Flag] = &[
         "alertmanager.notification-queue-capacity",
         Kind::Integer,
         "10000",
-        "How many alerts may wait for an Alertmanager; the oldest are dropped beyond.",
+        "Accepted; 10,000 alerts may wait for each Alertmanager, the oldest are dropped beyond.",
     ),
     flag(
         "alertmanager.notification-batch-size",

@@ -2,25 +2,27 @@
 
 use std::path::{Path, PathBuf};
 
-/// Returns the files that `pattern` names, sorted. A pattern without wildcards names its file whether it is there or not.
+/// Returns the files that `pattern` names, sorted; a file that is not there is not named, as with Go's `filepath.Glob`.
 ///
 /// # Errors
 ///
-/// When a wildcard is not in the last segment.
+/// When a wildcard is not in the last segment of the pattern.
 pub(crate) fn expand(dir: &Path, pattern: &str) -> Result<Vec<PathBuf>, String> {
     let path = dir.join(pattern);
     let is_wild = |text: &str| text.contains(['*', '?', '[']);
     if !is_wild(pattern) {
-        return Ok(vec![path]);
+        return Ok(if path.exists() {
+            vec![path]
+        } else {
+            Vec::new()
+        });
     }
-    let (parent, last) = (
-        path.parent().unwrap_or(Path::new("")),
-        path.file_name().unwrap_or_default(),
-    );
-    if parent.to_str().is_none_or(is_wild) {
+    let (before, last) = pattern.rsplit_once('/').unwrap_or(("", pattern));
+    if is_wild(before) {
         return Err("wildcards are allowed in the last segment only".to_owned());
     }
-    let regex = translate(&last.to_string_lossy())?;
+    let regex = translate(last)?;
+    let parent = path.parent().unwrap_or(Path::new(""));
     let listed = if parent.as_os_str().is_empty() {
         Path::new(".")
     } else {
@@ -74,7 +76,8 @@ mod tests {
         assert_eq!(names("b.*"), ["b.json", "b.yml"]);
         assert_eq!(names("c[0-9].rules"), ["c1.rules"]);
         assert_eq!(names("?.yml"), ["a.yml", "b.yml"]);
-        assert_eq!(names("missing.yml"), ["missing.yml"]);
+        assert_eq!(names("missing.yml"), [""; 0]);
+        assert_eq!(names("a.yml"), ["a.yml"]);
         assert_eq!(names("nowhere/*.yml"), [""; 0]);
         assert!(expand(dir.path(), "*/x.yml").is_err());
         assert!(expand(dir.path(), "[.yml").is_err());

@@ -142,11 +142,14 @@ fn files_that_a_configuration_names() {
         error.contains("more.yml") && error.contains("line 2"),
         "{error}"
     );
-    write("main.yml", "scrape_config_files: [missing.yml]\n");
-    assert!(
-        Loaded::from_file(&dir.path().join("main.yml"))
-            .unwrap_err()
-            .to_string()
-            .contains("missing.yml")
+    write(
+        "main.yml",
+        "scrape_config_files: [missing.yml]\nrule_files: ['*.rules', a.rules]\n",
+    );
+    let loaded = Loaded::from_file(&dir.path().join("main.yml")).unwrap();
+    assert_eq!(
+        loaded.rules.len(),
+        1,
+        "a file that two globs name is there once"
     );
 }

@@ -11,7 +11,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use metrics::Registry;
 use net::listen::LimitedListener;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tsdb::ReplayProgress;
@@ -50,12 +50,15 @@ impl Http {
             "hearth_http_connections_waited_total",
             "How often a connection had to wait because as many as allowed were open.",
         );
+        let permits = Arc::new(Semaphore::new(
+            settings.connections_max.min(Semaphore::MAX_PERMITS),
+        ));
         let stop = CancellationToken::new();
         let mut listeners = JoinSet::new();
         for address in &settings.listen {
             let listener = net::listen::bind(address).await?;
             tracing::info!(address = %listener.local_addr()?, "listening");
-            let listener = LimitedListener::new(listener, settings.connections_max, waits.clone());
+            let listener = LimitedListener::new(listener, Arc::clone(&permits), waits.clone());
             listeners.spawn(serve(
                 listener,
                 router.clone(),

@@ -14,6 +14,9 @@ use crate::cli::flag::Values;
 use crate::cli::server::UNBUILT;
 use crate::config::{LoadError, Loaded};
 
+/// More at once than this would be no limit at all.
+const CONCURRENCY_MAX: usize = 10_000;
+
 /// What is read when nobody says which configuration.
 const DEFAULT_FILE: &str = "prometheus.yml";
 
@@ -69,13 +72,22 @@ pub(crate) struct Settings {
     pub(crate) warnings: Vec<String>,
 }
 
+/// The command line is wrong.
+#[derive(Debug, thiserror::Error)]
+#[error("wrong command line")]
+pub(crate) struct UsageError;
+
 impl Settings {
     /// Decides what the flags mean.
     ///
     /// # Errors
     ///
-    /// When they ask for what would be dangerous to leave out, or make no sense.
+    /// [`UsageError`] with the reason: they ask for what would be dangerous to leave out, or make no sense.
     pub(crate) fn of(values: &Values) -> anyhow::Result<Settings> {
+        Self::decide(values).map_err(|reason| reason.context(UsageError))
+    }
+
+    fn decide(values: &Values) -> anyhow::Result<Settings> {
         anyhow::ensure!(
             values.text("web.config.file").is_empty(),
             "--web.config.file is not built yet; refusing to serve without the TLS or authentication that it asks for"
@@ -105,7 +117,7 @@ impl Settings {
             flags: values.printed(),
             connections_max: values.integer("web.max-connections"),
             read_timeout: values.duration("web.read-timeout").to_std(),
-            route_prefix: route_prefix(values.text("web.route-prefix"), &external_url),
+            route_prefix: route_prefix(values.text("web.route-prefix"), &external_url)?,
             external_url,
             lifecycle: values.is_on("web.enable-lifecycle"),
             cors_origin,
@@ -122,7 +134,9 @@ impl Settings {
                 workers: 1,
             },
             features: promql_features(&features),
-            query_concurrency: values.integer("query.max-concurrency").max(1),
+            query_concurrency: values
+                .integer("query.max-concurrency")
+                .clamp(1, CONCURRENCY_MAX),
             timestamp_tolerance: match values.is_on("scrape.adjust-timestamps") {
                 true => values.duration("scrape.timestamp-tolerance"),
                 false => Duration::ZERO,
@@ -131,8 +145,12 @@ impl Settings {
             resend_delay: values.duration("rules.alert.resend-delay"),
             for_outage_tolerance: values.duration("rules.alert.for-outage-tolerance"),
             for_grace_period: values.duration("rules.alert.for-grace-period"),
-            rule_concurrency: values.integer("rules.max-concurrent-evals").max(1),
-            auto_reload_interval: values.is_on("config.auto-reload").then(|| {
+            rule_concurrency: values
+                .integer("rules.max-concurrent-evals")
+                .clamp(1, CONCURRENCY_MAX),
+            auto_reload_interval: (values.is_on("config.auto-reload")
+                || features.contains(&"auto-reload-config"))
+            .then(|| {
                 values
                     .duration("config.auto-reload-interval")
                     .max(Duration::from_secs(1))
@@ -154,6 +172,9 @@ pub(crate) fn hostname() -> String {
 fn warnings(values: &Values, features: &[&str]) -> Vec<String> {
     /// Features that are on or without meaning here.
     const KNOWN: &[&str] = &[
+        "promql-experimental-functions",
+        "promql-extended-range-selectors",
+        "promql-binop-fill-modifiers",
         "promql-delayed-name-removal",
         "promql-duration-expr",
         "native-histograms",
@@ -175,8 +196,12 @@ fn warnings(values: &Values, features: &[&str]) -> Vec<String> {
 
 fn promql_features(names: &[&str]) -> promql::Features {
     promql::Features {
+        syntax: promql::ParseOptions {
+            experimental_functions: names.contains(&"promql-experimental-functions"),
+            extended_range_selectors: names.contains(&"promql-extended-range-selectors"),
+            fill_modifiers: names.contains(&"promql-binop-fill-modifiers"),
+        },
         delayed_name_removal: names.contains(&"promql-delayed-name-removal"),
-        ..promql::Features::default()
     }
 }
 
@@ -231,16 +256,22 @@ pub(crate) fn url_path(url: &str) -> &str {
         .map_or("", |at| after_scheme[at..].trim_end_matches('/'))
 }
 
-fn route_prefix(given: &str, external_url: &str) -> String {
+fn route_prefix(given: &str, external_url: &str) -> anyhow::Result<String> {
     let path = if given.is_empty() {
         url_path(external_url)
     } else {
         given
     };
-    match path.trim_matches('/') {
+    let is_plain =
+        |segment: &str| !segment.contains(['{', '}', '?', '#']) && !segment.starts_with([':', '*']);
+    anyhow::ensure!(
+        path.split('/').all(is_plain),
+        "the path {path:?} of --web.route-prefix or --web.external-url has a character that no route can have"
+    );
+    Ok(match path.trim_matches('/') {
         "" => String::new(),
         path => format!("/{path}"),
-    }
+    })
 }
 
 /// The configuration files of this run.
@@ -296,10 +327,12 @@ impl Files {
             path: shown.clone(),
             reason: error.to_string(),
         })?;
-        let config = AlertmanagerConfig::parse(&text).map_err(|error| LoadError::Alertmanager {
-            path: shown,
-            reason: error.to_string(),
-        })?;
+        let mut config =
+            AlertmanagerConfig::parse(&text).map_err(|error| LoadError::Alertmanager {
+                path: shown,
+                reason: error.to_string(),
+            })?;
+        config.base_dir = path.parent().unwrap_or(Path::new("")).to_owned();
         for warning in &config.warnings {
             tracing::warn!("{warning}");
         }
@@ -316,7 +349,7 @@ impl Files {
             for file in &loaded.rules {
                 (&file.path, &file.text).hash(&mut hasher);
             }
-            loaded.printed.hash(&mut hasher);
+            format!("{:?}", loaded.config).hash(&mut hasher);
         }
         hasher.finish()
     }
@@ -337,9 +370,10 @@ mod tests {
 
     #[test]
     fn prefixes_come_from_the_flag_or_the_external_url() {
-        assert_eq!(route_prefix("", "http://h:1"), "");
-        assert_eq!(route_prefix("", "http://h:1/prom"), "/prom");
-        assert_eq!(route_prefix("/", "http://h:1/prom"), "");
-        assert_eq!(route_prefix("x/y/", "http://h"), "/x/y");
+        assert_eq!(route_prefix("", "http://h:1").unwrap(), "");
+        assert_eq!(route_prefix("", "http://h:1/prom").unwrap(), "/prom");
+        assert_eq!(route_prefix("/", "http://h:1/prom").unwrap(), "");
+        assert_eq!(route_prefix("x/y/", "http://h").unwrap(), "/x/y");
+        assert!(route_prefix("/{x}", "http://h").is_err());
     }
 }
