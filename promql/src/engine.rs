@@ -89,6 +89,22 @@ struct Instruments {
     samples: Counter,
 }
 
+/// One query in the gauge of queries, for as long as it lives; also when the query panics.
+struct Running<'a>(&'a Gauge);
+
+impl<'a> Running<'a> {
+    fn new(queries: &'a Gauge) -> Self {
+        queries.inc();
+        Running(queries)
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Engine")
@@ -235,10 +251,8 @@ impl Engine {
         times: Times,
         options: &QueryOptions,
     ) -> Result<QueryResult, QueryError> {
-        self.instruments.queries.inc();
-        let result = self.evaluate(storage, expr, times, options);
-        self.instruments.queries.dec();
-        result
+        let _running = Running::new(&self.instruments.queries);
+        self.evaluate(storage, expr, times, options)
     }
 
     fn evaluate(

@@ -72,7 +72,7 @@ pub(crate) fn rows<'q>(
         "clamp" | "clamp_min" | "clamp_max" => math::clamp(call),
         "absent" => conversion::absent(call),
         "absent_over_time" => conversion::absent_over_time(call),
-        "vector" => Ok(conversion::vector(call.scalar(0)?, steps)),
+        "vector" => conversion::vector(call, call.scalar(0)?),
         "timestamp" => timestamp(call),
         "label_replace" => label::replace(call),
         "label_join" => label::join(call),

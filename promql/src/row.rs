@@ -36,7 +36,7 @@ impl Steps {
         let count = if end < start {
             0
         } else {
-            (end - start) / step + 1
+            end.saturating_sub(start) / step + 1
         };
         Steps {
             start,

@@ -55,19 +55,30 @@ impl Table {
     ) -> Result<Table, QueryError> {
         let series = rows.series().to_vec();
         let mut table = Table::new(steps);
-        table.values.reserve(series.len() * steps);
         let mut row = Row::default();
         for meta in series {
             rows.next(&mut row)?;
             if with_empty || !row.is_empty() {
-                context.budget.hold(row.len())?;
-                table.push(meta, &row);
+                table.push_held(meta, &row, context)?;
             }
         }
         Ok(table)
     }
 
-    /// Adds a series.
+    /// Adds a series; what it takes counts as held until the query ends.
+    pub(crate) fn push_held(
+        &mut self,
+        meta: Meta,
+        row: &Row,
+        context: &Context<'_>,
+    ) -> Result<(), QueryError> {
+        // Dense: a step takes room whether it has a float or not.
+        context.budget.hold(self.steps + row.histograms.len())?;
+        self.push(meta, row);
+        Ok(())
+    }
+
+    /// Adds a series that is counted elsewhere.
     pub(crate) fn push(&mut self, meta: Meta, row: &Row) {
         self.values.extend_from_slice(&row.values);
         self.present.push(row.present.clone());

@@ -1,6 +1,8 @@
 //! The windows of all steps in the samples of one series.
 
 use crate::engine::context::Look;
+use crate::error::QueryError;
+use crate::limits::Budget;
 use crate::row::Steps;
 
 /// Where windows are, whatever the series.
@@ -29,6 +31,7 @@ impl WindowSpec {
 /// Both bounds only grow from step to step. Windows are open on the left and closed on the right.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Windows<'a> {
+    pub(crate) budget: &'a Budget,
     pub(crate) spec: WindowSpec,
     pub(crate) timestamps: &'a [i64],
     pub(crate) values: &'a [f64],
@@ -36,6 +39,19 @@ pub(crate) struct Windows<'a> {
 }
 
 impl<'a> Windows<'a> {
+    /// As [`filled`](Windows::filled), for functions that scan each window: that is work, and fails when time is up.
+    pub(crate) fn scanned(
+        &self,
+        least: usize,
+        mut scan: impl FnMut(usize, usize, usize),
+    ) -> Result<(), QueryError> {
+        for (step, from, to) in self.filled(least) {
+            self.budget.check_work(to - from)?;
+            scan(step, from, to);
+        }
+        Ok(())
+    }
+
     /// The windows that hold at least `least` samples: step, first sample, one past the last sample.
     pub(crate) fn filled(&self, least: usize) -> impl Iterator<Item = (usize, usize, usize)> + 'a {
         let bounds = self.bounds.iter().enumerate();

@@ -145,6 +145,7 @@ impl<'s> Context<'s> {
             .timeout
             .map_or(limits.timeout, |t| t.min(limits.timeout));
         let budget = Budget::new(limits.max_samples, timeout, options.cancel.clone());
+        budget.fits(times.steps.count)?;
         let (mint, maxt) = time_range(expr, &clock)?;
         Ok(Context {
             querier: storage.querier(mint, maxt)?,

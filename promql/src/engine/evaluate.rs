@@ -20,7 +20,7 @@ pub(crate) fn rows<'q>(
 ) -> Result<BoxRows<'q>, QueryError> {
     if 1 < steps.count && is_step_invariant(expr) {
         let inner = dispatch(context, expr, Steps::one(steps.start))?;
-        return Ok(invariant::repeat(inner, steps.count));
+        return Ok(invariant::repeat(context, inner, steps.count));
     }
     dispatch(context, expr, steps)
 }
@@ -105,7 +105,10 @@ fn scalar_call(context: &Context<'_>, node: &Call, steps: Steps) -> Result<Scala
     let seconds = |ms: i64| ms as f64 / 1e3;
     let clock = &context.times;
     Ok(match node.function.name {
-        "time" => Scalar::Column((0..steps.count).map(|i| seconds(steps.time(i))).collect()),
+        "time" => {
+            context.budget.hold(steps.count)?;
+            Scalar::Column((0..steps.count).map(|i| seconds(steps.time(i))).collect())
+        }
         "pi" => Scalar::Constant(std::f64::consts::PI),
         "start" => Scalar::Constant(seconds(clock.steps.start)),
         "end" => Scalar::Constant(seconds(clock.end)),
@@ -123,7 +126,10 @@ fn scalar_call(context: &Context<'_>, node: &Call, steps: Steps) -> Result<Scala
                 }
             })
         }
-        "scalar" => function::conversion::scalar(rows(context, &node.args[0], steps)?, steps)?,
+        "scalar" => {
+            context.budget.hold(steps.count)?;
+            function::conversion::scalar(rows(context, &node.args[0], steps)?, steps)?
+        }
         name => return Err(QueryError::unsupported(&format!("function {name}"))),
     })
 }

@@ -150,7 +150,7 @@ fn raw_matrix(context: &Context<'_>, expr: &Expr, steps: Steps) -> Result<Value,
             continue;
         }
         context.budget.hold(columns.len())?;
-        context.budget.see(columns.len());
+        context.budget.see(columns.len())?;
         let mut series = MatrixSeries {
             labels: source.series()[index].final_labels(),
             floats: Vec::new(),

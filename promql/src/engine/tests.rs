@@ -11,6 +11,8 @@ use crate::error::ErrorKind;
 use crate::script::{MemoryStorage, read_series};
 use crate::value::Value;
 
+mod limits;
+
 fn storage() -> MemoryStorage {
     let mut storage = MemoryStorage::default();
     for line in [
@@ -103,6 +105,15 @@ fn selectors_see_the_newest_sample_in_the_lookback() {
     check("limits", 900, "");
     check("limits offset 5m", 1199, "limits{job=\"a\"} 10");
     check("limits @ 10 offset -1m", 99_999, "limits{job=\"a\"} 10");
+}
+
+#[test]
+fn absent_series_have_the_labels_that_were_asked_for() {
+    check("absent(x{job=\"a\",code=~\".+\"})", 0, "{job=\"a\"} 1");
+    // The first `=` of a name sets it; what comes after takes it away.
+    check("absent(x{job!=\"\",job=\"a\"})", 0, "{job=\"a\"} 1");
+    check("absent(x{job=\"a\",job!=\"b\"})", 0, "{} 1");
+    check("absent(x{job=\"a\",job=\"b\",job=\"a\"})", 0, "{} 1");
 }
 
 #[test]
@@ -279,35 +290,6 @@ fn errors_have_the_right_class() {
         (0, 1, 1),
         "bad_data: invalid expression type \"range vector\" for range query, must be Scalar or instant Vector",
     );
-}
-
-#[test]
-fn limits_end_queries() {
-    let few = EngineOptions {
-        max_samples: 50,
-        ..options()
-    };
-    let engine = Engine::new(few, &Registry::new());
-    let result = engine.range(&storage(), "up", 0, 600_000, 1000, &QueryOptions::default());
-    assert!(matches!(
-        result,
-        Err(QueryError::TooManySamples { limit: 50 })
-    ));
-    let result = engine.instant(&storage(), "requests_total", 0, &QueryOptions::default());
-    assert_eq!(result.unwrap().stats.samples_total, 3);
-
-    let canceled = QueryOptions {
-        cancel: Some(Arc::new(AtomicBool::new(true))),
-        ..QueryOptions::default()
-    };
-    let error = engine.instant(&storage(), "up", 0, &canceled).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Canceled);
-    let late = QueryOptions {
-        timeout: Some(Duration::ZERO),
-        ..QueryOptions::default()
-    };
-    let error = engine.instant(&storage(), "up", 0, &late).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Timeout);
 }
 
 #[test]

@@ -34,13 +34,15 @@ pub(crate) fn scalar(mut rows: BoxRows<'_>, steps: Steps) -> Result<Scalar, Quer
 }
 
 /// `vector(s)`: one series without labels.
-pub(super) fn vector<'q>(scalar: Scalar, steps: Steps) -> BoxRows<'q> {
+pub(super) fn vector(call: Calling<'_>, scalar: Scalar) -> Result<BoxRows<'_>, QueryError> {
+    let steps = call.steps;
+    call.context.budget.hold(steps.count)?;
     let mut row = Row::default();
     row.reset(steps.count);
     for step in 0..steps.count {
         row.set(step, scalar.at(step));
     }
-    one_row(Labels::empty(), &row, steps)
+    Ok(one_row(Labels::empty(), &row, steps))
 }
 
 fn one_row<'q>(labels: Labels, row: &Row, steps: Steps) -> BoxRows<'q> {
@@ -64,6 +66,7 @@ fn where_missing<'q>(bits: &Bits, labels: Labels, steps: Steps) -> BoxRows<'q> {
 /// `absent(v)`
 pub(super) fn absent(call: Calling<'_>) -> Result<BoxRows<'_>, QueryError> {
     let mut rows = call.vector(0)?;
+    call.context.budget.hold(call.steps.count)?;
     let mut found = Bits::new(call.steps.count);
     let mut row = Row::default();
     for _ in 0..rows.series().len() {
@@ -85,12 +88,14 @@ pub(super) fn absent_over_time(call: Calling<'_>) -> Result<BoxRows<'_>, QueryEr
         look: source.look,
         range: source.range,
     };
+    call.context.budget.hold(call.steps.count)?;
     let mut found = Bits::new(call.steps.count);
     let (mut columns, mut bounds) = (SampleColumns::default(), Vec::new());
     for _ in 0..source.series().len() {
         source.next(&mut columns)?;
         let seen = window::find(&spec, &columns.timestamps, &mut bounds);
-        call.context.budget.see(seen);
+        call.context.budget.check_work(call.steps.count)?;
+        call.context.budget.see(seen)?;
         for (step, (from, to)) in bounds.iter().enumerate() {
             if from < to {
                 found.set(step);
@@ -104,7 +109,8 @@ pub(super) fn absent_over_time(call: Calling<'_>) -> Result<BoxRows<'_>, QueryEr
     ))
 }
 
-/// The labels that a series would have if the selector found one: those with exactly one `=` matcher.
+/// The labels that a series would have if the selector found one: the first `=` matcher of a name sets its label, and
+/// any matcher of that name after it takes it away again.
 fn implied_labels(expr: &Expr) -> Labels {
     let matchers: &[Matcher] = match expr.unparenthesized() {
         Expr::Vector(selector) => &selector.matchers,
@@ -112,14 +118,16 @@ fn implied_labels(expr: &Expr) -> Labels {
         _ => return Labels::empty(),
     };
     let mut builder = LabelsBuilder::new();
-    for matcher in matchers {
-        let alone = matchers
-            .iter()
-            .filter(|other| other.name() == matcher.name())
-            .count()
-            == 1;
-        if alone && matcher.op() == MatchOp::Equal && matcher.name() != "__name__" {
+    let mut set: Vec<&str> = Vec::new();
+    for matcher in matchers
+        .iter()
+        .filter(|matcher| matcher.name() != "__name__")
+    {
+        if matcher.op() == MatchOp::Equal && !set.contains(&matcher.name()) {
             builder.set(matcher.name(), matcher.value());
+            set.push(matcher.name());
+        } else {
+            builder.set(matcher.name(), "");
         }
     }
     builder.build()

@@ -37,7 +37,7 @@ pub(super) fn rows(call: Calling<'_>, part: fn(i64) -> i64) -> Result<BoxRows<'_
     if call.node.args.is_empty() {
         let of_step = |step| part(steps.time(step).div_euclid(1000)) as f64;
         let values = (0..steps.count).map(of_step).collect();
-        return Ok(conversion::vector(Scalar::Column(values), steps));
+        return conversion::vector(call, Scalar::Column(values));
     }
     map::floats(
         call.context,

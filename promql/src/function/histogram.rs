@@ -140,6 +140,8 @@ fn of_histograms<'q>(
     let mut buckets = Vec::new();
     let mut row = Row::default();
     for group in groups {
+        let work = steps.saturating_mul(1 + group.buckets.len());
+        call.context.budget.check_work(work)?;
         row.reset(steps);
         let name = group.meta.labels.metric_name().to_owned();
         for step in 0..steps {

@@ -10,6 +10,12 @@ use crate::operator::map;
 use crate::operator::merge::{SAME_LABELS, unique};
 use crate::row::{BoxRows, Meta, without_reserved};
 
+/// The length of a label's value that a function may make, in bytes.
+const VALUE_MAX: usize = 1 << 20;
+
+/// How many bytes of a made value count as one sample held.
+const BYTES_PER_SAMPLE: usize = 256;
+
 /// `label_replace(v, destination, replacement, source, regex)`
 pub(super) fn replace(call: Calling<'_>) -> Result<BoxRows<'_>, QueryError> {
     let destination = call.string(1)?;
@@ -32,11 +38,25 @@ pub(super) fn replace(call: Calling<'_>) -> Result<BoxRows<'_>, QueryError> {
 }
 
 /// The replacement with what the groups of `regex` caught; none if it does not match.
-fn expanded(regex: &Regex, value: &str, replacement: &str) -> Option<String> {
-    let captures = regex.captures(value)?;
+fn expanded(regex: &Regex, value: &str, replacement: &str) -> Result<Option<String>, QueryError> {
+    let Some(captures) = regex.captures(value) else {
+        return Ok(None);
+    };
+    // Each reference gives at most the value; far too many of them are refused before there is a text.
+    let references = replacement.matches('$').count();
+    if (VALUE_MAX * 16) < references.saturating_mul(value.len()) {
+        return Err(too_long());
+    }
     let mut text = String::new();
     captures.expand(replacement, &mut text);
-    Some(text)
+    if VALUE_MAX < text.len() {
+        return Err(too_long());
+    }
+    Ok(Some(text))
+}
+
+fn too_long() -> QueryError {
+    QueryError::execution(format!("label value is longer than {VALUE_MAX} bytes"))
 }
 
 /// `label_join(v, destination, separator, sources...)`
@@ -58,7 +78,14 @@ pub(super) fn join(call: Calling<'_>) -> Result<BoxRows<'_>, QueryError> {
             .iter()
             .map(|source| meta.value(source, delayed))
             .collect();
-        Some(values.join(separator))
+        let length: usize = values
+            .iter()
+            .map(|value| value.len() + separator.len())
+            .sum();
+        if VALUE_MAX + separator.len() < length {
+            return Err(too_long());
+        }
+        Ok(Some(values.join(separator)))
     })
 }
 
@@ -66,14 +93,21 @@ pub(super) fn join(call: Calling<'_>) -> Result<BoxRows<'_>, QueryError> {
 fn relabelled<'q>(
     call: Calling<'q>,
     destination: &str,
-    value: impl Fn(&Meta) -> Option<String>,
+    value: impl Fn(&Meta) -> Result<Option<String>, QueryError>,
 ) -> Result<BoxRows<'q>, QueryError> {
     let rows = call.vector(0)?;
-    let series = rows.series().iter().map(|meta| match value(meta) {
-        Some(value) => with(call, meta, destination, &value),
-        None => meta.clone(),
-    });
-    let series: Vec<Meta> = series.collect();
+    let mut series: Vec<Meta> = Vec::with_capacity(rows.series().len());
+    for meta in rows.series() {
+        series.push(match value(meta)? {
+            Some(value) => {
+                // Long values count like as many samples; usual ones are free, as labels are elsewhere.
+                call.context.budget.hold(value.len() / BYTES_PER_SAMPLE)?;
+                call.context.budget.check_work(value.len())?;
+                with(call, meta, destination, &value)
+            }
+            None => meta.clone(),
+        });
+    }
     let mapped = map::map_series(rows, series, |_| Ok(()));
     unique(call.context, mapped, call.steps.count, SAME_LABELS)
 }

@@ -160,23 +160,24 @@ impl Rows for RangeRows<'_> {
 
     fn next(&mut self, row: &mut Row) -> Result<(), QueryError> {
         self.source.next(&mut self.columns)?;
+        self.call.context.budget.check_work(self.spec.steps.count)?;
         row.reset(self.spec.steps.count);
         let name = self.series[self.next].labels.metric_name().to_owned();
         self.next += 1;
         let seen = window::find(&self.spec, &self.columns.timestamps, &mut self.bounds);
-        self.call.context.budget.see(seen);
+        self.call.context.budget.see(seen)?;
         if self.columns.histograms.is_empty() {
             if 0 < seen {
                 self.check_counter(&name)?;
             }
             let windows = Windows {
+                budget: &self.call.context.budget,
                 spec: self.spec,
                 timestamps: &self.columns.timestamps,
                 values: &self.columns.floats,
                 bounds: &self.bounds,
             };
-            self.floats(&windows, row);
-            return Ok(());
+            return self.floats(&windows, row);
         }
         if self.columns.histograms.len() < self.columns.len() {
             self.check_counter(&name)?;
@@ -187,26 +188,29 @@ impl Rows for RangeRows<'_> {
 
 impl RangeRows<'_> {
     /// Computes the function of windows without histograms.
-    fn floats(&self, windows: &Windows<'_>, row: &mut Row) {
+    fn floats(&self, windows: &Windows<'_>, row: &mut Row) -> Result<(), QueryError> {
         match self.function {
-            RangeFunction::Rate => rate::extrapolated(windows, true, true, row),
-            RangeFunction::Increase => rate::extrapolated(windows, true, false, row),
-            RangeFunction::Delta => rate::extrapolated(windows, false, false, row),
+            RangeFunction::Rate => rate::extrapolated(windows, true, true, row)?,
+            RangeFunction::Increase => rate::extrapolated(windows, true, false, row)?,
+            RangeFunction::Delta => rate::extrapolated(windows, false, false, row)?,
             RangeFunction::Irate => rate::instant(windows, true, row),
             RangeFunction::Idelta => rate::instant(windows, false, row),
             RangeFunction::Changes => over_time::changes(windows, row),
             RangeFunction::Resets => over_time::resets(windows, row),
-            RangeFunction::Deriv => regression::deriv(windows, row),
-            RangeFunction::PredictLinear => regression::predict(windows, &self.parameters[0], row),
+            RangeFunction::Deriv => regression::deriv(windows, row)?,
+            RangeFunction::PredictLinear => {
+                regression::predict(windows, &self.parameters[0], row)?;
+            }
             RangeFunction::DoubleExponentialSmoothing => {
-                regression::smoothing(windows, &self.parameters[0], &self.parameters[1], row);
+                regression::smoothing(windows, &self.parameters[0], &self.parameters[1], row)?;
             }
             RangeFunction::Quantile => {
                 self.check_quantiles(windows);
-                over_time::quantile(windows, &self.parameters[0], row);
+                over_time::quantile(windows, &self.parameters[0], row)?;
             }
-            function => over_time::simple(function, windows, row),
+            function => over_time::simple(function, windows, row)?,
         }
+        Ok(())
     }
 
     /// Says so if a counter function is applied to what does not look like a counter.

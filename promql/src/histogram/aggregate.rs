@@ -15,10 +15,10 @@ pub(crate) struct Histograms {
     op: AggregateOp,
     groups: usize,
     steps: usize,
-    states: Vec<Option<State>>,
+    /// On the heap, because a state is large and most steps have none.
+    states: Vec<Option<Box<State>>>,
 }
 
-#[derive(Clone)]
 struct State {
     sum: FloatHistogram,
     count: f64,
@@ -52,13 +52,13 @@ impl Histograms {
         }
         if self.states.is_empty() {
             context.budget.hold(self.groups * self.steps)?;
-            self.states.resize(self.groups * self.steps, None);
+            self.states.resize_with(self.groups * self.steps, || None);
         }
         for (step, histogram) in &row.histograms {
             let state = &mut self.states[group * self.steps + step];
             match state {
                 Some(state) => state.add(context, histogram, node),
-                None => *state = Some(State::new(histogram)),
+                None => *state = Some(Box::new(State::new(histogram))),
             }
         }
         Ok(())

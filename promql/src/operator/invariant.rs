@@ -1,11 +1,17 @@
 //! One step repeated at all steps.
 
+use crate::engine::context::Context;
 use crate::error::QueryError;
 use crate::row::{BoxRows, Meta, Row, Rows};
 
 /// Repeats what `inner` has at its only step at each of `count` steps.
-pub(crate) fn repeat(inner: BoxRows<'_>, count: usize) -> BoxRows<'_> {
+pub(crate) fn repeat<'q>(
+    context: &'q Context<'q>,
+    inner: BoxRows<'q>,
+    count: usize,
+) -> BoxRows<'q> {
     Box::new(Repeat {
+        context,
         inner,
         count,
         once: Row::default(),
@@ -13,6 +19,7 @@ pub(crate) fn repeat(inner: BoxRows<'_>, count: usize) -> BoxRows<'_> {
 }
 
 struct Repeat<'q> {
+    context: &'q Context<'q>,
     inner: BoxRows<'q>,
     count: usize,
     once: Row,
@@ -24,6 +31,7 @@ impl Rows for Repeat<'_> {
     }
 
     fn next(&mut self, row: &mut Row) -> Result<(), QueryError> {
+        self.context.budget.check_work(self.count)?;
         self.inner.next(&mut self.once)?;
         row.reset(self.count);
         for step in 0..self.count {

@@ -37,6 +37,7 @@ pub(crate) fn unique<'q>(
     let table = Table::collect_all(rows, steps, context)?;
     let mut merged: Vec<Option<(Meta, Row)>> = Vec::new();
     for (index, &target) in targets.iter().enumerate() {
+        context.budget.check_work(steps)?;
         let mut row = Row::default();
         table.read(index, &mut row);
         merged.resize_with(merged.len().max(target + 1), || None);

@@ -93,6 +93,8 @@ impl<'q> RangeSource<'q> {
         steps: Steps,
     ) -> Result<Self, QueryError> {
         let inner = Inner::of(node, steps, &context.times)?;
+        // The row below is dense: it takes room for every step, whether there are samples or not.
+        context.budget.hold(inner.steps.count)?;
         let evaluated = rows(context, &node.expr, inner.steps)?;
         Ok(RangeSource {
             context,
@@ -124,11 +126,13 @@ impl<'q> RangeSource<'q> {
                 remove_stale(out);
             }
             Kind::Subquery { inner, steps, row } => {
+                self.context.budget.check_work(steps.count)?;
                 inner.next(row)?;
                 fill(out, row, *steps);
             }
         }
         self.next += 1;
+        self.context.budget.check_work(out.len())?;
         self.context.budget.release(self.held);
         self.held = out.len();
         self.context.budget.hold(self.held)

@@ -66,6 +66,7 @@ impl Rows for InstantRows<'_> {
 
     fn next(&mut self, row: &mut Row) -> Result<(), QueryError> {
         self.context.budget.check()?;
+        self.context.budget.check_work(self.steps.count)?;
         let index = self.next;
         self.next += 1;
         row.reset(self.steps.count);
@@ -74,8 +75,7 @@ impl Rows for InstantRows<'_> {
         } else {
             self.all(index, row)?;
         }
-        self.context.budget.see(row.len());
-        Ok(())
+        self.context.budget.see(row.len())
     }
 }
 

@@ -15,6 +15,9 @@ use crate::position::Position;
 use crate::row::Row;
 use crate::window::{self, Windows};
 
+/// How many samples of work one histogram is.
+const HISTOGRAM_WORK: usize = 64;
+
 /// The histogram samples of one series.
 #[derive(Default)]
 struct Histograms {
@@ -43,6 +46,7 @@ impl RangeRows<'_> {
         window::find(&self.spec, &timestamps, &mut float_bounds);
         window::find(&self.spec, &histograms.timestamps, &mut histogram_bounds);
         let float_windows = |bounds| Windows {
+            budget: &self.call.context.budget,
             spec: self.spec,
             timestamps: &timestamps,
             values: &floats,
@@ -52,12 +56,13 @@ impl RangeRows<'_> {
         match self.function {
             RangeFunction::Count | RangeFunction::Present => {
                 let all = Windows {
+                    budget: &self.call.context.budget,
                     spec: self.spec,
                     timestamps: &self.columns.timestamps,
                     values: &self.columns.floats,
                     bounds: &self.bounds,
                 };
-                self.floats(&all, row);
+                self.floats(&all, row)?;
             }
             RangeFunction::Last
             | RangeFunction::First
@@ -65,8 +70,8 @@ impl RangeRows<'_> {
             | RangeFunction::TimeOfFirst => {
                 self.one_sample(row);
             }
-            RangeFunction::Changes | RangeFunction::Resets => self.neighbours(row),
-            RangeFunction::Irate | RangeFunction::Idelta => self.last_two(name, position, row),
+            RangeFunction::Changes | RangeFunction::Resets => self.neighbours(row)?,
+            RangeFunction::Irate | RangeFunction::Idelta => self.last_two(name, position, row)?,
             RangeFunction::Rate
             | RangeFunction::Increase
             | RangeFunction::Delta
@@ -86,11 +91,13 @@ impl RangeRows<'_> {
                         );
                         self.call.context.warn(&message, position);
                     } else {
+                        let work = (to - from).saturating_mul(HISTOGRAM_WORK);
+                        self.call.context.budget.check_work(work)?;
                         self.of_histograms(step, &histograms, (*from, *to), name, position, row);
                     }
                     *float_from = *float_to;
                 }
-                self.floats(&float_windows(&alone), row);
+                self.floats(&float_windows(&alone), row)?;
                 row.histograms.sort_by_key(|(step, _)| *step);
             }
             _ => {
@@ -103,7 +110,7 @@ impl RangeRows<'_> {
                         self.call.context.info(&message, position);
                     }
                 }
-                self.floats(&float_windows(&float_bounds), row);
+                self.floats(&float_windows(&float_bounds), row)?;
             }
         }
         Ok(())
@@ -140,11 +147,12 @@ impl RangeRows<'_> {
     }
 
     /// changes and resets: a change of kind counts as both.
-    fn neighbours(&self, row: &mut Row) {
+    fn neighbours(&self, row: &mut Row) -> Result<(), QueryError> {
         let wants_resets = self.function == RangeFunction::Resets;
         let mut totals = Vec::with_capacity(self.columns.len());
         let mut total = 0u32;
         for at in 0..self.columns.len() {
+            self.call.context.budget.check_work(HISTOGRAM_WORK)?;
             if 0 < at && self.counts(at, wants_resets) {
                 total += 1;
             }
@@ -155,6 +163,7 @@ impl RangeRows<'_> {
                 row.set(step, f64::from(totals[to - 1] - totals[from]));
             }
         }
+        Ok(())
     }
 
     fn counts(&self, at: usize, wants_resets: bool) -> bool {
@@ -181,13 +190,14 @@ impl RangeRows<'_> {
     }
 
     /// irate and idelta.
-    fn last_two(&self, name: &str, position: Position, row: &mut Row) {
+    fn last_two(&self, name: &str, position: Position, row: &mut Row) -> Result<(), QueryError> {
         let is_rate = self.function == RangeFunction::Irate;
         let context = self.call.context;
         for (step, &(from, to)) in self.bounds.iter().enumerate() {
             if to < from + 2 {
                 continue;
             }
+            context.budget.check_work(HISTOGRAM_WORK)?;
             let ms = self.columns.timestamps[to - 1] - self.columns.timestamps[to - 2];
             let seconds = ms as f64 / 1e3;
             match (
@@ -245,6 +255,7 @@ impl RangeRows<'_> {
                 }
             }
         }
+        Ok(())
     }
 
     fn of_histograms(

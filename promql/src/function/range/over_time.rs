@@ -3,22 +3,27 @@
 use std::collections::VecDeque;
 
 use super::RangeFunction;
+use crate::error::QueryError;
 use crate::numeric::{self, Mean, kahan_add};
 use crate::row::{Row, Scalar};
 use crate::window::Windows;
 
 /// Computes one of the functions without parameters.
-pub(super) fn simple(function: RangeFunction, windows: &Windows<'_>, row: &mut Row) {
+pub(super) fn simple(
+    function: RangeFunction,
+    windows: &Windows<'_>,
+    row: &mut Row,
+) -> Result<(), QueryError> {
     match function {
-        RangeFunction::Avg => each(windows, row, mean),
-        RangeFunction::Sum => each(windows, row, sum),
-        RangeFunction::Stddev => each(windows, row, |values| variance(values).sqrt()),
-        RangeFunction::Stdvar => each(windows, row, variance),
-        RangeFunction::Mad => each(windows, row, median_deviation),
-        RangeFunction::Count => each(windows, row, |values| values.len() as f64),
-        RangeFunction::Present => each(windows, row, |_| 1.0),
-        RangeFunction::Last => each(windows, row, |values| values[values.len() - 1]),
-        RangeFunction::First => each(windows, row, |values| values[0]),
+        RangeFunction::Avg => each(windows, row, mean)?,
+        RangeFunction::Sum => each(windows, row, sum)?,
+        RangeFunction::Stddev => each(windows, row, |values| variance(values).sqrt())?,
+        RangeFunction::Stdvar => each(windows, row, variance)?,
+        RangeFunction::Mad => each(windows, row, median_deviation)?,
+        RangeFunction::Count => each(windows, row, |values| values.len() as f64)?,
+        RangeFunction::Present => each(windows, row, |_| 1.0)?,
+        RangeFunction::Last => each(windows, row, |values| values[values.len() - 1])?,
+        RangeFunction::First => each(windows, row, |values| values[0])?,
         RangeFunction::Min => extreme(windows, row, |new, old| new < old, |at| windows.values[at]),
         RangeFunction::Max => extreme(windows, row, |new, old| old < new, |at| windows.values[at]),
         RangeFunction::TimeOfMin => {
@@ -49,13 +54,14 @@ pub(super) fn simple(function: RangeFunction, windows: &Windows<'_>, row: &mut R
         }
         _ => (),
     }
+    Ok(())
 }
 
 /// Computes `f` of the values of each window that has some.
-fn each(windows: &Windows<'_>, row: &mut Row, f: impl Fn(&[f64]) -> f64) {
-    for (step, from, to) in windows.filled(1) {
+fn each(windows: &Windows<'_>, row: &mut Row, f: impl Fn(&[f64]) -> f64) -> Result<(), QueryError> {
+    windows.scanned(1, |step, from, to| {
         row.set(step, f(&windows.values[from..to]));
-    }
+    })
 }
 
 fn mean(values: &[f64]) -> f64 {
@@ -163,22 +169,24 @@ fn count_pairs(windows: &Windows<'_>, row: &mut Row, counts: impl Fn(f64, f64) -
 }
 
 /// The `q`-quantile of each window.
-pub(super) fn quantile(windows: &Windows<'_>, q: &Scalar, row: &mut Row) {
+pub(super) fn quantile(windows: &Windows<'_>, q: &Scalar, row: &mut Row) -> Result<(), QueryError> {
     let mut scratch = Vec::new();
-    for (step, from, to) in windows.filled(1) {
+    windows.scanned(1, |step, from, to| {
         scratch.clear();
         scratch.extend_from_slice(&windows.values[from..to]);
         row.set(step, numeric::quantile(q.at(step), &mut scratch));
-    }
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::engine::context::Look;
+    use crate::limits::Budget;
     use crate::row::Steps;
     use crate::window::{WindowSpec, find};
     use proptest::prelude::*;
+    use std::time::Duration;
 
     fn value() -> impl Strategy<Value = f64> {
         prop_oneof![(-5i8..5).prop_map(f64::from), Just(f64::NAN)]
@@ -195,15 +203,16 @@ mod tests {
             let spec = WindowSpec { steps: Steps::between(0, 350, step), look: Look::default(), range };
             let mut bounds = Vec::new();
             find(&spec, &timestamps, &mut bounds);
-            let windows = Windows { spec, timestamps: &timestamps, values: &values, bounds: &bounds };
+            let budget = Budget::new(1, Duration::from_secs(3600), None);
+            let windows = Windows { budget: &budget, spec, timestamps: &timestamps, values: &values, bounds: &bounds };
             let run = |compute: &dyn Fn(&mut Row)| {
                 let mut row = Row::default();
                 row.reset(spec.steps.count);
                 compute(&mut row);
                 row
             };
-            let least = run(&|row| simple(RangeFunction::Min, &windows, row));
-            let greatest = run(&|row| simple(RangeFunction::Max, &windows, row));
+            let least = run(&|row| simple(RangeFunction::Min, &windows, row).unwrap());
+            let greatest = run(&|row| simple(RangeFunction::Max, &windows, row).unwrap());
             let changed = run(&|row| changes(&windows, row));
             for (step, &(from, to)) in bounds.iter().enumerate() {
                 if from == to {

@@ -1,5 +1,6 @@
 //! rate, increase, delta, irate and idelta of floats.
 
+use crate::error::QueryError;
 use crate::row::Row;
 use crate::window::Windows;
 
@@ -9,7 +10,12 @@ use crate::window::Windows;
 /// meet them, so the result is that of the scan to the last bit.
 ///
 /// Source: Prometheus documentation of `rate`, `increase` and `delta`, and the behaviour of its engine.
-pub(super) fn extrapolated(windows: &Windows<'_>, is_counter: bool, is_rate: bool, row: &mut Row) {
+pub(super) fn extrapolated(
+    windows: &Windows<'_>,
+    is_counter: bool,
+    is_rate: bool,
+    row: &mut Row,
+) -> Result<(), QueryError> {
     let (timestamps, values) = (windows.timestamps, windows.values);
     let resets = if is_counter {
         resets(values)
@@ -27,7 +33,11 @@ pub(super) fn extrapolated(windows: &Windows<'_>, is_counter: bool, is_rate: boo
         while resets.get(end_reset).is_some_and(|&(at, _)| at < to) {
             end_reset += 1;
         }
-        for (_, before) in &resets[first_reset..end_reset] {
+        let inside = &resets[first_reset..end_reset];
+        if !inside.is_empty() {
+            windows.budget.check_work(inside.len())?;
+        }
+        for (_, before) in inside {
             change += before;
         }
         let ends = Ends {
@@ -44,6 +54,7 @@ pub(super) fn extrapolated(windows: &Windows<'_>, is_counter: bool, is_rate: boo
         }
         row.set(step, change * factor);
     }
+    Ok(())
 }
 
 /// Where a counter fell, and what it was before.
@@ -117,9 +128,11 @@ pub(super) fn instant(windows: &Windows<'_>, is_rate: bool, row: &mut Row) {
 mod tests {
     use super::*;
     use crate::engine::context::Look;
+    use crate::limits::Budget;
     use crate::row::Steps;
     use crate::window::{WindowSpec, find};
     use proptest::prelude::*;
+    use std::time::Duration;
 
     /// The obvious way: scan each window.
     fn scanned(windows: &Windows<'_>, step: usize, from: usize, to: usize) -> f64 {
@@ -152,10 +165,11 @@ mod tests {
             let spec = WindowSpec { steps, look: Look::default(), range: range * 1000 };
             let mut bounds = Vec::new();
             find(&spec, &timestamps, &mut bounds);
-            let windows = Windows { spec, timestamps: &timestamps, values: &values, bounds: &bounds };
+            let budget = Budget::new(1, Duration::from_secs(3600), None);
+            let windows = Windows { budget: &budget, spec, timestamps: &timestamps, values: &values, bounds: &bounds };
             let mut row = Row::default();
             row.reset(steps.count);
-            extrapolated(&windows, true, true, &mut row);
+            extrapolated(&windows, true, true, &mut row).unwrap();
             for (step, &(from, to)) in bounds.iter().enumerate() {
                 prop_assert_eq!(row.present.get(step), from + 2 <= to);
                 if row.present.get(step) {

@@ -30,17 +30,21 @@ fn line(timestamps: &[i64], values: &[f64], origin: i64) -> (f64, f64) {
 }
 
 /// The slope of each window's line.
-pub(super) fn deriv(windows: &Windows<'_>, row: &mut Row) {
-    for (step, from, to) in windows.filled(2) {
+pub(super) fn deriv(windows: &Windows<'_>, row: &mut Row) -> Result<(), QueryError> {
+    windows.scanned(2, |step, from, to| {
         let timestamps = &windows.timestamps[from..to];
         let (slope, _) = line(timestamps, &windows.values[from..to], timestamps[0]);
         row.set(step, slope);
-    }
+    })
 }
 
 /// Where each window's line is `seconds` after the step.
-pub(super) fn predict(windows: &Windows<'_>, seconds: &Scalar, row: &mut Row) {
-    for (step, from, to) in windows.filled(2) {
+pub(super) fn predict(
+    windows: &Windows<'_>,
+    seconds: &Scalar,
+    row: &mut Row,
+) -> Result<(), QueryError> {
+    windows.scanned(2, |step, from, to| {
         let now = windows.spec.steps.time(step);
         let (slope, value) = line(
             &windows.timestamps[from..to],
@@ -48,7 +52,7 @@ pub(super) fn predict(windows: &Windows<'_>, seconds: &Scalar, row: &mut Row) {
             now,
         );
         row.set(step, slope * seconds.at(step) + value);
-    }
+    })
 }
 
 /// Checks the factors of double exponential smoothing.
@@ -67,8 +71,13 @@ pub(super) fn check_factors(parameters: &[Scalar], steps: usize) -> Result<(), Q
 }
 
 /// Double exponential smoothing: a level and a trend, each following the samples by its factor.
-pub(super) fn smoothing(windows: &Windows<'_>, level: &Scalar, trend: &Scalar, row: &mut Row) {
-    for (step, from, to) in windows.filled(2) {
+pub(super) fn smoothing(
+    windows: &Windows<'_>,
+    level: &Scalar,
+    trend: &Scalar,
+    row: &mut Row,
+) -> Result<(), QueryError> {
+    windows.scanned(2, |step, from, to| {
         let values = &windows.values[from..to];
         let (level, trend) = (level.at(step), trend.at(step));
         let (mut previous, mut current) = (0.0, values[0]);
@@ -81,5 +90,5 @@ pub(super) fn smoothing(windows: &Windows<'_>, level: &Scalar, trend: &Scalar, r
             current = level * value + (1.0 - level) * (current + slope);
         }
         row.set(step, current);
-    }
+    })
 }

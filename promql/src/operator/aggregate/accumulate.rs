@@ -16,10 +16,10 @@ pub(super) fn rows<'q>(
     op: AggregateOp,
 ) -> Result<BoxRows<'q>, QueryError> {
     let (groups, steps) = (grouped.series.len(), grouped.steps);
+    context.budget.hold(groups.saturating_mul(steps))?;
     let mut floats = Columns::new(op, groups * steps);
     let mut seen = vec![Bits::new(steps); groups];
     let mut histograms = Histograms::new(op, groups, steps);
-    context.budget.hold(groups * steps)?;
     let mut row = Row::default();
     for index in 0..grouped.ids.len() {
         grouped.input.next(&mut row)?;

@@ -1,6 +1,7 @@
 //! topk, bottomk, limitk and limit_ratio: some series of each group, as they are.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use super::Grouped;
 use crate::ast::AggregateOp;
@@ -51,7 +52,7 @@ fn wanted(k: &Scalar, step: usize) -> Result<usize, QueryError> {
 }
 
 /// One candidate: its value and which input series it is of.
-type Entry = (f64, usize);
+type Candidate = (f64, usize);
 
 fn ranked<'q>(
     context: &Context<'_>,
@@ -63,7 +64,8 @@ fn ranked<'q>(
     let sizes: Vec<usize> = (0..steps)
         .map(|step| wanted(k, step))
         .collect::<Result<_, _>>()?;
-    let mut heaps: Vec<Vec<Entry>> = vec![Vec::new(); groups * steps];
+    context.budget.hold(groups.saturating_mul(steps))?;
+    let mut heaps: Vec<Vec<Candidate>> = vec![Vec::new(); groups * steps];
     let mut row = Row::default();
     for index in 0..grouped.ids.len() {
         grouped.input.next(&mut row)?;
@@ -81,34 +83,47 @@ fn ranked<'q>(
             }
         }
     }
-    Ok(selected(heaps, grouped.input.series(), steps, highest).into_rows())
+    Ok(selected(context, heaps, grouped.input.series(), steps, highest)?.into_rows())
 }
 
 /// The kept entries as rows; of a single step in order of rank, group by group.
-fn selected(heaps: Vec<Vec<Entry>>, series: &[Meta], steps: usize, highest: bool) -> Table {
+fn selected(
+    context: &Context<'_>,
+    heaps: Vec<Vec<Candidate>>,
+    series: &[Meta],
+    steps: usize,
+    highest: bool,
+) -> Result<Table, QueryError> {
     let mut order: Vec<usize> = Vec::new();
     let mut kept: BTreeMap<usize, Row> = BTreeMap::new();
     for (at, mut heap) in heaps.into_iter().enumerate() {
+        context.budget.check_work(heap.len())?;
         heap.sort_by(|a, b| comes_first(*a, *b, highest));
         for (value, index) in heap {
-            let row = kept.entry(index).or_insert_with(|| {
-                order.push(index);
-                let mut row = Row::default();
-                row.reset(steps);
-                row
-            });
+            let row = match kept.entry(index) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => {
+                    context.budget.hold(steps)?;
+                    order.push(index);
+                    let mut row = Row::default();
+                    row.reset(steps);
+                    new.insert(row)
+                }
+            };
             row.set(at % steps, value);
         }
     }
     let mut table = Table::new(steps);
     for index in order {
-        table.push(series[index].clone(), &kept[&index]);
+        if let Some(row) = kept.remove(&index) {
+            table.push(series[index].clone(), &row);
+        }
     }
-    table
+    Ok(table)
 }
 
 /// The order of the result: best first, NaN last.
-fn comes_first(a: Entry, b: Entry, highest: bool) -> std::cmp::Ordering {
+fn comes_first(a: Candidate, b: Candidate, highest: bool) -> std::cmp::Ordering {
     match (is_worse(a.0, b.0, highest), is_worse(b.0, a.0, highest)) {
         (true, _) => std::cmp::Ordering::Greater,
         (_, true) => std::cmp::Ordering::Less,
@@ -125,7 +140,7 @@ fn is_worse(a: f64, b: f64, highest: bool) -> bool {
 }
 
 /// Offers an entry to a heap of at most `size` with the worst at the root; returns whether the heap grew.
-fn offer(heap: &mut Vec<Entry>, entry: Entry, size: usize, highest: bool) -> bool {
+fn offer(heap: &mut Vec<Candidate>, entry: Candidate, size: usize, highest: bool) -> bool {
     if heap.len() < size {
         heap.push(entry);
         let mut child = heap.len() - 1;
@@ -149,7 +164,7 @@ fn offer(heap: &mut Vec<Entry>, entry: Entry, size: usize, highest: bool) -> boo
     false
 }
 
-fn sink(heap: &mut [Entry], highest: bool) {
+fn sink(heap: &mut [Candidate], highest: bool) {
     let mut parent = 0;
     loop {
         let mut child = 2 * parent + 1;
@@ -177,6 +192,7 @@ fn limitk<'q>(
     let sizes: Vec<usize> = (0..steps)
         .map(|step| wanted(k, step))
         .collect::<Result<_, _>>()?;
+    context.budget.hold(groups.saturating_mul(steps))?;
     let mut taken = vec![0usize; groups * steps];
     let mut table = Table::new(steps);
     let mut row = Row::default();
@@ -193,8 +209,7 @@ fn limitk<'q>(
         }
         row.retain(&keep, true);
         if !row.is_empty() {
-            context.budget.hold(row.len())?;
-            table.push(grouped.input.series()[index].clone(), &row);
+            table.push_held(grouped.input.series()[index].clone(), &row, context)?;
         }
     }
     Ok(table.into_rows())
@@ -265,8 +280,7 @@ fn limit_ratio<'q>(
         }
         row.retain(&keep, true);
         if !row.is_empty() {
-            context.budget.hold(row.len())?;
-            table.push(meta.clone(), &row);
+            table.push_held(meta.clone(), &row, context)?;
         }
     }
     Ok(table.into_rows())

@@ -1,6 +1,7 @@
 //! quantile and count_values: all values of a group at a step.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use model::Labels;
 use model::float::format_plain;
@@ -24,6 +25,7 @@ pub(super) fn quantile<'q>(
     position: Position,
 ) -> Result<BoxRows<'q>, QueryError> {
     let (groups, steps) = (grouped.series.len(), grouped.steps);
+    context.budget.hold(groups.saturating_mul(steps))?;
     let mut values: Vec<Vec<f64>> = vec![Vec::new(); groups * steps];
     let mut row = Row::default();
     for index in 0..grouped.ids.len() {
@@ -46,6 +48,7 @@ pub(super) fn quantile<'q>(
         for step in 0..steps {
             let values = &mut values[group * steps + step];
             if !values.is_empty() {
+                context.budget.check_work(values.len())?;
                 row.set(step, numeric::quantile(q.at(step), values));
             }
         }
@@ -85,33 +88,41 @@ pub(super) fn count_values<'q>(
         grouped.input.next(&mut row)?;
         let group = grouped.ids[index];
         let mut count = |step: usize, value: String| {
-            let at = *by_value
-                .entry((group, value))
-                .or_insert_with_key(|(_, value)| {
+            let at = match by_value.entry((group, value)) {
+                Entry::Occupied(known) => *known.get(),
+                Entry::Vacant(new) => {
                     let meta = &grouped.series[group];
-                    let labels = with_label(&meta.labels, label, value);
-                    *by_labels.entry(labels.clone()).or_insert_with(|| {
-                        let mut empty = Row::default();
-                        empty.reset(steps);
-                        counted.push((
-                            Meta {
-                                labels,
-                                ..meta.clone()
-                            },
-                            empty,
-                        ));
-                        counted.len() - 1
-                    })
-                });
+                    let labels = with_label(&meta.labels, label, &new.key().1);
+                    let at = match by_labels.entry(labels) {
+                        Entry::Occupied(known) => *known.get(),
+                        Entry::Vacant(new) => {
+                            context.budget.hold(steps)?;
+                            let labels = new.key().clone();
+                            let mut empty = Row::default();
+                            empty.reset(steps);
+                            counted.push((
+                                Meta {
+                                    labels,
+                                    ..meta.clone()
+                                },
+                                empty,
+                            ));
+                            *new.insert(counted.len() - 1)
+                        }
+                    };
+                    *new.insert(at)
+                }
+            };
             let counts = &mut counted[at].1;
             counts.values[step] += 1.0;
             counts.present.set(step);
+            Ok::<(), QueryError>(())
         };
         for step in row.present.iter() {
-            count(step, format_plain(row.values[step]));
+            count(step, format_plain(row.values[step]))?;
         }
         for (step, histogram) in &row.histograms {
-            count(*step, histogram.to_string());
+            count(*step, histogram.to_string())?;
         }
         context.budget.hold(row.len())?;
     }

@@ -43,7 +43,7 @@ pub(super) fn rows<'q>(
         (left, right)
     };
     let one = Table::collect(one, steps.count, context)?;
-    let join = Join::new(context, node, matching, (many, one), steps.count);
+    let join = Join::new(context, node, matching, (many, one), steps.count)?;
     let message = match matching.cardinality {
         Cardinality::OneToOne => SAME_LABELS,
         _ => "multiple matches for labels: grouping labels must ensure unique matches",
@@ -89,7 +89,7 @@ impl<'q> Join<'q> {
         matching: &'q VectorMatching,
         (many, one): (BoxRows<'q>, Table),
         steps: usize,
-    ) -> Self {
+    ) -> Result<Self, QueryError> {
         let key = Key {
             labels: &matching.labels,
             counts: matching.on,
@@ -102,6 +102,10 @@ impl<'q> Join<'q> {
         for (series, &id) in one_ids.iter().enumerate() {
             partners[id].push(series);
         }
+        // Bits per group and step.
+        context
+            .budget
+            .hold(groups.len().saturating_mul(steps.div_ceil(64)))?;
         let mut join = Join {
             context,
             node,
@@ -120,21 +124,29 @@ impl<'q> Join<'q> {
             read: 0,
             matched: vec![Bits::new(steps); groups.len()],
         };
-        join.find_conflicts(&groups.labels);
-        join.plan_outputs();
-        join
+        join.find_conflicts(&groups.labels)?;
+        join.plan_outputs()?;
+        Ok(join)
     }
 
     /// Finds the steps at which two series of the one side are in the same group.
-    fn find_conflicts(&mut self, groups: &[Labels]) {
+    ///
+    /// A conflict is kept only if it adds steps: what is said of a step is what was found first.
+    fn find_conflicts(&mut self, groups: &[Labels]) -> Result<(), QueryError> {
         for (group, partners) in self.partners.iter().enumerate() {
             let mut seen = Bits::new(self.steps);
             for (index, &second) in partners.iter().enumerate() {
+                self.context.budget.check_work(self.steps)?;
                 let occupied = self.one.occupied(second);
-                let Some(step) = seen.first_common(&occupied) else {
-                    seen.insert_all(&occupied);
+                let mut steps = occupied.clone();
+                steps.retain(&seen, true);
+                seen.insert_all(&occupied);
+                let mut added = steps.clone();
+                added.retain(&self.conflicting, false);
+                let Some(step) = steps.first_common(&steps).filter(|_| added.any()) else {
                     continue;
                 };
+                self.context.budget.check_work(index)?;
                 let first = partners[..index]
                     .iter()
                     .find(|&&first| self.one.has(first, step));
@@ -153,17 +165,15 @@ impl<'q> Join<'q> {
                     name(*first.unwrap_or(&second)),
                     name(second),
                 );
-                let mut steps = occupied;
-                steps.retain(&seen, true);
                 self.conflicting.insert_all(&steps);
-                seen.insert_all(&self.one.occupied(second));
                 self.conflicts.push(Conflict { steps, message });
             }
         }
+        Ok(())
     }
 
     /// Decides the labels of the result, once for all steps.
-    fn plan_outputs(&mut self) {
+    fn plan_outputs(&mut self) -> Result<(), QueryError> {
         let labels = ResultLabels {
             matching: self.matching,
             drops_name: drops_name(self.node),
@@ -173,6 +183,8 @@ impl<'q> Join<'q> {
             let partners = &self.partners[self.ids[many]];
             let mut planned: Vec<(Meta, Vec<usize>)> = Vec::new();
             for &partner in partners {
+                self.context.budget.hold(1)?;
+                self.context.budget.check_work(1 + planned.len())?;
                 if self.matching.include.is_empty() && !planned.is_empty() {
                     planned[0].1.push(partner);
                     continue;
@@ -195,6 +207,7 @@ impl<'q> Join<'q> {
                 self.outputs.push((many, partners));
             }
         }
+        Ok(())
     }
 
     fn advance_to(&mut self, many: usize) -> Result<(), QueryError> {
@@ -227,6 +240,7 @@ impl Rows for Join<'_> {
         let swapped = self.matching.cardinality == Cardinality::OneToMany;
         let mut met = Bits::new(self.steps);
         for partner in partners {
+            self.context.budget.check_work(self.steps)?;
             let mut both = self.current.occupied();
             both.retain(&self.one.occupied(partner), true);
             met.insert_all(&both);

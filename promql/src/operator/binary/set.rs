@@ -27,6 +27,10 @@ pub(super) fn rows<'q>(
     });
     let left_ids: Vec<usize> = left.series().iter().map(|meta| groups.of(meta)).collect();
     let right_ids: Vec<usize> = right.series().iter().map(|meta| groups.of(meta)).collect();
+    // Bits per group and step.
+    context
+        .budget
+        .hold(groups.len().saturating_mul(steps.count.div_ceil(64)))?;
     let occupied = vec![Bits::new(steps.count); groups.len()];
     if node.op == BinaryOp::Or {
         let series = left
