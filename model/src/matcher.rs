@@ -7,6 +7,8 @@ use regex::Regex;
 use crate::labels::Labels;
 use crate::name::Quoted;
 
+mod dialect;
+
 /// How a matcher compares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum MatchOp {
@@ -70,13 +72,15 @@ pub struct InvalidRegex {
 /// How large a compiled regular expression may get, in bytes: patterns come from outside.
 const REGEX_BYTES_MAX: usize = 10 << 20;
 
-/// Compiles `pattern` so that it must match the whole of a string, with `.` matching newlines too.
+/// Compiles `pattern` so that it must match the whole of a string, with `.` matching newlines too. What `\d`, `\s`, `\w`
+/// and `\b` stand for is ASCII, as in RE2.
 ///
 /// # Errors
 ///
 /// When it is not a regular expression, or its program would be larger than 10 MiB.
 pub fn compile_anchored(pattern: &str) -> Result<Regex, InvalidRegex> {
-    regex::RegexBuilder::new(&format!("^(?s:{pattern})$"))
+    let translated = dialect::translated(pattern);
+    regex::RegexBuilder::new(&format!("^(?s:{translated})$"))
         .size_limit(REGEX_BYTES_MAX)
         .build()
         .map_err(|error| {

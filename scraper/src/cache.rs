@@ -26,6 +26,8 @@ use model::storage::SeriesRef;
 
 /// How many entries ahead of the expected one are compared before the index is asked.
 const LOOK_AHEAD: usize = 8;
+/// How much of the arena may be of entries that are gone, besides as much as is of others, in bytes.
+const GARBAGE_BYTES: usize = 1 << 20;
 /// The handle of lines that relabelling dropped.
 const DROPPED: u64 = u64::MAX;
 
@@ -73,8 +75,8 @@ struct Entry {
 pub(crate) enum Found {
     /// Its entry, now stamped.
     Entry(EntryId, Destination),
-    /// This scrape had that series already.
-    Duplicate,
+    /// The same of a series that this scrape had already.
+    Duplicate(EntryId, Destination),
     /// Nothing: resolve its labels and [`Cache::insert`] it.
     Nothing,
 }
@@ -154,7 +156,7 @@ impl Cache {
         let generation = self.generation;
         let entry = &mut self.entries[position];
         if entry.generation == generation {
-            return Found::Duplicate;
+            return Found::Duplicate(entry_id(position), entry.target());
         }
         let was_live = entry.generation + 1 == generation && entry.has(TRACKED);
         entry.generation = generation;
@@ -183,7 +185,8 @@ impl Cache {
         let key_len = u32::try_from(series.len()).expect("bodies are bounded below 256 MiB");
         debug_assert!(key_len <= LEN_MASK);
         let entry = Entry {
-            key_start: u32::try_from(self.arena.len()).expect("the arena is bounded by the body"),
+            key_start: u32::try_from(self.arena.len())
+                .expect("the arena is bounded by three bodies"),
             key_len: key_len | flags | if tracked { TRACKED } else { 0 },
             hash: hash(series),
             generation: self.generation,
@@ -260,7 +263,7 @@ impl Cache {
         let dead = self.entries.len() - order.len();
         let is_disordered =
             order.len() / 16 + 16 < self.misplaced && self.reorder_from <= self.generation;
-        if order.len() / 4 + 64 < dead || is_disordered {
+        if order.len() / 4 + 64 < dead || is_disordered || self.is_mostly_garbage(order) {
             self.rebuild(order);
             if is_disordered {
                 self.reorder_pause = (self.reorder_pause * 2).clamp(1, 1024);
@@ -320,13 +323,25 @@ impl Cache {
         }
     }
 
+    /// Returns whether most of the arena is of entries that are not in `order`: few but long ones, that others may follow.
+    fn is_mostly_garbage(&self, order: &[EntryId]) -> bool {
+        // The arena only grows when entries are added.
+        0 < self.added
+            && GARBAGE_BYTES < self.arena.len()
+            && 2 * self.bytes(order) + GARBAGE_BYTES < self.arena.len()
+    }
+
+    /// Returns how long the lines of `order` are together.
+    fn bytes(&self, order: &[EntryId]) -> usize {
+        let lengths = order
+            .iter()
+            .map(|id| self.entries[id.0 as usize].range().len());
+        lengths.sum()
+    }
+
     /// Keeps only the entries in `order`, in that order.
     fn rebuild(&mut self, order: &[EntryId]) {
-        let bytes = order
-            .iter()
-            .map(|id| self.entries[id.0 as usize].range().len())
-            .sum();
-        let mut arena = String::with_capacity(bytes);
+        let mut arena = String::with_capacity(self.bytes(order));
         let mut entries = Vec::with_capacity(order.len());
         for id in order {
             let mut entry = self.entries[id.0 as usize];

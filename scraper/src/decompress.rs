@@ -4,7 +4,7 @@
 //! stream inside is left to flate2.
 
 use flate2::{Crc, Decompress, FlushDecompress, Status};
-use zstd::stream::raw::{InBuffer, Operation, OutBuffer};
+use zstd::stream::raw::{DParameter, InBuffer, Operation, OutBuffer};
 
 /// Why a body cannot be decompressed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -27,6 +27,8 @@ pub(crate) struct Decompressor {
     zstd: Option<zstd::stream::raw::Decoder<'static>>,
 }
 
+/// The largest zstd window: 8 MiB, what RFC 8878 asks every decoder to support. A frame says how much memory it wants.
+const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 /// How much room the output gets at least in each step.
 const STEP_BYTES: usize = 16 * 1024;
 
@@ -102,7 +104,11 @@ impl Decompressor {
         let invalid = |error: std::io::Error| DecompressError::Invalid("zstd", error.to_string());
         out.clear();
         if self.zstd.is_none() {
-            self.zstd = Some(zstd::stream::raw::Decoder::new().map_err(invalid)?);
+            let mut decoder = zstd::stream::raw::Decoder::new().map_err(invalid)?;
+            decoder
+                .set_parameter(DParameter::WindowLogMax(ZSTD_WINDOW_LOG_MAX))
+                .map_err(invalid)?;
+            self.zstd = Some(decoder);
         }
         let decoder = self.zstd.as_mut().expect("made just above");
         decoder.reinit().map_err(invalid)?;
@@ -228,6 +234,29 @@ mod tests {
             Err(DecompressError::TooLong)
         );
         assert!(out.capacity() < 1 << 20);
+    }
+
+    #[test]
+    fn windows_are_bounded() {
+        let with_window = |log: u32| {
+            let mut encoder = zstd::stream::Encoder::new(Vec::new(), 1).unwrap();
+            encoder
+                .set_parameter(zstd::stream::raw::CParameter::WindowLog(log))
+                .unwrap();
+            encoder.write_all(b"up ").unwrap();
+            // The encoder does not know how little will come, and so the window stays as it is.
+            encoder.flush().unwrap();
+            encoder.write_all(b"1\n").unwrap();
+            encoder.finish().unwrap()
+        };
+        let mut decompressor = Decompressor::default();
+        let mut out = Vec::new();
+        // The bound outlives the decoder's reuse.
+        for _ in 0..2 {
+            assert_eq!(decompressor.zstd(&with_window(23), 100, &mut out), Ok(()));
+            assert_eq!(out, b"up 1\n");
+            assert!(decompressor.zstd(&with_window(24), 100, &mut out).is_err());
+        }
     }
 
     #[test]

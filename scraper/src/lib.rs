@@ -18,6 +18,7 @@ mod manager;
 pub mod metadata;
 mod metrics;
 mod pool;
+mod presence;
 pub mod relabel;
 mod scrape;
 mod target;

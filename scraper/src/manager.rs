@@ -23,6 +23,7 @@ use crate::job::Job;
 use crate::metadata::Interner;
 use crate::metrics::ScrapeMetrics;
 use crate::pool::{Pool, PoolOrder, PoolState};
+use crate::presence::{Presence, Presences};
 use crate::scrape::ScratchPool;
 
 mod snapshot;
@@ -53,6 +54,7 @@ pub(crate) struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) metrics: ScrapeMetrics,
     pub(crate) options: ScrapeOptions,
+    pub(crate) presences: Presences,
     pub(crate) interner: Interner,
     pub(crate) scratches: ScratchPool,
     /// One permit for each body that may be worked on at once: as many as there are cores.
@@ -103,6 +105,7 @@ impl ScrapeManager {
             clock,
             metrics: ScrapeMetrics::new(registry),
             options,
+            presences: Presences::default(),
             interner: Interner::default(),
             scratches: ScratchPool::default(),
             work: Semaphore::new(cores),
@@ -151,7 +154,6 @@ impl ScrapeManager {
             let is_kept = jobs.contains_key(name);
             if !is_kept {
                 pool.orders.send_replace(PoolOrder::End);
-                self.forget_metrics(name);
             }
             is_kept
         });
@@ -186,7 +188,13 @@ impl ScrapeManager {
         self.shared.metrics.pools.inc();
         let state = Arc::new(PoolState::default());
         let (orders, receiver) = watch::channel(PoolOrder::Run(Arc::clone(&job)));
-        let pool = Pool::new(Arc::clone(&self.shared), receiver, Arc::clone(&state));
+        let presence = Presence::new(&self.shared, &job.config.job_name);
+        let pool = Pool::new(
+            Arc::clone(&self.shared),
+            presence,
+            receiver,
+            Arc::clone(&state),
+        );
         self.shared.tasks.spawn(pool.run());
         PoolHandle { orders, job, state }
     }
@@ -198,21 +206,6 @@ impl ScrapeManager {
         self.shared.metrics.pool_reloads.inc();
         pool.orders.send_replace(PoolOrder::Run(Arc::clone(&job)));
         pool.job = job;
-    }
-
-    fn forget_metrics(&self, job: &str) {
-        let metrics = &self.shared.metrics;
-        for gauges in [
-            &metrics.pool_targets,
-            &metrics.pool_target_limit,
-            &metrics.pool_dropped,
-        ] {
-            gauges.remove(&[job]);
-        }
-        metrics.pool_syncs.remove(&[job]);
-        metrics.sync_length.remove(&[job]);
-        metrics.sync_failed.remove(&[job]);
-        metrics.discovered_targets.remove(&["scrape", job]);
     }
 }
 

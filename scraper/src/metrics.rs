@@ -150,4 +150,26 @@ impl ScrapeMetrics {
             discovery: DiscoveryMetrics::new(registry),
         }
     }
+
+    /// Removes what pools of `job` reported.
+    pub(crate) fn forget_pool(&self, job: &str) {
+        for gauges in [
+            &self.pool_targets,
+            &self.pool_target_limit,
+            &self.pool_dropped,
+        ] {
+            gauges.remove(&[job]);
+        }
+        self.pool_syncs.remove(&[job]);
+        self.sync_length.remove(&[job]);
+        self.sync_failed.remove(&[job]);
+        self.discovered_targets.remove(&["scrape", job]);
+    }
+
+    /// Removes the count of the metadata of `job` if it is zero.
+    pub(crate) fn forget_metadata_if_none(&self, job: &str) {
+        if self.metadata_entries.with(&[job]).value() <= 0.0 {
+            self.metadata_entries.remove(&[job]);
+        }
+    }
 }

@@ -17,6 +17,7 @@ use crate::discovery::file::FileDiscovery;
 use crate::discovery::{Discovery, Static, TargetGroup, TargetGroups, Updates};
 use crate::job::Job;
 use crate::manager::Shared;
+use crate::presence::Presence;
 use crate::scrape::{Assignment, Loop, Order, TargetStatus};
 use crate::target::{Populated, Target, TargetKey};
 
@@ -52,6 +53,7 @@ impl PoolState {
 /// Runs one pool.
 pub(crate) struct Pool {
     shared: Arc<Shared>,
+    _presence: Presence,
     orders: watch::Receiver<PoolOrder>,
     state: Arc<PoolState>,
     /// Told whenever a discovery publishes.
@@ -91,12 +93,14 @@ struct Wanted {
 impl Pool {
     pub(crate) fn new(
         shared: Arc<Shared>,
+        presence: Presence,
         orders: watch::Receiver<PoolOrder>,
         state: Arc<PoolState>,
     ) -> Self {
         let published = Arc::new(Notify::new());
         Pool {
             shared,
+            _presence: presence,
             orders,
             state,
             published,

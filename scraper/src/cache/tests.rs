@@ -20,7 +20,7 @@ fn scrape(cache: &mut Cache, lines: &[&str], is_stored: bool) -> (Vec<String>, B
                 order.push(id);
                 outcomes.push(format!("known {line}"));
             }
-            Found::Duplicate => outcomes.push(format!("duplicate {line}")),
+            Found::Duplicate(..) => outcomes.push(format!("duplicate {line}")),
             Found::Nothing => {
                 let target = Destination::Series(SeriesRef(number(line)));
                 order.push(cache.insert(line, target, MetricType::Unknown, true));
@@ -121,6 +121,16 @@ fn dead_entries_are_dropped() {
         let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
         scrape(&mut cache, &lines, true);
         assert!(cache.len() <= 200, "{}", cache.len());
+    }
+}
+
+#[test]
+fn few_long_dead_entries_are_dropped_too() {
+    let mut cache = Cache::default();
+    for round in 0..20 {
+        let line = format!("m{{round=\"{round}\",i=\"{}\"}}", "x".repeat(1 << 20));
+        scrape(&mut cache, &["a", &line], true);
+        assert!(cache.arena.len() <= 4 << 20, "{}", cache.arena.len());
     }
 }
 

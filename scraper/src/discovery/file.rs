@@ -157,13 +157,17 @@ impl Discovery for FileDiscovery {
     }
 }
 
-/// Returns the files that `pattern` means, sorted: itself, or what matches the star in its last segment.
+/// Returns the files that `pattern` means, sorted: itself unless it is not there, or what matches the star in its last segment.
 fn matching(pattern: &Path) -> Vec<PathBuf> {
     let name = pattern
         .file_name()
         .and_then(|name| name.to_str())
         .unwrap_or_default();
     let Some((before, after)) = name.split_once('*') else {
+        let found = std::fs::symlink_metadata(pattern);
+        if found.is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+            return Vec::new();
+        }
         return vec![pattern.to_owned()];
     };
     let folder = pattern.parent().unwrap_or(Path::new("."));

@@ -261,6 +261,18 @@ async fn reloads_keep_what_stays_and_end_what_goes() {
             .is_some_and(|&value| model::is_stale(value))
     };
     fixture.wait_until("ended", is_ended).await;
+    let mentions_job = |fixture: &Fixture| {
+        let mut text = Vec::new();
+        ::metrics::encode::encode(
+            ::metrics::encode::Format::Text,
+            &fixture.registry.gather(),
+            &mut text,
+        );
+        String::from_utf8(text).unwrap().contains("\"j\"")
+    };
+    fixture
+        .wait_until("forgotten", |fixture| !mentions_job(fixture))
+        .await;
     assert!(
         fixture
             .storage

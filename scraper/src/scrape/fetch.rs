@@ -68,6 +68,19 @@ impl Fetched {
         }
     }
 
+    /// Returns what fetching a compressed body gives.
+    #[cfg(test)]
+    pub(crate) fn zstd(format: Format) -> Self {
+        Fetched {
+            encoding: Encoding::Zstd,
+            format,
+        }
+    }
+
+    pub(crate) fn is_compressed(self) -> bool {
+        !matches!(self.encoding, Encoding::Identity)
+    }
+
     /// Returns the body uncompressed: `raw` itself, or `text`.
     pub(crate) fn body<'b>(
         self,

@@ -1,5 +1,6 @@
 //! From a body to one stored batch. Plain code: no waiting but for storage.
 
+use std::panic::AssertUnwindSafe;
 use std::time::Instant;
 
 use model::metadata::MetricType;
@@ -18,6 +19,11 @@ use crate::metadata::{Interner, MetadataSet};
 use crate::metrics::ScrapeMetrics;
 use crate::target::Target;
 
+/// How far ahead of the scrape a sample's own timestamp may be.
+///
+/// Source: Prometheus' `maxAheadTime`, ten minutes.
+const AHEAD_MS_MAX: i64 = 10 * 60 * 1_000;
+
 /// What a loop remembers of its target from scrape to scrape.
 #[derive(Default)]
 pub(crate) struct SeriesState {
@@ -25,6 +31,8 @@ pub(crate) struct SeriesState {
     report: ReportSeries,
     metadata_hash: u64,
     metadata: Option<MetadataSet>,
+    /// How long the last body was, uncompressed; nothing if there was none yet, or if it was too long.
+    body_bytes: Option<usize>,
 }
 
 impl SeriesState {
@@ -36,6 +44,11 @@ impl SeriesState {
     /// Returns what the target says about its families.
     pub(crate) fn metadata(&self) -> Option<&MetadataSet> {
         self.metadata.as_ref()
+    }
+
+    /// Returns how long the last body was, uncompressed, if that is known.
+    pub(crate) fn body_bytes(&self) -> Option<usize> {
+        self.body_bytes
     }
 }
 
@@ -79,7 +92,9 @@ impl Scrape<'_> {
         let mut appender = self.storage.appender();
         let mut report = self.empty_report();
         let read = fetched.and_then(|fetched| {
+            state.body_bytes = None;
             let body = fetched.body(raw, text, decompressor, self.job.body_bytes_max)?;
+            state.body_bytes = Some(body.len());
             report.body_bytes = body.len() as f64;
             self.read(
                 body,
@@ -109,6 +124,39 @@ impl Scrape<'_> {
         Outcome {
             duration_s: report.duration_s,
             error: read.err().or(stored.err().map(ScrapeError::Storage)),
+        }
+    }
+
+    /// Like [`Scrape::ingest`], but a panic costs this scrape and all that `state` knows, and not the loop.
+    pub(crate) fn ingest_unwinding(
+        &self,
+        state: &mut SeriesState,
+        scratch: &mut Scratch,
+        fetched: Result<Fetched, ScrapeError>,
+    ) -> Outcome {
+        let panicked = match catch(|| self.ingest(state, scratch, fetched)) {
+            Ok(outcome) => return outcome,
+            Err(panicked) => panicked,
+        };
+        tracing::error!(url = %self.target.url, "a scrape panicked; what was known of its target is lost");
+        self.forget_metadata(state);
+        *state = SeriesState::default();
+        *scratch = Scratch::default();
+        catch(|| self.ingest(state, scratch, Err(panicked.clone()))).unwrap_or_else(|_| {
+            *state = SeriesState::default();
+            Outcome {
+                duration_s: self.started.elapsed().as_secs_f64(),
+                error: Some(panicked),
+            }
+        })
+    }
+
+    fn forget_metadata(&self, state: &SeriesState) {
+        if let Some(metadata) = state.metadata() {
+            let entries = &self.metrics.metadata_entries;
+            entries
+                .with(&[&self.job.config.job_name])
+                .sub(metadata.len() as f64);
         }
     }
 
@@ -172,9 +220,13 @@ impl Scrape<'_> {
             let tracked = timestamp_ms.is_none() || tracks_timestamps;
             let (id, destination) = match cache.find(line.series, line.is_expected, tracked) {
                 Found::Entry(id, destination) => (id, destination),
-                Found::Duplicate => {
+                Found::Duplicate(_, Destination::Dropped) => continue,
+                Found::Duplicate(id, Destination::Series(series)) => {
                     report.post_relabel += 1;
-                    self.metrics.duplicate_timestamp.inc();
+                    match timestamp_ms {
+                        Some(t) => self.push_sample(batch, id, series, t, line.value),
+                        None => self.metrics.duplicate_timestamp.inc(),
+                    }
                     continue;
                 }
                 Found::Nothing if sample_limit < report.post_relabel => {
@@ -197,12 +249,8 @@ impl Scrape<'_> {
             batch.order.push(id);
             if let Destination::Series(series) = destination {
                 report.post_relabel += 1;
-                batch.samples.push(FloatSample {
-                    series,
-                    t: timestamp_ms.unwrap_or(self.t),
-                    value: line.value,
-                });
-                batch.sample_entries.push(id);
+                let t = timestamp_ms.unwrap_or(self.t);
+                self.push_sample(batch, id, series, t, line.value);
             }
         }
         if sample_limit < report.post_relabel {
@@ -212,6 +260,16 @@ impl Scrape<'_> {
             self.remember_metadata(state, metadata_hash, body, format)?;
         }
         Ok(())
+    }
+
+    /// Adds a sample to the batch unless it is too far in the future: it would make every later one out of order.
+    fn push_sample(&self, batch: &mut Batch, id: EntryId, series: SeriesRef, t: i64, value: f64) {
+        if self.t.saturating_add(AHEAD_MS_MAX) < t {
+            self.metrics.out_of_bounds.inc();
+            return;
+        }
+        batch.samples.push(FloatSample { series, t, value });
+        batch.sample_entries.push(id);
     }
 
     fn resolve(
@@ -380,6 +438,13 @@ impl Scrape<'_> {
             Destination::Dropped => None,
         }
     }
+}
+
+/// Runs `work`, whose state nobody may look at after a panic.
+fn catch(work: impl FnOnce() -> Outcome) -> Result<Outcome, ScrapeError> {
+    // The panic hook has said already what happened.
+    std::panic::catch_unwind(AssertUnwindSafe(work))
+        .map_err(|_| ScrapeError::Forced("the scrape panicked, see the log".to_owned()))
 }
 
 /// Returns the hash of the metadata lines so far and one more.

@@ -18,6 +18,9 @@ use crate::target::Target;
 /// What a label of the target's own is renamed to when ours has the same name.
 const EXPORTED_PREFIX: &str = "exported_";
 
+/// How many labels a line may have, whatever the job allows: collecting and relabelling them is quadratic.
+const LABELS_MAX: usize = 10_000;
+
 /// Returns where the samples of a line go.
 ///
 /// * `series`: the line's series as written; `kind`: the type of its family.
@@ -31,6 +34,7 @@ pub(super) fn resolve(
     let mut exposed = Vec::with_capacity(16);
     labels::decode(series, kind, &mut exposed);
     check_unique(&mut exposed)?;
+    check_count(config, target, &exposed)?;
     let mut builder = LabelsBuilder::new();
     for (name, value) in &exposed {
         builder.set(name, value);
@@ -61,6 +65,38 @@ fn check_unique(exposed: &mut [Pair<'_>]) -> Result<(), ScrapeError> {
         }
         None => Ok(()),
     }
+}
+
+/// Refuses a line with too many labels before anything is done with them.
+///
+/// * `exposed`: sorted.
+fn check_count(
+    config: &ScrapeConfig,
+    target: &Target,
+    exposed: &[Pair<'_>],
+) -> Result<(), ScrapeError> {
+    let metric = exposed
+        .binary_search_by(|(name, _)| (**name).cmp(METRIC_NAME))
+        .map_or("", |at| &*exposed[at].1);
+    if LABELS_MAX < exposed.len() {
+        let (metric, count) = (cut(metric), exposed.len());
+        return Err(ScrapeError::LabelLimit(format!(
+            "too many labels (metric: {metric}, number of labels: {count}, limit: {LABELS_MAX})"
+        )));
+    }
+    // Rules may drop labels, and the limit is on what they leave.
+    if !config.metric_relabel_configs.is_empty() {
+        return Ok(());
+    }
+    let theirs = exposed.iter().filter(|(_, value)| !value.is_empty());
+    let is_added = |name: &str| {
+        config.honor_labels != Some(true)
+            || exposed
+                .binary_search_by(|(exposed, _)| (**exposed).cmp(name))
+                .is_err()
+    };
+    let ours = target.labels.iter().filter(|(name, _)| is_added(name));
+    check_label_limit(config, metric, theirs.count() + ours.count())
 }
 
 /// Adds the target's labels to those that were exposed.
@@ -130,15 +166,8 @@ fn check_limits(
     metric: &str,
     pairs: &[(&str, &str)],
 ) -> Result<(), ScrapeError> {
-    let exceeds =
-        |size: usize, limit: Option<u64>| limit.filter(|&limit| limit != 0 && limit < size as u64);
+    check_label_limit(config, metric, pairs.len())?;
     let metric = cut(metric);
-    if let Some(limit) = exceeds(pairs.len(), config.label_limit) {
-        let count = pairs.len();
-        return Err(ScrapeError::LabelLimit(format!(
-            "label_limit exceeded (metric: {metric}, number of labels: {count}, limit: {limit})"
-        )));
-    }
     for (name, value) in pairs {
         if let Some(limit) = exceeds(name.len(), config.label_name_length_limit) {
             let (label, length) = (cut(name), name.len());
@@ -154,6 +183,21 @@ fn check_limits(
         }
     }
     Ok(())
+}
+
+fn check_label_limit(config: &ScrapeConfig, metric: &str, count: usize) -> Result<(), ScrapeError> {
+    let Some(limit) = exceeds(count, config.label_limit) else {
+        return Ok(());
+    };
+    let metric = cut(metric);
+    Err(ScrapeError::LabelLimit(format!(
+        "label_limit exceeded (metric: {metric}, number of labels: {count}, limit: {limit})"
+    )))
+}
+
+/// Returns `limit` if there is one and `size` exceeds it.
+fn exceeds(size: usize, limit: Option<u64>) -> Option<u64> {
+    limit.filter(|&limit| limit != 0 && limit < size as u64)
 }
 
 /// Returns the first 50 characters.

@@ -20,6 +20,8 @@ use crate::target::Target;
 
 /// Bodies up to this size are read right on the async worker; longer ones would hold up other targets' timers.
 const INLINE_BYTES_MAX: usize = 256 * 1024;
+/// The same for compressed bodies, if their target's last one was short too.
+const INLINE_COMPRESSED_BYTES_MAX: usize = INLINE_BYTES_MAX / 16;
 /// How much earlier a timer is set than its tick: timers fire on the millisecond after the one that was asked for.
 const TIMER_LEAD_MS: i64 = 1;
 
@@ -217,7 +219,7 @@ impl Loop {
         started: Instant,
     ) -> Outcome {
         let mut state = self.state.take().unwrap_or_default();
-        let is_short = scratch.raw.len() <= INLINE_BYTES_MAX;
+        let is_short = is_short(&fetched, scratch.raw.len(), state.body_bytes());
         let shared = Arc::clone(&self.shared);
         let assignment = assignment.clone();
         let work = move || {
@@ -230,7 +232,7 @@ impl Loop {
                 t,
                 started,
             };
-            let outcome = scrape.ingest(&mut state, &mut scratch, fetched);
+            let outcome = scrape.ingest_unwinding(&mut state, &mut scratch, fetched);
             shared.scratches.give(scratch);
             (state, outcome)
         };
@@ -240,9 +242,7 @@ impl Loop {
             tokio::task::spawn_blocking(work).await
         };
         let Ok((state, outcome)) = done else {
-            let error = Some(ScrapeError::Forced(
-                "the scrape panicked, see the log".to_owned(),
-            ));
+            let error = Some(ScrapeError::Forced("the scrape was cancelled".to_owned()));
             return Outcome {
                 duration_s: started.elapsed().as_secs_f64(),
                 error,
@@ -297,8 +297,7 @@ impl Loop {
             () = self.shared.shutdown.cancelled() => return,
             () = sleep_ms(wait_ms) => (),
         }
-        let (Ok(_permit), Some(mut state)) = (self.shared.work.acquire().await, self.state.take())
-        else {
+        let (Ok(_permit), Some(state)) = (self.shared.work.acquire().await, &mut self.state) else {
             return;
         };
         let mut scratch = self.shared.scratches.take();
@@ -311,8 +310,27 @@ impl Loop {
             t: tick_ms,
             started: Instant::now(),
         };
-        scrape.end(&mut state, &mut scratch);
+        scrape.end(state, &mut scratch);
         self.shared.scratches.give(scratch);
+    }
+}
+
+/// Returns whether working on what was fetched is a matter of a moment.
+///
+/// * `last_bytes`: how long the body before was, uncompressed, if that is known.
+fn is_short(
+    fetched: &Result<Fetched, ScrapeError>,
+    raw_bytes: usize,
+    last_bytes: Option<usize>,
+) -> bool {
+    let was_short = last_bytes.map(|bytes| bytes <= INLINE_BYTES_MAX);
+    match fetched {
+        Ok(fetched) if fetched.is_compressed() => {
+            raw_bytes <= INLINE_COMPRESSED_BYTES_MAX && was_short == Some(true)
+        }
+        Ok(_) => raw_bytes <= INLINE_BYTES_MAX,
+        // All that there was ends.
+        Err(_) => was_short != Some(false),
     }
 }
 
@@ -351,12 +369,8 @@ impl Drop for Loop {
             self.state.as_ref().and_then(|state| state.metadata()),
             &self.read_with,
         ) {
-            let entries = self
-                .shared
-                .metrics
-                .metadata_entries
-                .with(&[&job.config.job_name]);
-            entries.sub(metadata.len() as f64);
+            self.shared
+                .forget_metadata(&job.config.job_name, metadata.len());
         }
         if std::thread::panicking() {
             tracing::error!("a scrape loop panicked; its target is not scraped any more");
@@ -369,7 +383,24 @@ impl Drop for Loop {
 
 #[cfg(test)]
 mod tests {
-    use super::next_tick;
+    use super::*;
+    use crate::exposition::Format;
+
+    #[test]
+    fn compressed_bodies_must_prove_that_they_are_short() {
+        let plain = || Ok(Fetched::plain(Format::Text));
+        let zstd = || Ok(Fetched::zstd(Format::Text));
+        let failed = || Err(ScrapeError::SampleLimit);
+        let (short, long) = (Some(INLINE_BYTES_MAX), Some(INLINE_BYTES_MAX + 1));
+        assert!(is_short(&plain(), INLINE_BYTES_MAX, long));
+        assert!(!is_short(&plain(), INLINE_BYTES_MAX + 1, short));
+        assert!(is_short(&zstd(), INLINE_BYTES_MAX / 16, short));
+        assert!(!is_short(&zstd(), INLINE_BYTES_MAX / 16 + 1, short));
+        assert!(!is_short(&zstd(), 1, long));
+        assert!(!is_short(&zstd(), 1, None));
+        assert!(is_short(&failed(), 0, None));
+        assert!(!is_short(&failed(), 0, long));
+    }
 
     #[test]
     fn ticks_lie_on_the_grid() {

@@ -47,10 +47,16 @@ fn reads_yaml_and_json_and_says_where_from() {
 
 #[test]
 fn a_broken_file_keeps_its_list_and_a_removed_one_does_not() {
+    check_broken_and_removed("*.yml");
+    check_broken_and_removed("a.yml");
+}
+
+#[track_caller]
+fn check_broken_and_removed(pattern: &str) {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("a.yml");
     let (updates, receiver) = Updates::channel(Arc::default());
-    let mut discovery = discovery(dir.path(), "*.yml");
+    let mut discovery = discovery(dir.path(), pattern);
     fs::write(&file, "- targets: ['a:1']\n").unwrap();
     discovery.refresh(&updates);
     let first = receiver.borrow().clone();

@@ -64,16 +64,25 @@ impl Fixture {
     }
 
     fn ingest(&mut self, fetched: Result<Fetched, ScrapeError>) -> String {
+        let storage = self.storage.clone();
+        self.ingest_into(&storage, fetched)
+    }
+
+    fn ingest_into(
+        &mut self,
+        storage: &dyn Appendable,
+        fetched: Result<Fetched, ScrapeError>,
+    ) -> String {
         self.t += 1_000;
         let scrape = scrape(
             &self.job,
             &self.target,
-            &self.storage,
+            storage,
             &self.metrics,
             &self.interner,
             self.t,
         );
-        let outcome = scrape.ingest(&mut self.state, &mut self.scratch, fetched);
+        let outcome = scrape.ingest_unwinding(&mut self.state, &mut self.scratch, fetched);
         outcome
             .error
             .map(|error| error.to_string())
@@ -102,7 +111,7 @@ impl Fixture {
 fn scrape<'a>(
     job: &'a Job,
     target: &'a Target,
-    storage: &'a MemoryStorage,
+    storage: &'a dyn Appendable,
     metrics: &'a ScrapeMetrics,
     interner: &'a Interner,
     t: i64,
@@ -259,6 +268,36 @@ fn duplicates_are_counted() {
 }
 
 #[test]
+fn a_series_may_come_more_than_once_with_timestamps() {
+    let mut fixture = Fixture::new(
+        "metric_relabel_configs: [{source_labels: [__name__], regex: 'drop.*', action: drop}]",
+    );
+    for round in 0..2 {
+        let (one, two) = (round * 1_000 + 100, round * 1_000 + 200);
+        fixture.scrape(&format!(
+            "m 1 {one}\nm 2 {two}\ndropped 1\ndropped 2\nm 9\n"
+        ));
+    }
+    fixture.check(
+        &format!("m{{{I_J}}}"),
+        &["1@100", "2@200", "1@1100", "2@1200"],
+    );
+    fixture.check_reports([1.0, 5.0, 3.0, 0.0]);
+    assert_eq!(fixture.metrics.duplicate_timestamp.value(), 2.0);
+}
+
+#[test]
+fn timestamps_far_ahead_are_out_of_bounds() {
+    let mut fixture = Fixture::new("");
+    fixture.scrape("a 1 601001\nb 1 601000\nc 1\na 2 9223372036854775807\n");
+    fixture.check(&format!("a{{{I_J}}}"), &[]);
+    fixture.check(&format!("b{{{I_J}}}"), &["1@601000"]);
+    fixture.check(&format!("c{{{I_J}}}"), &["1@1000"]);
+    fixture.check_reports([1.0, 4.0, 4.0, 3.0]);
+    assert_eq!(fixture.metrics.out_of_bounds.value(), 2.0);
+}
+
+#[test]
 fn limits_refuse_the_whole_scrape() {
     let mut fixture = Fixture::new("sample_limit: 2");
     assert_eq!(fixture.scrape("a 1\nb 1\n"), "");
@@ -291,6 +330,59 @@ fn limits_refuse_the_whole_scrape() {
         "a{x=\"yyy\"} 1\n",
         "label_value_length_limit exceeded (metric: a, label name: x, value: \"yyy\", length: 3, limit: 2)",
     );
+}
+
+#[test]
+fn very_many_labels_are_refused() {
+    let labels: Vec<String> = (0..300_000).map(|i| format!("l{i}=\"v\"")).collect();
+    let mut fixture = Fixture::new("");
+    assert_eq!(
+        fixture.scrape(&format!("m{{{}}} 1\n", labels.join(","))),
+        "too many labels (metric: m, number of labels: 300001, limit: 10000)"
+    );
+    assert_eq!(fixture.metrics.exceeded_label_limits.value(), 1.0);
+}
+
+#[test]
+fn the_label_limit_is_on_what_rules_leave() {
+    let mut fixture =
+        Fixture::new("label_limit: 3, metric_relabel_configs: [{regex: 'x.', action: labeldrop}]");
+    assert_eq!(
+        fixture.scrape("a{x1=\"\",x2=\"2\",x3=\"3\",x4=\"4\"} 1\n"),
+        ""
+    );
+    let mut fixture = Fixture::new("label_limit: 3, honor_labels: true");
+    assert_eq!(fixture.scrape("a{job=\"theirs\",x=\"\"} 1\n"), "");
+}
+
+/// Storage that panics as often as it is told to.
+struct Panicking<'a>(&'a MemoryStorage, std::sync::atomic::AtomicUsize);
+
+impl Appendable for Panicking<'_> {
+    fn appender(&self) -> Box<dyn Appender + '_> {
+        use std::sync::atomic::Ordering::Relaxed;
+        let left = self.1.load(Relaxed);
+        self.1.store(left.saturating_sub(1), Relaxed);
+        assert!(left == 0, "told to");
+        self.0.appender()
+    }
+}
+
+#[test]
+fn a_panic_costs_one_scrape() {
+    let mut fixture = Fixture::new("");
+    let memory = fixture.storage.clone();
+    fixture.scrape("# TYPE a counter\na 1\n");
+    for panics in [1, 2] {
+        let storage = Panicking(&memory, panics.into());
+        let error = fixture.ingest_into(&storage, Ok(Fetched::plain(Format::Text)));
+        assert_eq!(error, "the scrape panicked, see the log");
+        assert_eq!(fixture.metrics.metadata_entries.with(&["j"]).value(), 0.0);
+    }
+    assert_eq!(fixture.scrape("a 4\n"), "");
+    fixture.check(&format!("a{{{I_J}}}"), &["1@1000", "4@4000"]);
+    // The second time, storage could not take the report either.
+    fixture.check(&format!("up{{{I_J}}}"), &["1@1000", "0@2000", "1@4000"]);
 }
 
 #[test]
