@@ -8,42 +8,33 @@ pub fn push_bit(out: &mut Vec<u8>, free: &mut u8, bit: bool) {
 }
 
 /// Appends the low `count` bits of `value` (at most 64), most significant first.
+#[inline]
 pub fn push_bits(out: &mut Vec<u8>, free: &mut u8, value: u64, count: u8) {
-    let mut left = u32::from(count);
-    if left == 0 {
+    if count == 0 {
         return;
     }
-    let value = if left < 64 {
-        value & ((1 << left) - 1)
-    } else {
-        value
-    };
+    // Left-aligned, so that what is above the low `count` bits falls off.
+    let mut bits = value << (64 - count);
+    let mut left = count;
     if *free != 0 {
-        let take = left.min(u32::from(*free));
-        let bits = (value >> (left - take)) & 0xff;
         let last = out
             .last_mut()
             .expect("unused bits mean that there is a byte");
-        *last |= low_byte(bits << (u32::from(*free) - take));
-        *free -= low_byte(u64::from(take));
-        left -= take;
+        *last |= top_byte(bits) >> (8 - *free);
+        if left <= *free {
+            *free -= left;
+            return;
+        }
+        bits <<= *free;
+        left -= *free;
     }
-    while 8 <= left {
-        left -= 8;
-        out.push(low_byte(value >> left));
-    }
-    if 0 < left {
-        out.push(low_byte(value << (8 - left)));
-        *free = 8 - low_byte(u64::from(left));
-    }
+    let bytes = left.div_ceil(8);
+    out.extend_from_slice(&bits.to_be_bytes()[..usize::from(bytes)]);
+    *free = 8 * bytes - left;
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "keeping the low byte is the purpose"
-)]
-const fn low_byte(value: u64) -> u8 {
-    value as u8
+const fn top_byte(bits: u64) -> u8 {
+    bits.to_be_bytes()[0]
 }
 
 /// Reads bits from a slice through a 64-bit window.

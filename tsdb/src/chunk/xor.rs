@@ -136,16 +136,13 @@ impl XorWriter {
         match dod {
             0 => push_bit(out, free, false),
             -8_191..=8_192 => {
-                push_bits(out, free, 0b10, 2);
-                push_bits(out, free, bits, 14);
+                push_bits(out, free, 0b10 << 14 | bits & 0x3fff, 16);
             }
             -65_535..=65_536 => {
-                push_bits(out, free, 0b110, 3);
-                push_bits(out, free, bits, 17);
+                push_bits(out, free, 0b110 << 17 | bits & 0x1_ffff, 20);
             }
             -524_287..=524_288 => {
-                push_bits(out, free, 0b1110, 4);
-                push_bits(out, free, bits, 20);
+                push_bits(out, free, 0b1110 << 20 | bits & 0xf_ffff, 24);
             }
             _ => {
                 push_bits(out, free, 0b1111, 4);
@@ -181,10 +178,9 @@ impl XorWriter {
         }
         (self.leading, self.trailing) = (leading, trailing);
         let width = 64 - leading - trailing;
-        push_bits(out, free, 0b11, 2);
-        push_bits(out, free, u64::from(leading), 5);
         // All 64 bits are written as 0: no bits at all cannot occur.
-        push_bits(out, free, u64::from(width & 63), 6);
+        let header = 0b11 << 11 | u64::from(leading) << 6 | u64::from(width & 63);
+        push_bits(out, free, header, 13);
         push_bits(out, free, xor >> trailing, width);
     }
 }
