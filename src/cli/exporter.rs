@@ -4,157 +4,147 @@ use clap::{Arg, ArgAction, Command};
 
 use super::flag::{Flag, Kind, add_flags};
 
-const fn flag(name: &'static str, kind: Kind, default: &'static str, help: &'static str) -> Flag {
-    Flag {
-        name,
-        kind,
-        default,
-        hidden: false,
-        help,
-    }
-}
-
 /// All flags of the node exporter besides `--collector.NAME` and `--no-collector.NAME`.
 pub(crate) static FLAGS: &[Flag] = &[
-    flag(
+    Flag::shown(
         "web.listen-address",
         Kind::List,
         ":9100",
         "Address to listen on; may be repeated.",
     ),
-    flag(
+    Flag::shown(
         "web.telemetry-path",
         Kind::Text,
         "/metrics",
         "Path of the metrics.",
     ),
-    flag(
+    Flag::shown(
         "web.disable-exporter-metrics",
         Kind::Bool,
         "false",
         "Leave out the exporter's own metrics.",
     ),
-    flag(
+    Flag::shown(
         "web.max-requests",
         Kind::Integer,
         "40",
         "How many scrapes run at once; more are refused with 503. 0 is any number.",
     ),
-    flag(
+    Flag::shown(
         "web.config.file",
         Kind::Text,
         "",
         "File with TLS and authentication of the listener. Not built yet: refused.",
     ),
-    flag(
+    Flag::shown(
         "path.procfs",
         Kind::Text,
         "/proc",
         "Where the proc file system is mounted.",
     ),
-    flag(
+    Flag::shown(
         "path.sysfs",
         Kind::Text,
         "/sys",
         "Where the sys file system is mounted.",
     ),
-    flag(
+    Flag::shown(
         "path.rootfs",
         Kind::Text,
         "/",
         "Where the root file system is mounted.",
     ),
-    flag(
+    Flag::shown(
         "path.udev.data",
         Kind::Text,
         "/run/udev/data",
         "Where udev keeps its data.",
     ),
-    flag(
+    Flag::shown(
         "collector.disable-defaults",
         Kind::Bool,
         "false",
         "Run only the collectors that are asked for.",
     ),
-    flag(
+    Flag::shown(
         "collector.filesystem.mount-points-exclude",
         Kind::Text,
         "",
         "Regular expression of mount points to leave out.",
     ),
-    flag(
+    Flag::shown(
         "collector.filesystem.mount-points-include",
         Kind::Text,
         "",
         "Regular expression of mount points to show, and no others.",
     ),
-    flag(
+    Flag::shown(
         "collector.filesystem.fs-types-exclude",
         Kind::Text,
         "",
         "Regular expression of file system types to leave out.",
     ),
-    flag(
+    Flag::shown(
         "collector.filesystem.fs-types-include",
         Kind::Text,
         "",
         "Regular expression of file system types to show, and no others.",
     ),
-    flag(
+    Flag::shown(
         "collector.diskstats.device-exclude",
         Kind::Text,
         "",
         "Regular expression of disks to leave out.",
     ),
-    flag(
+    Flag::shown(
         "collector.diskstats.device-include",
         Kind::Text,
         "",
         "Regular expression of disks to show, and no others.",
     ),
-    flag(
+    Flag::shown(
         "collector.netdev.device-exclude",
         Kind::Text,
         "",
         "Regular expression of network devices to leave out.",
     ),
-    flag(
+    Flag::shown(
         "collector.netdev.device-include",
         Kind::Text,
         "",
         "Regular expression of network devices to show, and no others.",
     ),
-    flag(
+    Flag::shown(
         "collector.netclass.ignored-devices",
         Kind::Text,
         "",
         "Regular expression of network devices that the netclass collector leaves out.",
     ),
-    flag(
+    Flag::shown(
         "collector.netstat.fields",
         Kind::Text,
         "",
         "Regular expression of netstat fields to show.",
     ),
-    flag(
+    Flag::shown(
         "collector.vmstat.fields",
         Kind::Text,
         "",
         "Regular expression of vmstat fields to show.",
     ),
-    flag(
+    Flag::shown(
         "runtime.gomaxprocs",
         Kind::Integer,
         "1",
         "Accepted; there is no Go runtime here.",
     ),
-    flag(
+    Flag::shown(
         "log.level",
         Kind::Word(&["debug", "info", "warn", "error"]),
         "info",
         "Log messages of this severity and above.",
     ),
-    flag(
+    Flag::shown(
         "log.format",
         Kind::Word(&["logfmt", "json"]),
         "logfmt",

@@ -20,6 +20,40 @@ pub(crate) struct Flag {
     pub(crate) help: &'static str,
 }
 
+impl Flag {
+    /// Returns a flag that the help shows.
+    pub(crate) const fn shown(
+        name: &'static str,
+        kind: Kind,
+        default: &'static str,
+        help: &'static str,
+    ) -> Flag {
+        Flag {
+            name,
+            kind,
+            default,
+            hidden: false,
+            help,
+        }
+    }
+
+    /// Returns a flag that the help leaves out.
+    pub(crate) const fn hidden(
+        name: &'static str,
+        kind: Kind,
+        default: &'static str,
+        help: &'static str,
+    ) -> Flag {
+        Flag {
+            name,
+            kind,
+            default,
+            hidden: true,
+            help,
+        }
+    }
+}
+
 /// What a flag takes.
 #[derive(Clone, Copy)]
 pub(crate) enum Kind {

@@ -4,396 +4,376 @@ use clap::Command;
 
 use super::flag::{Flag, Kind, add_flags};
 
-const fn flag(name: &'static str, kind: Kind, default: &'static str, help: &'static str) -> Flag {
-    Flag {
-        name,
-        kind,
-        default,
-        hidden: false,
-        help,
-    }
-}
-
-const fn hidden(name: &'static str, kind: Kind, default: &'static str, help: &'static str) -> Flag {
-    Flag {
-        name,
-        kind,
-        default,
-        hidden: true,
-        help,
-    }
-}
-
 /// All flags of the server.
 pub(crate) static FLAGS: &[Flag] = &[
-    flag(
+    Flag::shown(
         "config.file",
         Kind::Text,
         "",
         "Configuration file. Without it prometheus.yml is read if it is there; otherwise Hearth scrapes itself and this node.",
     ),
-    flag(
+    Flag::shown(
         "config.auto-reload",
         Kind::Bool,
         "false",
         "Reload when the content of the configuration changes.",
     ),
-    flag(
+    Flag::shown(
         "config.auto-reload-interval",
         Kind::Duration,
         "30s",
         "How often to look whether the configuration changed.",
     ),
-    flag(
+    Flag::shown(
         "alertmanager.config.file",
         Kind::Text,
         "",
         "Configuration of the built-in Alertmanager. Without it alerts go to the Alertmanagers of the configuration file only.",
     ),
-    flag(
+    Flag::shown(
         "web.listen-address",
         Kind::List,
         "0.0.0.0:9090",
         "Address to listen on for the API and the pages; may be repeated.",
     ),
-    flag(
+    Flag::shown(
         "web.config.file",
         Kind::Text,
         "",
         "File with TLS and authentication of the listener. Not built yet: Hearth refuses to start rather than serve without them.",
     ),
-    flag(
+    Flag::shown(
         "web.read-timeout",
         Kind::Duration,
         "5m",
         "How long reading a request may take, and how long a connection may be idle.",
     ),
-    flag(
+    Flag::shown(
         "web.max-connections",
         Kind::Integer,
         "512",
         "How many connections may be open at once over all listeners; more wait.",
     ),
-    flag(
+    Flag::shown(
         "web.max-notifications-subscribers",
         Kind::Integer,
         "16",
         "Accepted; live notifications are not built yet.",
     ),
-    flag(
+    Flag::shown(
         "web.external-url",
         Kind::Text,
         "",
         "The URL under which others reach Hearth; its path becomes the prefix of all routes.",
     ),
-    flag(
+    Flag::shown(
         "web.route-prefix",
         Kind::Text,
         "",
         "Prefix of the routes, if it is not the path of the external URL.",
     ),
-    flag(
+    Flag::shown(
         "web.user-assets",
         Kind::Text,
         "",
         "Accepted; static files of the user's own are not served yet.",
     ),
-    flag(
+    Flag::shown(
         "web.enable-lifecycle",
         Kind::Bool,
         "false",
         "Allow /-/reload and /-/quit.",
     ),
-    flag(
+    Flag::shown(
         "web.enable-admin-api",
         Kind::Bool,
         "false",
         "Accepted; the admin API is not built yet.",
     ),
-    flag(
+    Flag::shown(
         "web.enable-remote-write-receiver",
         Kind::Bool,
         "false",
         "Accepted; the remote-write receiver is not built yet.",
     ),
-    flag(
+    Flag::shown(
         "web.remote-write-receiver.accepted-protobuf-messages",
         Kind::List,
         "",
         "Accepted; the remote-write receiver is not built yet.",
     ),
-    flag(
+    Flag::shown(
         "web.enable-otlp-receiver",
         Kind::Bool,
         "false",
         "Accepted; the OTLP receiver is not built yet.",
     ),
-    flag(
+    Flag::shown(
         "web.console.templates",
         Kind::Text,
         "consoles",
         "Accepted; console templates are not served.",
     ),
-    flag(
+    Flag::shown(
         "web.console.libraries",
         Kind::Text,
         "console_libraries",
         "Accepted; console templates are not served.",
     ),
-    flag(
+    Flag::shown(
         "web.page-title",
         Kind::Text,
         "Prometheus Time Series Collection and Processing Server",
         "Accepted; the page's title is fixed.",
     ),
-    flag(
+    Flag::shown(
         "web.cors.origin",
         Kind::Text,
         ".*",
         "Anchored regular expression of origins that browsers may call the API from.",
     ),
-    flag("storage.tsdb.path", Kind::Text, "data/", "Data directory."),
-    flag(
+    Flag::shown("storage.tsdb.path", Kind::Text, "data/", "Data directory."),
+    Flag::shown(
         "storage.tsdb.retention.time",
         Kind::Duration,
         "",
         "How long samples are kept; 15d if nothing is said here or in the configuration file.",
     ),
-    flag(
+    Flag::shown(
         "storage.tsdb.retention.size",
         Kind::Size,
         "0",
         "Accepted; retention by size comes with blocks.",
     ),
-    flag(
+    Flag::shown(
         "storage.tsdb.no-lockfile",
         Kind::Bool,
         "false",
         "Do not keep other processes out of the data directory by a lock file.",
     ),
-    flag(
+    Flag::shown(
         "storage.tsdb.head-chunks-write-queue-size",
         Kind::Integer,
         "0",
         "Accepted; head chunks are written in batches as it is.",
     ),
-    flag(
+    Flag::shown(
         "storage.tsdb.delay-compact-file.path",
         Kind::Text,
         "",
         "Accepted; there is no compaction yet.",
     ),
-    hidden(
+    Flag::hidden(
         "storage.tsdb.min-block-duration",
         Kind::Duration,
         "2h",
         "Accepted; blocks are not built yet.",
     ),
-    hidden(
+    Flag::hidden(
         "storage.tsdb.max-block-duration",
         Kind::Duration,
         "",
         "Accepted; blocks are not built yet.",
     ),
-    hidden(
+    Flag::hidden(
         "storage.tsdb.max-block-chunk-segment-size",
         Kind::Size,
         "512MB",
         "Accepted; blocks are not built yet.",
     ),
-    hidden(
+    Flag::hidden(
         "storage.tsdb.wal-segment-size",
         Kind::Size,
         "128MB",
         "How large a segment of the write-ahead log gets.",
     ),
-    hidden(
+    Flag::hidden(
         "storage.tsdb.wal-compression",
         Kind::Bool,
         "true",
         "Accepted; the log is always compressed.",
     ),
-    hidden(
+    Flag::hidden(
         "storage.tsdb.wal-compression-type",
         Kind::Word(&["snappy", "zstd"]),
         "snappy",
         "Accepted; the log is compressed with snappy.",
     ),
-    hidden(
+    Flag::hidden(
         "storage.tsdb.samples-per-chunk",
         Kind::Integer,
         "120",
         "Accepted; chunks aim at 120 samples.",
     ),
-    hidden(
+    Flag::hidden(
         "storage.tsdb.allow-overlapping-compaction",
         Kind::Bool,
         "true",
         "Accepted; there is no compaction yet.",
     ),
-    hidden(
+    Flag::hidden(
         "storage.tsdb.delayed-compaction.max-percent",
         Kind::Integer,
         "10",
         "Accepted; there is no compaction yet.",
     ),
-    hidden(
+    Flag::hidden(
         "storage.tsdb.block-reload-interval",
         Kind::Duration,
         "1m",
         "Accepted; blocks are not built yet.",
     ),
-    flag(
+    Flag::shown(
         "storage.remote.flush-deadline",
         Kind::Duration,
         "1m",
         "Accepted; remote write is not built yet.",
     ),
-    flag(
+    Flag::shown(
         "storage.remote.read-sample-limit",
         Kind::Float,
         "5e7",
         "Accepted; remote read is not built yet.",
     ),
-    flag(
+    Flag::shown(
         "storage.remote.read-concurrent-limit",
         Kind::Integer,
         "10",
         "Accepted; remote read is not built yet.",
     ),
-    flag(
+    Flag::shown(
         "storage.remote.read-max-bytes-in-frame",
         Kind::Integer,
         "1048576",
         "Accepted; remote read is not built yet.",
     ),
-    flag(
+    Flag::shown(
         "rules.alert.for-outage-tolerance",
         Kind::Duration,
         "1h",
         "For how long an outage an alert's pending time is taken up again.",
     ),
-    flag(
+    Flag::shown(
         "rules.alert.for-grace-period",
         Kind::Duration,
         "10m",
         "How long a restored alert waits at least before it fires.",
     ),
-    flag(
+    Flag::shown(
         "rules.alert.resend-delay",
         Kind::Duration,
         "1m",
         "How long to wait before a firing alert is sent again.",
     ),
-    flag(
+    Flag::shown(
         "rules.max-concurrent-evals",
         Kind::Integer,
         "4",
         "How many rule groups are evaluated at once.",
     ),
-    flag(
+    Flag::shown(
         "alertmanager.notification-queue-capacity",
         Kind::Integer,
         "10000",
         "Accepted; 10,000 alerts may wait for each Alertmanager, the oldest are dropped beyond.",
     ),
-    flag(
+    Flag::shown(
         "alertmanager.notification-batch-size",
         Kind::Integer,
         "256",
         "Accepted; alerts are sent 256 at a time.",
     ),
-    flag(
+    Flag::shown(
         "alertmanager.drain-notification-queue-on-shutdown",
         Kind::Bool,
         "true",
         "Accepted; waiting alerts are sent at shutdown.",
     ),
-    flag(
+    Flag::shown(
         "query.lookback-delta",
         Kind::Duration,
         "5m",
         "How far back an instant selector looks for a sample.",
     ),
-    flag(
+    Flag::shown(
         "query.timeout",
         Kind::Duration,
         "2m",
         "How long a query may take.",
     ),
-    flag(
+    Flag::shown(
         "query.max-concurrency",
         Kind::Integer,
         "20",
         "How many queries run at once; more wait.",
     ),
-    flag(
+    Flag::shown(
         "query.max-samples",
         Kind::Integer,
         "50000000",
         "How many samples a query may hold at once.",
     ),
-    hidden(
+    Flag::hidden(
         "scrape.adjust-timestamps",
         Kind::Bool,
         "true",
         "Align the timestamps of scrapes to their schedule when they are nearly on it.",
     ),
-    hidden(
+    Flag::hidden(
         "scrape.timestamp-tolerance",
         Kind::Duration,
         "2ms",
         "How far a scrape's timestamp is moved at most, and never more than a hundredth of its interval.",
     ),
-    hidden(
+    Flag::hidden(
         "scrape.discovery-reload-interval",
         Kind::Duration,
         "5s",
         "How long changes of discovered targets are collected before they are acted on.",
     ),
-    flag(
+    Flag::shown(
         "auto-gomaxprocs",
         Kind::Bool,
         "true",
         "Accepted; there is no Go runtime here.",
     ),
-    flag(
+    Flag::shown(
         "auto-gomemlimit",
         Kind::Bool,
         "true",
         "Accepted; there is no Go runtime here.",
     ),
-    flag(
+    Flag::shown(
         "auto-gomemlimit.ratio",
         Kind::Float,
         "0.9",
         "Accepted; there is no Go runtime here.",
     ),
-    hidden(
+    Flag::hidden(
         "auto-gomemlimit.refresh-interval",
         Kind::Duration,
         "0s",
         "Accepted; there is no Go runtime here.",
     ),
-    flag(
+    Flag::shown(
         "enable-feature",
         Kind::List,
         "",
         "Feature names, comma-separated; may be repeated. Unknown ones and those that are not built yet are named in a warning.",
     ),
-    flag(
+    Flag::shown(
         "agent",
         Kind::Bool,
         "false",
         "Agent mode. Not built yet: Hearth refuses to start.",
     ),
-    flag(
+    Flag::shown(
         "log.level",
         Kind::Word(&["debug", "info", "warn", "error"]),
         "info",
         "Log messages of this severity and above.",
     ),
-    flag(
+    Flag::shown(
         "log.format",
         Kind::Word(&["logfmt", "json"]),
         "logfmt",

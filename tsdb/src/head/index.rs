@@ -188,12 +188,12 @@ impl Index {
         let mut selected: Option<Vec<u32>> = None;
         for matcher in narrowing {
             selected = Some(match selected {
-                None => self.passing(matcher),
+                None => self.with_value(matcher, true),
                 Some(slots) if slots.is_empty() => return slots,
                 Some(slots) if self.prefers_check(matcher, slots.len()) => {
                     self.check_each(slots, matcher)
                 }
-                Some(slots) => intersect(&slots, &self.passing(matcher)),
+                Some(slots) => intersect(&slots, &self.with_value(matcher, true)),
             });
         }
         let mut selected = selected.unwrap_or_else(|| self.all());
@@ -201,7 +201,7 @@ impl Index {
             selected = if self.prefers_check(matcher, selected.len()) {
                 self.check_each(selected, matcher)
             } else {
-                subtract(&selected, &self.failing(matcher))
+                subtract(&selected, &self.with_value(matcher, false))
             };
         }
         selected
@@ -254,52 +254,31 @@ impl Index {
         slots
     }
 
-    /// Slots of series with a value that passes. For matchers that refuse the empty string.
-    fn passing(&self, matcher: &Matcher) -> Vec<u32> {
-        let Some(values) = self
-            .symbols
-            .find(matcher.name())
-            .and_then(|name| self.postings.get(&name))
-        else {
+    /// Slots of series whose value of the matcher's label passes, or, without `passing`, fails. Series without the label
+    /// are in neither: the matcher is one that refuses the empty string, or, without `passing`, one that accepts it.
+    fn with_value(&self, matcher: &Matcher, passing: bool) -> Vec<u32> {
+        let Some(values) = self.values_of(matcher) else {
             return Vec::new();
         };
-        let lists: Vec<&[u32]> = match (matcher.is_negative(), matcher.literal_values()) {
-            (false, Some(wanted)) => wanted
+        let lists: Vec<&[u32]> = match matcher.literal_values() {
+            Some(literals) if matcher.is_negative() != passing => literals
                 .iter()
                 .filter_map(|value| values.get(&self.symbols.find(value)?))
                 .map(Vec::as_slice)
                 .collect(),
             _ => values
                 .iter()
-                .filter(|(value, _)| matcher.matches(self.symbols.text(**value)))
+                .filter(|(value, _)| matcher.matches(self.symbols.text(**value)) == passing)
                 .map(|(_, slots)| slots.as_slice())
                 .collect(),
         };
         union(&lists)
     }
 
-    /// Slots of series with a value that fails. For matchers that accept the empty string.
-    fn failing(&self, matcher: &Matcher) -> Vec<u32> {
-        let Some(values) = self
-            .symbols
+    fn values_of(&self, matcher: &Matcher) -> Option<&HashMap<Symbol, Vec<u32>, RandomState>> {
+        self.symbols
             .find(matcher.name())
             .and_then(|name| self.postings.get(&name))
-        else {
-            return Vec::new();
-        };
-        let lists: Vec<&[u32]> = match (matcher.is_negative(), matcher.literal_values()) {
-            (true, Some(unwanted)) => unwanted
-                .iter()
-                .filter_map(|value| values.get(&self.symbols.find(value)?))
-                .map(Vec::as_slice)
-                .collect(),
-            _ => values
-                .iter()
-                .filter(|(value, _)| !matcher.matches(self.symbols.text(**value)))
-                .map(|(_, slots)| slots.as_slice())
-                .collect(),
-        };
-        union(&lists)
     }
 
     fn all(&self) -> Vec<u32> {
