@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use alertmanager::notify::AlertingConfig;
 use model::Duration;
+use model::de::or_default;
 use net::http_config::Unbuilt;
 use scraper::config::yaml::{self, YamlError};
 use scraper::config::{GlobalConfig, ScrapeConfig};
@@ -433,17 +434,10 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-/// An empty section (`global:`) is as good as none.
-fn or_default<'de, D: serde::Deserializer<'de>, T: Deserialize<'de> + Default>(
-    from: D,
-) -> Result<T, D::Error> {
-    Option::<T>::deserialize(from).map(Option::unwrap_or_default)
-}
-
 fn scrape_configs<'de, D: serde::Deserializer<'de>>(
     from: D,
 ) -> Result<Vec<ScrapeConfig>, D::Error> {
-    scraper::config::non_null_list(from, "empty or null scrape config section")
+    model::de::non_null_list(from, "empty or null scrape config section")
 }
 
 #[cfg(test)]

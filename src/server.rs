@@ -52,7 +52,10 @@ pub(crate) async fn run(values: &Values) -> anyhow::Result<()> {
     for warning in &settings.warnings {
         tracing::warn!("{warning}");
     }
-    let seen = settings.files.fingerprint();
+    // Before the files are read, so that no change in between is missed.
+    let seen = settings
+        .auto_reload_interval
+        .map(|_| settings.files.fingerprint());
     let loaded = settings.files.load()?;
     let checked = check(&settings, &loaded)?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), config = %settings.files, "starting Hearth");
@@ -206,7 +209,7 @@ impl Server {
         mut signals: tokio::signal::unix::Signal,
         mut stop: tokio::task::JoinHandle<std::io::Result<()>>,
         quit: &CancellationToken,
-        mut seen: u64,
+        mut seen: Option<u64>,
     ) -> anyhow::Result<()> {
         let mut watch = self
             .settings
@@ -222,7 +225,7 @@ impl Server {
                     let _ = answer.send(self.reload().await);
                 }
                 () = tick(&mut watch) => {
-                    let now = self.settings.files.fingerprint();
+                    let now = Some(self.settings.files.fingerprint());
                     if now != seen {
                         drop(self.reload().await);
                     }

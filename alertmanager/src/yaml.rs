@@ -1,7 +1,6 @@
 //! YAML of configuration and rule files.
 
-use serde::de::{DeserializeOwned, Error as _};
-use serde::{Deserialize, Deserializer};
+use serde::de::DeserializeOwned;
 use serde_saphyr::{Error, budget, options};
 
 /// Parses the one document of `text`.
@@ -43,26 +42,4 @@ pub(crate) fn place(error: &Error) -> (u64, u64) {
     error
         .location()
         .map_or((0, 0), |location| (location.line(), location.column()))
-}
-
-/// Reads a list, or nothing, and refuses items that are null (`-` and nothing else) with `otherwise`.
-pub(crate) fn non_null_list<'de, D, T>(from: D, otherwise: &str) -> Result<Vec<T>, D::Error>
-where
-    D: Deserializer<'de>,
-    T: Deserialize<'de>,
-{
-    let items = Option::<Vec<Option<T>>>::deserialize(from)?.unwrap_or_default();
-    items
-        .into_iter()
-        .map(|item| item.ok_or_else(|| D::Error::custom(otherwise)))
-        .collect()
-}
-
-/// Reads a field that may be null, which means the same as absence.
-pub(crate) fn or_default<'de, D, T>(from: D) -> Result<T, D::Error>
-where
-    D: Deserializer<'de>,
-    T: Deserialize<'de> + Default,
-{
-    Ok(Option::<T>::deserialize(from)?.unwrap_or_default())
 }

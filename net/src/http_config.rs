@@ -92,6 +92,37 @@ macro_rules! with_http_config {
     };
 }
 
+/// Writes a configuration struct with its own fields, fields that are known but not built yet (any value is taken), and
+/// those of `http_config`, see [`with_http_config`](crate::with_http_config); and a method `unbuilt` that returns the names
+/// of the former that are set.
+#[macro_export]
+macro_rules! with_unbuilt_and_http_config {
+    ($(#[$meta:meta])* pub struct $name:ident { $($own:tt)* } unbuilt { $($field:ident),* $(,)? }) => {
+        $crate::with_http_config! {
+            $(#[$meta])*
+            pub struct $name {
+                $($own)*
+                $(
+                    /// Not built yet.
+                    #[serde(skip_serializing_if = "Option::is_none")]
+                    pub $field: Option<$crate::http_config::Unbuilt>,
+                )*
+            }
+        }
+
+        impl $name {
+            /// Returns the names of the fields that are set and not built yet, those of `http_config` apart.
+            pub fn unbuilt(&self) -> Vec<&'static str> {
+                let mut names = Vec::new();
+                $(if self.$field.as_ref().is_some_and(|section| !section.0.is_null()) {
+                    names.push(stringify!($field));
+                })*
+                names
+            }
+        }
+    };
+}
+
 with_http_config! {
     /// How to speak HTTP: credentials, TLS, redirects, headers. All of it may be absent.
     #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -8,7 +8,6 @@
 
 mod file_sd;
 mod global;
-mod lists;
 mod protocol;
 mod relabel;
 mod scrape;
@@ -17,7 +16,6 @@ pub mod yaml;
 
 pub use file_sd::{FILE_SD_REFRESH_INTERVAL, FileSdConfig};
 pub use global::{EscapingScheme, GlobalConfig, ValidationScheme};
-pub use lists::non_null_list;
 pub use protocol::ScrapeProtocol;
 pub use relabel::{RelabelAction, RelabelConfig};
 pub use scrape::ScrapeConfig;

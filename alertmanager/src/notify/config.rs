@@ -15,7 +15,7 @@ use net::http_config::Unbuilt;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::http;
-use crate::yaml::{non_null_list, or_default};
+use model::de::{non_null_list, or_default};
 
 /// The `alerting` section.
 #[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
@@ -39,35 +39,7 @@ pub struct AlertingConfig {
     pub base_dir: PathBuf,
 }
 
-/// Writes [`AlertmanagerTargetConfig`]: its own fields, those that are not built yet, and `http_config`.
-macro_rules! target_config {
-    ($(#[$meta:meta])* pub struct $name:ident { $($own:tt)* } unbuilt { $($field:ident),* $(,)? }) => {
-        net::with_http_config! {
-            $(#[$meta])*
-            pub struct $name {
-                $($own)*
-                $(
-                    /// Not built yet.
-                    #[serde(skip_serializing_if = "Option::is_none")]
-                    pub $field: Option<Unbuilt>,
-                )*
-            }
-        }
-
-        impl $name {
-            /// Returns the names of the fields that are set and not built yet.
-            fn unbuilt(&self) -> Vec<&'static str> {
-                let mut names = Vec::new();
-                $(if self.$field.as_ref().is_some_and(|section| !section.0.is_null()) {
-                    names.push(stringify!($field));
-                })*
-                names
-            }
-        }
-    };
-}
-
-target_config! {
+net::with_unbuilt_and_http_config! {
     /// One set of Alertmanagers.
     #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
     #[serde(deny_unknown_fields)]

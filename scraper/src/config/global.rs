@@ -37,7 +37,7 @@ pub struct GlobalConfig {
     /// Labels that tell this server from others wherever its data goes. An empty value stays.
     #[serde(
         skip_serializing_if = "BTreeMap::is_empty",
-        deserialize_with = "super::lists::or_default"
+        deserialize_with = "model::de::or_default"
     )]
     pub external_labels: BTreeMap<String, String>,
     /// How long a body may be, uncompressed; 0 is the built-in bound.

@@ -3,45 +3,17 @@
 use std::collections::BTreeMap;
 
 use model::Duration;
+use model::de::non_null_list;
 use model::size::ByteSize;
-use net::http_config::Unbuilt;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::global::non_zero;
 use super::{
     ConfigError, EscapingScheme, FileSdConfig, GlobalConfig, RelabelConfig, ScrapeProtocol,
-    StaticConfig, ValidationScheme, check_target_address, non_null_list, protocol,
+    StaticConfig, ValidationScheme, check_target_address, protocol,
 };
 
-/// Writes [`ScrapeConfig`]: its own fields, the service discoveries that are not built yet, and `http_config`.
-macro_rules! scrape_config {
-    ($(#[$meta:meta])* pub struct $name:ident { $($own:tt)* } unbuilt { $($discovery:ident),* $(,)? }) => {
-        net::with_http_config! {
-            $(#[$meta])*
-            pub struct $name {
-                $($own)*
-                $(
-                    /// Not built yet.
-                    #[serde(skip_serializing_if = "Option::is_none")]
-                    pub $discovery: Option<Unbuilt>,
-                )*
-            }
-        }
-
-        impl $name {
-            /// Returns the names of the service discoveries that are set and not built yet.
-            pub fn unbuilt_discoveries(&self) -> Vec<&'static str> {
-                let mut names = Vec::new();
-                $(if self.$discovery.as_ref().is_some_and(|section| !section.0.is_null()) {
-                    names.push(stringify!($discovery));
-                })*
-                names
-            }
-        }
-    };
-}
-
-scrape_config! {
+net::with_unbuilt_and_http_config! {
     /// A job: which targets, how to scrape them, and what to make of what they say.
     ///
     /// Fields that are `None` were not given. After [`ScrapeConfig::finish`] the ones that have a default or inherit
@@ -50,7 +22,7 @@ scrape_config! {
     #[serde(default, deny_unknown_fields)]
     pub struct ScrapeConfig {
         /// The job's name, unique in the configuration; the default value of the label `job`.
-        #[serde(deserialize_with = "super::lists::or_default")]
+        #[serde(deserialize_with = "model::de::or_default")]
         pub job_name: String,
         /// Whether labels of the target's own win over ours; otherwise theirs become `exported_…`.
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -62,7 +34,7 @@ scrape_config! {
         #[serde(skip_serializing_if = "Option::is_none")]
         pub track_timestamps_staleness: Option<bool>,
         /// Parameters of the URL.
-        #[serde(skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "super::lists::or_default")]
+        #[serde(skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "model::de::or_default")]
         pub params: BTreeMap<String, Vec<String>>,
         /// How often to scrape.
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -355,7 +327,7 @@ impl ScrapeConfig {
     /// Returns one line for each thing that is configured and not built yet.
     pub fn unsupported(&self) -> Vec<String> {
         let job = &self.job_name;
-        let discoveries = self.unbuilt_discoveries().into_iter().map(|name| {
+        let discoveries = self.unbuilt().into_iter().map(|name| {
             let kind = name.trim_end_matches("_sd_configs");
             format!("service discovery {kind} is not built in yet, job {job:?} runs without it")
         });

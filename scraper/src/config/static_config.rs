@@ -11,12 +11,12 @@ use super::ConfigError;
 #[serde(default, deny_unknown_fields)]
 pub struct StaticConfig {
     /// Addresses, `host:port`.
-    #[serde(deserialize_with = "super::lists::or_default")]
+    #[serde(deserialize_with = "model::de::or_default")]
     pub targets: Vec<String>,
     /// Labels of all of them.
     #[serde(
         skip_serializing_if = "BTreeMap::is_empty",
-        deserialize_with = "super::lists::or_default"
+        deserialize_with = "model::de::or_default"
     )]
     pub labels: BTreeMap<String, String>,
 }

@@ -1,9 +1,9 @@
-//! Lists in which an empty item (`-` and nothing else) is an error instead of a default.
+//! How configuration types read what YAML leaves empty: sections, fields and items that are null.
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
-/// Reads a list, or nothing, and refuses null items with `message`.
+/// Reads a list, or nothing, and refuses null items (`-` and nothing else) with `message`.
 ///
 /// # Errors
 ///
@@ -20,8 +20,12 @@ where
         .collect()
 }
 
-/// Reads a field that may be null, which means the same as absence.
-pub(super) fn or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+/// Reads a section or field that may be null, which means the same as absence.
+///
+/// # Errors
+///
+/// What the value says.
+pub fn or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
     T: Deserialize<'de> + Default,
