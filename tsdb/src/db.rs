@@ -13,9 +13,10 @@ use model::storage::{Appendable, Appender, Querier, Queryable, ReadError};
 use model::time::{Clock as _, SystemClock};
 use parking_lot::{Condvar, Mutex};
 
-use crate::head::Head;
+use crate::files::{Disk, Files};
 use crate::head::replay::{ReplayError, ReplayProgress, ReplayReport};
 use crate::head::status::{Cardinality, HeadStats};
+use crate::head::{Head, HeadOptions};
 use crate::metrics::TsdbMetrics;
 
 /// How a database is opened.
@@ -23,8 +24,8 @@ use crate::metrics::TsdbMetrics;
 pub struct DbOptions {
     /// Samples older than this before the newest are dropped.
     pub retention: model::Duration,
-    /// Largest WAL segment, in bytes.
-    pub wal_segment_bytes: u64,
+    /// How the head is kept.
+    pub head: HeadOptions,
     /// Whether a lock file keeps other processes out.
     pub lock: bool,
 }
@@ -104,7 +105,8 @@ impl Db {
             "How long to retain samples in storage.",
         );
         let replay_seconds = metrics.replay_seconds.clone();
-        let (head, report) = Head::open(dir, options.wal_segment_bytes, metrics, progress)?;
+        let files: Arc<dyn Files> = Arc::new(Disk);
+        let (head, report) = Head::open(files, dir, options.head, i64::MIN, metrics, progress)?;
         replay_seconds.set(start.elapsed().as_secs_f64());
         let head = Arc::new(head);
         head.update_gauges();
@@ -140,6 +142,11 @@ impl Db {
         self.orders
             .retention_ms
             .store(retention.as_ms(), Ordering::Relaxed);
+    }
+
+    /// Takes samples that are up to `window` older than the newest from now on; zero takes none that is late.
+    pub fn set_late_window(&self, window: model::Duration) {
+        self.head.set_late_window(window.as_ms());
     }
 
     /// Returns the counts of the head.

@@ -22,4 +22,6 @@ pub mod varint;
 pub mod wal;
 
 pub use db::{Db, DbOptions, OpenDbError};
+pub use head::HeadOptions;
 pub use head::replay::{ReplayProgress, ReplayReport};
+pub use wal::segment::{Compression, SegmentOptions};

@@ -13,6 +13,8 @@ pub struct TsdbMetrics {
     pub(crate) samples_appended: Counter,
     pub(crate) out_of_order: Counter,
     pub(crate) out_of_bounds: Counter,
+    pub(crate) too_old: Counter,
+    pub(crate) late_appended: Counter,
     pub(crate) min_time: Gauge,
     pub(crate) max_time: Gauge,
     pub(crate) min_time_seconds: Gauge,
@@ -68,6 +70,16 @@ impl TsdbMetrics {
             out_of_bounds: by_type(registry.counter_vec(
                 "prometheus_tsdb_out_of_bound_samples_total",
                 "Total number of out of bound samples ingestion failed attempts with out of order support disabled.",
+                &["type"],
+            )),
+            too_old: by_type(registry.counter_vec(
+                "prometheus_tsdb_too_old_samples_total",
+                "Total number of out of order samples ingestion failed attempts with out of support enabled, but sample outside of time window.",
+                &["type"],
+            )),
+            late_appended: by_type(registry.counter_vec(
+                "prometheus_tsdb_head_out_of_order_samples_appended_total",
+                "Total number of appended out of order samples.",
                 &["type"],
             )),
             min_time: registry.gauge("prometheus_tsdb_head_min_time", "Minimum time bound of the head block."),

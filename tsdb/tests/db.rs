@@ -18,7 +18,13 @@ const HOUR: i64 = 3_600_000;
 fn options() -> DbOptions {
     DbOptions {
         retention: model::Duration::from_secs(15 * 86_400),
-        wal_segment_bytes: 128 << 10,
+        head: tsdb::HeadOptions {
+            segment: tsdb::SegmentOptions {
+                bytes_max: 128 << 10,
+                ..Default::default()
+            },
+            ..Default::default()
+        },
         lock: true,
     }
 }
@@ -371,7 +377,8 @@ fn a_checkpoint_stands_for_the_segments_it_replaces() {
             .collect();
         append(&db, &batch);
     }
-    let segments = |dir: &Path| tsdb::wal::segment::list(&dir.join("wal")).unwrap();
+    let segments =
+        |dir: &Path| tsdb::wal::segment::list(&tsdb::files::Disk, &dir.join("wal")).unwrap();
     let before = everything(&db);
     let all = segments(dir.path());
     assert!(6 < all.len(), "{all:?}");
@@ -571,4 +578,71 @@ fn zstd_records_are_read() {
         everything(&open(dir.path()).0)["z"],
         [(5, 2.5f64.to_bits())]
     );
+}
+
+#[test]
+fn late_samples_are_taken_within_the_window_and_survive_a_crash() {
+    let dir = tempfile::tempdir().unwrap();
+    let (db, _) = open(dir.path());
+    let minute = 60_000;
+    append(&db, &[("a", 100 * minute, 1.0), ("b", 100 * minute, 1.0)]);
+    let rejected = append(&db, &[("a", 70 * minute, 2.0)]);
+    assert_eq!(rejected[0].error, AppendError::OutOfOrder);
+    db.set_late_window(model::Duration::from_secs(3_600));
+    // Descending, so that each is late; enough for several chunks, and some that wait.
+    for i in 0..75 {
+        let t = (99 - i) * minute / 2 + 50 * minute;
+        assert!(append(&db, &[("a", t, i as f64)]).is_empty(), "{i}");
+    }
+    append(&db, &[("a", 101 * minute, 3.0)]);
+    let rejected = append(&db, &[("a", 40 * minute, 2.0)]);
+    assert_eq!(rejected[0].error, AppendError::TooOld);
+    let before = everything(&db);
+    assert_eq!(before["a"].len(), 77);
+    assert!(before["a"].is_sorted_by(|a, b| a.0 < b.0));
+    assert_eq!(contents(&db, 60 * minute, 61 * minute)["a"].len(), 3);
+    drop(db);
+    for is_closed in [false, true, false] {
+        let (db, report) = open(dir.path());
+        assert!(report.damages.is_empty(), "{report:?}");
+        assert_eq!(everything(&db), before);
+        if is_closed {
+            db.close().unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_query_never_sees_half_a_batch() {
+    let dir = tempfile::tempdir().unwrap();
+    let (db, _) = open(dir.path());
+    let names: Vec<String> = (0..600).map(|i| format!("series_{i}")).collect();
+    let scrape = |t: i64| {
+        let batch: Vec<_> = names
+            .iter()
+            .map(|name| (name.as_str(), t, t as f64))
+            .collect();
+        assert!(append(&db, &batch).is_empty());
+    };
+    scrape(1_000);
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| (2..300).for_each(|i| scrape(i * 1_000)));
+        let mut seen = 0;
+        while !writer.is_finished() || seen == 0 {
+            let querier = db.querier(0, i64::MAX).unwrap();
+            let any = Matcher::new("job", MatchOp::Equal, "test").unwrap();
+            let set = querier
+                .select(&[any], &SelectHints::range(0, i64::MAX))
+                .unwrap();
+            let mut scratch = SampleColumns::default();
+            let newest: std::collections::BTreeSet<i64> = (0..set.len())
+                .map(|i| set.newest(i, 0, i64::MAX, &mut scratch).unwrap().unwrap().t)
+                .collect();
+            assert_eq!(newest.len(), 1, "samples of several scrapes: {newest:?}");
+            let mut columns = SampleColumns::default();
+            set.read(17, 0, i64::MAX, &mut columns).unwrap();
+            assert_eq!(columns.timestamps.last(), newest.first());
+            seen += 1;
+        }
+    });
 }

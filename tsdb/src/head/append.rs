@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use model::storage::{AppendError, Appender, FloatSample, HistogramSample, Rejected, SeriesRef};
 
-use super::series::Placed;
-use super::{CHUNK_RANGE_MS, Head, for_each_page, place_in_page};
-use crate::chunk::Encoding;
+use super::late::{LateSamples, LateValue};
+use super::series::{FullChunk, Placed};
+use super::{Head, MemSeries, Page, SlotId, for_each_page, place_in_page};
+use crate::head_chunks::{ChunkKind, ChunkRef};
 use crate::wal::record::{self, RecordSample};
+use crate::wal::segment::Packer;
 
 /// Most labels that one series may have.
 const LABELS_MAX: usize = 10_000;
@@ -25,9 +27,12 @@ struct Pending {
 #[derive(Default)]
 pub(super) struct Buffers {
     pending: Vec<Pending>,
+    /// Samples older than their series' newest.
+    late: Vec<Pending>,
     /// Slots of series whose labels are not in the WAL yet.
     unlogged: Vec<u32>,
     record: Vec<u8>,
+    packer: Packer,
 }
 
 /// How many sets of buffers are kept for the next batches.
@@ -37,6 +42,16 @@ const BUFFERS_KEPT_MAX: usize = 8;
 pub struct HeadAppender<'a> {
     head: &'a Head,
     buffers: Buffers,
+    bounds: Bounds,
+}
+
+/// From when on samples are taken.
+#[derive(Clone, Copy)]
+struct Bounds {
+    /// In-order samples.
+    oldest_valid: i64,
+    /// Late ones; `None` when they are not taken.
+    oldest_late: Option<i64>,
 }
 
 impl Head {
@@ -46,7 +61,30 @@ impl Head {
         HeadAppender {
             head: self,
             buffers,
+            bounds: Bounds {
+                oldest_valid: self.oldest_valid(),
+                oldest_late: self.oldest_late(),
+            },
         }
+    }
+
+    /// Writes a full chunk to the head chunk files; a failure is counted.
+    pub(super) fn hand_over(
+        &self,
+        chunk: FullChunk<'_>,
+        is_out_of_order: bool,
+    ) -> Option<ChunkRef> {
+        let kind = ChunkKind {
+            encoding: chunk.encoding,
+            is_out_of_order,
+        };
+        let taken = self
+            .chunks
+            .append(chunk.series_id, chunk.mint, chunk.maxt, kind, chunk.bytes);
+        if taken.is_err() {
+            self.metrics.head_chunk_writes_failed.inc();
+        }
+        taken.ok()
     }
 }
 
@@ -54,6 +92,7 @@ impl Drop for HeadAppender<'_> {
     fn drop(&mut self) {
         let mut buffers = std::mem::take(&mut self.buffers);
         buffers.pending.clear();
+        buffers.late.clear();
         buffers.unlogged.clear();
         buffers.record.clear();
         let mut kept = self.head.buffers.lock();
@@ -66,59 +105,59 @@ impl Drop for HeadAppender<'_> {
 impl Appender for HeadAppender<'_> {
     fn series(&mut self, labels: &[(&str, &str)]) -> Result<SeriesRef, AppendError> {
         check_labels(labels)?;
-        let slot = self
+        let series = self
             .head
-            .slot_of(labels)
+            .series_of(labels)
             .map_err(|error| AppendError::Storage(error.to_string()))?;
-        Ok(SeriesRef(u64::from(slot)))
+        Ok(series.handle())
     }
 
     fn append_floats(&mut self, batch: &[FloatSample], rejected: &mut Vec<Rejected>) {
-        let head = self.head;
-        let oldest_valid = head.oldest_valid();
-        let pages = head.pages.read();
+        let pages = self.head.pages.read();
+        let bounds = self.bounds;
         let Buffers {
-            pending, unlogged, ..
+            pending,
+            late,
+            unlogged,
+            ..
         } = &mut self.buffers;
-        // A handle that names no slot is given one that no page has.
-        let slot_of = |sample: &FloatSample| u32::try_from(sample.series.0).unwrap_or(u32::MAX);
+        let slot_of = |sample: &FloatSample| SlotId::slot_of(sample.series);
         let mut visited = 0;
+        let unknown = |index| Rejected {
+            index,
+            error: AppendError::UnknownSeries,
+        };
         for_each_page(&pages, batch, slot_of, |page, from, run| {
-            rejected.extend((visited..from).map(|index| Rejected {
-                index,
-                error: AppendError::UnknownSeries,
-            }));
+            rejected.extend((visited..from).map(unknown));
             visited = from + run.len();
             for (index, sample) in (from..).zip(run) {
                 let slot = slot_of(sample);
-                let checked = match page.get(place_in_page(slot)) {
-                    // A dropped series keeps its place with id 0.
-                    Some(series) if series.id != 0 => {
-                        check(series, sample, oldest_valid).map(|takes| (series, takes))
-                    }
-                    _ => Err(AppendError::UnknownSeries),
+                let series = page.series.get(place_in_page(slot));
+                let Some(series) = series.filter(|s| SlotId::names(sample.series, s.id)) else {
+                    rejected.push(unknown(index));
+                    continue;
                 };
-                match checked {
-                    Ok((series, true)) => {
-                        pending.push(Pending {
-                            slot,
-                            id: series.id,
-                            t: sample.t,
-                            value: sample.value,
-                        });
-                        if !series.logged {
-                            unlogged.push(slot);
-                        }
+                let place = match check(series, sample, bounds) {
+                    Ok(Place::InOrder) => &mut *pending,
+                    Ok(Place::Late) => &mut *late,
+                    Ok(Place::Nowhere) => continue,
+                    Err(error) => {
+                        rejected.push(Rejected { index, error });
+                        continue;
                     }
-                    Ok((_, false)) => {}
-                    Err(error) => rejected.push(Rejected { index, error }),
+                };
+                place.push(Pending {
+                    slot,
+                    id: series.id,
+                    t: sample.t,
+                    value: sample.value,
+                });
+                if !series.logged {
+                    unlogged.push(slot);
                 }
             }
         });
-        rejected.extend((visited..batch.len()).map(|index| Rejected {
-            index,
-            error: AppendError::UnknownSeries,
-        }));
+        rejected.extend((visited..batch.len()).map(unknown));
         drop(pages);
         self.count_rejected(rejected);
     }
@@ -140,20 +179,27 @@ impl Appender for HeadAppender<'_> {
     }
 
     fn commit(mut self: Box<Self>) -> Result<(), AppendError> {
-        if self.buffers.pending.is_empty() {
+        if self.buffers.pending.is_empty() && self.buffers.late.is_empty() {
             return Ok(());
         }
-        self.log().map_err(|error| {
-            self.head.metrics.wal_writes_failed.inc();
-            AppendError::Storage(format!(
-                "append to {}: {error}",
-                self.head.wal_dir.display()
-            ))
-        })?;
-        self.apply();
+        let head = self.head;
+        let storage_error = |dir: &std::path::Path, error: std::io::Error| {
+            head.metrics.wal_writes_failed.inc();
+            AppendError::Storage(format!("append to {}: {error}", dir.display()))
+        };
+        // What is logged before a snapshot of the head begins is also in the series by then.
+        let _committing = head.committing.read();
+        self.log()
+            .map_err(|error| storage_error(&head.wal_dir, error))?;
+        let came_late_meanwhile = self.apply();
+        self.buffers.late.extend(came_late_meanwhile);
+        if !self.buffers.late.is_empty() {
+            self.commit_late()
+                .map_err(|error| storage_error(&head.wbl_dir, error))?;
+        }
         // A failure keeps the chunks in memory; it is counted, and the next commit tries again.
-        if self.head.chunks.write_out(false).is_err() {
-            self.head.metrics.head_chunk_writes_failed.inc();
+        if head.chunks.write_out(false).is_err() {
+            head.metrics.head_chunk_writes_failed.inc();
         }
         Ok(())
     }
@@ -162,21 +208,20 @@ impl Appender for HeadAppender<'_> {
 impl HeadAppender<'_> {
     fn count_rejected(&self, rejected: &[Rejected]) {
         for rejection in rejected {
-            match rejection.error {
-                AppendError::OutOfOrder => self.head.metrics.out_of_order.inc(),
-                AppendError::OutOfBounds => self.head.metrics.out_of_bounds.inc(),
-                _ => {}
-            }
+            self.head.count_rejected(&rejection.error);
         }
     }
 
-    /// Writes the batch to the WAL: labels that it does not have yet, then samples.
+    /// Writes the batch to the WAL: labels that it does not have yet, then in-order samples.
     fn log(&mut self) -> std::io::Result<()> {
         let Buffers {
             pending,
             unlogged,
             record,
+            packer,
+            ..
         } = &mut self.buffers;
+        let compression = self.head.options.segment.compression;
         if !unlogged.is_empty() {
             unlogged.sort_unstable();
             unlogged.dedup();
@@ -191,107 +236,192 @@ impl HeadAppender<'_> {
                 |page, _, slots| {
                     for &slot in slots {
                         if let Some(pairs) = index.pairs(slot) {
-                            record::encode_series(record, page[place_in_page(slot)].id, pairs);
+                            let id = page.series[place_in_page(slot)].id;
+                            record::encode_series(record, id, pairs);
                         }
                     }
                 },
             );
             drop((index, pages));
-            self.head.wal.lock().append(record)?;
+            let packed = packer.pack(record, compression);
+            self.head.wal.lock().append_packed(&packed)?;
         }
         record.clear();
-        let samples = pending.iter().map(|p| RecordSample {
-            id: p.id,
-            t: p.t,
-            value: p.value,
-        });
-        record::encode_samples(record, samples);
+        record::encode_samples(record, pending.iter().map(Pending::as_record));
+        let packed = packer.pack(record, compression);
         let mut wal = self.head.wal.lock();
-        wal.append(record)?;
+        wal.append_packed(&packed)?;
         self.head.metrics.wal_segment.set(f64::from(wal.index()));
         Ok(())
     }
 
-    /// Gives the logged samples to their series.
-    fn apply(&self) {
+    /// Gives the logged samples to their series; returns those that are late by now.
+    fn apply(&mut self) -> Vec<Pending> {
         let head = self.head;
         let (mut mint, mut maxt) = (i64::MAX, i64::MIN);
-        let (mut appended, mut new_chunks, mut stale) = (0u32, 0u32, 0u32);
+        let (mut appended, mut new_chunks) = (0u32, 0u32);
+        let mut stale = Vec::new();
         let pages: Vec<Arc<_>> = head.pages.read().clone();
+        let applying = head.isolation.apply();
         for_each_page(
             &pages,
             &self.buffers.pending,
             |p| p.slot,
             |page, _, run| {
+                let Page { series, marks } = page;
                 for p in run {
+                    let place = place_in_page(p.slot);
                     // It was dropped since it was looked at: too old for retention, as this sample is.
-                    let Some(series) = page
-                        .get_mut(place_in_page(p.slot))
-                        .filter(|series| series.id == p.id)
+                    let Some(series) = series.get_mut(place).filter(|series| series.id == p.id)
                     else {
-                        stale += 1;
+                        stale.push(*p);
                         continue;
                     };
                     series.logged = true;
+                    let before = series.last_t();
                     let was_empty = series.open().is_none();
-                    let placed =
-                        series.append(p.t, p.value, CHUNK_RANGE_MS, |id, from, to, bytes| {
-                            let taken = head.chunks.append(id, from, to, Encoding::Xor, bytes);
-                            if taken.is_err() {
-                                head.metrics.head_chunk_writes_failed.inc();
-                            }
-                            taken.ok()
-                        });
-                    match placed {
-                        Placed::Stale => stale += 1,
-                        Placed::Appended if !was_empty => appended += 1,
-                        _ => (appended, new_chunks) = (appended + 1, new_chunks + 1),
+                    let placed = series.append(p.t, p.value, head.options.range_ms, |chunk| {
+                        head.hand_over(chunk, false)
+                    });
+                    if placed == Placed::Stale {
+                        stale.push(*p);
+                        continue;
                     }
+                    #[expect(clippy::cast_possible_truncation, reason = "a page has 256 places")]
+                    marks.hide_after(place as u8, applying.newest, before.unwrap_or(i64::MIN));
+                    appended += 1;
+                    new_chunks += u32::from(placed == Placed::Cut || was_empty);
                     (mint, maxt) = (mint.min(p.t), maxt.max(p.t));
                 }
             },
         );
+        drop(applying);
         head.saw_time(mint, maxt);
         head.metrics.samples_appended.add(f64::from(appended));
-        if 0 < stale {
-            head.metrics.out_of_order.add(f64::from(stale));
+        head.count_new_chunks(new_chunks);
+        if self.bounds.oldest_late.is_none() {
+            head.metrics.out_of_order.add(stale.len() as f64);
+            stale.clear();
         }
-        if 0 < new_chunks {
-            head.metrics.chunks_created.add(f64::from(new_chunks));
-            head.metrics.chunks.add(f64::from(new_chunks));
+        stale
+    }
+
+    /// Logs and stores the late samples.
+    fn commit_late(&mut self) -> std::io::Result<()> {
+        let head = self.head;
+        let Buffers { late, record, .. } = &mut self.buffers;
+        record.clear();
+        record::encode_samples(record, late.iter().map(Pending::as_record));
+        head.log_late(record)?;
+        let (mut mint, mut maxt) = (i64::MAX, i64::MIN);
+        let (mut appended, mut new_chunks) = (0u32, 0usize);
+        let mut markers: Vec<(u64, u64)> = Vec::new();
+        let mut cut_slots = Vec::new();
+        let pages: Vec<Arc<_>> = head.pages.read().clone();
+        for_each_page(
+            &pages,
+            late,
+            |p| p.slot,
+            |page, _, run| {
+                for p in run {
+                    let series = page.series.get_mut(place_in_page(p.slot));
+                    let Some(series) = series.filter(|series| series.id == p.id) else {
+                        continue;
+                    };
+                    series.logged = true;
+                    let samples = series.late.get_or_insert_default();
+                    if !samples.insert(p.t, LateValue::Float(p.value)) {
+                        continue;
+                    }
+                    appended += 1;
+                    (mint, maxt) = (mint.min(p.t), maxt.max(p.t));
+                    if !samples.is_full() {
+                        continue;
+                    }
+                    let before = samples.full().len();
+                    new_chunks += samples.cut(p.id, |chunk| head.hand_over(chunk, true));
+                    let cut = &samples.full()[before..];
+                    markers.extend(cut.iter().map(|meta| (p.id, meta.chunk.as_number())));
+                    cut_slots.push(p.slot);
+                }
+            },
+        );
+        head.saw_late(mint, maxt);
+        head.metrics.late_appended.add(f64::from(appended));
+        head.count_new_chunks(u32::try_from(new_chunks).unwrap_or(u32::MAX));
+        if markers.is_empty() {
+            return Ok(());
+        }
+        // A marker says that what came before it is in the chunk; what is not has to be logged again.
+        record.clear();
+        record::encode_mmap_markers(record, markers.iter().copied());
+        head.log_late(record)?;
+        record.clear();
+        let mut waiting = Vec::new();
+        for_each_page(
+            &pages,
+            &cut_slots,
+            |&slot| slot,
+            |page, _, run| {
+                for &slot in run {
+                    let series = &page.series[place_in_page(slot)];
+                    let open = series.late.as_deref().map_or(&[][..], LateSamples::open);
+                    waiting.extend(open.iter().filter_map(|(t, value)| match value {
+                        LateValue::Float(value) => Some(RecordSample {
+                            id: series.id,
+                            t: *t,
+                            value: *value,
+                        }),
+                        LateValue::Histogram(_) => None,
+                    }));
+                }
+            },
+        );
+        record::encode_samples(record, waiting);
+        head.log_late(record)
+    }
+}
+
+impl Pending {
+    fn as_record(&self) -> RecordSample {
+        RecordSample {
+            id: self.id,
+            t: self.t,
+            value: self.value,
         }
     }
 }
 
-/// Whether `sample` can be stored; `Ok(false)` when it is the newest one again.
-fn check(
-    series: &super::MemSeries,
-    sample: &FloatSample,
-    oldest_valid: i64,
-) -> Result<bool, AppendError> {
-    let Some(last) = series.last_t() else {
-        return if sample.t < oldest_valid {
-            Err(AppendError::OutOfBounds)
-        } else {
-            Ok(true)
-        };
-    };
-    if last < sample.t {
-        return if sample.t < oldest_valid {
-            Err(AppendError::OutOfBounds)
-        } else {
-            Ok(true)
-        };
+/// Where a sample goes.
+#[derive(Clone, Copy)]
+enum Place {
+    InOrder,
+    Late,
+    /// It is the newest one again.
+    Nowhere,
+}
+
+/// Says where `sample` goes.
+///
+/// Source: Prometheus `memSeries.appendable`.
+fn check(series: &MemSeries, sample: &FloatSample, bounds: Bounds) -> Result<Place, AppendError> {
+    let last = series.last_t();
+    if bounds.oldest_valid <= sample.t {
+        if last.is_none_or(|last| last < sample.t) {
+            return Ok(Place::InOrder);
+        }
+        if last == Some(sample.t) {
+            return match series.last_sample() {
+                Some((_, value)) if value.to_bits() == sample.value.to_bits() => Ok(Place::Nowhere),
+                _ => Err(AppendError::Duplicate),
+            };
+        }
     }
-    if sample.t < oldest_valid {
-        return Err(AppendError::OutOfBounds);
-    }
-    if sample.t < last {
-        return Err(AppendError::OutOfOrder);
-    }
-    match series.last_sample() {
-        Some((_, value)) if value.to_bits() == sample.value.to_bits() => Ok(false),
-        _ => Err(AppendError::Duplicate),
+    match bounds.oldest_late {
+        Some(oldest) if oldest <= sample.t => Ok(Place::Late),
+        Some(_) => Err(AppendError::TooOld),
+        None if sample.t < bounds.oldest_valid => Err(AppendError::OutOfBounds),
+        None => Err(AppendError::OutOfOrder),
     }
 }
 

@@ -8,7 +8,6 @@ use hashbrown::HashMap;
 
 use super::series::MemSeries;
 use super::{Head, PAGE_SERIES};
-use crate::head_chunks::HeadChunks;
 use crate::wal::{checkpoint, segment};
 
 /// The WAL is folded when it has this many full segments.
@@ -33,10 +32,17 @@ impl Head {
         let mut oldest_file = self.chunks.current_file();
         let (mut oldest, mut chunks_removed) = (i64::MAX, 0);
         self.retain_series(|series| {
-            let removed = series.truncate(mint);
+            let mut removed = series.truncate(mint);
+            if let Some(late) = &mut series.late {
+                removed += late.truncate(mint);
+                if late.is_empty() {
+                    series.late = None;
+                }
+            }
             chunks_removed += removed;
-            if let Some(chunk) = series.full().first() {
-                oldest_file = oldest_file.min(HeadChunks::file_of(chunk.chunk));
+            let late = series.late.iter().flat_map(|late| late.full());
+            for chunk in series.full().first().into_iter().chain(late) {
+                oldest_file = oldest_file.min(chunk.chunk.file());
             }
             oldest = oldest.min(series.first_t().unwrap_or(i64::MAX));
             series.first_t().is_some() || removed == 0
@@ -65,7 +71,7 @@ impl Head {
         let mut dropped = Vec::new();
         for (page_number, page) in (0u32..).zip(&pages) {
             let mut page = page.lock();
-            for (place, series) in (0u32..).zip(page.iter_mut()) {
+            for (place, series) in (0u32..).zip(page.series.iter_mut()) {
                 if series.id != 0 && !keep(series) {
                     // The place stays, so that an old handle finds nobody there.
                     *series = MemSeries::default();
@@ -73,8 +79,8 @@ impl Head {
                 }
             }
             let is_last = page_number as usize + 1 == pages.len();
-            if !is_last && page.iter().all(|series| series.id == 0) {
-                *page = Vec::new();
+            if !is_last && page.series.iter().all(|series| series.id == 0) {
+                *page = super::Page::default();
             }
         }
         if dropped.is_empty() {
@@ -99,12 +105,12 @@ impl Head {
         let current = {
             let mut wal = self.wal.lock();
             full.extend(wal.take_full());
-            wal.current()?
+            wal.current()
         };
         let start = Instant::now();
         full.iter()
             .chain([&current])
-            .try_for_each(|file| file.sync_data())?;
+            .try_for_each(|file| file.sync())?;
         full.clear();
         self.metrics
             .wal_fsync
@@ -121,9 +127,9 @@ impl Head {
     ///
     /// When the file system fails; the log is as it was then.
     pub fn checkpoint_if_due(&self) -> io::Result<()> {
-        checkpoint::clean(&self.wal_dir)?;
+        checkpoint::clean(&*self.files, &self.wal_dir)?;
         let current = self.wal.lock().index();
-        let full: Vec<u32> = segment::list(&self.wal_dir)?
+        let full: Vec<u32> = segment::list(&*self.files, &self.wal_dir)?
             .into_iter()
             .filter(|&s| s < current)
             .collect();
@@ -151,6 +157,7 @@ impl Head {
         for (page_number, page) in pages.iter().enumerate() {
             for (place, series) in page
                 .lock()
+                .series
                 .iter()
                 .enumerate()
                 .filter(|(_, series)| series.logged)
@@ -162,13 +169,17 @@ impl Head {
         }
         for (&id, &slot) in self.aliases.lock().iter() {
             let (page, place) = (slot as usize / PAGE_SERIES, super::place_in_page(slot));
-            let until = pages[page].lock()[place].full_maxt().unwrap_or(i64::MIN);
+            let until = pages[page].lock().series[place]
+                .full_maxt()
+                .unwrap_or(i64::MIN);
             live.push((id, slot));
             in_chunks_until.insert(id, until);
         }
         // The chunks that were counted on must be on disk before the samples in them are left out.
         self.sync()?;
-        let mut writer = checkpoint::CheckpointWriter::create(&self.wal_dir, last)?;
+        let files = std::sync::Arc::clone(&self.files);
+        let mut writer =
+            checkpoint::CheckpointWriter::create(files, &self.wal_dir, last, self.options.segment)?;
         for batch in live.chunks(1_000) {
             let index = self.index.read();
             let with_labels = batch
@@ -186,7 +197,9 @@ impl Head {
 
     /// Gives back memory that growing has taken and nothing has filled.
     pub fn shrink(&self) {
-        self.index.write().shrink();
+        let mut index = self.index.write();
+        index.compact_if_due();
+        index.shrink();
     }
 
     /// Brings the gauges up to date that nobody updates on the way.
@@ -200,26 +213,12 @@ impl Head {
         self.metrics
             .symbol_table_bytes
             .set(self.index.read().symbols().heap_bytes() as f64);
-        self.metrics.wal_bytes.set(disk_bytes(&self.wal_dir) as f64);
+        self.metrics
+            .wal_bytes
+            .set(crate::files::tree_bytes(&*self.files, &self.wal_dir) as f64);
         if let Some(dir) = self.wal_dir.parent() {
-            self.metrics
-                .head_chunk_bytes
-                .set(disk_bytes(&dir.join("chunks_head")) as f64);
+            let bytes = crate::files::tree_bytes(&*self.files, &dir.join("chunks_head"));
+            self.metrics.head_chunk_bytes.set(bytes as f64);
         }
     }
-}
-
-/// Bytes that the files in `dir` and one level below take on disk; what cannot be read counts nothing.
-fn disk_bytes(dir: &std::path::Path) -> u64 {
-    use std::os::unix::fs::MetadataExt as _;
-    let entries = |dir: &std::path::Path| std::fs::read_dir(dir).into_iter().flatten().flatten();
-    entries(dir)
-        .filter_map(|entry| Some((entry.metadata().ok()?, entry.path())))
-        .map(|(meta, path)| match meta.is_dir() {
-            true => entries(&path)
-                .filter_map(|e| Some(e.metadata().ok()?.blocks() * 512))
-                .sum(),
-            false => meta.blocks() * 512,
-        })
-        .sum()
 }

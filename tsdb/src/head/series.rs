@@ -1,5 +1,7 @@
-//! One series of the head: its open chunk and where its full chunks are.
+//! One series of the head: its open chunk, where its full chunks are, and samples that came late.
 
+use super::late::LateSamples;
+use crate::chunk::Encoding;
 use crate::chunk::xor::XorWriter;
 use crate::head_chunks::{ChunkMeta, ChunkRef};
 
@@ -17,6 +19,8 @@ pub struct MemSeries {
     pub logged: bool,
     /// Whether housekeeping found it without samples the last time.
     pub seen_empty: bool,
+    /// Samples that came late; most series have none.
+    pub late: Option<Box<LateSamples>>,
     open: XorWriter,
     open_mint: i64,
     /// The open chunk takes no sample from this time on.
@@ -33,6 +37,21 @@ pub enum Placed {
     Cut,
     /// Not newer than the newest.
     Stale,
+}
+
+/// A full chunk on its way to a head chunk file.
+#[derive(Clone, Copy, Debug)]
+pub struct FullChunk<'a> {
+    /// The series' id.
+    pub series_id: u64,
+    /// Time of the first sample.
+    pub mint: i64,
+    /// Time of the last sample.
+    pub maxt: i64,
+    /// How its bytes are to be read.
+    pub encoding: Encoding,
+    /// The samples.
+    pub bytes: &'a [u8],
 }
 
 impl MemSeries {
@@ -53,7 +72,7 @@ impl MemSeries {
         }
     }
 
-    /// Returns the time of the newest sample.
+    /// Returns the time of the newest in-order sample.
     pub fn last_t(&self) -> Option<i64> {
         if 0 < self.open.count() {
             Some(self.open.last_t())
@@ -67,15 +86,31 @@ impl MemSeries {
         (0 < self.open.count()).then(|| (self.open.last_t(), self.open.last_value()))
     }
 
-    /// Returns the time of the oldest sample.
+    /// Returns the time of the oldest sample, late ones included.
     pub fn first_t(&self) -> Option<i64> {
         let open = (0 < self.open.count()).then_some(self.open_mint);
-        self.full.first().map(|chunk| chunk.mint).or(open)
+        let in_order = self.full.first().map(|chunk| chunk.mint).or(open);
+        let late = self.late.as_ref().and_then(|late| late.mint());
+        match (in_order, late) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    /// Returns whether there is a sample, late ones included, in `mint..=maxt`, as far as chunks tell.
+    pub fn overlaps(&self, mint: i64, maxt: i64) -> bool {
+        let in_order = self.last_t().is_some_and(|last| mint <= last)
+            && (self.full.first().map_or(self.open_mint, |chunk| chunk.mint) <= maxt);
+        in_order
+            || self
+                .late
+                .as_ref()
+                .is_some_and(|late| late.overlaps(mint, maxt))
     }
 
     /// Returns the time of the newest sample that is in a full chunk.
     pub fn full_maxt(&self) -> Option<i64> {
-        self.full.last().map(|chunk| chunk.maxt)
+        self.full.last().map(ChunkMeta::maxt)
     }
 
     /// Returns the full chunks, ascending in time.
@@ -83,14 +118,22 @@ impl MemSeries {
         &self.full
     }
 
-    /// Returns the open chunk's bytes and the time of its first sample, if it has one.
-    pub fn open(&self) -> Option<(i64, &[u8])> {
-        (0 < self.open.count()).then(|| (self.open_mint, self.open.bytes()))
+    /// Returns the open chunk with the time of its first sample, if it has one.
+    pub fn open(&self) -> Option<FullChunk<'_>> {
+        (0 < self.open.count()).then(|| FullChunk {
+            series_id: self.id,
+            mint: self.open_mint,
+            maxt: self.open.last_t(),
+            encoding: Encoding::Xor,
+            bytes: self.open.bytes(),
+        })
     }
 
     /// Returns how many chunks there are, the open one included.
     pub fn chunk_count(&self) -> usize {
-        self.full.len() + usize::from(0 < self.open.count())
+        self.full.len()
+            + usize::from(0 < self.open.count())
+            + self.late.as_ref().map_or(0, |late| late.chunk_count())
     }
 
     /// Adds chunks that were found on disk, in any order. An open chunk is handed over first, see
@@ -98,7 +141,7 @@ impl MemSeries {
     pub fn add_found(
         &mut self,
         chunks: Vec<ChunkMeta>,
-        hand_over: impl FnOnce(u64, i64, i64, &[u8]) -> Option<ChunkRef>,
+        hand_over: impl FnOnce(FullChunk<'_>) -> Option<ChunkRef>,
     ) {
         if 0 < self.open.count() {
             self.cut(hand_over);
@@ -109,8 +152,8 @@ impl MemSeries {
         self.full.shrink_to_fit();
     }
 
-    /// Appends a sample, cutting the open chunk when it is full. `hand_over` takes the bytes of a full chunk with its
-    /// time range and says where they are now; when it cannot, the chunk stays open and the next sample tries again.
+    /// Appends a sample, cutting the open chunk when it is full. `hand_over` takes the full chunk and says where it is
+    /// now; when it cannot, the chunk stays open and the next sample tries again.
     ///
     /// * `range_ms`: chunks do not cross multiples of this.
     pub fn append(
@@ -118,7 +161,7 @@ impl MemSeries {
         t: i64,
         value: f64,
         range_ms: i64,
-        hand_over: impl FnOnce(u64, i64, i64, &[u8]) -> Option<ChunkRef>,
+        hand_over: impl FnOnce(FullChunk<'_>) -> Option<ChunkRef>,
     ) -> Placed {
         if self.last_t().is_some_and(|last| t <= last) {
             return Placed::Stale;
@@ -147,15 +190,22 @@ impl MemSeries {
         placed
     }
 
-    fn cut(&mut self, hand_over: impl FnOnce(u64, i64, i64, &[u8]) -> Option<ChunkRef>) -> bool {
-        let (mint, maxt) = (self.open_mint, self.open.last_t());
-        match hand_over(self.id, mint, maxt, self.open.bytes()) {
-            Some(chunk) => {
+    fn cut(&mut self, hand_over: impl FnOnce(FullChunk<'_>) -> Option<ChunkRef>) -> bool {
+        let chunk = FullChunk {
+            series_id: self.id,
+            mint: self.open_mint,
+            maxt: self.open.last_t(),
+            encoding: Encoding::Xor,
+            bytes: self.open.bytes(),
+        };
+        let meta = |place| ChunkMeta::new(place, chunk.mint, chunk.maxt, chunk.encoding);
+        match hand_over(chunk).map(meta) {
+            Some(meta) => {
                 // Every series has this list: it grows by half and not to the double.
                 if self.full.len() == self.full.capacity() {
                     self.full.reserve_exact((self.full.len() / 2).max(2));
                 }
-                self.full.push(ChunkMeta { chunk, mint, maxt });
+                self.full.push(meta);
             }
             // The disk has been failing for 65,000 samples; the WAL holds them if anything does.
             None if self.open.count() == u16::MAX => {}
@@ -167,7 +217,7 @@ impl MemSeries {
 
     /// Forgets the chunks that end before `mint`; returns how many. An open chunk goes too when all of it is older.
     pub fn truncate(&mut self, mint: i64) -> usize {
-        let old = self.full.partition_point(|chunk| chunk.maxt < mint);
+        let old = self.full.partition_point(|chunk| chunk.maxt() < mint);
         self.full.drain(..old);
         let open_is_old = self.last_sample().is_some_and(|(t, _)| t < mint);
         if open_is_old {
@@ -207,9 +257,9 @@ mod tests {
         let mut series = MemSeries::new(1);
         let mut handed = Vec::new();
         for i in 0..count {
-            series.append(start + i * interval, i as f64, RANGE, |_, mint, maxt, _| {
-                handed.push((mint, maxt));
-                Some(ChunkRef::for_test(handed.len() as u64))
+            series.append(start + i * interval, i as f64, RANGE, |chunk| {
+                handed.push((chunk.mint, chunk.maxt));
+                Some(ChunkRef::from_number(handed.len() as u64))
             });
         }
         assert_eq!(series.full().len(), handed.len());
@@ -236,9 +286,9 @@ mod tests {
         for i in 0..2_000i64 {
             // Slow at first, so that the prediction says "no cut before the end", then fast.
             let t = if i < 31 { i * 60_000 } else { 31 * 60_000 + i };
-            series.append(t, 0.0, RANGE, |_, _, _, _| {
+            series.append(t, 0.0, RANGE, |_| {
                 handed += 1;
-                Some(ChunkRef::for_test(handed))
+                Some(ChunkRef::from_number(handed))
             });
         }
         assert!(7 <= handed, "{handed}");
@@ -247,31 +297,20 @@ mod tests {
     #[test]
     fn old_samples_are_refused_and_a_failing_disk_keeps_the_chunk_open() {
         let mut series = MemSeries::new(1);
-        assert_eq!(
-            series.append(10, 1.0, RANGE, |_, _, _, _| None),
-            Placed::Appended
-        );
-        assert_eq!(
-            series.append(10, 2.0, RANGE, |_, _, _, _| None),
-            Placed::Stale
-        );
-        assert_eq!(
-            series.append(RANGE, 3.0, RANGE, |_, _, _, _| None),
-            Placed::Appended
-        );
+        assert_eq!(series.append(10, 1.0, RANGE, |_| None), Placed::Appended);
+        assert_eq!(series.append(10, 2.0, RANGE, |_| None), Placed::Stale);
+        assert_eq!(series.append(RANGE, 3.0, RANGE, |_| None), Placed::Appended);
         assert_eq!(series.full().len(), 0);
-        let placed = series.append(RANGE + 1, 4.0, RANGE, |_, _, _, _| {
-            Some(ChunkRef::for_test(1))
-        });
-        assert_eq!((placed, series.full()[0].maxt), (Placed::Cut, RANGE));
+        let placed = series.append(RANGE + 1, 4.0, RANGE, |_| Some(ChunkRef::from_number(1)));
+        assert_eq!((placed, series.full()[0].maxt()), (Placed::Cut, RANGE));
     }
 
     #[test]
     fn truncation_drops_whole_chunks() {
         let mut series = MemSeries::new(1);
         for i in 0..300 {
-            series.append(i * 15_000, 0.0, RANGE, |_, _, _, _| {
-                Some(ChunkRef::for_test(i as u64))
+            series.append(i * 15_000, 0.0, RANGE, |_| {
+                Some(ChunkRef::from_number(i as u64))
             });
         }
         let before = series.full().len();

@@ -3,12 +3,13 @@
 //! A checkpoint is written beside the log as `checkpoint.NNNNNNNN.tmp`, fsynced and renamed; only then are the segments
 //! that it stands for deleted. A crash at any point leaves either the old log or the new one, whole.
 
-use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::record::{self, RecordKind, RecordSample};
-use super::segment::{self, SEGMENT_BYTES, SegmentError, SegmentReader, SegmentWriter};
+use super::segment::{self, SegmentError, SegmentOptions, SegmentReader, SegmentWriter};
+use crate::files::Files;
 
 const PREFIX: &str = "checkpoint.";
 
@@ -17,22 +18,17 @@ const PREFIX: &str = "checkpoint.";
 /// # Errors
 ///
 /// When the directory cannot be listed.
-pub fn latest(dir: &Path) -> io::Result<Option<(u32, PathBuf)>> {
-    Ok(list(dir)?.into_iter().max())
+pub fn latest(files: &dyn Files, dir: &Path) -> io::Result<Option<(u32, PathBuf)>> {
+    Ok(list(files, dir)?.into_iter().max())
 }
 
-fn list(dir: &Path) -> io::Result<Vec<(u32, PathBuf)>> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(dir)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        let number = name
-            .to_str()
-            .and_then(|name| name.strip_prefix(PREFIX))
-            .and_then(|n| n.parse().ok());
-        found.extend(number.map(|number| (number, entry.path())));
-    }
-    Ok(found)
+fn list(files: &dyn Files, dir: &Path) -> io::Result<Vec<(u32, PathBuf)>> {
+    let number = |name: &str| name.strip_prefix(PREFIX).and_then(|n| n.parse().ok());
+    let entries = files.list(dir)?.into_iter();
+    Ok(entries
+        .filter(|entry| entry.is_dir)
+        .filter_map(|entry| Some((number(&entry.name)?, dir.join(&entry.name))))
+        .collect())
 }
 
 /// Returns a record of series.
@@ -51,6 +47,7 @@ where
 /// A checkpoint being written. Dropped before [`finish`](CheckpointWriter::finish), it leaves only a `.tmp` directory,
 /// which the next one removes.
 pub struct CheckpointWriter {
+    files: Arc<dyn Files>,
     dir: PathBuf,
     tmp: PathBuf,
     last: u32,
@@ -63,21 +60,22 @@ impl CheckpointWriter {
     /// # Errors
     ///
     /// When the file system fails.
-    pub fn create(dir: &Path, last: u32) -> io::Result<Self> {
-        for entry in fs::read_dir(dir)? {
-            let entry = entry?;
-            let name = entry.file_name();
-            if name
-                .to_str()
-                .is_some_and(|name| name.starts_with(PREFIX) && name.ends_with(".tmp"))
-            {
-                fs::remove_dir_all(entry.path())?;
+    pub fn create(
+        files: Arc<dyn Files>,
+        dir: &Path,
+        last: u32,
+        options: SegmentOptions,
+    ) -> io::Result<Self> {
+        for entry in files.list(dir)? {
+            if entry.name.starts_with(PREFIX) && entry.name.ends_with(".tmp") {
+                files.remove_dir_all(&dir.join(entry.name))?;
             }
         }
         let tmp = dir.join(format!("{PREFIX}{last:08}.tmp"));
-        fs::create_dir(&tmp)?;
-        let writer = SegmentWriter::create(&tmp, 0, SEGMENT_BYTES)?;
+        files.create_dir_all(&tmp)?;
+        let writer = SegmentWriter::create(Arc::clone(&files), &tmp, 0, options)?;
         Ok(CheckpointWriter {
+            files,
             dir: dir.to_owned(),
             tmp,
             last,
@@ -101,23 +99,23 @@ impl CheckpointWriter {
     ///
     /// When the file system fails.
     pub fn copy_samples(&mut self, dir: &Path, keep: impl Fn(u64, i64) -> bool) -> io::Result<()> {
-        let before = latest(dir)?;
+        let before = latest(&*self.files, dir)?;
         let first = before.as_ref().map_or(0, |(number, _)| number + 1);
         let mut sources = Vec::new();
         if let Some((_, path)) = before {
             sources.extend(
-                segment::list(&path)?
+                segment::list(&*self.files, &path)?
                     .into_iter()
                     .map(|s| segment::path(&path, s)),
             );
         }
-        let segments = segment::list(dir)?
+        let segments = segment::list(&*self.files, dir)?
             .into_iter()
             .filter(|&s| first <= s && s <= self.last);
         sources.extend(segments.map(|s| segment::path(dir, s)));
         let (mut kept, mut out) = (Vec::<RecordSample>::new(), Vec::new());
         for source in sources {
-            let mut reader = SegmentReader::open(source).map_err(into_io)?;
+            let mut reader = SegmentReader::open(&*self.files, source).map_err(into_io)?;
             loop {
                 let bytes = match reader.next() {
                     Ok(Some(bytes)) => bytes,
@@ -127,6 +125,7 @@ impl CheckpointWriter {
                 match record::kind(bytes) {
                     RecordKind::Samples => {}
                     RecordKind::Series => continue,
+                    RecordKind::MmapMarkers => continue,
                     // What this build does not read is kept for the one that does.
                     RecordKind::Other(_) => {
                         self.append(bytes)?;
@@ -150,19 +149,15 @@ impl CheckpointWriter {
     ///
     /// When the file system fails.
     pub fn finish(mut self) -> io::Result<()> {
-        for file in self
-            .writer
-            .take_full()
-            .into_iter()
-            .chain([self.writer.current()?])
-        {
-            file.sync_all()?;
+        for file in self.writer.take_full() {
+            file.sync()?;
         }
-        File::open(&self.tmp)?.sync_all()?;
+        self.writer.current().sync()?;
+        self.files.sync_dir(&self.tmp)?;
         let place = self.dir.join(format!("{PREFIX}{:08}", self.last));
-        fs::rename(&self.tmp, &place)?;
-        File::open(&self.dir)?.sync_all()?;
-        clean(&self.dir)
+        self.files.rename(&self.tmp, &place)?;
+        self.files.sync_dir(&self.dir)?;
+        clean(&*self.files, &self.dir)
     }
 }
 
@@ -172,15 +167,19 @@ impl CheckpointWriter {
 /// # Errors
 ///
 /// When the file system fails.
-pub fn clean(dir: &Path) -> io::Result<()> {
-    let Some((last, _)) = latest(dir)? else {
+pub fn clean(files: &dyn Files, dir: &Path) -> io::Result<()> {
+    let Some((last, _)) = latest(files, dir)? else {
         return Ok(());
     };
-    for segment in segment::list(dir)?.into_iter().filter(|&s| s <= last) {
-        fs::remove_file(segment::path(dir, segment))?;
+    for segment in segment::list(files, dir)?
+        .into_iter()
+        .filter(|&s| s <= last)
+    {
+        files.remove_file(&segment::path(dir, segment))?;
     }
-    for (_, older) in list(dir)?.into_iter().filter(|(number, _)| *number < last) {
-        fs::remove_dir_all(older)?;
+    let all = list(files, dir)?.into_iter();
+    for (_, older) in all.filter(|(number, _)| *number < last) {
+        files.remove_dir_all(&older)?;
     }
     Ok(())
 }

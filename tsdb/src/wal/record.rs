@@ -17,6 +17,8 @@ pub enum RecordKind {
     Series,
     /// Float samples.
     Samples,
+    /// Chunks that hold what was logged before.
+    MmapMarkers,
     /// A kind that Prometheus has and this build does not read.
     Other(u8),
 }
@@ -50,6 +52,7 @@ pub fn kind(record: &[u8]) -> RecordKind {
     match record.first() {
         Some(1) => RecordKind::Series,
         Some(2) => RecordKind::Samples,
+        Some(5) => RecordKind::MmapMarkers,
         other => RecordKind::Other(other.copied().unwrap_or(0)),
     }
 }
@@ -130,6 +133,41 @@ pub fn encode_samples(out: &mut Vec<u8>, samples: impl IntoIterator<Item = Recor
         encode_varint(out, sample.id.wrapping_sub(first.id).cast_signed());
         encode_varint(out, sample.t.wrapping_sub(first.t));
         out.extend_from_slice(&sample.value.to_bits().to_be_bytes());
+    }
+}
+
+/// Appends a record of series with chunks that hold what was logged of them so far.
+pub fn encode_mmap_markers(out: &mut Vec<u8>, markers: impl IntoIterator<Item = (u64, u64)>) {
+    out.push(5);
+    for (series, chunk) in markers {
+        out.extend_from_slice(&series.to_be_bytes());
+        out.extend_from_slice(&chunk.to_be_bytes());
+    }
+}
+
+/// Calls `visit` with series and chunk of each marker of a record.
+///
+/// # Errors
+///
+/// When the bytes are no record of markers; those before the damage have been visited.
+pub fn decode_mmap_markers(
+    record: &[u8],
+    mut visit: impl FnMut(u64, u64),
+) -> Result<(), RecordError> {
+    let rest = record.get(1..).unwrap_or_default();
+    let (pairs, left) = rest.as_chunks::<16>();
+    for pair in pairs {
+        let number = u128::from_be_bytes(*pair);
+        #[expect(clippy::cast_possible_truncation, reason = "the two halves")]
+        visit((number >> 64) as u64, number as u64);
+    }
+    if left.is_empty() {
+        Ok(())
+    } else {
+        Err(RecordError {
+            kind: "mmap markers",
+            what: "cut-off marker",
+        })
     }
 }
 
