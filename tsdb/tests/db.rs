@@ -600,7 +600,7 @@ fn late_samples_are_taken_within_the_window_and_survive_a_crash() {
     let before = everything(&db);
     assert_eq!(before["a"].len(), 77);
     assert!(before["a"].is_sorted_by(|a, b| a.0 < b.0));
-    assert_eq!(contents(&db, 60 * minute, 61 * minute)["a"].len(), 3);
+    assert_eq!(contents(&db, 70 * minute, 71 * minute)["a"].len(), 3);
     drop(db);
     for is_closed in [false, true, false] {
         let (db, report) = open(dir.path());
