@@ -1,5 +1,7 @@
 //! The database: one data directory, its lock, its head, and the thread that keeps house.
 
+mod querier;
+
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
