@@ -1,6 +1,8 @@
 //! Chunk codecs: compressed runs of one series' samples, bit for bit as Prometheus writes them.
 
 pub mod bits;
+pub mod varbit;
+pub mod window;
 pub mod xor;
 
 use model::storage::SampleColumns;

@@ -15,17 +15,16 @@ use model::storage::SampleColumns;
 
 use super::ChunkError;
 use super::bits::{BitReader, push_bit, push_bits};
+use super::window::Window;
 use crate::varint::{encode_uvarint, encode_varint};
 
 /// Bytes of the sample count at the start.
 const COUNT_BYTES: usize = 2;
-/// No window of significant bits has been written yet.
-const NO_WINDOW: u8 = 0xff;
 
 /// A chunk that is being written, with what the next sample is a difference to.
 ///
 /// Its bytes are a complete chunk after every append.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct XorWriter {
     bytes: Vec<u8>,
     t: i64,
@@ -35,8 +34,21 @@ pub struct XorWriter {
     count: u16,
     /// Unused low bits of the last byte.
     free: u8,
-    leading: u8,
-    trailing: u8,
+    window: Window,
+}
+
+impl Default for XorWriter {
+    fn default() -> Self {
+        XorWriter {
+            bytes: Vec::new(),
+            t: 0,
+            t_delta: 0,
+            value: 0.0,
+            count: 0,
+            free: 0,
+            window: Window::UNSET,
+        }
+    }
 }
 
 impl XorWriter {
@@ -99,7 +111,7 @@ impl XorWriter {
                 self.bytes.extend_from_slice(&[0; COUNT_BYTES]);
                 encode_varint(&mut self.bytes, t);
                 self.bytes.extend_from_slice(&value.to_bits().to_be_bytes());
-                (self.leading, self.trailing) = (NO_WINDOW, 0);
+                self.window = Window::UNSET;
             }
             1 => {
                 self.t_delta = t.wrapping_sub(self.t);
@@ -154,34 +166,8 @@ impl XorWriter {
     fn append_value(&mut self, value: f64) {
         let (out, free) = (&mut self.bytes, &mut self.free);
         let xor = value.to_bits() ^ self.value.to_bits();
-        if xor == 0 {
-            push_bit(out, free, false);
-            return;
-        }
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "zero counts are at most 63 here"
-        )]
-        let (leading, trailing) = (
-            (xor.leading_zeros() as u8).min(31),
-            xor.trailing_zeros() as u8,
-        );
-        if self.leading != NO_WINDOW && self.leading <= leading && self.trailing <= trailing {
-            push_bits(out, free, 0b10, 2);
-            push_bits(
-                out,
-                free,
-                xor >> self.trailing,
-                64 - self.leading - self.trailing,
-            );
-            return;
-        }
-        (self.leading, self.trailing) = (leading, trailing);
-        let width = 64 - leading - trailing;
-        // All 64 bits are written as 0: no bits at all cannot occur.
-        let header = 0b11 << 11 | u64::from(leading) << 6 | u64::from(width & 63);
-        push_bits(out, free, header, 13);
-        push_bits(out, free, xor >> trailing, width);
+        self.window
+            .push(xor, |bits, count| push_bits(out, free, bits, count));
     }
 }
 
@@ -236,8 +222,7 @@ pub struct XorReader<'a> {
     t: i64,
     t_delta: i64,
     value: u64,
-    leading: u8,
-    trailing: u8,
+    window: Window,
 }
 
 impl<'a> XorReader<'a> {
@@ -256,8 +241,7 @@ impl<'a> XorReader<'a> {
             t: 0,
             t_delta: 0,
             value: 0,
-            leading: 0,
-            trailing: 0,
+            window: Window::FULL,
         })
     }
 
@@ -311,13 +295,11 @@ impl<'a> XorReader<'a> {
 
     #[inline]
     fn read_delta_of_delta(&mut self) -> Result<i64, ChunkError> {
-        if !self.bits.bit()? {
-            return Ok(0);
-        }
-        let width = match (self.bits.bit()?, ()) {
-            (false, ()) => 14,
-            _ if !self.bits.bit()? => 17,
-            _ if !self.bits.bit()? => 20,
+        let width = match self.bits.ones(4)? {
+            0 => return Ok(0),
+            1 => 14,
+            2 => 17,
+            3 => 20,
             _ => return self.bits.bits(64).map(u64::cast_signed),
         };
         let value = self.bits.bits(width)?.cast_signed();
@@ -331,21 +313,7 @@ impl<'a> XorReader<'a> {
 
     #[inline]
     fn read_value(&mut self) -> Result<(), ChunkError> {
-        if !self.bits.bit()? {
-            return Ok(());
-        }
-        if self.bits.bit()? {
-            let header = self.bits.bits(11)?;
-            #[expect(clippy::cast_possible_truncation, reason = "masked to 5 and 6 bits")]
-            let (leading, width) = ((header >> 6) as u8, (header & 63) as u8);
-            let width = if width == 0 { 64 } else { width };
-            if 64 < leading + width {
-                return Err(ChunkError::Invalid);
-            }
-            (self.leading, self.trailing) = (leading, 64 - leading - width);
-        }
-        let width = 64 - self.leading - self.trailing;
-        self.value ^= self.bits.bits(u32::from(width))? << self.trailing;
+        self.value ^= self.window.read(&mut self.bits)?;
         Ok(())
     }
 }
