@@ -1,6 +1,7 @@
 //! Chunk codecs: compressed runs of one series' samples, bit for bit as Prometheus writes them.
 
 pub mod bits;
+pub mod histogram;
 pub mod varbit;
 pub mod window;
 pub mod xor;
@@ -57,6 +58,18 @@ pub enum ChunkError {
     /// A variable-length integer has more than ten bytes, or times do not ascend.
     #[error("chunk holds an impossible value")]
     Invalid,
+}
+
+/// Returns how many samples the chunk says it has, in every encoding.
+///
+/// # Errors
+///
+/// [`ChunkError::Truncated`] when there is no room for the count.
+pub fn count(chunk: &[u8]) -> Result<u16, ChunkError> {
+    chunk
+        .first_chunk::<2>()
+        .map(|bytes| u16::from_be_bytes(*bytes))
+        .ok_or(ChunkError::Truncated)
 }
 
 /// Appends the chunk's samples in `mint..=maxt` that are newer than the last in `out`; histograms become float
