@@ -22,9 +22,11 @@ pub mod fit;
 pub mod layout;
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use model::histogram::{CUSTOM_BUCKETS_SCHEMA, FloatHistogram, ResetHint};
 use model::is_stale;
+use model::storage::SampleColumns;
 
 use self::fields::{DeltaField, Fields, FloatFields, IntFields, Numbers, NumbersOf, Shape};
 use self::fit::{Fit, Side};
@@ -455,6 +457,31 @@ fn widen_histogram<F: Fields>(fit: &Fit, buckets: &[F::Bucket]) -> Cow<'static, 
 
 fn widen_chunk<F: Fields>(fit: &Fit, buckets: &[F::Bucket]) -> Cow<'static, [F::Bucket]> {
     Cow::Owned(F::stored(fit.widen_chunk(F::absolute(buckets))))
+}
+
+/// Appends the chunk's samples in `mint..=maxt` that are newer than the last one in `out`, as float histograms; stops
+/// decoding after `maxt`.
+///
+/// # Errors
+///
+/// When the bytes are no chunk; `out` then holds the samples before the damage.
+pub fn decode<F: Fields>(
+    chunk: &[u8],
+    mint: i64,
+    maxt: i64,
+    out: &mut SampleColumns,
+) -> Result<(), ChunkError> {
+    let mint = super::first_wanted(mint, out);
+    let mut samples: Reader<'_, F> = Reader::new(chunk)?;
+    while let Some(t) = samples.advance()? {
+        if maxt < t {
+            break;
+        }
+        if mint <= t {
+            out.push_histogram(t, Arc::new(samples.float_histogram()));
+        }
+    }
+    Ok(())
 }
 
 /// Walks over the samples of a chunk.
