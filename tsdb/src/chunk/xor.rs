@@ -15,17 +15,17 @@ use model::storage::SampleColumns;
 
 use super::ChunkError;
 use super::bits::{BitReader, push_bit, push_bits};
+pub use super::count;
+use super::window::Window;
 use crate::varint::{encode_uvarint, encode_varint};
 
 /// Bytes of the sample count at the start.
 const COUNT_BYTES: usize = 2;
-/// No window of significant bits has been written yet.
-const NO_WINDOW: u8 = 0xff;
 
 /// A chunk that is being written, with what the next sample is a difference to.
 ///
 /// Its bytes are a complete chunk after every append.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct XorWriter {
     bytes: Vec<u8>,
     t: i64,
@@ -35,8 +35,21 @@ pub struct XorWriter {
     count: u16,
     /// Unused low bits of the last byte.
     free: u8,
-    leading: u8,
-    trailing: u8,
+    window: Window,
+}
+
+impl Default for XorWriter {
+    fn default() -> Self {
+        XorWriter {
+            bytes: Vec::new(),
+            t: 0,
+            t_delta: 0,
+            value: 0.0,
+            count: 0,
+            free: 0,
+            window: Window::UNSET,
+        }
+    }
 }
 
 impl XorWriter {
@@ -99,7 +112,7 @@ impl XorWriter {
                 self.bytes.extend_from_slice(&[0; COUNT_BYTES]);
                 encode_varint(&mut self.bytes, t);
                 self.bytes.extend_from_slice(&value.to_bits().to_be_bytes());
-                (self.leading, self.trailing) = (NO_WINDOW, 0);
+                self.window = Window::UNSET;
             }
             1 => {
                 self.t_delta = t.wrapping_sub(self.t);
@@ -154,47 +167,9 @@ impl XorWriter {
     fn append_value(&mut self, value: f64) {
         let (out, free) = (&mut self.bytes, &mut self.free);
         let xor = value.to_bits() ^ self.value.to_bits();
-        if xor == 0 {
-            push_bit(out, free, false);
-            return;
-        }
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "zero counts are at most 63 here"
-        )]
-        let (leading, trailing) = (
-            (xor.leading_zeros() as u8).min(31),
-            xor.trailing_zeros() as u8,
-        );
-        if self.leading != NO_WINDOW && self.leading <= leading && self.trailing <= trailing {
-            push_bits(out, free, 0b10, 2);
-            push_bits(
-                out,
-                free,
-                xor >> self.trailing,
-                64 - self.leading - self.trailing,
-            );
-            return;
-        }
-        (self.leading, self.trailing) = (leading, trailing);
-        let width = 64 - leading - trailing;
-        // All 64 bits are written as 0: no bits at all cannot occur.
-        let header = 0b11 << 11 | u64::from(leading) << 6 | u64::from(width & 63);
-        push_bits(out, free, header, 13);
-        push_bits(out, free, xor >> trailing, width);
+        self.window
+            .push(xor, |bits, count| push_bits(out, free, bits, count));
     }
-}
-
-/// Returns how many samples the chunk says it has.
-///
-/// # Errors
-///
-/// [`ChunkError::Truncated`] when there is no room for the count.
-pub fn count(chunk: &[u8]) -> Result<u16, ChunkError> {
-    chunk
-        .first_chunk::<COUNT_BYTES>()
-        .map(|bytes| u16::from_be_bytes(*bytes))
-        .ok_or(ChunkError::Truncated)
 }
 
 /// Appends the chunk's samples in `mint..=maxt` to `out`; stops decoding after `maxt`.
@@ -211,10 +186,7 @@ pub fn decode(
     maxt: i64,
     out: &mut SampleColumns,
 ) -> Result<(), ChunkError> {
-    let mint = out
-        .timestamps
-        .last()
-        .map_or(mint, |&last| mint.max(last.saturating_add(1)));
+    let mint = super::first_wanted(mint, out);
     let mut samples = XorReader::new(chunk)?;
     while let Some((t, value)) = samples.next()? {
         if maxt < t {
@@ -236,8 +208,7 @@ pub struct XorReader<'a> {
     t: i64,
     t_delta: i64,
     value: u64,
-    leading: u8,
-    trailing: u8,
+    window: Window,
 }
 
 impl<'a> XorReader<'a> {
@@ -256,8 +227,7 @@ impl<'a> XorReader<'a> {
             t: 0,
             t_delta: 0,
             value: 0,
-            leading: 0,
-            trailing: 0,
+            window: Window::FULL,
         })
     }
 
@@ -311,13 +281,11 @@ impl<'a> XorReader<'a> {
 
     #[inline]
     fn read_delta_of_delta(&mut self) -> Result<i64, ChunkError> {
-        if !self.bits.bit()? {
-            return Ok(0);
-        }
-        let width = match (self.bits.bit()?, ()) {
-            (false, ()) => 14,
-            _ if !self.bits.bit()? => 17,
-            _ if !self.bits.bit()? => 20,
+        let width = match self.bits.ones(4)? {
+            0 => return Ok(0),
+            1 => 14,
+            2 => 17,
+            3 => 20,
             _ => return self.bits.bits(64).map(u64::cast_signed),
         };
         let value = self.bits.bits(width)?.cast_signed();
@@ -331,21 +299,7 @@ impl<'a> XorReader<'a> {
 
     #[inline]
     fn read_value(&mut self) -> Result<(), ChunkError> {
-        if !self.bits.bit()? {
-            return Ok(());
-        }
-        if self.bits.bit()? {
-            let header = self.bits.bits(11)?;
-            #[expect(clippy::cast_possible_truncation, reason = "masked to 5 and 6 bits")]
-            let (leading, width) = ((header >> 6) as u8, (header & 63) as u8);
-            let width = if width == 0 { 64 } else { width };
-            if 64 < leading + width {
-                return Err(ChunkError::Invalid);
-            }
-            (self.leading, self.trailing) = (leading, 64 - leading - width);
-        }
-        let width = 64 - self.leading - self.trailing;
-        self.value ^= self.bits.bits(u32::from(width))? << self.trailing;
+        self.value ^= self.window.read(&mut self.bits)?;
         Ok(())
     }
 }
@@ -353,6 +307,7 @@ impl<'a> XorReader<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chunk::testing::float_samples;
     use proptest::prelude::*;
 
     fn encode(samples: &[(i64, f64)]) -> Vec<u8> {
@@ -414,37 +369,10 @@ mod tests {
         }
     }
 
-    fn samples() -> impl Strategy<Value = Vec<(i64, f64)>> {
-        let delta = prop_oneof![
-            Just(1_000i64),
-            1i64..20_000,
-            1i64..2_000_000,
-            1i64..i64::MAX / 1_000
-        ];
-        let value = prop_oneof![
-            any::<f64>(),
-            Just(model::stale_nan()),
-            Just(0.0),
-            (0i32..100).prop_map(f64::from),
-            any::<u64>().prop_map(f64::from_bits)
-        ];
-        (any::<i32>(), prop::collection::vec((delta, value), 0..200)).prop_map(|(start, steps)| {
-            let mut t = i64::from(start);
-            steps
-                .into_iter()
-                .map(|(delta, value)| {
-                    t += delta;
-                    (t, value)
-                })
-                .collect()
-        })
-    }
-
     proptest! {
         #[test]
-        fn decoded_equals_encoded(samples in samples()) {
+        fn decoded_equals_encoded(samples in float_samples()) {
             let expected: Vec<_> = samples.iter().map(|&(t, value)| (t, value.to_bits())).collect();
-            if samples.is_empty() { return Ok(()) }
             prop_assert_eq!(decode_all(&encode(&samples)).unwrap(), expected);
         }
 
