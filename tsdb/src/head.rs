@@ -29,6 +29,7 @@ pub mod gc;
 pub mod index;
 pub mod isolation;
 pub mod late;
+pub mod open;
 pub mod postings;
 mod read;
 pub mod replay;

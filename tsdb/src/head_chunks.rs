@@ -128,16 +128,53 @@ pub struct HeadChunks {
     maps: RwLock<BTreeMap<u32, Arc<Map>>>,
 }
 
-/// The end of the file in use.
+/// What is not in the files yet.
 struct Tail {
-    file: Option<Arc<dyn OpenFile>>,
+    /// The number of the newest file; the next one follows.
     number: u32,
-    /// Offset in the file of the first byte of `bytes`.
-    start: u64,
-    /// Written to the series, not yet to the file.
-    bytes: Vec<u8>,
+    /// Parts of files, oldest first: all but the last are full.
+    parts: Vec<Part>,
     /// Full files that have not been fsynced yet.
     full: Vec<Arc<dyn OpenFile>>,
+}
+
+/// The end of a file, waiting to be written.
+struct Part {
+    number: u32,
+    /// Created when it is first written to.
+    file: Option<Arc<dyn OpenFile>>,
+    /// Offset in the file of the first byte of `bytes`.
+    start: u64,
+    /// Handed out to the series, not yet in the file.
+    bytes: Vec<u8>,
+}
+
+impl Part {
+    fn end(&self) -> u64 {
+        self.start + self.bytes.len() as u64
+    }
+}
+
+impl Tail {
+    /// Returns the part that `needed` more bytes go to.
+    fn part_for(&mut self, needed: u64) -> &mut Part {
+        let has_room = |part: &Part| part.end() + needed <= FILE_BYTES;
+        if !self.parts.last().is_some_and(has_room) {
+            self.number += 1;
+            let mut header = vec![0; FILE_HEADER_BYTES];
+            header[..4].copy_from_slice(&MAGIC);
+            header[4] = 1;
+            self.parts.push(Part {
+                number: self.number,
+                file: None,
+                start: 0,
+                bytes: header,
+            });
+        }
+        self.parts
+            .last_mut()
+            .expect("just pushed if there was none")
+    }
 }
 
 /// What a head chunk holds.
@@ -247,10 +284,8 @@ impl HeadChunks {
             maps.insert(number, Arc::new(files.map(&path)?));
         }
         let tail = Tail {
-            file: None,
             number: last,
-            start: FILE_BYTES,
-            bytes: Vec::new(),
+            parts: Vec::new(),
             full: Vec::new(),
         };
         let chunks = HeadChunks {
@@ -265,10 +300,6 @@ impl HeadChunks {
 
     /// Takes a full chunk and returns where it will be. It can be read at once; [`write_out`](Self::write_out) brings it
     /// to the file.
-    ///
-    /// # Errors
-    ///
-    /// When a new file is needed and cannot be created.
     pub fn append(
         &self,
         series_id: u64,
@@ -276,15 +307,13 @@ impl HeadChunks {
         maxt: i64,
         kind: ChunkKind,
         data: &[u8],
-    ) -> io::Result<ChunkRef> {
+    ) -> ChunkRef {
         let mut tail = self.tail.lock();
-        let needed = (CHUNK_HEADER_BYTES + 10 + data.len() + CRC_BYTES) as u64;
-        if FILE_BYTES < tail.start + tail.bytes.len() as u64 + needed {
-            self.cut(&mut tail)?;
-        }
-        let from = tail.bytes.len();
-        let chunk = ChunkRef::new(tail.number, tail.start + from as u64);
-        let out = &mut tail.bytes;
+        let needed = CHUNK_HEADER_BYTES + 10 + data.len() + CRC_BYTES;
+        let part = tail.part_for(needed as u64);
+        let chunk = ChunkRef::new(part.number, part.end());
+        let from = part.bytes.len();
+        let out = &mut part.bytes;
         out.extend_from_slice(&series_id.to_be_bytes());
         out.extend_from_slice(&mint.to_be_bytes());
         out.extend_from_slice(&maxt.to_be_bytes());
@@ -293,69 +322,68 @@ impl HeadChunks {
         out.extend_from_slice(data);
         let crc = crc32c::crc32c(&out[from..]);
         out.extend_from_slice(&crc.to_be_bytes());
-        Ok(chunk)
+        chunk
     }
 
-    /// Ends the file in use and begins the next; rare (once in 128 MiB).
-    fn cut(&self, tail: &mut Tail) -> io::Result<()> {
-        if let Some(file) = &tail.file {
-            file.write_all_at(&tail.bytes, tail.start)?;
-            tail.start += tail.bytes.len() as u64;
-            tail.bytes.clear();
-        }
-        let number = tail.number + 1;
-        let path = file_path(&self.dir, number);
-        let file = self.files.create(&path)?;
-        let mut header = [0; FILE_HEADER_BYTES];
-        header[..4].copy_from_slice(&MAGIC);
-        header[4] = 1;
-        let begun = file
-            .write_all_at(&header, 0)
-            .and_then(|()| self.files.sync_dir(&self.dir));
-        if let Err(error) = begun {
-            // Begun anew by the next chunk.
-            let _ = self.files.remove_file(&path);
-            return Err(error);
-        }
-        let full = tail.file.replace(file);
-        tail.full.extend(full);
-        tail.number = number;
-        tail.start = FILE_HEADER_BYTES as u64;
-        Ok(())
-    }
-
-    /// Writes the tail to the file if it is long enough to be worth a system call, or in any case with `all`.
+    /// Writes what waits to the files if it is long enough to be worth a system call, or in any case with `all`.
     ///
     /// # Errors
     ///
     /// When the disk fails; the chunks then stay readable in memory and the next call tries again.
     pub fn write_out(&self, all: bool) -> io::Result<()> {
-        let due = |tail: &Tail| TAIL_BYTES <= tail.bytes.len() || (all && !tail.bytes.is_empty());
+        let due = |tail: &Tail| match &tail.parts[..] {
+            [] => false,
+            [part] => TAIL_BYTES <= part.bytes.len() || (all && !part.bytes.is_empty()),
+            _ => true,
+        };
         if !due(&self.tail.lock()) {
             return Ok(());
         }
         let _one_writer = self.writing.lock();
-        let (file, start, bytes, number) = {
-            let tail = self.tail.lock();
-            if !due(&tail) {
-                return Ok(());
-            }
-            let Some(file) = tail.file.clone() else {
-                return Ok(());
+        loop {
+            let (number, file, start, bytes) = {
+                let tail = self.tail.lock();
+                if !due(&tail) {
+                    return Ok(());
+                }
+                let part = &tail.parts[0];
+                (
+                    part.number,
+                    part.file.clone(),
+                    part.start,
+                    part.bytes.clone(),
+                )
             };
-            (file, tail.start, tail.bytes.clone(), tail.number)
-        };
-        file.write_all_at(&bytes, start)?;
-        let mut tail = self.tail.lock();
-        // A new file may have begun in the meantime; then everything was written there.
-        if tail.number == number {
-            tail.bytes.drain(..bytes.len());
-            tail.start += bytes.len() as u64;
+            let file = match file {
+                Some(file) => file,
+                None => self.create(number)?,
+            };
+            file.write_all_at(&bytes, start)?;
+            let mut tail = self.tail.lock();
+            let is_full = 1 < tail.parts.len();
+            let part = &mut tail.parts[0];
+            part.bytes.drain(..bytes.len());
+            part.start += bytes.len() as u64;
+            part.file = Some(Arc::clone(&file));
+            if is_full && part.bytes.is_empty() {
+                tail.parts.remove(0);
+                tail.full.push(file);
+            }
         }
-        Ok(())
     }
 
-    /// Writes out the tail and makes it survive a power cut.
+    fn create(&self, number: u32) -> io::Result<Arc<dyn OpenFile>> {
+        let path = file_path(&self.dir, number);
+        // An attempt that failed may have left it behind.
+        if self.files.exists(&path) {
+            self.files.remove_file(&path)?;
+        }
+        let file = self.files.create(&path)?;
+        self.files.sync_dir(&self.dir)?;
+        Ok(file)
+    }
+
+    /// Writes out what waits and makes it survive a power cut.
     ///
     /// # Errors
     ///
@@ -365,7 +393,8 @@ impl HeadChunks {
         let _one_writer = self.writing.lock();
         let (full, current) = {
             let tail = self.tail.lock();
-            (tail.full.clone(), tail.file.clone())
+            let current = tail.parts.last().and_then(|part| part.file.clone());
+            (tail.full.clone(), current)
         };
         full.iter()
             .chain(&current)
@@ -400,11 +429,9 @@ impl HeadChunks {
 
     fn read_tail(&self, chunk: ChunkRef) -> Option<ChunkBytes> {
         let tail = self.tail.lock();
-        if chunk.file() != tail.number || chunk.offset() < tail.start {
-            return None;
-        }
-        let at = usize::try_from(chunk.offset() - tail.start).ok()?;
-        let bytes = tail.bytes.get(at..)?;
+        let part = tail.parts.iter().find(|part| part.number == chunk.file())?;
+        let at = usize::try_from(chunk.offset().checked_sub(part.start)?).ok()?;
+        let bytes = part.bytes.get(at..)?;
         let parsed = parse_chunk(bytes)?;
         Some(ChunkBytes::Copied(bytes[parsed.data].to_vec()))
     }
@@ -430,10 +457,13 @@ impl HeadChunks {
         self.tail.lock().number
     }
 
-    /// Returns where the next chunk will be: all chunks so far are before.
+    /// Returns where the next chunk will be, at the earliest: all chunks so far are before.
     pub fn end(&self) -> ChunkRef {
         let tail = self.tail.lock();
-        ChunkRef::new(tail.number, tail.start + tail.bytes.len() as u64)
+        match tail.parts.last() {
+            Some(part) => ChunkRef::new(part.number, part.end()),
+            None => ChunkRef::new(tail.number + 1, 0),
+        }
     }
 }
 
@@ -594,12 +624,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (chunks, found, _) = open(dir.path());
         assert!(found.is_empty());
-        let first = chunks.append(7, 10, 20, XOR, &data(1)).unwrap();
+        let first = chunks.append(7, 10, 20, XOR, &data(1));
         assert_eq!(*chunks.read(first).unwrap(), data(1));
         chunks.write_out(true).unwrap();
         assert!(matches!(chunks.read(first), Ok(ChunkBytes::Mapped(..))));
         assert_eq!(*chunks.read(first).unwrap(), data(1));
-        let second = chunks.append(8, 30, 40, XOR, &data(2)).unwrap();
+        let second = chunks.append(8, 30, 40, XOR, &data(2));
         chunks.write_out(true).unwrap();
         drop(chunks);
 
@@ -611,7 +641,7 @@ mod tests {
             .collect();
         assert_eq!(seen, [(7, 10, 20, 1), (8, 30, 40, 1)]);
         assert_eq!(*chunks.read(second).unwrap(), data(2));
-        let third = chunks.append(9, 50, 60, XOR, &data(3)).unwrap();
+        let third = chunks.append(9, 50, 60, XOR, &data(3));
         assert_eq!(third.file(), 2);
         chunks.truncate(2).unwrap();
         assert!(chunks.read(second).is_err());
@@ -622,8 +652,8 @@ mod tests {
     fn torn_tail_is_cut_and_the_rest_stays() {
         let dir = tempfile::tempdir().unwrap();
         let (chunks, ..) = open(dir.path());
-        let first = chunks.append(7, 10, 20, XOR, &data(1)).unwrap();
-        chunks.append(8, 30, 40, XOR, &data(2)).unwrap();
+        let first = chunks.append(7, 10, 20, XOR, &data(1));
+        chunks.append(8, 30, 40, XOR, &data(2));
         chunks.write_out(true).unwrap();
         drop(chunks);
         let path = file_path(dir.path(), 1);
@@ -646,7 +676,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (chunks, ..) = open(dir.path());
         for id in 1..=3 {
-            chunks.append(id, 10, 20, XOR, &data(1)).unwrap();
+            chunks.append(id, 10, 20, XOR, &data(1));
         }
         chunks.write_out(true).unwrap();
         drop(chunks);

@@ -7,7 +7,7 @@ use model::storage::{AppendError, Appender, FloatSample, HistogramSample, Reject
 use super::late::{LateSamples, LateValue};
 use super::series::{FullChunk, Placed};
 use super::{Head, MemSeries, Page, SlotId, for_each_page, place_in_page};
-use crate::head_chunks::{ChunkKind, ChunkRef};
+use crate::head_chunks::{ChunkKind, ChunkRef, HeadChunks};
 use crate::wal::record::{self, RecordSample};
 use crate::wal::segment::Packer;
 
@@ -68,24 +68,19 @@ impl Head {
         }
     }
 
-    /// Writes a full chunk to the head chunk files; a failure is counted.
-    pub(super) fn hand_over(
-        &self,
-        chunk: FullChunk<'_>,
-        is_out_of_order: bool,
-    ) -> Option<ChunkRef> {
-        let kind = ChunkKind {
-            encoding: chunk.encoding,
-            is_out_of_order,
-        };
-        let taken = self
-            .chunks
-            .append(chunk.series_id, chunk.mint, chunk.maxt, kind, chunk.bytes);
-        if taken.is_err() {
-            self.metrics.head_chunk_writes_failed.inc();
-        }
-        taken.ok()
+    /// Gives a full chunk to the head chunk files.
+    pub(super) fn hand_over(&self, chunk: FullChunk<'_>, is_out_of_order: bool) -> ChunkRef {
+        store(&self.chunks, chunk, is_out_of_order)
     }
+}
+
+/// Gives a full chunk to the head chunk files.
+pub(super) fn store(chunks: &HeadChunks, chunk: FullChunk<'_>, is_out_of_order: bool) -> ChunkRef {
+    let kind = ChunkKind {
+        encoding: chunk.encoding,
+        is_out_of_order,
+    };
+    chunks.append(chunk.series_id, chunk.mint, chunk.maxt, kind, chunk.bytes)
 }
 
 impl Drop for HeadAppender<'_> {
@@ -280,9 +275,10 @@ impl HeadAppender<'_> {
                     series.logged = true;
                     let before = series.last_t();
                     let was_empty = series.open().is_none();
-                    let placed = series.append(p.t, p.value, head.options.range_ms, |chunk| {
-                        head.hand_over(chunk, false)
-                    });
+                    let placed =
+                        series.append_float(p.t, p.value, head.options.range_ms, |chunk| {
+                            head.hand_over(chunk, false)
+                        });
                     if placed == Placed::Stale {
                         stale.push(*p);
                         continue;
@@ -411,9 +407,9 @@ fn check(series: &MemSeries, sample: &FloatSample, bounds: Bounds) -> Result<Pla
             return Ok(Place::InOrder);
         }
         if last == Some(sample.t) {
-            return match series.last_sample() {
-                Some((_, value)) if value.to_bits() == sample.value.to_bits() => Ok(Place::Nowhere),
-                _ => Err(AppendError::Duplicate),
+            return match series.is_last_float(sample.value) {
+                true => Ok(Place::Nowhere),
+                false => Err(AppendError::Duplicate),
             };
         }
     }

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use model::storage::{HistogramSample, SampleColumns};
 
+use super::open::OpenChunk;
 use super::series::FullChunk;
 use crate::chunk::Encoding;
-use crate::chunk::xor::XorWriter;
 use crate::head_chunks::{ChunkMeta, ChunkRef};
 
 /// How many late samples wait before they become a chunk.
@@ -119,31 +119,27 @@ impl LateSamples {
         }
     }
 
-    /// Turns the waiting samples into chunks. `hand_over` takes each and says where it is now; when it cannot, the
-    /// samples go on waiting. Returns how many chunks there are more.
+    /// Turns the waiting samples into chunks. `hand_over` takes each and says where it is now. Returns how many there
+    /// are.
     pub fn cut(
         &mut self,
         series_id: u64,
-        mut hand_over: impl FnMut(FullChunk<'_>) -> Option<ChunkRef>,
+        mut hand_over: impl FnMut(FullChunk<'_>) -> ChunkRef,
     ) -> usize {
-        let mut chunks = Vec::new();
         let encoded = encode(&self.open);
         for (mint, maxt, encoding, bytes) in &encoded {
-            let chunk = FullChunk {
+            let place = hand_over(FullChunk {
                 series_id,
                 mint: *mint,
                 maxt: *maxt,
                 encoding: *encoding,
                 bytes,
-            };
-            match hand_over(chunk) {
-                Some(place) => chunks.push(ChunkMeta::new(place, *mint, *maxt, *encoding)),
-                None => return 0,
-            }
+            });
+            self.full
+                .push(ChunkMeta::new(place, *mint, *maxt, *encoding));
         }
-        self.full.extend_from_slice(&chunks);
         self.open.clear();
-        chunks.len()
+        encoded.len()
     }
 
     /// Forgets the waiting samples whose times are in `times` (ascending): they are in a chunk.
@@ -165,19 +161,31 @@ impl LateSamples {
     }
 }
 
-/// Returns the samples as chunks: mint, maxt, encoding, bytes.
+/// Returns the samples as chunks: mint, maxt, encoding, bytes. Each run of one kind makes at least one chunk.
 fn encode(samples: &[(i64, LateValue)]) -> Vec<(i64, i64, Encoding, Vec<u8>)> {
-    let mut writer = XorWriter::new();
-    let mut range = None;
+    let mut out = Vec::new();
+    let mut open = OpenChunk::default();
+    let mut mint = 0;
     for (t, value) in samples {
-        let LateValue::Float(value) = value else {
-            continue;
+        if open.is_empty() {
+            mint = *t;
+        }
+        let mut cut = |chunk: &OpenChunk| {
+            let bytes = chunk.bytes().to_vec();
+            out.push((mint, chunk.last_t(), chunk.encoding(), bytes));
+            mint = *t;
         };
-        writer.append(*t, *value);
-        range = Some((range.map_or(*t, |(mint, _)| mint), *t));
+        match value {
+            LateValue::Float(value) => open.append_float(*t, *value, false, &mut cut),
+            LateValue::Histogram(histogram) => {
+                open.append_histogram(*t, histogram, false, &mut cut)
+            }
+        };
     }
-    let chunk = range.map(|(mint, maxt)| (mint, maxt, Encoding::Xor, writer.bytes().to_vec()));
-    chunk.into_iter().collect()
+    if !open.is_empty() {
+        out.push((mint, open.last_t(), open.encoding(), open.bytes().to_vec()));
+    }
+    out
 }
 
 /// Merges columns that ascend in time each, into `out`, which they extend. Of samples of the same time the one of the
@@ -216,12 +224,10 @@ mod tests {
         assert!(!late.insert(20, LateValue::Float(7.0)));
         assert_eq!((late.mint(), late.maxt()), (Some(10), Some(30)));
         assert!(late.overlaps(15, 15) && !late.overlaps(31, 40));
-        assert_eq!(late.cut(5, |_| None), 0);
-        assert_eq!(late.open().len(), 3);
         let mut columns = SampleColumns::default();
         let cut = late.cut(5, |chunk| {
             crate::chunk::decode(chunk.encoding, chunk.bytes, 0, 100, &mut columns).unwrap();
-            Some(ChunkRef::from_number(1))
+            ChunkRef::from_number(1)
         });
         assert_eq!((cut, late.open().len(), late.full().len()), (1, 0, 1));
         assert_eq!(columns.timestamps, [10, 20, 30]);

@@ -310,7 +310,7 @@ impl HeadSeriesSet<'_> {
         }
         #[expect(clippy::cast_possible_truncation, reason = "a page has 256 places")]
         let maxt = maxt.min(page.marks.visible_until(place as u8, self.epoch));
-        match (series.last_t(), series.last_sample()) {
+        match (series.last_t(), series.last_float()) {
             (None, _) => ControlFlow::Break(None),
             (Some(last), _) if last < mint => ControlFlow::Break(None),
             (Some(_), Some((t, value))) if t <= maxt => ControlFlow::Break(Some(Sample {

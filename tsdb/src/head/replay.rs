@@ -14,13 +14,14 @@ use hashbrown::HashMap;
 use parking_lot::{Mutex, RwLock};
 use rapidhash::fast::RandomState;
 
+use super::append::store;
 use super::index::{Index, IndexFull};
 use super::isolation::{Isolation, Marks};
 use super::late::LateValue;
-use super::series::{FullChunk, MemSeries, Placed};
+use super::series::{MemSeries, Placed};
 use super::{Head, HeadOptions, PAGE_SERIES, Page};
 use crate::files::Files;
-use crate::head_chunks::{ChunkKind, ChunkMeta, ChunkRef, FoundChunk, HeadChunks};
+use crate::head_chunks::{ChunkMeta, ChunkRef, FoundChunk, HeadChunks};
 use crate::metrics::TsdbMetrics;
 use crate::wal::checkpoint;
 use crate::wal::record::{self, RecordKind};
@@ -394,10 +395,12 @@ impl Replay {
             return;
         }
         let chunks = &self.chunks;
-        let placed =
-            self.series[slot as usize].append(sample.t, sample.value, self.range_ms, |chunk| {
-                store(chunks, chunk, false)
-            });
+        let placed = self.series[slot as usize].append_float(
+            sample.t,
+            sample.value,
+            self.range_ms,
+            |chunk| store(chunks, chunk, false),
+        );
         if placed != Placed::Stale {
             (self.mint, self.maxt) = (self.mint.min(sample.t), self.maxt.max(sample.t));
         }
@@ -503,15 +506,4 @@ impl Replay {
         };
         (head, self.report)
     }
-}
-
-/// Writes a chunk that filled up during the replay; without success it stays open.
-fn store(chunks: &HeadChunks, chunk: FullChunk<'_>, is_out_of_order: bool) -> Option<ChunkRef> {
-    let kind = ChunkKind {
-        encoding: chunk.encoding,
-        is_out_of_order,
-    };
-    chunks
-        .append(chunk.series_id, chunk.mint, chunk.maxt, kind, chunk.bytes)
-        .ok()
 }
