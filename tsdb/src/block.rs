@@ -1,9 +1,13 @@
 //! Blocks: immutable directories of samples over one time range, in Prometheus' format.
 
+pub mod chunks;
+pub mod file_writer;
 pub mod meta;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use model::storage::ReadError;
 
 /// Why a block could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -42,4 +46,33 @@ pub enum OpenBlockError {
         /// The version in it.
         found: u32,
     },
+}
+
+/// Where a file is wrong, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Damage {
+    offset: u64,
+    what: &'static str,
+}
+
+impl Damage {
+    fn new(offset: usize, what: &'static str) -> Self {
+        let offset = offset as u64;
+        Damage { offset, what }
+    }
+
+    fn at_open(self, path: &Path) -> OpenBlockError {
+        OpenBlockError::Corrupt {
+            path: path.to_owned(),
+            offset: self.offset,
+            what: self.what,
+        }
+    }
+
+    fn at_read(self, path: &Path) -> ReadError {
+        ReadError::Corrupt {
+            path: path.to_owned(),
+            what: format!("{} at byte {}", self.what, self.offset),
+        }
+    }
 }

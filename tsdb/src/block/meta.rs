@@ -167,10 +167,7 @@ impl BlockMeta {
     }
 
     /// As [`read`](BlockMeta::read), whatever version the file claims.
-    pub(super) fn read_any_version(
-        files: &dyn Files,
-        dir: &Path,
-    ) -> Result<Self, OpenBlockError> {
+    pub(super) fn read_any_version(files: &dyn Files, dir: &Path) -> Result<Self, OpenBlockError> {
         let path = dir.join(META_FILE);
         match files.map(&path) {
             Ok(bytes) => serde_json::from_slice(&bytes)
