@@ -2,6 +2,7 @@
 
 pub mod chunks;
 pub mod file_writer;
+pub mod index;
 pub mod meta;
 
 use std::io;
