@@ -20,6 +20,7 @@ pub mod head_chunks;
 pub mod map;
 pub mod metrics;
 
+pub mod tombstones;
 pub mod ulid;
 pub mod varint;
 pub mod wal;
