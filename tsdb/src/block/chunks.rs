@@ -179,6 +179,18 @@ impl ChunkReader {
         read_chunk(map, at.offset()).map_err(|damage| damage.at_read(path))
     }
 
+    /// Returns the error that says that what is in a chunk is wrong.
+    pub(crate) fn corrupt(&self, at: ChunkRef, what: &str) -> ReadError {
+        let path = self
+            .segments
+            .get(at.segment())
+            .map(|(path, _)| path.clone());
+        ReadError::Corrupt {
+            path: path.unwrap_or_else(|| CHUNKS_DIR.into()),
+            what: format!("{what} (chunk at byte {})", at.offset()),
+        }
+    }
+
     /// Returns the mapped files with their paths.
     pub fn segments(&self) -> impl Iterator<Item = (&Path, &[u8])> {
         self.segments
