@@ -11,6 +11,7 @@
 //! Blocks and compaction, late samples, native histogram chunks, exemplars. Until blocks exist the head holds the whole
 //! retention, in memory-mapped chunks.
 
+pub mod block;
 pub mod chunk;
 pub mod db;
 pub mod files;
@@ -18,6 +19,9 @@ pub mod head;
 pub mod head_chunks;
 pub mod map;
 pub mod metrics;
+
+pub mod tombstones;
+pub mod ulid;
 pub mod varint;
 pub mod wal;
 
