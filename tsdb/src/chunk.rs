@@ -2,12 +2,17 @@
 
 pub mod bits;
 pub mod histogram;
+pub mod open;
+pub mod sample;
 pub mod varbit;
 pub mod window;
 pub mod xor;
 pub mod xor2;
 
 use model::storage::SampleColumns;
+
+pub use open::OpenChunk;
+pub use sample::{ChunkSample, samples};
 
 /// How a chunk's bytes are to be read: the encoding byte beside it on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -112,18 +112,27 @@ impl Window {
     /// As [`read`](Window::read).
     #[inline]
     pub fn read_header(&mut self, bits: &mut BitReader<'_>) -> Result<(), ChunkError> {
-        let header = bits.bits(11)?;
+        *self = Window::from_header(bits.bits(11)?)?;
+        Ok(())
+    }
+
+    /// Returns the window of a description in 11 bits.
+    ///
+    /// # Errors
+    ///
+    /// When it is wider than 64 bits.
+    #[inline]
+    pub fn from_header(header: u64) -> Result<Self, ChunkError> {
         #[expect(clippy::cast_possible_truncation, reason = "of 5 and 6 bits")]
         let (leading, width) = ((header >> 6) as u8, (header & 63) as u8);
         let width = if width == 0 { 64 } else { width };
         if 64 < leading + width {
             return Err(ChunkError::Invalid);
         }
-        *self = Window {
+        Ok(Window {
             leading,
             trailing: 64 - leading - width,
-        };
-        Ok(())
+        })
     }
 
     /// Reads the bits in the window and puts them where they belong.
@@ -134,5 +143,11 @@ impl Window {
     #[inline]
     pub fn read_significant(self, bits: &mut BitReader<'_>) -> Result<u64, ChunkError> {
         Ok(bits.bits(u32::from(self.width()))? << self.trailing)
+    }
+
+    /// Puts the bits in the window, which are the top ones of `bits`, where they belong.
+    #[inline]
+    pub fn place(self, bits: u64) -> u64 {
+        bits >> (64 - self.width()) << self.trailing
     }
 }

@@ -22,6 +22,9 @@ use crate::varint::{encode_uvarint, encode_varint};
 /// Bytes of the sample count at the start.
 const COUNT_BYTES: usize = 2;
 
+/// Bits of the longest short dod (24) and of the prefix and description of a value's window (13).
+const SHORT_BITS: u32 = 37;
+
 /// A chunk that is being written, with what the next sample is a difference to.
 ///
 /// Its bytes are a complete chunk after every append.
@@ -186,18 +189,60 @@ pub fn decode(
     maxt: i64,
     out: &mut SampleColumns,
 ) -> Result<(), ChunkError> {
-    let mint = super::first_wanted(mint, out);
+    let mut sink = Sink {
+        mint: super::first_wanted(mint, out),
+        maxt,
+        out,
+    };
     let mut samples = XorReader::new(chunk)?;
-    while let Some((t, value)) = samples.next()? {
-        if maxt < t {
-            break;
-        }
-        if mint <= t {
-            out.timestamps.push(t);
-            out.floats.push(value);
+    // The first two samples are written in another way.
+    for _ in 0..2 {
+        match samples.next()? {
+            Some((t, _)) if maxt < t => return Ok(()),
+            Some((t, value)) => sink.push(t, value),
+            None => return Ok(()),
         }
     }
+    sink.reserve(usize::from(samples.total - samples.read));
+    while samples.read < samples.total && samples.t <= maxt {
+        samples.next_batch(&mut sink)?;
+    }
     Ok(())
+}
+
+/// Where decoded samples go, and which of them are wanted.
+struct Sink<'a> {
+    mint: i64,
+    maxt: i64,
+    out: &'a mut SampleColumns,
+}
+
+impl Sink<'_> {
+    fn reserve(&mut self, count: usize) {
+        self.out.timestamps.reserve(count);
+        self.out.floats.reserve(count);
+    }
+
+    #[inline]
+    fn push(&mut self, t: i64, value: f64) {
+        if self.mint <= t && t <= self.maxt {
+            self.out.timestamps.push(t);
+            self.out.floats.push(value);
+        }
+    }
+
+    /// Adds `count` samples of one value, `t_delta` apart and after `t`; the times do not overflow.
+    #[inline]
+    fn push_run(&mut self, t: i64, t_delta: i64, count: u16, value: f64) {
+        let times = (1..=i64::from(count)).map(|n| t + n * t_delta);
+        if self.mint <= t && t + i64::from(count) * t_delta <= self.maxt {
+            self.out.timestamps.extend(times);
+            let len = self.out.timestamps.len();
+            self.out.floats.resize(len, value);
+        } else {
+            times.for_each(|t| self.push(t, value));
+        }
+    }
 }
 
 /// Walks over the samples of a chunk.
@@ -266,6 +311,82 @@ impl<'a> XorReader<'a> {
         Ok(Some((self.t, f64::from_bits(self.value))))
     }
 
+    /// Reads at least one sample, not among the first two, and as many as the next 57 bits tell at most.
+    ///
+    /// The same as [`next`](XorReader::next) in fewer steps: everything short comes out of one look at the bits.
+    #[inline]
+    fn next_batch(&mut self, sink: &mut Sink<'_>) -> Result<(), ChunkError> {
+        let (window, valid) = self.bits.peek();
+        // Each pair of zeros is a sample that differs in nothing.
+        let pairs = u16::try_from(window.leading_zeros().min(valid) / 2).unwrap_or(0);
+        let run = pairs.min(self.total - self.read);
+        if 0 < run {
+            return self.next_run(run, sink);
+        }
+        if valid < SHORT_BITS {
+            return self.next_plain(sink);
+        }
+        let (dod_bits, width) = match (!window).leading_zeros() {
+            0 => (1, 0),
+            1 => (16, 14),
+            2 => (20, 17),
+            3 => (24, 20),
+            _ => return self.next_plain(sink),
+        };
+        if 0 < width {
+            let value = window << (dod_bits - width) >> (64 - width);
+            let dod = middle_positive(value, width);
+            self.t_delta = self.t_delta.wrapping_add(dod);
+        }
+        let mut used = dod_bits;
+        match (!(window << used)).leading_zeros() {
+            0 => {
+                self.bits.skip(used + 1);
+                self.advance_time()?;
+                self.read += 1;
+                sink.push(self.t, f64::from_bits(self.value));
+                return Ok(());
+            }
+            1 => used += 2,
+            _ => {
+                self.window = Window::from_header(window << (used + 2) >> 53)?;
+                used += 13;
+            }
+        }
+        let width = u32::from(self.window.width());
+        self.value ^= if used + width <= valid {
+            self.bits.skip(used + width);
+            self.window.place(window << used)
+        } else {
+            self.bits.skip(used);
+            self.window.read_significant(&mut self.bits)?
+        };
+        self.advance_time()?;
+        self.read += 1;
+        sink.push(self.t, f64::from_bits(self.value));
+        Ok(())
+    }
+
+    #[inline]
+    fn next_run(&mut self, run: u16, sink: &mut Sink<'_>) -> Result<(), ChunkError> {
+        self.bits.skip(2 * u32::from(run));
+        self.read += run;
+        let t = self.t;
+        let length = self.t_delta.checked_mul(i64::from(run));
+        let last = length.and_then(|length| t.checked_add(length));
+        self.t = last.filter(|&last| t < last).ok_or(ChunkError::Invalid)?;
+        sink.push_run(t, self.t_delta, run, f64::from_bits(self.value));
+        Ok(())
+    }
+
+    #[cold]
+    fn next_plain(&mut self, sink: &mut Sink<'_>) -> Result<(), ChunkError> {
+        if let Some((t, value)) = self.next()? {
+            sink.push(t, value);
+        }
+        Ok(())
+    }
+
     #[inline]
     fn advance_time(&mut self) -> Result<(), ChunkError> {
         let t = self
@@ -288,19 +409,25 @@ impl<'a> XorReader<'a> {
             3 => 20,
             _ => return self.bits.bits(64).map(u64::cast_signed),
         };
-        let value = self.bits.bits(width)?.cast_signed();
-        // The range is -(2^(n-1)-1)..=2^(n-1): the one value above the middle stays positive.
-        Ok(if 1 << (width - 1) < value {
-            value - (1 << width)
-        } else {
-            value
-        })
+        Ok(middle_positive(self.bits.bits(width)?, width))
     }
 
     #[inline]
     fn read_value(&mut self) -> Result<(), ChunkError> {
         self.value ^= self.window.read(&mut self.bits)?;
         Ok(())
+    }
+}
+
+/// Returns the signed number of `width` bits whose range is -(2^(n-1)-1)..=2^(n-1): the one value above the middle stays
+/// positive.
+#[inline]
+fn middle_positive(value: u64, width: u32) -> i64 {
+    let value = value.cast_signed();
+    if 1 << (width - 1) < value {
+        value - (1 << width)
+    } else {
+        value
     }
 }
 
@@ -369,7 +496,54 @@ mod tests {
         }
     }
 
+    /// What the reader that goes step by step gives.
+    fn walk(chunk: &[u8], mint: i64, maxt: i64) -> (Vec<(i64, u64)>, Result<(), ChunkError>) {
+        let mut seen = Vec::new();
+        let mut walk = || -> Result<(), ChunkError> {
+            let mut reader = XorReader::new(chunk)?;
+            while let Some((t, value)) = reader.next()? {
+                if maxt < t {
+                    break;
+                }
+                if mint <= t {
+                    seen.push((t, value.to_bits()));
+                }
+            }
+            Ok(())
+        };
+        let result = walk();
+        (seen, result)
+    }
+
+    #[track_caller]
+    fn check_agreement(chunk: &[u8], mint: i64, maxt: i64) {
+        let mut out = SampleColumns::default();
+        let result = decode(chunk, mint, maxt, &mut out);
+        let values = out.floats.into_iter().map(f64::to_bits);
+        let decoded: Vec<_> = out.timestamps.into_iter().zip(values).collect();
+        let (walked, walk_result) = walk(chunk, mint, maxt);
+        // A batch may find damage behind a sample that ends the walk, or before the samples of its own run.
+        match (result, walk_result) {
+            (Ok(()), Ok(())) => assert_eq!(decoded, walked),
+            (Err(_), _) => assert!(walked.starts_with(&decoded)),
+            (Ok(()), Err(error)) => panic!("only the walk finds {error}"),
+        }
+    }
+
     proptest! {
+        #[test]
+        fn batches_agree_with_the_walk(samples in float_samples(), at: prop::sample::Index, bit in 0u8..8, range: (i16, i16)) {
+            let mut chunk = encode(&samples);
+            let start = samples[0].0;
+            let (mint, maxt) = (start + 1_000 * i64::from(range.0), start + 1_000 * i64::from(range.1));
+            check_agreement(&chunk, i64::MIN, i64::MAX);
+            check_agreement(&chunk, mint, maxt);
+            let at = at.index(chunk.len());
+            chunk[at] ^= 1 << bit;
+            check_agreement(&chunk, i64::MIN, i64::MAX);
+            check_agreement(&chunk, mint, maxt);
+        }
+
         #[test]
         fn decoded_equals_encoded(samples in float_samples()) {
             let expected: Vec<_> = samples.iter().map(|&(t, value)| (t, value.to_bits())).collect();

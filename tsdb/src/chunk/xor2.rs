@@ -141,7 +141,7 @@ impl Xor2Writer {
         let bits = dod.cast_unsigned();
         match dod {
             0 if is_stale(value) => return self.bits.push(0b11111, 5),
-            0 => return self.push_unless_same(value, [(0b10_0, 3), (0b10_1, 3)]),
+            0 => return self.push_unless_same(value, [(0b100, 3), (0b101, 3)]),
             -0x1000..=0xfff => self.bits.push(0b110 << 13 | bits & 0x1fff, 16),
             -0x8_0000..=0x7_ffff => self.bits.push(0b1110 << 20 | bits & 0xf_ffff, 24),
             _ => {
