@@ -29,7 +29,7 @@ pub mod gc;
 pub mod index;
 pub mod isolation;
 pub mod late;
-pub mod open;
+mod open;
 pub mod postings;
 mod read;
 pub mod replay;
@@ -45,13 +45,14 @@ use hashbrown::HashMap;
 use model::storage::{AppendError, SeriesRef};
 use parking_lot::{Mutex, RwLock};
 
+use crate::chunk::Encoding;
 use crate::files::{Files, OpenFile};
 use crate::head_chunks::HeadChunks;
 use crate::metrics::TsdbMetrics;
 use crate::wal::segment::{self, SegmentOptions, SegmentWriter};
 use index::Index;
 use isolation::{Isolation, Marks};
-use series::MemSeries;
+use series::{ChunkShape, MemSeries};
 
 pub use append::HeadAppender;
 pub use read::{HeadQuerier, HeadSeriesSet};
@@ -65,8 +66,8 @@ pub const CHUNK_RANGE_MS: i64 = 2 * 3_600_000;
 /// How a head is opened.
 #[derive(Clone, Copy, Debug)]
 pub struct HeadOptions {
-    /// Chunks do not cross multiples of this; the span of a block.
-    pub range_ms: i64,
+    /// How chunks are made; a chunk range is the span of a block.
+    pub chunks: ChunkShape,
     /// How WAL and WBL are written.
     pub segment: SegmentOptions,
 }
@@ -74,7 +75,10 @@ pub struct HeadOptions {
 impl Default for HeadOptions {
     fn default() -> Self {
         HeadOptions {
-            range_ms: CHUNK_RANGE_MS,
+            chunks: ChunkShape {
+                range_ms: CHUNK_RANGE_MS,
+                floats: Encoding::Xor,
+            },
             segment: SegmentOptions::default(),
         }
     }
@@ -181,7 +185,7 @@ impl Head {
     /// older chunks may be on their way to a block.
     fn oldest_valid(&self) -> i64 {
         let newest = self.maxt.load(Ordering::Relaxed);
-        let by_newest = newest.saturating_sub(self.options.range_ms / 2);
+        let by_newest = newest.saturating_sub(self.options.chunks.range_ms / 2);
         by_newest.max(self.valid_from.load(Ordering::Relaxed))
     }
 

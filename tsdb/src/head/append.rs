@@ -275,10 +275,9 @@ impl HeadAppender<'_> {
                     series.logged = true;
                     let before = series.last_t();
                     let was_empty = series.open().is_none();
-                    let placed =
-                        series.append_float(p.t, p.value, head.options.range_ms, |chunk| {
-                            head.hand_over(chunk, false)
-                        });
+                    let placed = series.append_float(p.t, p.value, head.options.chunks, |chunk| {
+                        head.hand_over(chunk, false)
+                    });
                     if placed == Placed::Stale {
                         stale.push(*p);
                         continue;

@@ -7,9 +7,8 @@ use std::sync::Arc;
 
 use model::storage::{HistogramSample, SampleColumns};
 
-use super::open::OpenChunk;
 use super::series::FullChunk;
-use crate::chunk::Encoding;
+use crate::chunk::{Encoding, OpenChunk};
 use crate::head_chunks::{ChunkMeta, ChunkRef};
 
 /// How many late samples wait before they become a chunk.
@@ -176,7 +175,9 @@ fn encode(samples: &[(i64, LateValue)]) -> Vec<(i64, i64, Encoding, Vec<u8>)> {
             mint = *t;
         };
         match value {
-            LateValue::Float(value) => open.append_float(*t, *value, false, &mut cut),
+            LateValue::Float(value) => {
+                open.append_float(*t, *value, Encoding::Xor, false, &mut cut)
+            }
             LateValue::Histogram(histogram) => {
                 open.append_histogram(*t, histogram, false, &mut cut)
             }

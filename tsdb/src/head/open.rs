@@ -1,29 +1,15 @@
-//! The open chunk of a series: the one that takes samples, of whatever kind they are.
+//! What the head asks of an open chunk: the newest sample, and to take samples of whatever kind, cutting as needed.
 
 use model::histogram::ResetHint;
 use model::storage::HistogramSample;
 use model::{FloatHistogram, Histogram, is_stale};
 
-use crate::chunk::Encoding;
 use crate::chunk::histogram::{Appended, FloatHistogramWriter, HistogramWriter};
-use crate::chunk::xor::XorWriter;
-
-/// A chunk that is being written. Its bytes are a complete chunk after every append.
-///
-/// Nearly all series have floats, so those are in place and histograms behind a box.
-#[derive(Debug)]
-pub enum OpenChunk {
-    /// Floats.
-    Xor(XorWriter),
-    /// Histograms with integer counts.
-    Histogram(Box<HistogramWriter>),
-    /// Histograms with float counts.
-    FloatHistogram(Box<FloatHistogramWriter>),
-}
+use crate::chunk::{ChunkSample, Encoding, OpenChunk};
 
 impl Default for OpenChunk {
     fn default() -> Self {
-        OpenChunk::Xor(XorWriter::default())
+        OpenChunk::new(Encoding::Xor)
     }
 }
 
@@ -44,56 +30,21 @@ fn stale_float_histogram(sum: f64) -> FloatHistogram {
 }
 
 impl OpenChunk {
-    /// Returns how many samples there are.
-    #[inline]
-    pub fn count(&self) -> u16 {
-        match self {
-            OpenChunk::Xor(chunk) => chunk.count(),
-            OpenChunk::Histogram(chunk) => chunk.count(),
-            OpenChunk::FloatHistogram(chunk) => chunk.count(),
-        }
-    }
-
     /// Returns whether there is no sample.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.count() == 0
     }
 
-    /// Returns the last sample's time; meaningless before the first.
-    #[inline]
-    pub fn last_t(&self) -> i64 {
-        match self {
-            OpenChunk::Xor(chunk) => chunk.last_t(),
-            OpenChunk::Histogram(chunk) => chunk.last_t(),
-            OpenChunk::FloatHistogram(chunk) => chunk.last_t(),
-        }
-    }
-
-    /// Returns the encoded chunk; empty before the first sample.
-    pub fn bytes(&self) -> &[u8] {
-        match self {
-            OpenChunk::Xor(chunk) => chunk.bytes(),
-            OpenChunk::Histogram(chunk) => chunk.bytes(),
-            OpenChunk::FloatHistogram(chunk) => chunk.bytes(),
-        }
-    }
-
-    /// Returns how the bytes are to be read.
-    pub fn encoding(&self) -> Encoding {
-        match self {
-            OpenChunk::Xor(_) => Encoding::Xor,
-            OpenChunk::Histogram(_) => Encoding::Histogram,
-            OpenChunk::FloatHistogram(_) => Encoding::FloatHistogram,
-        }
-    }
-
     /// Returns the last sample if it is a float.
     #[inline]
     pub fn last_float(&self) -> Option<(i64, f64)> {
         match self {
-            OpenChunk::Xor(chunk) => {
-                (0 < chunk.count()).then(|| (chunk.last_t(), chunk.last_value()))
+            OpenChunk::Xor(chunk) if 0 < chunk.count() => {
+                Some((chunk.last_t(), chunk.last_value()))
+            }
+            OpenChunk::Xor2(chunk) if 0 < chunk.count() => {
+                Some((chunk.last_t(), chunk.last_value()))
             }
             _ => None,
         }
@@ -102,7 +53,9 @@ impl OpenChunk {
     /// Returns whether the last sample is a staleness marker.
     pub fn is_last_stale(&self) -> bool {
         match self {
-            OpenChunk::Xor(_) => self.last_float().is_some_and(|(_, value)| is_stale(value)),
+            OpenChunk::Xor(_) | OpenChunk::Xor2(_) => {
+                self.last_float().is_some_and(|(_, value)| is_stale(value))
+            }
             OpenChunk::Histogram(chunk) => chunk.is_last_stale(),
             OpenChunk::FloatHistogram(chunk) => chunk.is_last_stale(),
         }
@@ -130,13 +83,14 @@ impl OpenChunk {
         *self = OpenChunk::default();
     }
 
-    /// Appends a float. Where this chunk is full or has histograms, `cut` is called with it first, and a new one begins;
-    /// but a staleness marker after histograms becomes one of theirs.
+    /// Appends a float. Where this chunk is full or has histograms, `cut` is called with it first, and a new one of
+    /// encoding `floats` begins; but a staleness marker after histograms becomes one of theirs.
     #[inline]
     pub fn append_float(
         &mut self,
         t: i64,
         value: f64,
+        floats: Encoding,
         is_full: bool,
         cut: &mut dyn FnMut(&OpenChunk),
     ) {
@@ -145,7 +99,7 @@ impl OpenChunk {
         {
             return chunk.append(t, value);
         }
-        self.append_float_slow(t, value, is_full, cut);
+        self.append_float_slow(t, value, floats, is_full, cut);
     }
 
     #[cold]
@@ -153,6 +107,7 @@ impl OpenChunk {
         &mut self,
         t: i64,
         value: f64,
+        floats: Encoding,
         is_full: bool,
         cut: &mut dyn FnMut(&OpenChunk),
     ) {
@@ -163,17 +118,13 @@ impl OpenChunk {
             OpenChunk::FloatHistogram(_) if is_stale(value) => {
                 self.append_float_counts(t, &stale_float_histogram(value), is_full, cut);
             }
+            OpenChunk::Xor2(chunk) if !is_full => chunk.append(t, value),
             _ => {
                 if !self.is_empty() {
                     cut(self);
                 }
-                match self {
-                    OpenChunk::Xor(chunk) => chunk.clear(),
-                    _ => *self = OpenChunk::default(),
-                }
-                if let OpenChunk::Xor(chunk) = self {
-                    chunk.append(t, value);
-                }
+                self.restart(floats, ResetHint::Unknown);
+                self.append(&ChunkSample::Float(t, value));
             }
         }
     }

@@ -18,7 +18,7 @@ use super::append::store;
 use super::index::{Index, IndexFull};
 use super::isolation::{Isolation, Marks};
 use super::late::LateValue;
-use super::series::{MemSeries, Placed};
+use super::series::{ChunkShape, MemSeries, Placed};
 use super::{Head, HeadOptions, PAGE_SERIES, Page};
 use crate::files::Files;
 use crate::head_chunks::{ChunkMeta, ChunkRef, FoundChunk, HeadChunks};
@@ -79,7 +79,7 @@ struct Found {
 /// The head being built; single-threaded, so that nothing needs a lock.
 struct Replay {
     files: Arc<dyn Files>,
-    range_ms: i64,
+    shape: ChunkShape,
     /// Samples before this are in blocks.
     valid_from: i64,
     index: Index,
@@ -162,7 +162,7 @@ impl Head {
         let id_max = found.keys().copied().max().unwrap_or(0);
         let mut replay = Replay {
             files: Arc::clone(&files),
-            range_ms: options.range_ms,
+            shape: options.chunks,
             valid_from,
             index: Index::default(),
             series: Vec::new(),
@@ -395,12 +395,10 @@ impl Replay {
             return;
         }
         let chunks = &self.chunks;
-        let placed = self.series[slot as usize].append_float(
-            sample.t,
-            sample.value,
-            self.range_ms,
-            |chunk| store(chunks, chunk, false),
-        );
+        let placed =
+            self.series[slot as usize].append_float(sample.t, sample.value, self.shape, |chunk| {
+                store(chunks, chunk, false)
+            });
         if placed != Placed::Stale {
             (self.mint, self.maxt) = (self.mint.min(sample.t), self.maxt.max(sample.t));
         }

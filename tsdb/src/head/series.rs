@@ -3,8 +3,7 @@
 use model::storage::HistogramSample;
 
 use super::late::LateSamples;
-use super::open::OpenChunk;
-use crate::chunk::Encoding;
+use crate::chunk::{Encoding, OpenChunk};
 use crate::head_chunks::{ChunkMeta, ChunkRef};
 
 /// A chunk is cut when it is predicted to have about this many samples at an even division of the chunk range.
@@ -30,6 +29,15 @@ pub struct MemSeries {
     /// The open chunk takes no sample from this time on.
     next_at: i64,
     full: Vec<ChunkMeta>,
+}
+
+/// How chunks are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChunkShape {
+    /// Chunks do not cross multiples of this, in milliseconds.
+    pub range_ms: i64,
+    /// The encoding of new chunks of floats.
+    pub floats: Encoding,
 }
 
 /// What became of a sample.
@@ -169,17 +177,15 @@ impl MemSeries {
 
     /// Appends a float, cutting the open chunk when it is full or has histograms. `hand_over` takes the full chunk and
     /// says where it is now. A staleness marker after histograms becomes one of theirs.
-    ///
-    /// * `range_ms`: chunks do not cross multiples of this.
     pub fn append_float(
         &mut self,
         t: i64,
         value: f64,
-        range_ms: i64,
+        shape: ChunkShape,
         hand_over: impl FnOnce(FullChunk<'_>) -> ChunkRef,
     ) -> Placed {
-        self.append(t, range_ms, hand_over, |open, is_full, cut| {
-            open.append_float(t, value, is_full, cut)
+        self.append(t, shape.range_ms, hand_over, |open, is_full, cut| {
+            open.append_float(t, value, shape.floats, is_full, cut)
         })
     }
 
@@ -188,10 +194,10 @@ impl MemSeries {
         &mut self,
         t: i64,
         histogram: &HistogramSample,
-        range_ms: i64,
+        shape: ChunkShape,
         hand_over: impl FnOnce(FullChunk<'_>) -> ChunkRef,
     ) -> Placed {
-        self.append(t, range_ms, hand_over, |open, is_full, cut| {
+        self.append(t, shape.range_ms, hand_over, |open, is_full, cut| {
             open.append_histogram(t, histogram, is_full, cut)
         })
     }
@@ -306,13 +312,17 @@ mod tests {
     use super::*;
 
     const RANGE: i64 = 7_200_000;
+    const SHAPE: ChunkShape = ChunkShape {
+        range_ms: RANGE,
+        floats: Encoding::Xor,
+    };
 
     /// Appends `count` samples every `interval` ms from `start`; returns the ranges of the chunks handed over.
     fn chunks(start: i64, interval: i64, count: i64) -> Vec<(i64, i64)> {
         let mut series = MemSeries::new(1);
         let mut handed = Vec::new();
         for i in 0..count {
-            series.append_float(start + i * interval, i as f64, RANGE, |chunk| {
+            series.append_float(start + i * interval, i as f64, SHAPE, |chunk| {
                 handed.push((chunk.mint, chunk.maxt));
                 ChunkRef::from_number(handed.len() as u64)
             });
@@ -341,7 +351,7 @@ mod tests {
         for i in 0..2_000i64 {
             // Slow at first, so that the prediction says "no cut before the end", then fast.
             let t = if i < 31 { i * 60_000 } else { 31 * 60_000 + i };
-            series.append_float(t, 0.0, RANGE, |_| {
+            series.append_float(t, 0.0, SHAPE, |_| {
                 handed += 1;
                 ChunkRef::from_number(handed)
             });
@@ -353,9 +363,9 @@ mod tests {
     fn old_samples_are_refused() {
         let mut series = MemSeries::new(1);
         let never = |_: FullChunk<'_>| unreachable!("nothing is full");
-        assert_eq!(series.append_float(10, 1.0, RANGE, never), Placed::Appended);
-        assert_eq!(series.append_float(10, 2.0, RANGE, never), Placed::Stale);
-        let placed = series.append_float(RANGE, 3.0, RANGE, |_| ChunkRef::from_number(1));
+        assert_eq!(series.append_float(10, 1.0, SHAPE, never), Placed::Appended);
+        assert_eq!(series.append_float(10, 2.0, SHAPE, never), Placed::Stale);
+        let placed = series.append_float(RANGE, 3.0, SHAPE, |_| ChunkRef::from_number(1));
         assert_eq!((placed, series.full()[0].maxt()), (Placed::Cut, 10));
     }
 
@@ -375,14 +385,14 @@ mod tests {
             handed.push((chunk.encoding, chunk.mint, chunk.maxt));
             ChunkRef::from_number(1)
         };
-        series.append_float(1, 1.0, RANGE, &mut hand_over);
-        series.append_histogram(2, &histogram(5), RANGE, &mut hand_over);
-        series.append_histogram(3, &histogram(6), RANGE, &mut hand_over);
+        series.append_float(1, 1.0, SHAPE, &mut hand_over);
+        series.append_histogram(2, &histogram(5), SHAPE, &mut hand_over);
+        series.append_histogram(3, &histogram(6), SHAPE, &mut hand_over);
         // A counter reset makes a new chunk, a staleness marker joins what it ends.
-        series.append_histogram(4, &histogram(2), RANGE, &mut hand_over);
-        series.append_float(5, model::stale_nan(), RANGE, &mut hand_over);
+        series.append_histogram(4, &histogram(2), SHAPE, &mut hand_over);
+        series.append_float(5, model::stale_nan(), SHAPE, &mut hand_over);
         assert!(series.is_stale() && series.is_last_float(model::stale_nan()));
-        series.append_float(6, 1.0, RANGE, &mut hand_over);
+        series.append_float(6, 1.0, SHAPE, &mut hand_over);
         let expected = [
             (Encoding::Xor, 1, 1),
             (Encoding::Histogram, 2, 3),
@@ -396,7 +406,7 @@ mod tests {
     fn truncation_drops_whole_chunks() {
         let mut series = MemSeries::new(1);
         for i in 0..300 {
-            series.append_float(i * 15_000, 0.0, RANGE, |_| ChunkRef::from_number(i as u64));
+            series.append_float(i * 15_000, 0.0, SHAPE, |_| ChunkRef::from_number(i as u64));
         }
         let before = series.full().len();
         assert_eq!(series.truncate(series.full()[1].mint), 1);
