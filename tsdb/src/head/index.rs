@@ -241,6 +241,32 @@ impl Index {
         true
     }
 
+    /// Returns the distinct label strings of the series in `slots`, ascending, and the slots in order of their labels.
+    ///
+    /// Cost: a sort of the symbols as strings, and one of the series as runs of numbers.
+    pub fn in_label_order(&self, slots: &[u32]) -> (Vec<&str>, Vec<u32>) {
+        let mut is_used = vec![false; self.symbols.len()];
+        for &symbol in slots.iter().filter_map(|&slot| self.run(slot)).flatten() {
+            is_used[symbol as usize] = true;
+        }
+        let used = (0u32..).zip(&is_used).filter(|(_, used)| **used);
+        let mut texts: Vec<(&str, u32)> = used
+            .map(|(symbol, _)| (self.symbols.text(Symbol(symbol)), symbol))
+            .collect();
+        texts.sort_unstable();
+        let mut ranks = vec![0u32; is_used.len()];
+        for (rank, &(_, symbol)) in (0u32..).zip(&texts) {
+            ranks[symbol as usize] = rank;
+        }
+        let mut ordered: Vec<u32> = slots.to_vec();
+        let by_rank = |slot: u32| {
+            let run = self.run(slot).unwrap_or_default();
+            run.iter().map(|&symbol| ranks[symbol as usize])
+        };
+        ordered.sort_unstable_by(|&a, &b| by_rank(a).cmp(by_rank(b)));
+        (texts.into_iter().map(|(text, _)| text).collect(), ordered)
+    }
+
     /// Returns how many series there are.
     pub fn len(&self) -> usize {
         self.live
@@ -577,6 +603,24 @@ mod tests {
             assert_eq!(index.labels(slot).to_string(), shown);
         }
         assert_eq!(index.add(&[("__name__", "new")]), Ok(2_000));
+    }
+
+    #[test]
+    fn label_order_is_that_of_the_strings() {
+        let mut index = Index::default();
+        let sets = [
+            vec![("__name__", "b"), ("a", "2")],
+            vec![("__name__", "b")],
+            vec![("__name__", "a"), ("z", "1")],
+            vec![("__name__", "b"), ("a", "10")],
+        ];
+        for labels in &sets {
+            index.add(labels).unwrap();
+        }
+        let (symbols, slots) = index.in_label_order(&[0, 1, 3]);
+        assert_eq!(symbols, ["10", "2", "__name__", "a", "b"]);
+        assert_eq!(slots, [1, 3, 0]);
+        assert_eq!(index.in_label_order(&[0, 1, 2, 3]).1, [2, 1, 3, 0]);
     }
 
     proptest! {

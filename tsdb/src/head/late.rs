@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use model::storage::{HistogramSample, SampleColumns};
 
-use super::series::FullChunk;
-use crate::chunk::{Encoding, OpenChunk};
+use super::series::{FullChunk, SAMPLES_PER_CHUNK};
+use crate::chunk::{ChunkSample, Encoding, OpenChunk};
 use crate::head_chunks::{ChunkMeta, ChunkRef};
 
 /// How many late samples wait before they become a chunk.
@@ -21,6 +21,20 @@ pub enum LateValue {
     Float(f64),
     /// A native histogram.
     Histogram(HistogramSample),
+}
+
+impl From<ChunkSample> for LateValue {
+    fn from(sample: ChunkSample) -> Self {
+        match sample {
+            ChunkSample::Float(_, value) => LateValue::Float(value),
+            ChunkSample::Histogram(_, histogram) => {
+                LateValue::Histogram(HistogramSample::Integer(Arc::new(histogram)))
+            }
+            ChunkSample::FloatHistogram(_, histogram) => {
+                LateValue::Histogram(HistogramSample::Float(Arc::new(histogram)))
+            }
+        }
+    }
 }
 
 /// The late samples of one series.
@@ -125,7 +139,7 @@ impl LateSamples {
         series_id: u64,
         mut hand_over: impl FnMut(FullChunk<'_>) -> ChunkRef,
     ) -> usize {
-        let encoded = encode(&self.open);
+        let encoded = encode_late(&self.open);
         for (mint, maxt, encoding, bytes) in &encoded {
             let place = hand_over(FullChunk {
                 series_id,
@@ -153,15 +167,11 @@ impl LateSamples {
         before - self.full.len()
     }
 
-    /// Forgets chunks and waiting samples that are all older than `mint`; returns how many chunks.
-    pub fn truncate(&mut self, mint: i64) -> usize {
-        self.open.retain(|&(t, _)| mint <= t);
-        self.forget_full(|chunk| chunk.maxt() < mint)
-    }
 }
 
-/// Returns the samples as chunks: mint, maxt, encoding, bytes. Each run of one kind makes at least one chunk.
-fn encode(samples: &[(i64, LateValue)]) -> Vec<(i64, i64, Encoding, Vec<u8>)> {
+/// Returns the samples as chunks: mint, maxt, encoding, bytes. Each run of one kind makes at least one chunk; a chunk
+/// has at most [`SAMPLES_PER_CHUNK`].
+pub fn encode_late(samples: &[(i64, LateValue)]) -> Vec<(i64, i64, Encoding, Vec<u8>)> {
     let mut out = Vec::new();
     let mut open = OpenChunk::default();
     let mut mint = 0;
@@ -169,6 +179,7 @@ fn encode(samples: &[(i64, LateValue)]) -> Vec<(i64, i64, Encoding, Vec<u8>)> {
         if open.is_empty() {
             mint = *t;
         }
+        let is_full = SAMPLES_PER_CHUNK <= open.count();
         let mut cut = |chunk: &OpenChunk| {
             let bytes = chunk.bytes().to_vec();
             out.push((mint, chunk.last_t(), chunk.encoding(), bytes));
@@ -176,10 +187,10 @@ fn encode(samples: &[(i64, LateValue)]) -> Vec<(i64, i64, Encoding, Vec<u8>)> {
         };
         match value {
             LateValue::Float(value) => {
-                open.append_float(*t, *value, Encoding::Xor, false, &mut cut)
+                open.append_float(*t, *value, Encoding::Xor, is_full, &mut cut)
             }
             LateValue::Histogram(histogram) => {
-                open.append_histogram(*t, histogram, false, &mut cut)
+                open.append_histogram(*t, histogram, is_full, &mut cut)
             }
         };
     }
@@ -232,7 +243,7 @@ mod tests {
         });
         assert_eq!((cut, late.open().len(), late.full().len()), (1, 0, 1));
         assert_eq!(columns.timestamps, [10, 20, 30]);
-        assert_eq!(late.truncate(31), 1);
+        assert_eq!(late.forget_full(|chunk| chunk.maxt() < 31), 1);
         assert!(late.is_empty());
     }
 

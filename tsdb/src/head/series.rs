@@ -126,13 +126,14 @@ impl MemSeries {
 
     /// Returns whether there is a sample, late ones included, in `mint..=maxt`, as far as chunks tell.
     pub fn overlaps(&self, mint: i64, maxt: i64) -> bool {
-        let in_order = self.last_t().is_some_and(|last| mint <= last)
-            && (self.full.first().map_or(self.open_mint, |chunk| chunk.mint) <= maxt);
-        in_order
-            || self
-                .late
-                .as_ref()
-                .is_some_and(|late| late.overlaps(mint, maxt))
+        let late = || self.late.as_ref().is_some_and(|l| l.overlaps(mint, maxt));
+        self.overlaps_in_order(mint, maxt) || late()
+    }
+
+    /// Returns whether there is an in-order sample in `mint..=maxt`, as far as the first and the last tell.
+    pub fn overlaps_in_order(&self, mint: i64, maxt: i64) -> bool {
+        let first = self.full.first().map_or(self.open_mint, |chunk| chunk.mint);
+        self.last_t().is_some_and(|last| mint <= last && first <= maxt)
     }
 
     /// Returns the time of the newest sample that is in a full chunk.
