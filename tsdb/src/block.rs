@@ -24,6 +24,7 @@ pub mod meta;
 mod read;
 pub mod repair;
 pub mod select;
+pub mod write;
 
 use std::io;
 use std::path::{Path, PathBuf};

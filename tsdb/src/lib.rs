@@ -13,6 +13,7 @@
 
 pub mod block;
 pub mod chunk;
+pub mod compact;
 pub mod db;
 pub mod files;
 pub mod head;

@@ -1,14 +1,19 @@
-//! Blocks that others wrote.
+//! Blocks that others wrote, and blocks against the obvious model.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use model::storage::{Querier, SampleColumns, SelectHints};
 use model::{Labels, MatchOp, Matcher};
+use proptest::prelude::*;
 
 use super::Block;
 use super::meta::BlockMeta;
+use super::write::{WriteBlockOptions, write_block};
+use crate::compact::source::BlockSource;
+use crate::compact::source::testing::{Model, VecSource};
 use crate::files::Disk;
+use crate::ulid::Ulid;
 
 fn conformance(name: &str) -> Option<PathBuf> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
@@ -122,4 +127,145 @@ fn index_with_a_misplaced_version_is_repaired() {
         .collect();
     let expected = ["1", "2"].map(|a| Labels::from_pairs([("a", a), ("b", "1")]));
     assert_eq!(labels, expected);
+}
+
+pub(crate) const OPTIONS: WriteBlockOptions = WriteBlockOptions {
+    segment_bytes: 1 << 20,
+};
+
+/// Writes a model as a block over `0..1000`.
+pub(crate) fn write(
+    dir: &Path,
+    model: &Model,
+    chunk_samples: usize,
+    number: u64,
+) -> Option<Arc<Block>> {
+    let meta = BlockMeta::new(Ulid::new(number, 0), 0, 1000);
+    let mut source = VecSource::new(model, chunk_samples);
+    let meta = write_block(&Disk, dir, &mut source, meta, OPTIONS).unwrap()?;
+    Some(open(&dir.join(meta.ulid.to_string())))
+}
+
+pub(crate) fn model() -> impl Strategy<Value = Model> {
+    let labels = prop::collection::btree_map("[a-c]", "[x-z]{1,2}", 0..4);
+    let samples = prop::collection::btree_map(0i64..1000, (0i32..9).prop_map(f64::from), 0..40);
+    let series = prop::collection::btree_map(labels, samples, 0..12);
+    series.prop_map(|series| {
+        let labels = |pairs: &std::collections::BTreeMap<String, String>| {
+            Labels::from_pairs(pairs.iter().map(|(n, v)| (n.as_str(), v.as_str())))
+        };
+        series
+            .iter()
+            .map(|(pairs, samples)| (labels(pairs), samples.clone()))
+            .collect()
+    })
+}
+
+fn matchers() -> impl Strategy<Value = Vec<Matcher>> {
+    let op = prop::sample::select(vec![
+        MatchOp::Equal,
+        MatchOp::NotEqual,
+        MatchOp::Regex,
+        MatchOp::NotRegex,
+    ]);
+    let value = prop::sample::select(vec![
+        "", "x", "xy", "x|y", "x.*", ".+", ".*", "x?", "y.|", "(x|z)y?", "[xy].*",
+    ]);
+    let one =
+        ("[a-d]", op, value).prop_map(|(name, op, value)| Matcher::new(name, op, value).unwrap());
+    prop::collection::vec(one, 0..4)
+}
+
+/// What is left of a model.
+pub(crate) fn among(
+    model: &Model,
+    mint: i64,
+    maxt: i64,
+    passes: impl Fn(&Labels, i64) -> bool,
+) -> Vec<(Labels, Vec<(i64, f64)>)> {
+    model
+        .iter()
+        .map(|(labels, samples)| {
+            let range = samples.range(mint..=maxt.max(mint));
+            let kept = range
+                .filter(|(t, _)| **t <= maxt && passes(labels, **t))
+                .map(|(&t, &v)| (t, v));
+            (labels.clone(), kept.collect::<Vec<_>>())
+        })
+        .filter(|(_, samples)| !samples.is_empty())
+        .collect()
+}
+
+fn without_empty(mut found: Vec<(Labels, Vec<(i64, f64)>)>) -> Vec<(Labels, Vec<(i64, f64)>)> {
+    found.retain(|(_, samples)| !samples.is_empty());
+    found
+}
+
+#[test]
+fn nothing_gives_no_block() {
+    let dir = tempfile::tempdir().unwrap();
+    assert!(write(dir.path(), &Model::new(), 10, 1).is_none());
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn queries_agree_with_the_model(
+        model in model(), chunk_samples in 1usize..20, matchers in matchers(), mint in -10i64..1010, len in -5i64..1000,
+        deleted in matchers(), (from, until) in (0i64..1000, 0i64..1000),
+    ) {
+        let dir = tempfile::tempdir().unwrap();
+        let Some(block) = write(dir.path(), &model, chunk_samples, 1) else {
+            prop_assert!(model.values().all(|samples| samples.is_empty()));
+            return Ok(());
+        };
+        let samples: usize = model.values().map(|samples| samples.len()).sum();
+        prop_assert_eq!(block.meta().stats.num_samples, samples as u64);
+        let maxt = mint + len;
+        let pass = |matchers: &[Matcher], labels: &Labels| matchers.iter().all(|m| m.matches_labels(labels));
+        let expected = among(&model, mint, maxt, |labels, _| pass(&matchers, labels));
+        prop_assert_eq!(without_empty(read(&block, (mint, maxt), &matchers)), expected);
+
+        // Names and values are those of the whole block.
+        let querier = block.querier(0, 2000);
+        let passing: Vec<&Labels> = model.iter().filter(|(l, s)| !s.is_empty() && pass(&matchers, l)).map(|(l, _)| l).collect();
+        let names: std::collections::BTreeSet<&str> = passing.iter().flat_map(|l| l.iter().map(|(n, _)| n)).collect();
+        prop_assert_eq!(querier.label_names(&matchers).unwrap(), Vec::from_iter(names));
+        let values: std::collections::BTreeSet<&str> = passing.iter().filter_map(|l| l.get("a")).collect();
+        prop_assert_eq!(querier.label_values("a", &matchers).unwrap(), Vec::from_iter(values));
+
+        // What is deleted is gone, after opening again and after rewriting too.
+        block.delete(from, until, &deleted).unwrap();
+        let gone = |labels: &Labels, t: i64| pass(&deleted, labels) && from <= t && t <= until;
+        let expected = among(&model, 0, 1000, |labels, t| !gone(labels, t));
+        prop_assert_eq!(without_empty(read(&block, (0, 1000), &[])), expected.clone());
+        let block = open(block.dir());
+        prop_assert_eq!(without_empty(read(&block, (0, 1000), &[])), expected.clone());
+        let meta = BlockMeta::new(Ulid::new(2, 0), 0, 1000);
+        let rewritten = write_block(&Disk, dir.path(), &mut BlockSource::new(&block).unwrap(), meta, OPTIONS).unwrap();
+        match rewritten {
+            None => prop_assert!(expected.is_empty()),
+            Some(meta) => {
+                let block = open(&dir.path().join(meta.ulid.to_string()));
+                prop_assert_eq!(read(&block, (0, 1000), &[]), expected);
+            }
+        }
+    }
+
+    #[test]
+    fn newest_is_the_last_that_is_read(model in model(), chunk_samples in 1usize..20, mint in -10i64..1010, len in 0i64..300) {
+        let dir = tempfile::tempdir().unwrap();
+        let Some(block) = write(dir.path(), &model, chunk_samples, 1) else { return Ok(()) };
+        let querier = block.querier(0, 900);
+        let selected = querier.select(&[], &SelectHints::range(0, 900)).unwrap();
+        for i in 0..selected.len() {
+            let mut out = SampleColumns::default();
+            selected.read(i, mint, mint + len, &mut out).unwrap();
+            let last = out.timestamps.last().copied();
+            let newest = selected.newest(i, mint, mint + len, &mut SampleColumns::default()).unwrap();
+            prop_assert_eq!(newest.map(|sample| sample.t), last);
+        }
+    }
 }

@@ -292,17 +292,29 @@ impl IndexReader {
         Ok(all)
     }
 
-    /// Returns a table from symbols to strings that makes walking over all series quick: 4 bytes a symbol.
-    pub(crate) fn symbol_offsets(&self) -> SymbolOffsets<'_> {
-        let mut places = Vec::new();
-        let mut by_offset = hashbrown::HashMap::new();
-        for (symbol, text) in self.symbols.iter(&self.map) {
-            match self.version {
-                VERSION_OFFSETS => drop(by_offset.insert(symbol, text)),
-                _ => places.push(text),
-            }
+    /// Iterates over all symbols, ascending whatever their order in the file: that of the earliest indexes is not known.
+    pub(crate) fn iter_symbols_sorted(
+        &self,
+    ) -> Box<dyn Iterator<Item = Result<&str, ReadError>> + '_> {
+        if self.version != VERSION_OFFSETS {
+            return Box::new(self.iter_symbols());
         }
-        SymbolOffsets { places, by_offset }
+        let texts = self.symbols.iter(&self.map).map(|(_, text)| text);
+        let sorted: std::collections::BTreeSet<&[u8]> = texts.collect();
+        Box::new(sorted.into_iter().map(|text| self.utf8(text)))
+    }
+
+    /// Returns a table that makes walking over all series quick: 4 bytes a symbol.
+    pub(crate) fn symbol_offsets(&self) -> SymbolOffsets<'_> {
+        let offsets = match self.version {
+            // Symbols are named by their offsets as it is.
+            VERSION_OFFSETS => None,
+            _ => Some(self.symbols.offsets(&self.map)),
+        };
+        SymbolOffsets {
+            file: &self.map,
+            offsets,
+        }
     }
 
     fn utf8<'a>(&self, text: &'a [u8]) -> Result<&'a str, ReadError> {
@@ -377,17 +389,20 @@ fn decode_series(mut src: &[u8], out: &mut SeriesEntry) -> Option<()> {
     Some(())
 }
 
-/// All symbols of an index at hand, see [`IndexReader::symbol_offsets`].
+/// Where all symbols of an index are, see [`IndexReader::symbol_offsets`].
 pub(crate) struct SymbolOffsets<'a> {
-    places: Vec<&'a [u8]>,
-    by_offset: hashbrown::HashMap<u32, &'a [u8]>,
+    file: &'a [u8],
+    offsets: Option<Vec<u32>>,
 }
 
 impl<'a> SymbolOffsets<'a> {
     /// Returns the string of a symbol, if it is there and UTF-8.
     pub(crate) fn text(&self, symbol: u32) -> Option<&'a str> {
-        let text = self.places.get(symbol as usize);
-        let text = text.or_else(|| self.by_offset.get(&symbol))?;
+        let at = match &self.offsets {
+            Some(offsets) => *offsets.get(symbol as usize)?,
+            None => symbol,
+        };
+        let (text, _) = decode_text(self.file.get(at as usize..)?)?;
         std::str::from_utf8(text).ok()
     }
 }

@@ -105,6 +105,17 @@ impl SymbolTable {
         })
     }
 
+    /// Returns where each symbol's entry begins in the file.
+    pub(super) fn offsets(&self, file: &[u8]) -> Vec<u32> {
+        let mut rest = &file[self.start..self.end];
+        let mut offsets = Vec::with_capacity(self.count as usize);
+        for _ in 0..self.count {
+            offsets.extend(u32::try_from(self.end - rest.len()));
+            rest = decode_text(rest).map_or(&[], |(_, after)| after);
+        }
+        offsets
+    }
+
     /// Returns what series entries call the string `text`, if it is a symbol. The table must be sorted.
     pub(super) fn find(&self, file: &[u8], text: &[u8]) -> Option<u32> {
         let first = |&at: &u32| {
