@@ -25,6 +25,7 @@
 //! Turning the head into blocks, and what is deleted and kept: [`crate::db`].
 
 mod append;
+mod delete;
 pub mod gc;
 pub mod index;
 pub mod isolation;
@@ -34,12 +35,13 @@ pub mod postings;
 mod read;
 pub mod replay;
 pub mod series;
+pub mod source;
 pub mod status;
 pub mod symbols;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 
 use hashbrown::HashMap;
 use model::storage::{AppendError, SeriesRef};
@@ -49,6 +51,7 @@ use crate::chunk::Encoding;
 use crate::files::{Files, OpenFile};
 use crate::head_chunks::HeadChunks;
 use crate::metrics::TsdbMetrics;
+use crate::tombstones::Tombstones;
 use crate::wal::segment::{self, SegmentOptions, SegmentWriter};
 use index::Index;
 use isolation::{Isolation, Marks};
@@ -123,8 +126,51 @@ pub struct Head {
     late_window_ms: AtomicI64,
     /// In-order samples before this are refused: they are in blocks, or retention has passed over them.
     valid_from: AtomicI64,
+    /// Deleted intervals by series id.
+    tombstones: RwLock<Tombstones>,
+    has_tombstones: AtomicBool,
+    appenders: OpenAppenders,
     buffers: Mutex<Vec<append::Buffers>>,
     metrics: TsdbMetrics,
+}
+
+/// How many batches are open, in two generations, so that one can wait for those of before to end.
+#[derive(Default)]
+struct OpenAppenders {
+    /// The generation that new batches belong to, modulo two.
+    generation: AtomicUsize,
+    open: [AtomicUsize; 2],
+    waiting: Mutex<()>,
+}
+
+impl OpenAppenders {
+    /// Counts a batch; returns its generation, to be given to [`leave`](Self::leave).
+    fn enter(&self) -> usize {
+        let generation = self.generation.load(Ordering::SeqCst) % 2;
+        self.open[generation].fetch_add(1, Ordering::SeqCst);
+        generation
+    }
+
+    fn leave(&self, generation: usize) {
+        self.open[generation].fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// Waits until every batch has ended that was counted before the call; gives up when `is_stopped` says so, and
+    /// returns whether it waited to the end.
+    fn wait_for_older(&self, is_stopped: &dyn Fn() -> bool) -> bool {
+        let _one = self.waiting.lock();
+        // Twice: a batch may have read the generation of before and be counted in it only now.
+        for _ in 0..2 {
+            let before = self.generation.fetch_add(1, Ordering::SeqCst) % 2;
+            while self.open[before].load(Ordering::SeqCst) != 0 {
+                if is_stopped() {
+                    return false;
+                }
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
+        }
+        true
+    }
 }
 
 /// A series as the head names it.
@@ -194,6 +240,18 @@ impl Head {
         let window = self.late_window_ms.load(Ordering::Relaxed);
         let newest = self.maxt.load(Ordering::Relaxed);
         (0 < window).then(|| newest.saturating_sub(window))
+    }
+
+    /// Takes no in-order sample before `t` any more, and waits for the batches that were begun before. Returns whether it
+    /// is so: `false` when `is_stopped` said so meanwhile.
+    pub fn close_before(&self, t: i64, is_stopped: &dyn Fn() -> bool) -> bool {
+        self.valid_from.fetch_max(t, Ordering::SeqCst);
+        self.appenders.wait_for_older(is_stopped)
+    }
+
+    /// Waits until no query is open that was open at the call and reads before `t`; `false` when `is_stopped` said so.
+    pub fn wait_for_readers_before(&self, t: i64, is_stopped: &dyn Fn() -> bool) -> bool {
+        self.isolation.wait_for_readers_before(t, is_stopped)
     }
 
     fn saw_time(&self, mint: i64, maxt: i64) {
@@ -271,8 +329,12 @@ impl Head {
         Ok(SlotId { slot, id })
     }
 
+    fn page_of(&self, slot: u32) -> Option<Arc<LockedPage>> {
+        self.pages.read().get(slot as usize / PAGE_SERIES).cloned()
+    }
+
     fn slot_id(&self, slot: u32) -> Option<SlotId> {
-        let page = Arc::clone(self.pages.read().get(slot as usize / PAGE_SERIES)?);
+        let page = self.page_of(slot)?;
         let id = page.lock().series.get(place_in_page(slot))?.id;
         (id != 0).then_some(SlotId { slot, id })
     }

@@ -11,6 +11,7 @@ pub struct TsdbMetrics {
     pub(crate) chunks_created: Counter,
     pub(crate) chunks_removed: Counter,
     pub(crate) samples_appended: Counter,
+    pub(crate) histograms_appended: Counter,
     pub(crate) out_of_order: Counter,
     pub(crate) out_of_bounds: Counter,
     pub(crate) too_old: Counter,
@@ -40,6 +41,11 @@ impl TsdbMetrics {
     /// Registers the instruments.
     pub fn new(registry: &Registry) -> Self {
         let by_type = |family: Family<Counter>| family.with(&["float"]);
+        let samples_appended = registry.counter_vec(
+            "prometheus_tsdb_head_samples_appended_total",
+            "Total number of appended samples.",
+            &["type"],
+        );
         registry
             .gauge(
                 "prometheus_tsdb_blocks_loaded",
@@ -57,11 +63,8 @@ impl TsdbMetrics {
                 .counter("prometheus_tsdb_head_chunks_created_total", "Total number of chunks created in the head"),
             chunks_removed: registry
                 .counter("prometheus_tsdb_head_chunks_removed_total", "Total number of chunks removed in the head"),
-            samples_appended: by_type(registry.counter_vec(
-                "prometheus_tsdb_head_samples_appended_total",
-                "Total number of appended samples.",
-                &["type"],
-            )),
+            samples_appended: samples_appended.with(&["float"]),
+            histograms_appended: samples_appended.with(&["histogram"]),
             out_of_order: by_type(registry.counter_vec(
                 "prometheus_tsdb_out_of_order_samples_total",
                 "Total number of out of order samples ingestion failed attempts due to out of order being disabled.",

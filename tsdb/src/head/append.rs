@@ -8,7 +8,7 @@ use super::late::{LateSamples, LateValue};
 use super::series::{FullChunk, Placed};
 use super::{Head, MemSeries, Page, SlotId, for_each_page, place_in_page};
 use crate::head_chunks::{ChunkKind, ChunkRef, HeadChunks};
-use crate::wal::record::{self, RecordSample};
+use crate::wal::record::{self, MapMarker, RecordBuckets, RecordHistogram, RecordSample};
 use crate::wal::segment::Packer;
 
 /// Most labels that one series may have.
@@ -23,12 +23,22 @@ struct Pending {
     value: f64,
 }
 
+/// A native histogram that passed the checks.
+struct PendingHistogram {
+    slot: u32,
+    id: u64,
+    t: i64,
+    histogram: HistogramSample,
+}
+
 /// Room that one batch after the other uses.
 #[derive(Default)]
 pub(super) struct Buffers {
     pending: Vec<Pending>,
     /// Samples older than their series' newest.
     late: Vec<Pending>,
+    histograms: Vec<PendingHistogram>,
+    late_histograms: Vec<PendingHistogram>,
     /// Slots of series whose labels are not in the WAL yet.
     unlogged: Vec<u32>,
     record: Vec<u8>,
@@ -43,6 +53,7 @@ pub struct HeadAppender<'a> {
     head: &'a Head,
     buffers: Buffers,
     bounds: Bounds,
+    generation: usize,
 }
 
 /// From when on samples are taken.
@@ -58,7 +69,10 @@ impl Head {
     /// Starts a batch.
     pub fn appender(&self) -> HeadAppender<'_> {
         let buffers = self.buffers.lock().pop().unwrap_or_default();
+        // Counted first, so that the bounds read then hold until the end.
+        let generation = self.appenders.enter();
         HeadAppender {
+            generation,
             head: self,
             buffers,
             bounds: Bounds {
@@ -88,12 +102,16 @@ impl Drop for HeadAppender<'_> {
         let mut buffers = std::mem::take(&mut self.buffers);
         buffers.pending.clear();
         buffers.late.clear();
+        buffers.histograms.clear();
+        buffers.late_histograms.clear();
         buffers.unlogged.clear();
         buffers.record.clear();
         let mut kept = self.head.buffers.lock();
         if kept.len() < BUFFERS_KEPT_MAX {
             kept.push(buffers);
         }
+        drop(kept);
+        self.head.appenders.leave(self.generation);
     }
 }
 
@@ -132,7 +150,7 @@ impl Appender for HeadAppender<'_> {
                     rejected.push(unknown(index));
                     continue;
                 };
-                let place = match check(series, sample, bounds) {
+                let place = match check(series, sample.t, &New::Float(sample.value), bounds) {
                     Ok(Place::InOrder) => &mut *pending,
                     Ok(Place::Late) => &mut *late,
                     Ok(Place::Nowhere) => continue,
@@ -159,8 +177,8 @@ impl Appender for HeadAppender<'_> {
 
     fn append_histogram(
         &mut self,
-        _: SeriesRef,
-        _: i64,
+        handle: SeriesRef,
+        t: i64,
         histogram: HistogramSample,
     ) -> Result<(), AppendError> {
         let valid = match &histogram {
@@ -168,13 +186,34 @@ impl Appender for HeadAppender<'_> {
             HistogramSample::Float(histogram) => histogram.validate(),
         };
         valid.map_err(|error| AppendError::InvalidHistogram(error.to_string()))?;
-        Err(AppendError::InvalidHistogram(
-            "the head of this build has no histogram chunks yet".to_owned(),
-        ))
+        let slot = SlotId::slot_of(handle);
+        let page = self.head.page_of(slot).ok_or(AppendError::UnknownSeries)?;
+        let page = page.lock();
+        let series = page.series.get(place_in_page(slot));
+        let series = series
+            .filter(|series| SlotId::names(handle, series.id))
+            .ok_or(AppendError::UnknownSeries)?;
+        let place = check(series, t, &New::Histogram(&histogram), self.bounds);
+        let place = place.inspect_err(|error| self.head.count_rejected(error))?;
+        let list = match place {
+            Place::InOrder => &mut self.buffers.histograms,
+            Place::Late => &mut self.buffers.late_histograms,
+            Place::Nowhere => return Ok(()),
+        };
+        list.push(PendingHistogram {
+            slot,
+            id: series.id,
+            t,
+            histogram,
+        });
+        if !series.logged {
+            self.buffers.unlogged.push(slot);
+        }
+        Ok(())
     }
 
     fn commit(mut self: Box<Self>) -> Result<(), AppendError> {
-        if self.buffers.pending.is_empty() && self.buffers.late.is_empty() {
+        if self.buffers.is_empty() {
             return Ok(());
         }
         let head = self.head;
@@ -186,9 +225,8 @@ impl Appender for HeadAppender<'_> {
         let _committing = head.committing.read();
         self.log()
             .map_err(|error| storage_error(&head.wal_dir, error))?;
-        let came_late_meanwhile = self.apply();
-        self.buffers.late.extend(came_late_meanwhile);
-        if !self.buffers.late.is_empty() {
+        self.apply();
+        if !self.buffers.late.is_empty() || !self.buffers.late_histograms.is_empty() {
             self.commit_late()
                 .map_err(|error| storage_error(&head.wbl_dir, error))?;
         }
@@ -212,6 +250,7 @@ impl HeadAppender<'_> {
         let Buffers {
             pending,
             unlogged,
+            histograms,
             record,
             packer,
             ..
@@ -244,115 +283,141 @@ impl HeadAppender<'_> {
         record.clear();
         record::encode_samples(record, pending.iter().map(Pending::as_record));
         let packed = packer.pack(record, compression);
-        let mut wal = self.head.wal.lock();
-        wal.append_packed(&packed)?;
-        self.head.metrics.wal_segment.set(f64::from(wal.index()));
+        self.head.wal.lock().append_packed(&packed)?;
+        for_each_histogram_record(histograms, record, |record| {
+            let packed = packer.pack(record, compression);
+            self.head.wal.lock().append_packed(&packed)
+        })?;
+        let segment = self.head.wal.lock().index();
+        self.head.metrics.wal_segment.set(f64::from(segment));
         Ok(())
     }
 
-    /// Gives the logged samples to their series; returns those that are late by now.
-    fn apply(&mut self) -> Vec<Pending> {
+    /// Gives the logged samples to their series; those that are late by now join the late ones.
+    fn apply(&mut self) {
         let head = self.head;
-        let (mut mint, mut maxt) = (i64::MAX, i64::MIN);
-        let (mut appended, mut new_chunks) = (0u32, 0u32);
-        let mut stale = Vec::new();
+        let mut done = Applied::default();
+        let Buffers {
+            pending,
+            late,
+            histograms,
+            late_histograms,
+            ..
+        } = &mut self.buffers;
+        let takes_late = self.bounds.oldest_late.is_some();
+        let shape = head.options.chunks;
         let pages: Vec<Arc<_>> = head.pages.read().clone();
         let applying = head.isolation.apply();
         for_each_page(
             &pages,
-            &self.buffers.pending,
+            pending,
             |p| p.slot,
             |page, _, run| {
-                let Page { series, marks } = page;
                 for p in run {
-                    let place = place_in_page(p.slot);
-                    // It was dropped since it was looked at: too old for retention, as this sample is.
-                    let Some(series) = series.get_mut(place).filter(|series| series.id == p.id)
-                    else {
-                        stale.push(*p);
-                        continue;
-                    };
-                    series.logged = true;
-                    let before = series.last_t();
-                    let was_empty = series.open().is_none();
-                    let placed = series.append_float(p.t, p.value, head.options.chunks, |chunk| {
-                        head.hand_over(chunk, false)
+                    let placed = append_to(page, p.slot, p.id, applying.newest, |series| {
+                        series
+                            .append_float(p.t, p.value, shape, |chunk| head.hand_over(chunk, false))
                     });
-                    if placed == Placed::Stale {
-                        stale.push(*p);
-                        continue;
+                    if !done.count(p.t, placed, false) && takes_late {
+                        late.push(*p);
                     }
-                    #[expect(clippy::cast_possible_truncation, reason = "a page has 256 places")]
-                    marks.hide_after(place as u8, applying.newest, before.unwrap_or(i64::MIN));
-                    appended += 1;
-                    new_chunks += u32::from(placed == Placed::Cut || was_empty);
-                    (mint, maxt) = (mint.min(p.t), maxt.max(p.t));
                 }
             },
         );
-        drop(applying);
-        head.saw_time(mint, maxt);
-        head.metrics.samples_appended.add(f64::from(appended));
-        head.count_new_chunks(new_chunks);
-        if self.bounds.oldest_late.is_none() {
-            head.metrics.out_of_order.add(stale.len() as f64);
-            stale.clear();
+        let mut index = 0;
+        while index < histograms.len() {
+            let p = &histograms[index];
+            let placed = match pages.get(p.slot as usize / super::PAGE_SERIES) {
+                Some(page) => {
+                    append_to(&mut page.lock(), p.slot, p.id, applying.newest, |series| {
+                        series.append_histogram(p.t, &p.histogram, shape, |chunk| {
+                            head.hand_over(chunk, false)
+                        })
+                    })
+                }
+                None => None,
+            };
+            if !done.count(p.t, placed, true) && takes_late {
+                late_histograms.push(histograms.swap_remove(index));
+            } else {
+                index += 1;
+            }
         }
-        stale
+        drop(applying);
+        if !takes_late {
+            head.metrics.out_of_order.add(f64::from(done.stale));
+        }
+        head.saw_time(done.mint, done.maxt);
+        head.metrics.samples_appended.add(f64::from(done.floats));
+        head.metrics
+            .histograms_appended
+            .add(f64::from(done.histograms));
+        head.count_new_chunks(done.chunks);
     }
 
     /// Logs and stores the late samples.
     fn commit_late(&mut self) -> std::io::Result<()> {
         let head = self.head;
-        let Buffers { late, record, .. } = &mut self.buffers;
+        let Buffers {
+            late,
+            late_histograms,
+            record,
+            ..
+        } = &mut self.buffers;
         record.clear();
         record::encode_samples(record, late.iter().map(Pending::as_record));
         head.log_late(record)?;
-        let (mut mint, mut maxt) = (i64::MAX, i64::MIN);
-        let (mut appended, mut new_chunks) = (0u32, 0usize);
-        let mut markers: Vec<(u64, u64)> = Vec::new();
+        for_each_histogram_record(late_histograms, record, |record| head.log_late(record))?;
+        let mut done = Applied::default();
+        let mut markers = Vec::new();
         let mut cut_slots = Vec::new();
         let pages: Vec<Arc<_>> = head.pages.read().clone();
-        for_each_page(
-            &pages,
-            late,
-            |p| p.slot,
-            |page, _, run| {
-                for p in run {
-                    let series = page.series.get_mut(place_in_page(p.slot));
-                    let Some(series) = series.filter(|series| series.id == p.id) else {
-                        continue;
-                    };
-                    series.logged = true;
-                    let samples = series.late.get_or_insert_default();
-                    if !samples.insert(p.t, LateValue::Float(p.value)) {
-                        continue;
-                    }
-                    appended += 1;
-                    (mint, maxt) = (mint.min(p.t), maxt.max(p.t));
-                    if !samples.is_full() {
-                        continue;
-                    }
-                    let before = samples.full().len();
-                    new_chunks += samples.cut(p.id, |chunk| head.hand_over(chunk, true));
-                    let cut = &samples.full()[before..];
-                    markers.extend(cut.iter().map(|meta| (p.id, meta.chunk.as_number())));
-                    cut_slots.push(p.slot);
-                }
-            },
-        );
-        head.saw_late(mint, maxt);
-        head.metrics.late_appended.add(f64::from(appended));
-        head.count_new_chunks(u32::try_from(new_chunks).unwrap_or(u32::MAX));
+        let floats = late
+            .iter()
+            .map(|p| (p.slot, p.id, p.t, LateValue::Float(p.value)));
+        let histograms = late_histograms.drain(..);
+        let histograms = histograms.map(|p| (p.slot, p.id, p.t, LateValue::Histogram(p.histogram)));
+        for (slot, id, t, value) in floats.chain(histograms) {
+            let Some(page) = pages.get(slot as usize / super::PAGE_SERIES) else {
+                continue;
+            };
+            let mut page = page.lock();
+            let series = page.series.get_mut(place_in_page(slot));
+            let Some(series) = series.filter(|series| series.id == id) else {
+                continue;
+            };
+            series.logged = true;
+            let samples = series.late.get_or_insert_default();
+            if !samples.insert(t, value) {
+                continue;
+            }
+            done.floats += 1;
+            (done.mint, done.maxt) = (done.mint.min(t), done.maxt.max(t));
+            if !samples.is_full() {
+                continue;
+            }
+            let before = samples.full().len();
+            let chunks = samples.cut(id, |chunk| head.hand_over(chunk, true));
+            done.chunks += u32::try_from(chunks).unwrap_or(u32::MAX);
+            markers.extend(samples.full()[before..].iter().map(|meta| MapMarker {
+                id,
+                chunk: meta.chunk.as_number(),
+            }));
+            cut_slots.push(slot);
+        }
+        head.saw_late(done.mint, done.maxt);
+        head.metrics.late_appended.add(f64::from(done.floats));
+        head.count_new_chunks(done.chunks);
         if markers.is_empty() {
             return Ok(());
         }
         // A marker says that what came before it is in the chunk; what is not has to be logged again.
         record.clear();
-        record::encode_mmap_markers(record, markers.iter().copied());
+        record::encode_markers(record, markers);
         head.log_late(record)?;
-        record.clear();
-        let mut waiting = Vec::new();
+        let (mut waiting, mut waiting_histograms) = (Vec::new(), Vec::new());
+        cut_slots.sort_unstable();
+        cut_slots.dedup();
         for_each_page(
             &pages,
             &cut_slots,
@@ -360,20 +425,154 @@ impl HeadAppender<'_> {
             |page, _, run| {
                 for &slot in run {
                     let series = &page.series[place_in_page(slot)];
-                    let open = series.late.as_deref().map_or(&[][..], LateSamples::open);
-                    waiting.extend(open.iter().filter_map(|(t, value)| match value {
-                        LateValue::Float(value) => Some(RecordSample {
-                            id: series.id,
-                            t: *t,
-                            value: *value,
-                        }),
-                        LateValue::Histogram(_) => None,
-                    }));
+                    let (id, late) = (series.id, series.late.as_deref());
+                    for (t, value) in late.map_or(&[][..], LateSamples::open) {
+                        match value {
+                            LateValue::Float(value) => waiting.push(RecordSample {
+                                id,
+                                t: *t,
+                                value: *value,
+                            }),
+                            LateValue::Histogram(histogram) => {
+                                waiting_histograms.push(PendingHistogram {
+                                    slot,
+                                    id,
+                                    t: *t,
+                                    histogram: histogram.clone(),
+                                });
+                            }
+                        }
+                    }
                 }
             },
         );
+        record.clear();
         record::encode_samples(record, waiting);
-        head.log_late(record)
+        head.log_late(record)?;
+        for_each_histogram_record(&waiting_histograms, record, |record| head.log_late(record))
+    }
+}
+
+/// What applying a batch did.
+struct Applied {
+    mint: i64,
+    maxt: i64,
+    floats: u32,
+    histograms: u32,
+    chunks: u32,
+    stale: u32,
+}
+
+impl Default for Applied {
+    fn default() -> Self {
+        Applied {
+            mint: i64::MAX,
+            maxt: i64::MIN,
+            floats: 0,
+            histograms: 0,
+            chunks: 0,
+            stale: 0,
+        }
+    }
+}
+
+impl Applied {
+    /// Counts a sample; returns whether it was placed.
+    fn count(&mut self, t: i64, placed: Option<Appended>, is_histogram: bool) -> bool {
+        let Some(appended) = placed else {
+            self.stale += 1;
+            return false;
+        };
+        match is_histogram {
+            true => self.histograms += 1,
+            false => self.floats += 1,
+        }
+        self.chunks += u32::from(appended.has_new_chunk);
+        (self.mint, self.maxt) = (self.mint.min(t), self.maxt.max(t));
+        true
+    }
+}
+
+struct Appended {
+    has_new_chunk: bool,
+}
+
+/// Appends to a series with `append`, and hides the sample from the views up to `newest`. `None` when it is late, or the
+/// series was dropped since it was looked at: too old for retention, as the sample is.
+#[inline]
+fn append_to(
+    page: &mut Page,
+    slot: u32,
+    id: u64,
+    newest_view: u64,
+    append: impl FnOnce(&mut MemSeries) -> Placed,
+) -> Option<Appended> {
+    let place = place_in_page(slot);
+    let series = page.series.get_mut(place)?;
+    if series.id != id {
+        return None;
+    }
+    series.logged = true;
+    let before = series.last_t();
+    let was_empty = series.open().is_none();
+    let placed = append(series);
+    if placed == Placed::Stale {
+        return None;
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "a page has 256 places")]
+    page.marks
+        .hide_after(place as u8, newest_view, before.unwrap_or(i64::MIN));
+    Some(Appended {
+        has_new_chunk: placed == Placed::Cut || was_empty,
+    })
+}
+
+/// Writes the histograms to `record`, a record for each kind that there is, and gives each to `log`.
+fn for_each_histogram_record(
+    histograms: &[PendingHistogram],
+    record: &mut Vec<u8>,
+    mut log: impl FnMut(&[u8]) -> std::io::Result<()>,
+) -> std::io::Result<()> {
+    if histograms.is_empty() {
+        return Ok(());
+    }
+    for buckets in [RecordBuckets::Exponential, RecordBuckets::Custom] {
+        record.clear();
+        let integers = histograms.iter().filter_map(|p| match &p.histogram {
+            HistogramSample::Integer(h) if RecordBuckets::of(h.schema) == buckets => {
+                Some(RecordHistogram {
+                    id: p.id,
+                    t: p.t,
+                    histogram: &**h,
+                })
+            }
+            _ => None,
+        });
+        record::encode_histograms(record, buckets, integers);
+        log(record)?;
+        record.clear();
+        let floats = histograms.iter().filter_map(|p| match &p.histogram {
+            HistogramSample::Float(h) if RecordBuckets::of(h.schema) == buckets => {
+                Some(RecordHistogram {
+                    id: p.id,
+                    t: p.t,
+                    histogram: &**h,
+                })
+            }
+            _ => None,
+        });
+        record::encode_float_histograms(record, buckets, floats);
+        log(record)?;
+    }
+    Ok(())
+}
+
+impl Buffers {
+    fn is_empty(&self) -> bool {
+        self.pending.is_empty()
+            && self.late.is_empty()
+            && self.histograms.is_empty()
+            && self.late_histograms.is_empty()
     }
 }
 
@@ -396,26 +595,37 @@ enum Place {
     Nowhere,
 }
 
-/// Says where `sample` goes.
+/// A sample that is new.
+enum New<'a> {
+    Float(f64),
+    Histogram(&'a HistogramSample),
+}
+
+/// Says where a sample goes.
 ///
 /// Source: Prometheus `memSeries.appendable`.
-fn check(series: &MemSeries, sample: &FloatSample, bounds: Bounds) -> Result<Place, AppendError> {
+#[inline]
+fn check(series: &MemSeries, t: i64, new: &New<'_>, bounds: Bounds) -> Result<Place, AppendError> {
     let last = series.last_t();
-    if bounds.oldest_valid <= sample.t {
-        if last.is_none_or(|last| last < sample.t) {
+    if bounds.oldest_valid <= t {
+        if last.is_none_or(|last| last < t) {
             return Ok(Place::InOrder);
         }
-        if last == Some(sample.t) {
-            return match series.is_last_float(sample.value) {
+        if last == Some(t) {
+            let is_same = match new {
+                New::Float(value) => series.is_last_float(*value),
+                New::Histogram(histogram) => series.is_last_histogram(histogram),
+            };
+            return match is_same {
                 true => Ok(Place::Nowhere),
                 false => Err(AppendError::Duplicate),
             };
         }
     }
     match bounds.oldest_late {
-        Some(oldest) if oldest <= sample.t => Ok(Place::Late),
+        Some(oldest) if oldest <= t => Ok(Place::Late),
         Some(_) => Err(AppendError::TooOld),
-        None if sample.t < bounds.oldest_valid => Err(AppendError::OutOfBounds),
+        None if t < bounds.oldest_valid => Err(AppendError::OutOfBounds),
         None => Err(AppendError::OutOfOrder),
     }
 }

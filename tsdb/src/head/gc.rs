@@ -1,4 +1,4 @@
-//! Housekeeping: what retention has passed over leaves the head, and the WAL is folded into a checkpoint.
+//! Housekeeping: what is in blocks leaves the head, and the WAL is folded into a checkpoint.
 
 use std::io;
 use std::sync::atomic::Ordering;
@@ -32,21 +32,16 @@ impl Head {
         let mut oldest_file = self.chunks.current_file();
         let (mut oldest, mut chunks_removed) = (i64::MAX, 0);
         self.retain_series(|series| {
-            let mut removed = series.truncate(mint);
-            if let Some(late) = &mut series.late {
-                removed += late.truncate(mint);
-                if late.is_empty() {
-                    series.late = None;
-                }
-            }
+            let removed = series.truncate(mint);
             chunks_removed += removed;
             let late = series.late.iter().flat_map(|late| late.full());
             for chunk in series.full().first().into_iter().chain(late) {
                 oldest_file = oldest_file.min(chunk.chunk.file());
             }
-            oldest = oldest.min(series.first_t().unwrap_or(i64::MAX));
+            oldest = oldest.min(series.first_in_order_t().unwrap_or(i64::MAX));
             series.first_t().is_some() || removed == 0
         });
+        self.truncate_tombstones(mint);
         self.mint.store(oldest, Ordering::Relaxed);
         self.metrics.chunks_removed.add(chunks_removed as f64);
         self.metrics.chunks.sub(chunks_removed as f64);
@@ -189,8 +184,10 @@ impl Head {
             drop(index);
             writer.append(&record)?;
         }
-        writer.copy_samples(&self.wal_dir, |id, t| {
-            in_chunks_until.get(&id).is_some_and(|&until| until < t)
+        writer.copy(&checkpoint::Keep {
+            sample: &|id, t| in_chunks_until.get(&id).is_some_and(|&until| until < t),
+            series: &|id| in_chunks_until.contains_key(&id),
+            from: self.valid_from.load(Ordering::Relaxed),
         })?;
         writer.finish()
     }

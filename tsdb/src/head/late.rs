@@ -166,7 +166,6 @@ impl LateSamples {
         self.full.retain(|chunk| !is_done(chunk));
         before - self.full.len()
     }
-
 }
 
 /// Returns the samples as chunks: mint, maxt, encoding, bytes. Each run of one kind makes at least one chunk; a chunk

@@ -13,6 +13,7 @@ use super::late::merge_columns;
 use super::{Head, LockedPage, for_each_page, place_in_page};
 use crate::chunk::{self, ChunkError, Encoding};
 use crate::head_chunks::ChunkMeta;
+use crate::tombstones::Intervals;
 
 /// A view of the head over one time range.
 pub struct HeadQuerier<'a> {
@@ -20,6 +21,8 @@ pub struct HeadQuerier<'a> {
     view: View<'a>,
     mint: i64,
     maxt: i64,
+    /// In-order samples before this are left out: they are in blocks.
+    in_order_from: i64,
 }
 
 impl Head {
@@ -30,11 +33,19 @@ impl Head {
             view: self.isolation.view(mint),
             mint,
             maxt,
+            in_order_from: i64::MIN,
         }
     }
 }
 
 impl HeadQuerier<'_> {
+    /// Leaves out in-order samples before `t`: they are in blocks.
+    #[must_use]
+    pub fn with_in_order_from(mut self, t: i64) -> Self {
+        self.in_order_from = t;
+        self
+    }
+
     fn select_slots(
         &self,
         matchers: &[Matcher],
@@ -87,6 +98,7 @@ impl Querier for HeadQuerier<'_> {
             pages,
             mint: self.mint,
             maxt: self.maxt,
+            in_order_from: self.in_order_from,
         }))
     }
 
@@ -133,6 +145,7 @@ pub struct HeadSeriesSet<'a> {
     pages: Vec<Arc<LockedPage>>,
     mint: i64,
     maxt: i64,
+    in_order_from: i64,
 }
 
 /// What was copied of a series under its lock, to be decoded without it.
@@ -142,6 +155,7 @@ struct Copied {
     late: Option<Box<CopiedLate>>,
     /// The newest in-order sample that the view sees.
     visible_until: i64,
+    deleted: Option<Intervals>,
 }
 
 struct CopiedLate {
@@ -175,11 +189,14 @@ impl HeadSeriesSet<'_> {
                 open: late.columns(mint, maxt),
             })
         });
+        let id = series.id;
+        drop(page);
         Some(Copied {
             full,
             open,
             late,
             visible_until,
+            deleted: self.head.deleted(id),
         })
     }
 
@@ -208,7 +225,7 @@ impl HeadSeriesSet<'_> {
         maxt: i64,
         out: &mut SampleColumns,
     ) -> Result<(), ReadError> {
-        let maxt = maxt.min(copied.visible_until);
+        let (mint, maxt) = (mint.max(self.in_order_from), maxt.min(copied.visible_until));
         for &chunk in &copied.full {
             self.decode_full(chunk, mint, maxt, out)?;
         }
@@ -268,10 +285,15 @@ impl SeriesSet for HeadSeriesSet<'_> {
         let Some(copied) = self.copy(self.slots[index], mint, maxt) else {
             return Ok(());
         };
+        let from = out.len();
         match &copied.late {
-            Some(late) => self.decode_with_late(&copied, late, mint, maxt, out),
-            None => self.decode(&copied, mint, maxt, out),
+            Some(late) => self.decode_with_late(&copied, late, mint, maxt, out)?,
+            None => self.decode(&copied, mint, maxt, out)?,
         }
+        if let Some(deleted) = &copied.deleted {
+            deleted.subtract(out, from);
+        }
+        Ok(())
     }
 
     /// The newest sample is beside the open chunk: nothing is decoded when it is the one.
@@ -305,9 +327,10 @@ impl HeadSeriesSet<'_> {
         let Some(series) = page.series.get(place) else {
             return ControlFlow::Break(None);
         };
-        if series.late.is_some() {
+        if series.late.is_some() || self.head.has_tombstones.load(Ordering::Acquire) {
             return ControlFlow::Continue(());
         }
+        let mint = mint.max(self.in_order_from);
         #[expect(clippy::cast_possible_truncation, reason = "a page has 256 places")]
         let maxt = maxt.min(page.marks.visible_until(place as u8, self.epoch));
         match (series.last_t(), series.last_float()) {

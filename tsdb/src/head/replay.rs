@@ -8,9 +8,10 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 
 use hashbrown::HashMap;
+use model::storage::HistogramSample;
 use parking_lot::{Mutex, RwLock};
 use rapidhash::fast::RandomState;
 
@@ -19,12 +20,13 @@ use super::index::{Index, IndexFull};
 use super::isolation::{Isolation, Marks};
 use super::late::LateValue;
 use super::series::{ChunkShape, MemSeries, Placed};
-use super::{Head, HeadOptions, PAGE_SERIES, Page};
+use super::{Head, HeadOptions, OpenAppenders, PAGE_SERIES, Page};
 use crate::files::Files;
 use crate::head_chunks::{ChunkMeta, ChunkRef, FoundChunk, HeadChunks};
 use crate::metrics::TsdbMetrics;
+use crate::tombstones::{Interval, Tombstones};
 use crate::wal::checkpoint;
-use crate::wal::record::{self, RecordKind};
+use crate::wal::record::{self, MapMarker, RecordKind, RecordTombstone};
 use crate::wal::segment::{self, SegmentError, SegmentReader, SegmentWriter, TORN};
 
 /// How far the replay is, for whoever asks while it runs.
@@ -88,6 +90,7 @@ struct Replay {
     aliases: HashMap<u64, u32>,
     found: HashMap<u64, Found, RandomState>,
     chunks: HeadChunks,
+    tombstones: Tombstones,
     id_max: u64,
     mint: i64,
     maxt: i64,
@@ -170,6 +173,7 @@ impl Head {
             aliases: HashMap::default(),
             found,
             chunks,
+            tombstones: Tombstones::default(),
             id_max,
             mint: i64::MAX,
             maxt: i64::MIN,
@@ -252,13 +256,10 @@ impl Replay {
                 is_last,
                 metrics,
                 |replay, bytes| match record::kind(bytes) {
-                    RecordKind::Samples => {
-                        record::decode_samples(bytes, |sample| replay.take_late(sample))
+                    RecordKind::MapMarkers => {
+                        record::decode_markers(bytes, |marker| replay.take_marker(&marker))
                     }
-                    RecordKind::MmapMarkers => record::decode_mmap_markers(bytes, |id, chunk| {
-                        replay.take_marker(id, ChunkRef::from_number(chunk));
-                    }),
-                    _ => Ok(()),
+                    _ => decode_values(bytes, |id, t, value| replay.take_late(id, t, value)),
                 },
             )?;
         }
@@ -276,10 +277,13 @@ impl Replay {
                 RecordKind::Series => {
                     record::decode_series(bytes, |id, labels| replay.take_series(id, labels))
                 }
-                RecordKind::Samples => {
+                RecordKind::Samples | RecordKind::SamplesV2 => {
                     record::decode_samples(bytes, |sample| replay.take_sample(sample))
                 }
-                _ => Ok(()),
+                RecordKind::Tombstones => {
+                    record::decode_tombstones(bytes, |tombstone| replay.take_tombstone(&tombstone))
+                }
+                _ => decode_values(bytes, |id, t, value| replay.take_value(id, t, value)),
             }
         })
     }
@@ -384,23 +388,56 @@ impl Replay {
         series.add_found(found.in_order, |chunk| store(chunks, chunk, false));
     }
 
-    fn take_sample(&mut self, sample: record::RecordSample) {
+    /// Returns the slot of the series with this id, and counts a sample of it.
+    fn slot_of_sample(&mut self, id: u64) -> Option<u32> {
         self.report.samples += 1;
-        let Some(slot) = self.slots.find(sample.id, &self.series) else {
+        let slot = self.slots.find(id, &self.series);
+        if slot.is_none() {
             self.report.orphan_samples += 1;
-            self.id_max = self.id_max.max(sample.id);
+            self.id_max = self.id_max.max(id);
+        }
+        slot
+    }
+
+    fn take_sample(&mut self, sample: record::RecordSample) {
+        let Some(slot) = self.slot_of_sample(sample.id) else {
             return;
         };
         if sample.t < self.valid_from {
             return;
         }
         let chunks = &self.chunks;
-        let placed =
-            self.series[slot as usize].append_float(sample.t, sample.value, self.shape, |chunk| {
-                store(chunks, chunk, false)
-            });
+        let series = &mut self.series[slot as usize];
+        let placed = series.append_float(sample.t, sample.value, self.shape, |chunk| {
+            store(chunks, chunk, false)
+        });
+        self.placed(sample.t, placed);
+    }
+
+    fn take_value(&mut self, id: u64, t: i64, value: LateValue) {
+        let histogram = match value {
+            LateValue::Float(value) => {
+                return self.take_sample(record::RecordSample { id, t, value });
+            }
+            LateValue::Histogram(histogram) => histogram,
+        };
+        let Some(slot) = self.slot_of_sample(id) else {
+            return;
+        };
+        if t < self.valid_from || !is_valid(&histogram) {
+            return;
+        }
+        let chunks = &self.chunks;
+        let series = &mut self.series[slot as usize];
+        let placed = series.append_histogram(t, &histogram, self.shape, |chunk| {
+            store(chunks, chunk, false)
+        });
+        self.placed(t, placed);
+    }
+
+    fn placed(&mut self, t: i64, placed: Placed) {
         if placed != Placed::Stale {
-            (self.mint, self.maxt) = (self.mint.min(sample.t), self.maxt.max(sample.t));
+            (self.mint, self.maxt) = (self.mint.min(t), self.maxt.max(t));
         }
         if placed == Placed::Cut {
             // Failing here is as harmless as while running: the chunks wait in memory.
@@ -408,40 +445,55 @@ impl Replay {
         }
     }
 
-    fn take_late(&mut self, sample: record::RecordSample) {
-        self.report.samples += 1;
-        let Some(slot) = self.slots.find(sample.id, &self.series) else {
-            self.report.orphan_samples += 1;
-            self.id_max = self.id_max.max(sample.id);
+    fn take_tombstone(&mut self, tombstone: &RecordTombstone) {
+        let Some(slot) = self.slots.find(tombstone.id, &self.series) else {
             return;
         };
-        let late = self.series[slot as usize].late.get_or_insert_default();
-        late.insert(sample.t, LateValue::Float(sample.value));
+        if self.valid_from <= tombstone.maxt {
+            let interval = Interval {
+                mint: tombstone.mint,
+                maxt: tombstone.maxt,
+            };
+            self.tombstones.add(self.series[slot as usize].id, interval);
+        }
+    }
+
+    fn take_late(&mut self, id: u64, t: i64, value: LateValue) {
+        let Some(slot) = self.slot_of_sample(id) else {
+            return;
+        };
+        if let LateValue::Histogram(histogram) = &value
+            && !is_valid(histogram)
+        {
+            return;
+        }
+        let series = &mut self.series[slot as usize];
+        let late = series.late.get_or_insert_default();
+        late.insert(t, value);
         if late.is_full() {
             let chunks = &self.chunks;
-            late.cut(sample.id, |chunk| store(chunks, chunk, true));
+            late.cut(series.id, |chunk| store(chunks, chunk, true));
         }
     }
 
     /// What was logged of the series before is in a chunk, if that chunk reached the disk.
-    fn take_marker(&mut self, id: u64, chunk: ChunkRef) {
-        let Some(slot) = self.slots.find(id, &self.series) else {
+    fn take_marker(&mut self, marker: &MapMarker) {
+        let Some(slot) = self.slots.find(marker.id, &self.series) else {
             return;
         };
         let Some(late) = &mut self.series[slot as usize].late else {
             return;
         };
+        let chunk = ChunkRef::from_number(marker.chunk);
         let Some(meta) = late.full().iter().find(|meta| meta.chunk == chunk) else {
             return;
         };
         let Ok(bytes) = self.chunks.read(chunk) else {
             return;
         };
-        let mut columns = model::storage::SampleColumns::default();
-        let decoded = crate::chunk::decode(meta.encoding, &bytes, i64::MIN, i64::MAX, &mut columns);
-        if decoded.is_ok() {
-            late.forget_open(&columns.timestamps);
-        }
+        let times = crate::chunk::samples(meta.encoding, &bytes);
+        let times: Vec<i64> = times.map_while(|s| s.ok().map(|s| s.t())).collect();
+        late.forget_open(&times);
     }
 
     fn finish(
@@ -499,9 +551,45 @@ impl Replay {
             late_maxt: AtomicI64::new(late_maxt),
             late_window_ms: AtomicI64::new(0),
             valid_from: AtomicI64::new(self.valid_from),
+            has_tombstones: AtomicBool::new(!self.tombstones.is_empty()),
+            tombstones: RwLock::new(self.tombstones),
+            appenders: OpenAppenders::default(),
             buffers: Mutex::default(),
             metrics,
         };
         (head, self.report)
+    }
+}
+
+/// A histogram that contradicts itself would be refused from a target; from a log it is passed over.
+fn is_valid(histogram: &HistogramSample) -> bool {
+    match histogram {
+        HistogramSample::Integer(histogram) => histogram.validate().is_ok(),
+        HistogramSample::Float(histogram) => histogram.validate().is_ok(),
+    }
+}
+
+/// Calls `visit` with id, time and value of each sample of a record; of a record of something else with none.
+fn decode_values(
+    bytes: &[u8],
+    mut visit: impl FnMut(u64, i64, LateValue),
+) -> Result<(), record::RecordError> {
+    match record::kind(bytes) {
+        RecordKind::Samples | RecordKind::SamplesV2 => record::decode_samples(bytes, |sample| {
+            visit(sample.id, sample.t, LateValue::Float(sample.value));
+        }),
+        RecordKind::Histograms | RecordKind::CustomHistograms | RecordKind::HistogramsV2 => {
+            record::decode_histograms(bytes, |sample| {
+                let histogram = HistogramSample::Integer(Arc::new(sample.histogram));
+                visit(sample.id, sample.t, LateValue::Histogram(histogram));
+            })
+        }
+        RecordKind::FloatHistograms
+        | RecordKind::CustomFloatHistograms
+        | RecordKind::FloatHistogramsV2 => record::decode_float_histograms(bytes, |sample| {
+            let histogram = HistogramSample::Float(Arc::new(sample.histogram));
+            visit(sample.id, sample.t, LateValue::Histogram(histogram));
+        }),
+        _ => Ok(()),
     }
 }

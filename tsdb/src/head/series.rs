@@ -113,12 +113,16 @@ impl MemSeries {
         self.open.is_last_stale()
     }
 
+    /// Returns the time of the oldest in-order sample.
+    pub fn first_in_order_t(&self) -> Option<i64> {
+        let open = (!self.open.is_empty()).then_some(self.open_mint);
+        self.full.first().map(|chunk| chunk.mint).or(open)
+    }
+
     /// Returns the time of the oldest sample, late ones included.
     pub fn first_t(&self) -> Option<i64> {
-        let open = (!self.open.is_empty()).then_some(self.open_mint);
-        let in_order = self.full.first().map(|chunk| chunk.mint).or(open);
         let late = self.late.as_ref().and_then(|late| late.mint());
-        match (in_order, late) {
+        match (self.first_in_order_t(), late) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         }
@@ -133,7 +137,8 @@ impl MemSeries {
     /// Returns whether there is an in-order sample in `mint..=maxt`, as far as the first and the last tell.
     pub fn overlaps_in_order(&self, mint: i64, maxt: i64) -> bool {
         let first = self.full.first().map_or(self.open_mint, |chunk| chunk.mint);
-        self.last_t().is_some_and(|last| mint <= last && first <= maxt)
+        self.last_t()
+            .is_some_and(|last| mint <= last && first <= maxt)
     }
 
     /// Returns the time of the newest sample that is in a full chunk.

@@ -74,9 +74,11 @@ impl Head {
 
     fn source(&self, kind: Kind, mint: i64, maxt: i64) -> HeadSource<'_> {
         let selected = self.slots_with_chunks(kind, mint, maxt);
-        let (symbols, slots) = self.index.read().in_label_order(&selected);
+        let index = self.index.read();
+        let (symbols, slots) = index.in_label_order(&selected);
         let mut sorted = SortedSymbols::default();
         symbols.iter().for_each(|text| sorted.push(text));
+        drop(index);
         HeadSource {
             head: self,
             kind,
