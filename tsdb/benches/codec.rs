@@ -7,7 +7,7 @@
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use model::storage::SampleColumns;
-use tsdb::chunk::xor::{self, XorWriter};
+use tsdb::chunk::xor::{self, XorReader, XorWriter};
 use tsz_compress::prelude::*;
 
 const SAMPLES: usize = 120;
@@ -17,6 +17,8 @@ enum Kind {
     Constant,
     Counter,
     Gauge,
+    /// A counter whose scrapes are some milliseconds early or late.
+    Jitter,
 }
 
 #[derive(Copy, Clone, DeltaEncodable, Compressible, Decompressible)]
@@ -40,10 +42,14 @@ fn samples(kind: Kind) -> Vec<(i64, f64)> {
             counter += (noise() % 100.0).floor();
             let value = match kind {
                 Kind::Constant => 1.0,
-                Kind::Counter => counter,
+                Kind::Counter | Kind::Jitter => counter,
                 Kind::Gauge => (noise() % 1e6).floor() / 1e3,
             };
-            (1_700_000_000_000 + i * 15_000, value)
+            let late = match kind {
+                Kind::Jitter => i * 7_919 % 11,
+                _ => 0,
+            };
+            (1_700_000_000_000 + i * 15_000 + late, value)
         })
         .collect()
 }
@@ -66,7 +72,7 @@ fn encode_tsz(samples: &[(i64, f64)]) -> usize {
     compressor.finish().len().div_ceil(8)
 }
 
-const KINDS: [Kind; 3] = [Kind::Constant, Kind::Counter, Kind::Gauge];
+const KINDS: [Kind; 4] = [Kind::Constant, Kind::Counter, Kind::Gauge, Kind::Jitter];
 
 #[divan::bench(args = KINDS)]
 fn xor_encode(bencher: Bencher<'_, '_>, kind: Kind) {
@@ -85,6 +91,22 @@ fn xor_decode(bencher: Bencher<'_, '_>, kind: Kind) {
     bencher.counter(ItemsCount::new(SAMPLES)).bench_local(|| {
         out.clear();
         xor::decode(black_box(writer.bytes()), i64::MIN, i64::MAX, &mut out)
+    });
+}
+
+/// The same, sample by sample: what [`xor_decode`] has to be faster than.
+#[divan::bench(args = KINDS)]
+fn xor_walk(bencher: Bencher<'_, '_>, kind: Kind) {
+    let mut writer = XorWriter::new();
+    encode_xor(&samples(kind), &mut writer);
+    let mut out = SampleColumns::default();
+    bencher.counter(ItemsCount::new(SAMPLES)).bench_local(|| {
+        out.clear();
+        let mut reader = XorReader::new(black_box(writer.bytes())).expect("our own chunk");
+        while let Some((t, value)) = reader.next().expect("our own chunk") {
+            out.push_float(t, value);
+        }
+        out.len()
     });
 }
 

@@ -1,9 +1,20 @@
 //! Chunk codecs: compressed runs of one series' samples, bit for bit as Prometheus writes them.
 
 pub mod bits;
+pub mod histogram;
+pub mod open;
+pub mod sample;
+pub mod starts;
+pub mod varbit;
+pub mod window;
 pub mod xor;
+pub mod xor2;
 
 use model::storage::SampleColumns;
+
+use histogram::{FloatHistogramReader, HistogramReader};
+pub use open::OpenChunk;
+pub use sample::{ChunkSample, samples};
 
 /// How a chunk's bytes are to be read: the encoding byte beside it on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -16,6 +27,10 @@ pub enum Encoding {
     FloatHistogram,
     /// Floats, Prometheus' second XOR encoding, which may have start timestamps.
     Xor2,
+    /// Native histograms with integer counts and start timestamps: read, never written.
+    HistogramSt,
+    /// Native histograms with float counts and start timestamps: read, never written.
+    FloatHistogramSt,
 }
 
 impl Encoding {
@@ -26,6 +41,8 @@ impl Encoding {
             Encoding::Histogram => 2,
             Encoding::FloatHistogram => 3,
             Encoding::Xor2 => 4,
+            Encoding::HistogramSt => 5,
+            Encoding::FloatHistogramSt => 6,
         }
     }
 
@@ -36,8 +53,24 @@ impl Encoding {
             2 => Some(Encoding::Histogram),
             3 => Some(Encoding::FloatHistogram),
             4 => Some(Encoding::Xor2),
+            5 => Some(Encoding::HistogramSt),
+            6 => Some(Encoding::FloatHistogramSt),
             _ => None,
         }
+    }
+
+    /// Returns how many samples a chunk of this encoding says it has.
+    ///
+    /// # Errors
+    ///
+    /// [`ChunkError::Truncated`] when there is no room for the count.
+    pub fn count(self, chunk: &[u8]) -> Result<u16, ChunkError> {
+        let count = count(chunk)?;
+        Ok(match self {
+            // The counter reset header is in the top bits.
+            Encoding::HistogramSt | Encoding::FloatHistogramSt => count & 0x3fff,
+            _ => count,
+        })
     }
 
     /// Returns whether the samples are floats.
@@ -57,6 +90,19 @@ pub enum ChunkError {
     Invalid,
 }
 
+/// Returns how many samples the chunk says it has; with one of the encodings of histograms with start timestamps, ask
+/// [`Encoding::count`].
+///
+/// # Errors
+///
+/// [`ChunkError::Truncated`] when there is no room for the count.
+pub fn count(chunk: &[u8]) -> Result<u16, ChunkError> {
+    chunk
+        .first_chunk::<2>()
+        .map(|bytes| u16::from_be_bytes(*bytes))
+        .ok_or(ChunkError::Truncated)
+}
+
 /// Appends the chunk's samples in `mint..=maxt` that are newer than the last in `out`; histograms become float
 /// histograms, as queries see them.
 ///
@@ -72,6 +118,56 @@ pub fn decode(
 ) -> Result<(), ChunkError> {
     match encoding {
         Encoding::Xor => xor::decode(chunk, mint, maxt, out),
-        Encoding::Histogram | Encoding::FloatHistogram | Encoding::Xor2 => Err(ChunkError::Invalid),
+        Encoding::Xor2 => xor2::decode(chunk, mint, maxt, out),
+        Encoding::Histogram => histogram::decode(HistogramReader::new(chunk)?, mint, maxt, out),
+        Encoding::FloatHistogram => {
+            histogram::decode(FloatHistogramReader::new(chunk)?, mint, maxt, out)
+        }
+        Encoding::HistogramSt => {
+            histogram::decode(HistogramReader::with_starts(chunk)?, mint, maxt, out)
+        }
+        Encoding::FloatHistogramSt => {
+            histogram::decode(FloatHistogramReader::with_starts(chunk)?, mint, maxt, out)
+        }
+    }
+}
+
+/// Returns the first time that is wanted if everything up to the last sample in `out` is there already.
+fn first_wanted(mint: i64, out: &SampleColumns) -> i64 {
+    out.timestamps
+        .last()
+        .map_or(mint, |&last| mint.max(last.saturating_add(1)))
+}
+
+/// What the tests of several codecs need.
+#[cfg(test)]
+pub(crate) mod testing {
+    use proptest::prelude::*;
+
+    /// Samples of one series, ascending, at least one.
+    pub(crate) fn float_samples() -> impl Strategy<Value = Vec<(i64, f64)>> {
+        let delta = prop_oneof![
+            Just(1_000i64),
+            1i64..20_000,
+            1i64..2_000_000,
+            1i64..i64::MAX / 1_000
+        ];
+        let value = prop_oneof![
+            any::<f64>(),
+            Just(model::stale_nan()),
+            Just(0.0),
+            (0i32..100).prop_map(f64::from),
+            any::<u64>().prop_map(f64::from_bits)
+        ];
+        (any::<i32>(), prop::collection::vec((delta, value), 1..200)).prop_map(|(start, steps)| {
+            let mut t = i64::from(start);
+            steps
+                .into_iter()
+                .map(|(delta, value)| {
+                    t += delta;
+                    (t, value)
+                })
+                .collect()
+        })
     }
 }

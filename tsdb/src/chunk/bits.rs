@@ -37,6 +37,74 @@ const fn top_byte(bits: u64) -> u8 {
     bits.to_be_bytes()[0]
 }
 
+/// Writes bits into a buffer of its own, whose bytes are complete after every call.
+#[derive(Debug, Default)]
+pub struct BitWriter {
+    bytes: Vec<u8>,
+    /// Unused low bits of the last byte.
+    free: u8,
+}
+
+impl BitWriter {
+    /// Returns the bytes, the last one padded with zeros.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Returns the whole bytes at the start, to be overwritten in place.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes
+    }
+
+    /// Returns the bytes reserved on the heap.
+    pub fn heap_bytes(&self) -> usize {
+        self.bytes.capacity()
+    }
+
+    /// Removes all bits and keeps the buffer.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.free = 0;
+    }
+
+    /// Removes all bits and returns the buffer that held them.
+    pub fn take(&mut self) -> Vec<u8> {
+        self.free = 0;
+        std::mem::take(&mut self.bytes)
+    }
+
+    /// Makes room for `more` bytes; grows the buffer by half rather than doubling it: there is one per series.
+    pub fn make_room(&mut self, more: usize) {
+        let (len, capacity) = (self.bytes.len(), self.bytes.capacity());
+        if capacity < len + more {
+            let wanted = (capacity + capacity / 2)
+                .max(len + more)
+                .next_multiple_of(16);
+            self.bytes.reserve_exact(wanted - len);
+        }
+    }
+
+    /// Appends the low `count` bits of `value` (at most 64), most significant first.
+    #[inline]
+    pub fn push(&mut self, value: u64, count: u8) {
+        push_bits(&mut self.bytes, &mut self.free, value, count);
+    }
+
+    /// Appends an unsigned LEB128 number.
+    pub fn push_uvarint(&mut self, mut value: u64) {
+        while 0x80 <= value {
+            self.push(value & 0x7f | 0x80, 8);
+            value >>= 7;
+        }
+        self.push(value, 8);
+    }
+
+    /// Appends a zigzagged number.
+    pub fn push_varint(&mut self, value: i64) {
+        self.push_uvarint(crate::varint::zigzag(value));
+    }
+}
+
 /// Reads bits from a slice through a 64-bit window.
 pub struct BitReader<'a> {
     bytes: &'a [u8],
@@ -77,6 +145,50 @@ impl<'a> BitReader<'a> {
             self.valid += 8;
             self.bytes = rest;
         }
+    }
+
+    /// Returns how many bits are left.
+    pub fn remaining(&self) -> usize {
+        self.valid as usize + 8 * self.bytes.len()
+    }
+
+    /// Returns the next bits, left-aligned, and how many of them count: at least 57 unless fewer are left. What is past
+    /// them is zero.
+    #[inline]
+    pub fn peek(&mut self) -> (u64, u32) {
+        if self.valid < 57 {
+            self.refill();
+        }
+        (self.window, self.valid)
+    }
+
+    /// Passes over `count` bits that [`peek`](BitReader::peek) has shown.
+    #[inline]
+    pub fn skip(&mut self, count: u32) {
+        debug_assert!(count <= self.valid);
+        self.window = self.window.checked_shl(count).unwrap_or(0);
+        self.valid -= count;
+    }
+
+    /// Reads ones up to the first zero, which is read as well, or up to `max` of them (at most 56); returns how many.
+    ///
+    /// # Errors
+    ///
+    /// [`ChunkError::Truncated`] when the bits end before that.
+    #[inline]
+    pub fn ones(&mut self, max: u32) -> Result<u32, ChunkError> {
+        if self.valid <= max {
+            self.refill();
+        }
+        // What is past the valid bits is zero, so it is never counted.
+        let ones = (!self.window).leading_zeros().min(max);
+        let read = (ones + 1).min(max);
+        if self.valid < read {
+            return Err(ChunkError::Truncated);
+        }
+        self.window <<= read;
+        self.valid -= read;
+        Ok(ones)
     }
 
     /// Reads one bit.
@@ -171,6 +283,17 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    #[test]
+    fn ones_stop_at_a_zero_or_the_limit() {
+        let mut reader = BitReader::new(&[0b1101_1111, 0b1111_0111]);
+        assert_eq!(reader.ones(5), Ok(2));
+        assert_eq!(reader.ones(5), Ok(5));
+        assert_eq!(reader.ones(8), Ok(4));
+        assert_eq!(reader.remaining(), 3);
+        assert_eq!(reader.ones(4), Err(ChunkError::Truncated));
+        assert_eq!(reader.ones(3), Ok(3));
+    }
+
     proptest! {
         #[test]
         fn written_bits_read_back(parts in prop::collection::vec((any::<u64>(), 0u8..=64), 0..200)) {
@@ -191,6 +314,7 @@ mod tests {
         #[test]
         fn any_bytes_read_without_panic(bytes in prop::collection::vec(any::<u8>(), 0..40), counts in prop::collection::vec(0u32..=64, 0..20)) {
             let mut reader = BitReader::new(&bytes);
+            prop_assert_eq!(reader.remaining(), 8 * bytes.len());
             let mut read = 0;
             for count in counts {
                 match reader.bits(count) {

@@ -231,7 +231,7 @@ impl Replay {
                 RecordKind::Samples => {
                     record::decode_samples(bytes, |sample| self.take_sample(sample))
                 }
-                RecordKind::Other(_) => Ok(()),
+                _ => Ok(()),
             };
             // The checksum was right, so this is a writer's mistake and no damage: the record is passed over.
             if let Err(error) = read {

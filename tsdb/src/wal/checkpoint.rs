@@ -128,7 +128,7 @@ impl CheckpointWriter {
                     RecordKind::Samples => {}
                     RecordKind::Series => continue,
                     // What this build does not read is kept for the one that does.
-                    RecordKind::Other(_) => {
+                    _ => {
                         self.append(bytes)?;
                         continue;
                     }

@@ -1,14 +1,44 @@
-//! WAL records: series and samples as bytes.
+//! WAL records: what was appended, as bytes.
 //!
 //! ```text
-//! series:  1 │ (u64 ref │ uvarint labels │ (uvarint len │ name │ uvarint len │ value)*)*
-//! samples: 2 │ u64 first ref │ i64 first t │ (varint ref - first │ varint t - first │ f64)*
+//! series:     1 │ (u64 ref │ labels)*
+//! samples:    2 │ u64 first ref │ i64 first t │ (varint ref - first │ varint t - first │ f64)*
+//! tombstones: 3 │ (u64 ref │ varint mint │ varint maxt)*
+//! exemplars:  4 │ as samples, each followed by labels
+//! markers:    5 │ (u64 ref │ u64 chunk ref)*
+//! metadata:   6 │ (uvarint ref │ u8 type │ uvarint fields │ (text name │ text value)*)*
+//! histograms: 7, 8, 9, 10 │ as samples, with a histogram in place of the value
+//! v2:         11, 12, 13 │ samples and histograms with start timestamps
+//! labels: uvarint count │ (text name │ text value)*        text: uvarint len │ UTF-8
 //! ```
 //!
 //! Fixed-width numbers are big-endian. Source: Prometheus WAL record documentation; where it says `uvarint` for the
 //! sample deltas, the bytes that Prometheus writes are zigzagged.
+//!
+//! A decoder calls its visitor for each item, borrows text from the record, and takes no more memory than the record's
+//! length allows. Items before damage have been visited when it returns an error.
 
-use crate::varint::{decode_uvarint, decode_varint, encode_uvarint, encode_varint};
+mod exemplars;
+mod histograms;
+mod metadata;
+mod samples;
+mod series;
+mod tombstones;
+
+pub use exemplars::{RecordExemplar, decode_exemplars, encode_exemplars};
+pub use histograms::{
+    RecordBuckets, RecordHistogram, decode_float_histograms, decode_histograms,
+    encode_float_histograms, encode_histograms,
+};
+pub use metadata::{RecordMetadata, decode_metadata, encode_metadata};
+pub use samples::{RecordSample, decode_samples, encode_samples};
+pub use series::{begin_series, decode_series, encode_series};
+pub use tombstones::{
+    MapMarker, RecordTombstone, decode_markers, decode_tombstones, encode_markers,
+    encode_tombstones,
+};
+
+use crate::varint::{decode_uvarint, decode_varint, encode_uvarint};
 
 /// What a record holds, by its first byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,12 +47,60 @@ pub enum RecordKind {
     Series,
     /// Float samples.
     Samples,
-    /// A kind that Prometheus has and this build does not read.
+    /// Deleted intervals.
+    Tombstones,
+    /// Exemplars.
+    Exemplars,
+    /// In the log of late samples: what is before is in a chunk on disk.
+    MapMarkers,
+    /// Type, unit and help of metrics.
+    Metadata,
+    /// Native histograms with integer counts and exponential buckets.
+    Histograms,
+    /// Native histograms with float counts and exponential buckets.
+    FloatHistograms,
+    /// Native histograms with integer counts and custom buckets.
+    CustomHistograms,
+    /// Native histograms with float counts and custom buckets.
+    CustomFloatHistograms,
+    /// Float samples with start timestamps; read, never written.
+    SamplesV2,
+    /// Native histograms with integer counts and start timestamps; read, never written.
+    HistogramsV2,
+    /// Native histograms with float counts and start timestamps; read, never written.
+    FloatHistogramsV2,
+    /// A kind that this build does not know.
     Other(u8),
 }
 
-/// Most labels that a series record may claim, against corrupt counts.
-const LABELS_MAX: u64 = 100_000;
+impl RecordKind {
+    const KNOWN: [RecordKind; 13] = [
+        RecordKind::Series,
+        RecordKind::Samples,
+        RecordKind::Tombstones,
+        RecordKind::Exemplars,
+        RecordKind::MapMarkers,
+        RecordKind::Metadata,
+        RecordKind::Histograms,
+        RecordKind::FloatHistograms,
+        RecordKind::CustomHistograms,
+        RecordKind::CustomFloatHistograms,
+        RecordKind::SamplesV2,
+        RecordKind::HistogramsV2,
+        RecordKind::FloatHistogramsV2,
+    ];
+
+    /// Returns the first byte of a record of this kind.
+    pub fn as_byte(self) -> u8 {
+        match self {
+            RecordKind::Other(byte) => byte,
+            known => (1..)
+                .zip(Self::KNOWN)
+                .find_map(|(byte, kind)| (kind == known).then_some(byte))
+                .expect("every kind but Other is in the list"),
+        }
+    }
+}
 
 /// Why a record cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -34,81 +112,105 @@ pub struct RecordError {
     pub what: &'static str,
 }
 
-/// A float sample in a record.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct RecordSample {
-    /// The series' id in the log.
-    pub id: u64,
-    /// Milliseconds since the epoch.
-    pub t: i64,
-    /// The value.
-    pub value: f64,
-}
-
 /// Returns the kind of `record`; an empty record is `Other(0)`.
 pub fn kind(record: &[u8]) -> RecordKind {
-    match record.first() {
-        Some(1) => RecordKind::Series,
-        Some(2) => RecordKind::Samples,
-        other => RecordKind::Other(other.copied().unwrap_or(0)),
-    }
+    let byte = record.first().copied().unwrap_or(0);
+    let known = usize::from(byte).checked_sub(1);
+    known
+        .and_then(|index| RecordKind::KNOWN.get(index).copied())
+        .unwrap_or(RecordKind::Other(byte))
 }
 
-/// Starts a record of series.
-pub fn begin_series(out: &mut Vec<u8>) {
-    out.push(1);
+/// Most labels that one item may claim, against corrupt counts.
+const LABELS_MAX: u64 = 100_000;
+
+/// Takes a record apart, field by field, from the byte after the kind.
+#[derive(Clone, Copy)]
+struct Fields<'a> {
+    rest: &'a [u8],
+    kind: &'static str,
 }
 
-/// Adds a series to a record begun with [`begin_series`].
-pub fn encode_series<'a>(
-    out: &mut Vec<u8>,
-    id: u64,
-    labels: impl ExactSizeIterator<Item = (&'a str, &'a str)>,
-) {
-    out.extend_from_slice(&id.to_be_bytes());
-    encode_uvarint(out, labels.len() as u64);
-    for (name, value) in labels {
-        for text in [name, value] {
-            encode_uvarint(out, text.len() as u64);
-            out.extend_from_slice(text.as_bytes());
+impl<'a> Fields<'a> {
+    fn new(kind: &'static str, record: &'a [u8]) -> Self {
+        Fields {
+            rest: record.get(1..).unwrap_or_default(),
+            kind,
         }
     }
-}
 
-/// Calls `visit` with the id and labels of each series of a record.
-///
-/// # Errors
-///
-/// When the bytes are no series record; series before the damage have been visited.
-pub fn decode_series<'a>(
-    record: &'a [u8],
-    mut visit: impl FnMut(u64, &[(&'a str, &'a str)]),
-) -> Result<(), RecordError> {
-    let error = |what| RecordError {
-        kind: "series",
-        what,
-    };
-    let mut rest = record.get(1..).unwrap_or_default();
-    let mut labels = Vec::new();
-    while !rest.is_empty() {
-        let (id, after) = rest
-            .split_first_chunk::<8>()
-            .ok_or(error("cut-off reference"))?;
-        let (count, mut after) = decode_uvarint(after).ok_or(error("bad label count"))?;
-        if LABELS_MAX < count {
-            return Err(error("impossible label count"));
+    fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    fn error(&self, what: &'static str) -> RecordError {
+        RecordError {
+            kind: self.kind,
+            what,
         }
+    }
+
+    /// Takes what `decode` finds at the front; `what` is the error otherwise.
+    fn take<T>(
+        &mut self,
+        what: &'static str,
+        decode: impl FnOnce(&'a [u8]) -> Option<(T, &'a [u8])>,
+    ) -> Result<T, RecordError> {
+        let (value, rest) = decode(self.rest).ok_or(self.error(what))?;
+        self.rest = rest;
+        Ok(value)
+    }
+
+    fn byte(&mut self, what: &'static str) -> Result<u8, RecordError> {
+        self.take(what, |src| {
+            src.split_first().map(|(&byte, rest)| (byte, rest))
+        })
+    }
+
+    fn u64(&mut self, what: &'static str) -> Result<u64, RecordError> {
+        self.take(what, |src| {
+            let (bytes, rest) = src.split_first_chunk::<8>()?;
+            Some((u64::from_be_bytes(*bytes), rest))
+        })
+    }
+
+    fn f64(&mut self, what: &'static str) -> Result<f64, RecordError> {
+        self.u64(what).map(f64::from_bits)
+    }
+
+    fn uvarint(&mut self, what: &'static str) -> Result<u64, RecordError> {
+        self.take(what, decode_uvarint)
+    }
+
+    fn varint(&mut self, what: &'static str) -> Result<i64, RecordError> {
+        self.take(what, decode_varint)
+    }
+
+    fn text(&mut self, what: &'static str) -> Result<&'a str, RecordError> {
+        self.take(what, decode_text)
+    }
+
+    /// Takes how many things follow, of at least `bytes_each` bytes.
+    fn count(&mut self, what: &'static str, bytes_each: usize) -> Result<usize, RecordError> {
+        let count = self.uvarint(what)?;
+        usize::try_from(count)
+            .ok()
+            .filter(|&count| count <= self.rest.len() / bytes_each)
+            .ok_or(self.error(what))
+    }
+
+    /// Takes labels into `labels`, which is cleared first.
+    fn labels(&mut self, labels: &mut Vec<(&'a str, &'a str)>) -> Result<(), RecordError> {
         labels.clear();
-        for _ in 0..count {
-            let (name, next) = decode_text(after).ok_or(error("bad label name"))?;
-            let (value, next) = decode_text(next).ok_or(error("bad label value"))?;
-            labels.push((name, value));
-            after = next;
+        let count = self.uvarint("bad label count")?;
+        if LABELS_MAX < count {
+            return Err(self.error("impossible label count"));
         }
-        visit(u64::from_be_bytes(*id), &labels);
-        rest = after;
+        for _ in 0..count {
+            labels.push((self.text("bad label name")?, self.text("bad label value")?));
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 fn decode_text(src: &[u8]) -> Option<(&str, &[u8])> {
@@ -117,60 +219,17 @@ fn decode_text(src: &[u8]) -> Option<(&str, &[u8])> {
     Some((std::str::from_utf8(text).ok()?, rest))
 }
 
-/// Appends a record of `samples`, which must not be empty.
-pub fn encode_samples(out: &mut Vec<u8>, samples: impl IntoIterator<Item = RecordSample>) {
-    let mut samples = samples.into_iter().peekable();
-    let Some(first) = samples.peek().copied() else {
-        return;
-    };
-    out.push(2);
-    out.extend_from_slice(&first.id.to_be_bytes());
-    out.extend_from_slice(&first.t.to_be_bytes());
-    for sample in samples {
-        encode_varint(out, sample.id.wrapping_sub(first.id).cast_signed());
-        encode_varint(out, sample.t.wrapping_sub(first.t));
-        out.extend_from_slice(&sample.value.to_bits().to_be_bytes());
-    }
+fn encode_text(out: &mut Vec<u8>, text: &str) {
+    encode_uvarint(out, text.len() as u64);
+    out.extend_from_slice(text.as_bytes());
 }
 
-/// Calls `visit` with each sample of a record.
-///
-/// # Errors
-///
-/// When the bytes are no samples record; samples before the damage have been visited.
-pub fn decode_samples(
-    record: &[u8],
-    mut visit: impl FnMut(RecordSample),
-) -> Result<(), RecordError> {
-    let error = |what| RecordError {
-        kind: "samples",
-        what,
-    };
-    let rest = record.get(1..).unwrap_or_default();
-    if rest.is_empty() {
-        return Ok(());
+fn encode_labels<'a>(out: &mut Vec<u8>, labels: impl ExactSizeIterator<Item = (&'a str, &'a str)>) {
+    encode_uvarint(out, labels.len() as u64);
+    for (name, value) in labels {
+        encode_text(out, name);
+        encode_text(out, value);
     }
-    let (first_id, rest) = rest
-        .split_first_chunk::<8>()
-        .ok_or(error("cut-off reference"))?;
-    let (first_t, mut rest) = rest
-        .split_first_chunk::<8>()
-        .ok_or(error("cut-off timestamp"))?;
-    let (first_id, first_t) = (u64::from_be_bytes(*first_id), i64::from_be_bytes(*first_t));
-    while !rest.is_empty() {
-        let (id_delta, after) = decode_varint(rest).ok_or(error("bad reference"))?;
-        let (t_delta, after) = decode_varint(after).ok_or(error("bad timestamp"))?;
-        let (value, after) = after
-            .split_first_chunk::<8>()
-            .ok_or(error("cut-off value"))?;
-        visit(RecordSample {
-            id: first_id.wrapping_add(id_delta.cast_unsigned()),
-            t: first_t.wrapping_add(t_delta),
-            value: f64::from_bits(u64::from_be_bytes(*value)),
-        });
-        rest = after;
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -179,65 +238,30 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn series_read_back() {
-        let mut out = Vec::new();
-        begin_series(&mut out);
-        encode_series(&mut out, 7, [("__name__", "up"), ("job", "a")].into_iter());
-        encode_series(&mut out, 8, [].into_iter());
-        let mut seen = Vec::new();
-        decode_series(&out, |id, labels| seen.push((id, labels.to_vec()))).unwrap();
-        assert_eq!(
-            seen,
-            [(7, vec![("__name__", "up"), ("job", "a")]), (8, vec![])]
-        );
-        assert!(decode_series(&out[..out.len() - 1], |_, _| ()).is_err());
-    }
-
-    #[test]
-    fn samples_layout() {
-        let mut out = Vec::new();
-        encode_samples(
-            &mut out,
-            [
-                RecordSample {
-                    id: 3,
-                    t: 10,
-                    value: 1.0,
-                },
-                RecordSample {
-                    id: 2,
-                    t: 11,
-                    value: 1.0,
-                },
-            ],
-        );
-        let expected = [
-            &[2][..],
-            &[0, 0, 0, 0, 0, 0, 0, 3],
-            &[0, 0, 0, 0, 0, 0, 0, 10],
-            &[0, 0, 0x3f, 0xf0, 0, 0, 0, 0, 0, 0],
-            &[1, 2, 0x3f, 0xf0, 0, 0, 0, 0, 0, 0],
-        ]
-        .concat();
-        assert_eq!(out, expected);
+    fn kinds_are_numbered_from_one() {
+        for byte in 0..=255 {
+            assert_eq!(kind(&[byte]).as_byte(), byte);
+        }
+        assert_eq!(kind(&[]), RecordKind::Other(0));
+        assert_eq!(kind(&[6, 1]), RecordKind::Metadata);
+        assert_eq!(kind(&[13]), RecordKind::FloatHistogramsV2);
+        assert_eq!(kind(&[14]), RecordKind::Other(14));
     }
 
     proptest! {
         #[test]
-        fn samples_read_back(samples in prop::collection::vec((any::<u64>(), any::<i64>(), any::<u64>()), 0..50)) {
-            let samples: Vec<_> = samples.into_iter()
-                .map(|(id, t, bits)| RecordSample { id, t, value: f64::from_bits(bits) }).collect();
-            let mut out = Vec::new();
-            encode_samples(&mut out, samples.iter().copied());
-            let mut seen = Vec::new();
-            decode_samples(&out, |sample| seen.push((sample.id, sample.t, sample.value.to_bits()))).unwrap();
-            prop_assert_eq!(seen, samples.iter().map(|s| (s.id, s.t, s.value.to_bits())).collect::<Vec<_>>());
-        }
-
-        #[test]
-        fn any_bytes_decode_without_panic(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
-            let _ = decode_samples(&bytes, |_| ());
-            let _ = decode_series(&bytes, |_, _| ());
+        fn any_bytes_decode_without_panic(mut bytes in prop::collection::vec(any::<u8>(), 1..100)) {
+            for kind in RecordKind::KNOWN {
+                bytes[0] = kind.as_byte();
+                let _ = decode_samples(&bytes, |_| ());
+                let _ = decode_series(&bytes, |_, _| ());
+                let _ = decode_tombstones(&bytes, |_| ());
+                let _ = decode_markers(&bytes, |_| ());
+                let _ = decode_exemplars(&bytes, |_, _| ());
+                let _ = decode_metadata(&bytes, |_| ());
+                let _ = decode_histograms(&bytes, |_| ());
+                let _ = decode_float_histograms(&bytes, |_| ());
+            }
         }
     }
 }
