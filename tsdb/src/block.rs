@@ -275,4 +275,4 @@ impl Damage {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -4,6 +4,7 @@ pub mod bits;
 pub mod histogram;
 pub mod open;
 pub mod sample;
+pub mod starts;
 pub mod varbit;
 pub mod window;
 pub mod xor;
@@ -11,6 +12,7 @@ pub mod xor2;
 
 use model::storage::SampleColumns;
 
+use histogram::{FloatHistogramReader, HistogramReader};
 pub use open::OpenChunk;
 pub use sample::{ChunkSample, samples};
 
@@ -25,6 +27,10 @@ pub enum Encoding {
     FloatHistogram,
     /// Floats, Prometheus' second XOR encoding, which may have start timestamps.
     Xor2,
+    /// Native histograms with integer counts and start timestamps: read, never written.
+    HistogramSt,
+    /// Native histograms with float counts and start timestamps: read, never written.
+    FloatHistogramSt,
 }
 
 impl Encoding {
@@ -35,6 +41,8 @@ impl Encoding {
             Encoding::Histogram => 2,
             Encoding::FloatHistogram => 3,
             Encoding::Xor2 => 4,
+            Encoding::HistogramSt => 5,
+            Encoding::FloatHistogramSt => 6,
         }
     }
 
@@ -45,8 +53,24 @@ impl Encoding {
             2 => Some(Encoding::Histogram),
             3 => Some(Encoding::FloatHistogram),
             4 => Some(Encoding::Xor2),
+            5 => Some(Encoding::HistogramSt),
+            6 => Some(Encoding::FloatHistogramSt),
             _ => None,
         }
+    }
+
+    /// Returns how many samples a chunk of this encoding says it has.
+    ///
+    /// # Errors
+    ///
+    /// [`ChunkError::Truncated`] when there is no room for the count.
+    pub fn count(self, chunk: &[u8]) -> Result<u16, ChunkError> {
+        let count = count(chunk)?;
+        Ok(match self {
+            // The counter reset header is in the top bits.
+            Encoding::HistogramSt | Encoding::FloatHistogramSt => count & 0x3fff,
+            _ => count,
+        })
     }
 
     /// Returns whether the samples are floats.
@@ -66,7 +90,8 @@ pub enum ChunkError {
     Invalid,
 }
 
-/// Returns how many samples the chunk says it has, in every encoding.
+/// Returns how many samples the chunk says it has; with one of the encodings of histograms with start timestamps, ask
+/// [`Encoding::count`].
 ///
 /// # Errors
 ///
@@ -94,11 +119,15 @@ pub fn decode(
     match encoding {
         Encoding::Xor => xor::decode(chunk, mint, maxt, out),
         Encoding::Xor2 => xor2::decode(chunk, mint, maxt, out),
-        Encoding::Histogram => {
-            histogram::decode::<histogram::fields::IntFields>(chunk, mint, maxt, out)
-        }
+        Encoding::Histogram => histogram::decode(HistogramReader::new(chunk)?, mint, maxt, out),
         Encoding::FloatHistogram => {
-            histogram::decode::<histogram::fields::FloatFields>(chunk, mint, maxt, out)
+            histogram::decode(FloatHistogramReader::new(chunk)?, mint, maxt, out)
+        }
+        Encoding::HistogramSt => {
+            histogram::decode(HistogramReader::with_starts(chunk)?, mint, maxt, out)
+        }
+        Encoding::FloatHistogramSt => {
+            histogram::decode(FloatHistogramReader::with_starts(chunk)?, mint, maxt, out)
         }
     }
 }

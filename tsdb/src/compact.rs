@@ -7,4 +7,7 @@
 //! Everything streams in order of labels: what is held at a time is one series of each source, and the symbols.
 
 pub mod encode;
+pub mod merge;
+pub mod plan;
+pub mod run;
 pub mod source;

@@ -24,6 +24,7 @@ pub mod metrics;
 pub mod tombstones;
 pub mod ulid;
 pub mod varint;
+pub mod verify;
 pub mod wal;
 
 pub use db::{Db, DbOptions, OpenDbError};

@@ -12,6 +12,9 @@
 //! layout; one with fewer gets empty buckets; one that cannot be made to fit ([`Appended::Cut`]) starts a new chunk.
 //! Within a chunk of counters there is no counter reset.
 //!
+//! The encodings with start timestamps (5 and 6) have the header's bits above a 14-bit count, and the header of
+//! [`starts`](super::starts) in place of the flags. They are read and never written.
+//!
 //! Bit-compatible with Prometheus' `histogram` and `floathistogram` encodings; what makes a new chunk, and what its
 //! header says, follows Prometheus as well.
 //!
@@ -33,10 +36,8 @@ use self::fit::{Fit, Side};
 use self::layout::{Layout, count_buckets};
 use super::ChunkError;
 use super::bits::{BitReader, BitWriter};
+use super::starts::Starts;
 use super::varbit::{push_int, read_int};
-
-/// Bytes of the sample count and the flags at the start.
-const HEADER_BYTES: usize = 3;
 
 /// Writes histograms with integer counts.
 pub type HistogramWriter = Writer<IntFields>;
@@ -58,14 +59,18 @@ pub enum Appended {
     Cut(ResetHint),
 }
 
-/// Returns the chunk's counter reset header, if there is one.
+/// Returns the counter reset header of a chunk without start timestamps, if it is that long.
 pub fn header(chunk: &[u8]) -> Option<ResetHint> {
-    Some(match chunk.get(2)? >> 6 {
+    chunk.get(2).map(|&flags| header_of(flags))
+}
+
+fn header_of(flags: u8) -> ResetHint {
+    match flags >> 6 {
         0b00 => ResetHint::Unknown,
         0b01 => ResetHint::NotCounterReset,
         0b10 => ResetHint::CounterReset,
         _ => ResetHint::Gauge,
-    })
+    }
 }
 
 const fn flags(header: ResetHint) -> u8 {
@@ -459,20 +464,19 @@ fn widen_chunk<F: Fields>(fit: &Fit, buckets: &[F::Bucket]) -> Cow<'static, [F::
     Cow::Owned(F::stored(fit.widen_chunk(F::absolute(buckets))))
 }
 
-/// Appends the chunk's samples in `mint..=maxt` that are newer than the last one in `out`, as float histograms; stops
+/// Appends the reader's samples in `mint..=maxt` that are newer than the last one in `out`, as float histograms; stops
 /// decoding after `maxt`.
 ///
 /// # Errors
 ///
 /// When the bytes are no chunk; `out` then holds the samples before the damage.
 pub fn decode<F: Fields>(
-    chunk: &[u8],
+    mut samples: Reader<'_, F>,
     mint: i64,
     maxt: i64,
     out: &mut SampleColumns,
 ) -> Result<(), ChunkError> {
     let mint = super::first_wanted(mint, out);
-    let mut samples: Reader<'_, F> = Reader::new(chunk)?;
     while let Some(t) = samples.advance()? {
         if maxt < t {
             break;
@@ -496,6 +500,7 @@ pub struct Reader<'a, F> {
     positive_count: usize,
     time: DeltaField,
     fields: F,
+    starts: Starts,
 }
 
 impl<'a, F: Fields> Reader<'a, F> {
@@ -505,16 +510,36 @@ impl<'a, F: Fields> Reader<'a, F> {
     ///
     /// [`ChunkError::Truncated`] when there is no room for count and flags.
     pub fn new(chunk: &'a [u8]) -> Result<Self, ChunkError> {
-        Ok(Reader {
-            header: header(chunk).ok_or(ChunkError::Truncated)?,
-            total: super::count(chunk)?,
-            bits: BitReader::new(&chunk[HEADER_BYTES..]),
+        let (&[high, low, flags], rest) = chunk.split_first_chunk().ok_or(ChunkError::Truncated)?;
+        let count = u16::from_be_bytes([high, low]);
+        Ok(Self::at(rest, header_of(flags), count, Starts::NONE))
+    }
+
+    /// Returns a reader before the first sample of a chunk with start timestamps.
+    ///
+    /// # Errors
+    ///
+    /// [`ChunkError::Truncated`] when there is no room for the header.
+    pub fn with_starts(chunk: &'a [u8]) -> Result<Self, ChunkError> {
+        let (&[high, low, starts], rest) =
+            chunk.split_first_chunk().ok_or(ChunkError::Truncated)?;
+        let count = u16::from_be_bytes([high & 0x3f, low]);
+        let starts = Starts::from_header(starts);
+        Ok(Self::at(rest, header_of(high), count, starts))
+    }
+
+    fn at(samples: &'a [u8], header: ResetHint, total: u16, starts: Starts) -> Self {
+        Reader {
+            header,
+            total,
+            starts,
+            bits: BitReader::new(samples),
             read: 0,
             layout: Layout::default(),
             positive_count: 0,
             time: DeltaField::default(),
             fields: F::default(),
-        })
+        }
     }
 
     /// Returns the counter reset header.
@@ -546,6 +571,7 @@ impl<'a, F: Fields> Reader<'a, F> {
             }
             self.fields.read_next(bits)?;
         }
+        self.starts.skip(bits, self.read)?;
         self.read += 1;
         Ok(Some(self.time.value))
     }

@@ -35,13 +35,16 @@ pub enum OpenChunk {
 }
 
 impl OpenChunk {
-    /// Returns an empty chunk, of which nothing is known about a counter reset.
+    /// Returns an empty chunk, of which nothing is known about a counter reset. An encoding of histograms with start
+    /// timestamps becomes the one without.
     pub fn new(encoding: Encoding) -> Self {
         match encoding {
             Encoding::Xor => OpenChunk::Xor(XorWriter::new()),
             Encoding::Xor2 => OpenChunk::Xor2(Xor2Writer::new()),
-            Encoding::Histogram => OpenChunk::Histogram(Box::default()),
-            Encoding::FloatHistogram => OpenChunk::FloatHistogram(Box::default()),
+            Encoding::Histogram | Encoding::HistogramSt => OpenChunk::Histogram(Box::default()),
+            Encoding::FloatHistogram | Encoding::FloatHistogramSt => {
+                OpenChunk::FloatHistogram(Box::default())
+            }
         }
     }
 

@@ -56,11 +56,11 @@ pub fn samples(encoding: Encoding, chunk: &[u8]) -> Samples<'_> {
     let reader = match encoding {
         Encoding::Xor => XorReader::new(chunk).map(Reader::Xor),
         Encoding::Xor2 => Xor2Reader::new(chunk).map(Reader::Xor2),
-        Encoding::Histogram => {
-            HistogramReader::new(chunk).map(|reader| Reader::Histogram(Box::new(reader)))
-        }
-        Encoding::FloatHistogram => {
-            FloatHistogramReader::new(chunk).map(|reader| Reader::FloatHistogram(Box::new(reader)))
+        Encoding::Histogram => HistogramReader::new(chunk).map(Reader::histogram),
+        Encoding::FloatHistogram => FloatHistogramReader::new(chunk).map(Reader::float_histogram),
+        Encoding::HistogramSt => HistogramReader::with_starts(chunk).map(Reader::histogram),
+        Encoding::FloatHistogramSt => {
+            FloatHistogramReader::with_starts(chunk).map(Reader::float_histogram)
         }
     };
     Samples(reader.unwrap_or_else(Reader::Broken))
@@ -79,7 +79,15 @@ enum Reader<'a> {
     Done,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    fn histogram(reader: HistogramReader<'a>) -> Self {
+        Reader::Histogram(Box::new(reader))
+    }
+
+    fn float_histogram(reader: FloatHistogramReader<'a>) -> Self {
+        Reader::FloatHistogram(Box::new(reader))
+    }
+
     fn read(&mut self) -> Result<Option<ChunkSample>, ChunkError> {
         Ok(match self {
             Reader::Xor(reader) => reader.next()?.map(|(t, v)| ChunkSample::Float(t, v)),

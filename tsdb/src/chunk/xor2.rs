@@ -8,12 +8,11 @@
 //! value:  0 = same value │ 10 + bits in the last window │ 110 + new window │ 111 = staleness marker
 //! window: 0 + bits in the last window │ 1 + new window
 //! new window: 5 bits leading + 6 bits width (0 is 64) + bits
-//! start header: 1 bit: sample 0 has one │ 7 bits: the sample from which on each has one, 0 for none
 //! ```
 //!
 //! A staleness marker is not what the next value is XORed with: that is the last value which was none. Dods are plain
-//! two's complement here. A start timestamp stands after its sample: varint t0-st0 after sample 0, then varbit ints.
-//! They are skipped when read and never written.
+//! two's complement here. Start timestamps ([`starts`](super::starts)) are skipped when read
+//! and never written.
 //!
 //! Bit-compatible with Prometheus' `XOR2` encoding (4).
 
@@ -22,7 +21,7 @@ use model::{STALE_NAN_BITS, is_stale};
 
 use super::ChunkError;
 use super::bits::{BitReader, BitWriter};
-use super::varbit::read_int;
+use super::starts::Starts;
 use super::window::Window;
 
 /// Bytes of the sample count and the start header.
@@ -207,10 +206,7 @@ pub struct Xor2Reader<'a> {
     bits: BitReader<'a>,
     total: u16,
     read: u16,
-    /// Whether sample 0 is followed by a start timestamp.
-    first_has_start: bool,
-    /// The sample from which on each is followed by one.
-    starts_from: Option<u16>,
+    starts: Starts,
     t: i64,
     t_delta: i64,
     baseline: u64,
@@ -227,13 +223,11 @@ impl<'a> Xor2Reader<'a> {
         let (header, rest) = chunk
             .split_first_chunk::<HEADER_BYTES>()
             .ok_or(ChunkError::Truncated)?;
-        let starts_from = u16::from(header[2] & 0x7f);
         Ok(Xor2Reader {
             bits: BitReader::new(rest),
             total: super::count(chunk)?,
             read: 0,
-            first_has_start: header[2] & 0x80 != 0,
-            starts_from: (starts_from != 0).then_some(starts_from),
+            starts: Starts::from_header(header[2]),
             t: 0,
             t_delta: 0,
             baseline: 0,
@@ -267,9 +261,7 @@ impl<'a> Xor2Reader<'a> {
             let t = t.filter(|&t| self.t < t).ok_or(ChunkError::Invalid)?;
             self.t = t;
         }
-        if self.starts_from.is_some_and(|from| from <= self.read) {
-            read_int(&mut self.bits)?;
-        }
+        self.starts.skip(&mut self.bits, self.read)?;
         self.read += 1;
         Ok(Some((self.t, f64::from_bits(value))))
     }
@@ -279,9 +271,6 @@ impl<'a> Xor2Reader<'a> {
         let value = self.bits.bits(64)?;
         if value != STALE_NAN_BITS {
             self.baseline = value;
-        }
-        if self.first_has_start {
-            self.bits.varint()?;
         }
         Ok(value)
     }

@@ -164,12 +164,17 @@ impl IndexReader {
     ///
     /// When there is no series there, or a damaged one.
     pub fn series(&self, series: SeriesRef, out: &mut SeriesEntry) -> Result<(), ReadError> {
-        let offset = match self.version {
-            VERSION_OFFSETS => u64::from(series),
-            _ => u64::from(series) * SERIES_ALIGN,
-        };
+        let offset = self.series_offset(series);
         self.read_series(offset, out)
             .map_err(|what| Damage { offset, what }.at_read(&self.path))
+    }
+
+    /// Returns where the entry of a series begins in the file.
+    pub fn series_offset(&self, series: SeriesRef) -> u64 {
+        match self.version {
+            VERSION_OFFSETS => u64::from(series),
+            _ => u64::from(series) * SERIES_ALIGN,
+        }
     }
 
     fn read_series(&self, offset: u64, out: &mut SeriesEntry) -> Result<(), &'static str> {
@@ -410,6 +415,13 @@ impl<'a> SymbolOffsets<'a> {
 /// Where a list of postings begins in its index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PostingsAt(u64);
+
+impl PostingsAt {
+    /// Returns the offset in the file.
+    pub fn offset(self) -> u64 {
+        self.0
+    }
+}
 
 /// The postings offset table: from label pairs to where their postings are.
 #[derive(Debug)]

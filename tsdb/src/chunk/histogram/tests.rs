@@ -267,6 +267,35 @@ fn markers_follow_markers() {
     assert!(is_stale(read[1].1.sum) && read[1].1.positive_spans.is_empty());
 }
 
+/// A chunk with start timestamps is one without, but for the header and what comes after the samples.
+#[test]
+fn start_timestamps_are_skipped() {
+    let samples = [(4, 2), (9, 3), (14, 5)].map(|(t, deltas)| (t, positive(&[(0, 1)], &[deltas])));
+    let mut out = BitWriter::default();
+    out.push(0b1100_0000 << 8 | 3, 16);
+    out.push(0x80 | 2, 8);
+    layout_of(IntFields::shape(&samples[0].1)).push(&mut out);
+    let (mut fields, mut time) = (IntFields::default(), DeltaField::of(4));
+    push_int(&mut out, 4);
+    fields.push_first(&mut out, &IntFields::numbers(&samples[0].1));
+    out.push_varint(3);
+    push_int(&mut out, time.advance(9));
+    fields.push_next(&mut out, &IntFields::numbers(&samples[1].1));
+    push_int(&mut out, time.advance(14));
+    fields.push_next(&mut out, &IntFields::numbers(&samples[2].1));
+    push_int(&mut out, -70_000);
+
+    let mut reader = HistogramReader::with_starts(out.bytes()).unwrap();
+    for (t, histogram) in samples {
+        assert_eq!(reader.next(), Ok(Some((t, gauge(histogram)))));
+    }
+    assert_eq!(reader.next(), Ok(None));
+    assert_eq!(
+        crate::chunk::Encoding::HistogramSt.count(out.bytes()),
+        Ok(3)
+    );
+}
+
 #[test]
 fn truncated_chunks_are_errors() {
     let chunk = writer_of(&[positive(&[(0, 2)], &[2, 1]), positive(&[(0, 2)], &[9, 7])]);
