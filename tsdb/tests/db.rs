@@ -17,7 +17,6 @@ const HOUR: i64 = 3_600_000;
 
 fn options() -> DbOptions {
     DbOptions {
-        retention: model::Duration::from_secs(15 * 86_400),
         head: tsdb::HeadOptions {
             segment: tsdb::SegmentOptions {
                 bytes_max: 128 << 10,
@@ -25,7 +24,7 @@ fn options() -> DbOptions {
             },
             ..Default::default()
         },
-        lock: true,
+        ..DbOptions::default()
     }
 }
 
@@ -36,6 +35,7 @@ fn open(dir: &Path) -> (Arc<Db>, ReplayReport) {
         &metrics::Registry::new(),
         &ReplayProgress::default(),
     )
+    .map(|(db, report)| (db, report.replay))
     .unwrap()
 }
 

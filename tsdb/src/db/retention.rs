@@ -71,10 +71,6 @@ impl Inner {
         let set = self.blocks.set();
         self.metrics.blocks_loaded.set(set.blocks.len() as f64);
         self.metrics.blocks_bytes.set(set.file_bytes() as f64);
-        let symbols = set.blocks.iter().map(|block| block.index().heap_bytes());
-        self.metrics
-            .block_symbol_bytes
-            .set(symbols.sum::<usize>() as f64);
         let oldest = set.blocks.iter().map(|block| block.meta().min_time).min();
         let oldest = oldest.or(self.head.time_range().map(|(mint, _)| mint));
         self.metrics
@@ -119,7 +115,7 @@ mod tests {
     use std::sync::Arc;
 
     fn meta(number: u128, mint: i64, maxt: i64) -> Arc<BlockMeta> {
-        Arc::new(BlockMeta::new(Ulid(number), mint, maxt))
+        Arc::new(BlockMeta::new(Ulid::new(0, number), mint, maxt))
     }
 
     #[test]
@@ -127,15 +123,15 @@ mod tests {
         let metas = [meta(1, 0, 10), meta(2, 10, 20), meta(3, 20, 30)];
         assert!(beyond_time(&metas, 0).is_empty());
         assert!(beyond_time(&metas, 21).is_empty());
-        assert_eq!(beyond_time(&metas, 20), HashSet::from_iter([Ulid(1)]));
+        assert_eq!(beyond_time(&metas, 20), HashSet::from_iter([Ulid::new(0, 1)]));
         assert_eq!(beyond_time(&metas, 1).len(), 2);
     }
 
     #[test]
     fn the_oldest_go_first_when_there_is_too_much() {
-        let blocks = [(Ulid(1), 50), (Ulid(2), 10), (Ulid(3), 10)];
+        let blocks = [(Ulid::new(0, 1), 50), (Ulid::new(0, 2), 10), (Ulid::new(0, 3), 10)];
         assert!(beyond_bytes(&blocks, 5, 75).is_empty());
-        assert_eq!(beyond_bytes(&blocks, 6, 75), HashSet::from_iter([Ulid(1)]));
+        assert_eq!(beyond_bytes(&blocks, 6, 75), HashSet::from_iter([Ulid::new(0, 1)]));
         assert_eq!(beyond_bytes(&blocks, 100, 75).len(), 3);
     }
 }

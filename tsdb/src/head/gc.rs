@@ -8,10 +8,20 @@ use hashbrown::HashMap;
 
 use super::series::MemSeries;
 use super::{Head, PAGE_SERIES};
+use crate::head_chunks::ChunkRef;
 use crate::wal::{checkpoint, segment};
 
 /// The WAL is folded when it has this many full segments.
 const SEGMENTS_BEFORE_CHECKPOINT: usize = 3;
+
+/// What of the late samples is to become blocks.
+#[derive(Clone, Copy, Debug)]
+pub struct LateMark {
+    /// The chunks before this place.
+    pub end: ChunkRef,
+    /// The log up to this segment.
+    last_segment: Option<u32>,
+}
 
 impl Head {
     /// Forgets samples before `mint`, and series that have none left; deletes head chunk files that nothing names any
@@ -48,6 +58,92 @@ impl Head {
         self.chunks
             .truncate(oldest_file)
             .inspect_err(|_| self.metrics.truncations_failed.inc())
+    }
+
+    /// Makes chunks of all late samples and begins a new log for those to come. Returns what is to become blocks.
+    ///
+    /// # Errors
+    ///
+    /// When the disk fails.
+    pub fn begin_late_compaction(&self) -> io::Result<LateMark> {
+        // No batch may be between its log and its list.
+        let _nothing_commits = self.committing.write();
+        let pages = self.pages.read().clone();
+        for page in &pages {
+            for series in &mut page.lock().series {
+                let id = series.id;
+                if let Some(late) = series.late.as_mut().filter(|late| !late.open().is_empty()) {
+                    let chunks = late.cut(id, |chunk| self.hand_over(chunk, true));
+                    self.count_new_chunks(u32::try_from(chunks).unwrap_or(u32::MAX));
+                }
+            }
+        }
+        self.chunks.sync()?;
+        let mut wbl = self.wbl.lock();
+        let last_segment = match &mut *wbl {
+            Some(writer) => {
+                let last = writer.index();
+                writer.next_segment()?;
+                Some(last)
+            }
+            None if self.files.exists(&self.wbl_dir) => {
+                segment::list(&*self.files, &self.wbl_dir)?.pop()
+            }
+            None => None,
+        };
+        Ok(LateMark {
+            end: self.chunks.end(),
+            last_segment,
+        })
+    }
+
+    /// Returns the time range of the late chunks before `end`, if there are any.
+    pub fn late_chunk_range(&self, end: ChunkRef) -> Option<(i64, i64)> {
+        let mut range: Option<(i64, i64)> = None;
+        for page in &self.pages.read().clone() {
+            for series in &page.lock().series {
+                let late = series.late.iter().flat_map(|late| late.full());
+                for chunk in late.filter(|chunk| chunk.chunk < end) {
+                    let (mint, maxt) = range.unwrap_or((chunk.mint, chunk.maxt()));
+                    range = Some((mint.min(chunk.mint), maxt.max(chunk.maxt())));
+                }
+            }
+        }
+        range
+    }
+
+    /// Forgets the late samples that are in blocks now, and their log.
+    ///
+    /// # Errors
+    ///
+    /// When files cannot be deleted.
+    pub fn end_late_compaction(&self, mark: &LateMark) -> io::Result<()> {
+        let (mut mint, mut maxt, mut removed) = (i64::MAX, i64::MIN, 0);
+        for page in &self.pages.read().clone() {
+            for series in &mut page.lock().series {
+                let Some(late) = &mut series.late else { continue };
+                removed += late.forget_full(|chunk| chunk.chunk < mark.end);
+                mint = mint.min(late.mint().unwrap_or(i64::MAX));
+                maxt = maxt.max(late.maxt().unwrap_or(i64::MIN));
+                if late.is_empty() {
+                    series.late = None;
+                }
+            }
+        }
+        self.late_mint.store(mint, Ordering::Relaxed);
+        self.late_maxt.store(maxt, Ordering::Relaxed);
+        self.metrics.chunks_removed.add(removed as f64);
+        self.metrics.chunks.sub(removed as f64);
+        let Some(last) = mark.last_segment else {
+            return Ok(());
+        };
+        for number in segment::list(&*self.files, &self.wbl_dir)? {
+            if number <= last {
+                let path = segment::path(&self.wbl_dir, number);
+                self.files.remove_file(&path)?;
+            }
+        }
+        Ok(())
     }
 
     /// Forgets series that had no sample at the last call and have none now: scrapes that failed leave them behind.
