@@ -280,13 +280,9 @@ impl Verifier {
             .map(str::to_owned)
             .collect();
         for name in &names {
-            let values: Vec<_> = self
-                .index
-                .values(name, "")
-                .collect::<Vec<_>>()
-                .into_iter()
-                .map(|value| value.map(|(value, at)| (value.to_owned(), at)))
-                .collect();
+            let owned = |(value, at): (&str, PostingsAt)| (value.to_owned(), at);
+            let values = self.index.values(name, "");
+            let values: Vec<_> = values.map(|value| value.map(owned)).collect();
             let mut listed = 0;
             for value in values {
                 if self.report.is_full() {

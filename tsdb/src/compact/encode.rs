@@ -2,11 +2,14 @@
 
 use std::iter::Peekable;
 
+use model::histogram::ResetHint;
 use model::storage::SampleColumns;
 
 use super::source::SourceChunk;
+use crate::chunk::histogram::Appended;
+use crate::chunk::sample::Samples;
 use crate::chunk::xor::{self, XorWriter};
-use crate::chunk::{ChunkError, Encoding};
+use crate::chunk::{ChunkError, ChunkSample, Encoding, OpenChunk, samples};
 
 /// A chunk that did not exist before.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +45,14 @@ pub struct ChunkLimits {
     pub bytes: usize,
 }
 
+/// What was one chunk stays one, whatever its size.
+const UNLIMITED: ChunkLimits = ChunkLimits {
+    samples: u16::MAX,
+    bytes: usize::MAX,
+};
+/// So many histograms are in a chunk at least, however large they are.
+const HISTOGRAMS_MIN: u16 = 10;
+
 impl ChunkLimits {
     /// What Prometheus writes.
     pub const SMALL: ChunkLimits = ChunkLimits {
@@ -53,6 +64,11 @@ impl ChunkLimits {
         samples: 960,
         bytes: 1024,
     };
+
+    fn reached_by(self, chunk: &OpenChunk) -> bool {
+        let few = !chunk.encoding().is_float() && chunk.count() < HISTOGRAMS_MIN;
+        self.samples <= chunk.count() || (self.bytes <= chunk.bytes().len() && !few)
+    }
 }
 
 /// Returns the samples of a chunk whose times `keep` says yes to, encoded again; no chunk when there is none.
@@ -64,12 +80,11 @@ pub fn retain(
     chunk: SourceChunk<'_>,
     keep: impl Fn(i64) -> bool,
 ) -> Result<Vec<EncodedChunk>, ChunkError> {
-    let limits = ChunkLimits {
-        samples: u16::MAX,
-        bytes: usize::MAX,
-    };
-    let samples = decode(chunk)?;
-    Ok(encode(samples.filter(|&(t, _)| keep(t)), limits))
+    let is_kept = |sample: &Result<ChunkSample, _>| sample.as_ref().map_or(true, |s| keep(s.t()));
+    encode(
+        samples(chunk.encoding, chunk.bytes).filter(is_kept),
+        UNLIMITED,
+    )
 }
 
 /// Returns all samples of chunks that may overlap, in order of time; of several at one time, that of the chunk that comes
@@ -82,38 +97,37 @@ pub fn merge(
     chunks: &[SourceChunk<'_>],
     limits: ChunkLimits,
 ) -> Result<Vec<EncodedChunk>, ChunkError> {
-    let streams = chunks
-        .iter()
-        .map(|&chunk| decode(chunk).map(Iterator::peekable))
-        .collect::<Result<Vec<_>, _>>()?;
-    Ok(encode(Merged { streams }, limits))
+    let streams = chunks.iter().map(|c| samples(c.encoding, c.bytes));
+    let merged = Merged {
+        streams: streams.map(Iterator::peekable).collect(),
+        last: None,
+    };
+    encode(merged, limits)
 }
 
-/// Returns all samples of chunks that follow each other as one chunk.
+/// Returns all samples of chunks in the XOR encoding that follow each other, as one chunk.
 ///
 /// # Errors
 ///
 /// When a chunk cannot be decoded.
-pub fn concatenate(chunks: &[SourceChunk<'_>]) -> Result<Vec<EncodedChunk>, ChunkError> {
+pub fn concatenate(chunks: &[SourceChunk<'_>]) -> Result<Option<EncodedChunk>, ChunkError> {
     let mut columns = SampleColumns::default();
     for chunk in chunks {
-        check_float(chunk)?;
-        crate::chunk::decode(
-            chunk.encoding,
-            chunk.bytes,
-            i64::MIN,
-            i64::MAX,
-            &mut columns,
-        )?;
+        xor::decode(chunk.bytes, i64::MIN, i64::MAX, &mut columns)?;
     }
-    let limits = ChunkLimits {
-        samples: u16::MAX,
-        bytes: usize::MAX,
+    let (Some(&mint), Some(&maxt)) = (columns.timestamps.first(), columns.timestamps.last()) else {
+        return Ok(None);
     };
-    Ok(encode(
-        columns.timestamps.into_iter().zip(columns.floats),
-        limits,
-    ))
+    let mut writer = XorWriter::new();
+    for (&t, &value) in columns.timestamps.iter().zip(&columns.floats) {
+        writer.append(t, value);
+    }
+    Ok(Some(EncodedChunk {
+        mint,
+        maxt,
+        encoding: Encoding::Xor,
+        bytes: writer.bytes().to_vec(),
+    }))
 }
 
 /// Returns how many samples a chunk says it has.
@@ -122,103 +136,228 @@ pub fn concatenate(chunks: &[SourceChunk<'_>]) -> Result<Vec<EncodedChunk>, Chun
 ///
 /// [`ChunkError::Truncated`] when there is no room for the count.
 pub fn count(chunk: SourceChunk<'_>) -> Result<u16, ChunkError> {
-    // The count comes first in every encoding.
-    xor::count(chunk.bytes)
+    chunk.encoding.count(chunk.bytes)
 }
 
-fn check_float(chunk: &SourceChunk<'_>) -> Result<(), ChunkError> {
-    // Histograms wait for a codec that gives back what was ingested.
-    if chunk.encoding.is_float() {
-        Ok(())
-    } else {
-        Err(ChunkError::Invalid)
-    }
-}
-
-fn decode(chunk: SourceChunk<'_>) -> Result<impl Iterator<Item = (i64, f64)>, ChunkError> {
-    check_float(&chunk)?;
-    let mut columns = SampleColumns::default();
-    crate::chunk::decode(
-        chunk.encoding,
-        chunk.bytes,
-        i64::MIN,
-        i64::MAX,
-        &mut columns,
-    )?;
-    Ok(columns.timestamps.into_iter().zip(columns.floats))
-}
-
-fn encode(samples: impl Iterator<Item = (i64, f64)>, limits: ChunkLimits) -> Vec<EncodedChunk> {
-    let mut chunks: Vec<EncodedChunk> = Vec::new();
-    let mut writer = XorWriter::new();
-    let mut mint = 0;
-    let finish = |writer: &mut XorWriter, mint| {
-        let chunk = EncodedChunk {
-            mint,
-            maxt: writer.last_t(),
-            encoding: Encoding::Xor,
-            bytes: writer.bytes().to_vec(),
+fn encode(
+    samples: impl Iterator<Item = Result<ChunkSample, ChunkError>>,
+    limits: ChunkLimits,
+) -> Result<Vec<EncodedChunk>, ChunkError> {
+    let mut chunks = Vec::new();
+    let mut open: Option<(i64, OpenChunk)> = None;
+    for sample in samples {
+        let sample = sample?;
+        let encoding = sample.encoding(Encoding::Xor);
+        let (mint, chunk) = open.get_or_insert_with(|| (sample.t(), OpenChunk::new(encoding)));
+        let cut = if limits.reached_by(chunk) {
+            Appended::Cut(chunk.header_after(&sample))
+        } else {
+            chunk.append(&sample)
         };
-        writer.clear();
-        chunk
-    };
-    for (t, value) in samples {
-        if limits.samples <= writer.count() || limits.bytes <= writer.bytes().len() {
-            chunks.push(finish(&mut writer, mint));
+        if let Appended::Cut(header) = cut {
+            chunks.push(finished(*mint, chunk));
+            *mint = sample.t();
+            chunk.restart(encoding, header);
+            chunk.append(&sample);
         }
-        if writer.count() == 0 {
-            mint = t;
-        }
-        writer.append(t, value);
     }
-    if 0 < writer.count() {
-        chunks.push(finish(&mut writer, mint));
+    chunks.extend(open.map(|(mint, chunk)| finished(mint, &chunk)));
+    Ok(chunks)
+}
+
+fn finished(mint: i64, chunk: &OpenChunk) -> EncodedChunk {
+    EncodedChunk {
+        mint,
+        maxt: chunk.last_t(),
+        encoding: chunk.encoding(),
+        bytes: chunk.bytes().to_vec(),
     }
-    chunks
 }
 
 /// Several streams of ascending samples as one.
-struct Merged<I: Iterator<Item = (i64, f64)>> {
-    streams: Vec<Peekable<I>>,
+struct Merged<'a> {
+    streams: Vec<Peekable<Samples<'a>>>,
+    /// Which stream the last sample came from.
+    last: Option<usize>,
 }
 
-impl<I: Iterator<Item = (i64, f64)>> Iterator for Merged<I> {
-    type Item = (i64, f64);
+impl Iterator for Merged<'_> {
+    type Item = Result<ChunkSample, ChunkError>;
 
-    fn next(&mut self) -> Option<(i64, f64)> {
-        let t = self
-            .streams
-            .iter_mut()
-            .filter_map(|s| s.peek())
-            .map(|s| s.0)
-            .min()?;
-        let mut found = None;
+    fn next(&mut self) -> Option<Self::Item> {
+        let mut least = None;
         for stream in &mut self.streams {
-            let sample = stream.next_if(|sample| sample.0 == t);
-            found = found.or(sample);
+            match stream.peek() {
+                Some(Ok(sample)) => {
+                    least = Some(least.map_or(sample.t(), |t: i64| t.min(sample.t())))
+                }
+                Some(Err(error)) => return Some(Err(*error)),
+                None => {}
+            }
         }
-        found
+        let t = least?;
+        let mut found = None;
+        for (i, stream) in self.streams.iter_mut().enumerate() {
+            let sample = stream.next_if(|sample| sample.as_ref().is_ok_and(|s| s.t() == t));
+            found = found.or(sample.map(|sample| (i, sample)));
+        }
+        let (from, mut sample) = found?;
+        if self.last != Some(from)
+            && let Ok(sample) = &mut sample
+        {
+            forget_reset(sample);
+        }
+        self.last = Some(from);
+        Some(sample)
     }
 }
 
-/// Where a histogram chunk says whether its counters were reset before it.
-const FLAGS_AT: usize = 2;
-const FLAGS: u8 = 0b1100_0000;
-const FLAGS_GAUGE: u8 = 0b1100_0000;
+/// A hint speaks of the sample before it in the same stream; after one of another it says nothing.
+fn forget_reset(sample: &mut ChunkSample) {
+    let hint = match sample {
+        ChunkSample::Float(..) => return,
+        ChunkSample::Histogram(_, histogram) => &mut histogram.reset_hint,
+        ChunkSample::FloatHistogram(_, histogram) => &mut histogram.reset_hint,
+    };
+    if *hint != ResetHint::Gauge {
+        *hint = ResetHint::Unknown;
+    }
+}
+
+/// Returns the byte in which a chunk of histograms says whether its counters were reset before it, in the top two bits.
+fn reset_at(encoding: Encoding) -> Option<usize> {
+    match encoding {
+        Encoding::Xor | Encoding::Xor2 => None,
+        Encoding::Histogram | Encoding::FloatHistogram => Some(2),
+        Encoding::HistogramSt | Encoding::FloatHistogramSt => Some(0),
+    }
+}
+
+const RESET_BITS: u8 = 0b1100_0000;
+const RESET_GAUGE: u8 = 0b1100_0000;
 
 /// Returns the chunk with the note taken out that says whether counters were reset before it; `None` when there is no
 /// such note.
 pub fn with_unknown_reset(chunk: SourceChunk<'_>) -> Option<EncodedChunk> {
-    let flags = chunk.bytes.get(FLAGS_AT)? & FLAGS;
-    if chunk.encoding.is_float() || flags == FLAGS_GAUGE || flags == 0 {
+    let at = reset_at(chunk.encoding)?;
+    let bits = chunk.bytes.get(at)? & RESET_BITS;
+    if bits == RESET_GAUGE || bits == 0 {
         return None;
     }
     let mut bytes = chunk.bytes.to_vec();
-    bytes[FLAGS_AT] &= !FLAGS;
+    bytes[at] &= !RESET_BITS;
     Some(EncodedChunk {
         mint: chunk.mint,
         maxt: chunk.maxt,
         encoding: chunk.encoding,
         bytes,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::histogram::Histogram;
+
+    /// A counter in the zero bucket.
+    fn histogram(count: u64, reset_hint: ResetHint) -> Histogram {
+        Histogram {
+            reset_hint,
+            count,
+            zero_count: count,
+            sum: 1.0,
+            ..Histogram::default()
+        }
+    }
+
+    fn chunks(counts: &[(i64, u64)]) -> Vec<EncodedChunk> {
+        let sample = |&(t, count): &(i64, u64)| {
+            Ok(ChunkSample::Histogram(
+                t,
+                histogram(count, ResetHint::Unknown),
+            ))
+        };
+        encode(counts.iter().map(sample), UNLIMITED).unwrap()
+    }
+
+    fn counts(chunk: &EncodedChunk) -> (ResetHint, Vec<(i64, u64)>) {
+        let header = crate::chunk::histogram::header(&chunk.bytes).unwrap();
+        let samples = samples(chunk.encoding, &chunk.bytes).map(|sample| match sample.unwrap() {
+            ChunkSample::Histogram(t, histogram) => (t, histogram.count),
+            other => panic!("{other:?}"),
+        });
+        (header, samples.collect())
+    }
+
+    #[test]
+    fn histograms_merge_and_resets_are_found_again() {
+        let (a, b) = (
+            chunks(&[(10, 5), (30, 7)]),
+            chunks(&[(20, 6), (30, 100), (40, 3)]),
+        );
+        // A reset begins a chunk.
+        assert_eq!((a.len(), b.len()), (1, 2));
+        let all: Vec<SourceChunk<'_>> = a.iter().chain(&b).map(EncodedChunk::as_source).collect();
+        let merged = merge(&all, ChunkLimits::SMALL).unwrap();
+        let found: Vec<_> = merged.iter().map(counts).collect();
+        let expected = [
+            (ResetHint::Unknown, vec![(10, 5), (20, 6), (30, 7)]),
+            (ResetHint::CounterReset, vec![(40, 3)]),
+        ];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn floats_and_histograms_go_into_chunks_of_their_own() {
+        let histograms = chunks(&[(10, 5), (30, 7)]);
+        let float = ChunkSample::Float(20, 1.5);
+        let floats = encode([Ok(float.clone())].into_iter(), UNLIMITED).unwrap();
+        let all = [histograms[0].as_source(), floats[0].as_source()];
+        let merged = merge(&all, ChunkLimits::SMALL).unwrap();
+        let encodings: Vec<Encoding> = merged.iter().map(|chunk| chunk.encoding).collect();
+        assert_eq!(
+            encodings,
+            [Encoding::Histogram, Encoding::Xor, Encoding::Histogram]
+        );
+        let times: Vec<(i64, i64)> = merged
+            .iter()
+            .map(|chunk| (chunk.mint, chunk.maxt))
+            .collect();
+        assert_eq!(times, [(10, 10), (20, 20), (30, 30)]);
+    }
+
+    #[test]
+    fn what_is_retained_is_as_it_was() {
+        let whole = chunks(&[(10, 5), (20, 6), (30, 7)]);
+        let left = retain(whole[0].as_source(), |t| t != 20).unwrap();
+        assert_eq!(
+            left.iter().map(counts).collect::<Vec<_>>(),
+            [(ResetHint::Unknown, vec![(10, 5), (30, 7)])]
+        );
+        assert_eq!(retain(whole[0].as_source(), |_| false).unwrap(), []);
+        let torn = SourceChunk {
+            bytes: &whole[0].bytes[..5],
+            ..whole[0].as_source()
+        };
+        assert!(
+            retain(torn, |_| true).is_err() && merge(&[torn, torn], ChunkLimits::SMALL).is_err()
+        );
+    }
+
+    #[test]
+    fn chunks_are_cut_at_the_limits() {
+        let counts: Vec<(i64, u64)> = (0..300u16).map(|t| (i64::from(t), u64::from(t))).collect();
+        let all = chunks(&counts);
+        let merged = merge(&[all[0].as_source()], ChunkLimits::SMALL).unwrap();
+        let sizes: Vec<u16> = merged
+            .iter()
+            .map(|chunk| count(chunk.as_source()).unwrap())
+            .collect();
+        assert_eq!(sizes, [120, 120, 60]);
+        let header = |chunk: &EncodedChunk| crate::chunk::histogram::header(&chunk.bytes).unwrap();
+        assert_eq!(
+            merged[1..].iter().map(header).collect::<Vec<_>>(),
+            [ResetHint::NotCounterReset; 2]
+        );
+    }
 }

@@ -168,7 +168,7 @@ impl<'s> MergeSource<'s> {
         }
         let chunks: Vec<SourceChunk<'_>> = run.iter().map(|piece| self.view(piece)).collect();
         let whole = encode::concatenate(&chunks)?;
-        joined.extend(whole.into_iter().map(Piece::Encoded));
+        joined.extend(whole.map(Piece::Encoded));
         run.clear();
         Ok(())
     }

@@ -125,7 +125,11 @@ impl<'b> BlockSource<'b> {
             let damaged =
                 |error: crate::chunk::ChunkError| chunks.corrupt(meta.chunk, &error.to_string());
             if let Some(deleted) = touched {
-                let left = encode::retain(source, |t| !deleted.contains(t)).map_err(damaged)?;
+                let mut left = encode::retain(source, |t| !deleted.contains(t)).map_err(damaged)?;
+                if follows_gap && let Some(first) = left.first_mut() {
+                    let changed = encode::with_unknown_reset(first.as_source());
+                    *first = changed.unwrap_or_else(|| first.clone());
+                }
                 self.chunks.extend(left.into_iter().map(Piece::Encoded));
                 follows_gap = true;
                 continue;

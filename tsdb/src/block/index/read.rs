@@ -498,7 +498,7 @@ impl PostingsTable {
                 table.begin_name(file, &entry);
             }
             let name = table.names.last_mut().expect("one has begun");
-            if name.count as usize % SAMPLING == 0 {
+            if (name.count as usize).is_multiple_of(SAMPLING) {
                 name.sampled.push(offset_in_table(at - start));
             }
             name.count += 1;
@@ -593,7 +593,7 @@ impl PostingsTable {
                 if count <= number {
                     return None;
                 }
-                if number % self.step == 0 {
+                if number.is_multiple_of(self.step) {
                     let at = name.sampled[number / self.step];
                     rest = &file[self.start + at as usize..self.end];
                 }

@@ -30,7 +30,7 @@ impl SymbolTable {
         let end = start + content.len();
         let mut sampled = Vec::new();
         for number in 0..count {
-            if number as usize % SAMPLING == 0 {
+            if (number as usize).is_multiple_of(SAMPLING) {
                 let at = u32::try_from(end - rest.len());
                 sampled.push(at.map_err(|_| corrupt("symbol table past 4 GiB"))?);
             }
