@@ -156,7 +156,9 @@ impl Db {
     ) -> Result<(Arc<Db>, OpenReport), OpenDbError> {
         let lock = DirLock::take(dir, options.lock)?;
         let (db, report) = Self::open_in(Arc::new(Disk), dir, options, registry, progress)?;
-        let clean_start = lock.was_clean().map_or(-1.0, |clean| f64::from(u8::from(clean)));
+        let clean_start = lock
+            .was_clean()
+            .map_or(-1.0, |clean| f64::from(u8::from(clean)));
         db.inner.metrics.clean_start.set(clean_start);
         *db.lock.lock() = Some(lock);
         let keeper = Keeper::start(&db.inner).map_err(|source| OpenDbError::Unusable {
@@ -326,7 +328,9 @@ impl Queryable for Db {
         if uses_head {
             sources.push(Box::new(view));
         }
-        let is_sequential = set.is_sequential && late.is_none_or(|(from, _)| set.head_from <= from);
+        let is_sequential = set.is_sequential
+            && set.end().is_none_or(|end| end <= set.head_from)
+            && late.is_none_or(|(from, _)| set.head_from <= from);
         Ok(Box::new(MergedQuerier::new(sources, is_sequential)))
     }
 }

@@ -646,3 +646,153 @@ fn a_query_never_sees_half_a_batch() {
         }
     });
 }
+
+/// Says in a line what differs first; the whole would be thousands of lines.
+#[track_caller]
+fn assert_same(found: &Contents, expected: &Contents) {
+    let names = |contents: &Contents| contents.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(found), names(expected));
+    for (name, samples) in expected {
+        let found = &found[name];
+        let differs = (0..found.len().max(samples.len())).find(|&i| found.get(i) != samples.get(i));
+        if let Some(i) = differs {
+            let (have, want) = (found.get(i), samples.get(i));
+            panic!(
+                "{name}: {} samples for {}, number {i} is {have:?} for {want:?}",
+                found.len(),
+                samples.len()
+            );
+        }
+    }
+}
+
+/// Two hours of samples at one a minute for each of two series, from `hour` on.
+fn fill(db: &Db, from_hour: i64, to_hour: i64) {
+    for minute in from_hour * 60..to_hour * 60 {
+        let t = minute * 60_000;
+        assert!(append(db, &[("a", t, minute as f64), ("b", t, -1.0)]).is_empty());
+    }
+}
+
+#[test]
+fn the_head_becomes_blocks_and_nothing_changes_for_queries() {
+    let dir = tempfile::tempdir().unwrap();
+    let (db, _) = open(dir.path());
+    fill(&db, 0, 11);
+    let before = everything(&db);
+    db.keep_house();
+    let metas = db.block_metas();
+    // 0-2, 2-4 and 4-6 are one block by now, 6-8 is the newest; 8-10 is still in the head.
+    assert_eq!(metas.len(), 2, "{metas:?}");
+    assert_eq!((metas[0].min_time, metas[0].max_time), (0, 6 * HOUR));
+    assert_eq!(metas[0].stats.num_samples, 2 * 360);
+    assert_same(&everything(&db), &before);
+    assert_eq!(contents(&db, 5 * HOUR, 7 * HOUR)["a"].len(), 121);
+    assert_eq!(contents(&db, 0, HOUR)["a"].len(), 61);
+    assert_eq!(contents(&db, 8 * HOUR, 8 * HOUR)["a"].len(), 1);
+    let (oldest, _) = db.head().time_range().unwrap();
+    assert_eq!(oldest, 8 * HOUR);
+    drop(db);
+    let (db, report) = open(dir.path());
+    assert!(report.damages.is_empty(), "{report:?}");
+    assert_same(&everything(&db), &before);
+    let rejected = append(&db, &[("new", 8 * HOUR - 1, 1.0)]);
+    assert_eq!(rejected[0].error, AppendError::OutOfBounds);
+    fill(&db, 11, 16);
+    db.keep_house();
+    assert_eq!(everything(&db)["a"].len(), 16 * 60);
+}
+
+#[test]
+fn late_samples_become_blocks_that_are_merged() {
+    let dir = tempfile::tempdir().unwrap();
+    let (db, _) = open(dir.path());
+    db.set_late_window(model::Duration::from_secs(24 * 3_600));
+    fill(&db, 0, 5);
+    for minute in (0..300).rev() {
+        let t = minute * 60_000 + 30_000;
+        assert!(append(&db, &[("a", t, 0.5)]).is_empty());
+    }
+    let before = everything(&db);
+    assert_eq!(before["a"].len(), 600);
+    db.keep_house();
+    assert!(db.head().late_range().is_none());
+    assert!(!db.block_metas().is_empty());
+    assert_same(&everything(&db), &before);
+    drop(db);
+    let (db, report) = open(dir.path());
+    assert!(report.damages.is_empty(), "{report:?}");
+    assert_same(&everything(&db), &before);
+}
+
+#[test]
+fn what_is_deleted_is_hidden_at_once_and_stays_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let (db, _) = open(dir.path());
+    fill(&db, 0, 6);
+    db.keep_house();
+    let a = Matcher::new("__name__", MatchOp::Equal, "a").unwrap();
+    db.delete(HOUR, 5 * HOUR, std::slice::from_ref(&a)).unwrap();
+    let mut expected = everything(&db);
+    assert_eq!(expected["a"].len(), 60 + 59);
+    assert_eq!(expected["b"].len(), 360);
+    db.delete(i64::MIN, i64::MAX, &[a]).unwrap();
+    assert!(!everything(&db).contains_key("a"));
+    db.clean_tombstones().unwrap();
+    expected.remove("a");
+    assert_same(&everything(&db), &expected);
+    drop(db);
+    let (db, _) = open(dir.path());
+    assert_same(&everything(&db), &expected);
+    fill(&db, 6, 12);
+    db.keep_house();
+    expected = everything(&db);
+    assert_eq!(
+        expected["a"].len(),
+        360,
+        "new samples of a deleted series are there"
+    );
+    drop(db);
+    assert_same(&everything(&open(dir.path()).0), &expected);
+}
+
+#[test]
+fn old_blocks_go_by_time_and_by_size() {
+    let dir = tempfile::tempdir().unwrap();
+    let (db, _) = open(dir.path());
+    fill(&db, 0, 30);
+    db.keep_house();
+    let oldest = |db: &Db| db.block_metas()[0].min_time;
+    assert_eq!(oldest(&db), 0);
+    let mut retention = tsdb::Retention {
+        time: model::Duration::from_secs(8 * 3_600),
+        bytes: 0,
+    };
+    db.set_retention(retention);
+    db.keep_house();
+    assert!(18 * HOUR <= oldest(&db), "{:?}", db.block_metas());
+    retention.bytes = 1;
+    db.set_retention(retention);
+    db.keep_house();
+    assert!(db.block_metas().is_empty());
+    assert!(!everything(&db).is_empty(), "the head stays");
+}
+
+#[test]
+fn a_snapshot_is_a_database_of_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let (db, _) = open(dir.path());
+    db.set_late_window(model::Duration::from_secs(3_600));
+    fill(&db, 0, 6);
+    db.keep_house();
+    append(&db, &[("a", 6 * HOUR - 90_000, 7.0)]);
+    let name = db.snapshot(false).unwrap().0;
+    let without_head = db.snapshot(true).unwrap().0;
+    let before = everything(&db);
+    let snapshot = |name: &str| dir.path().join("snapshots").join(name);
+    assert_same(&everything(&open(&snapshot(&name)).0), &before);
+    assert_eq!(
+        everything(&open(&snapshot(&without_head)).0)["a"].len(),
+        240
+    );
+}

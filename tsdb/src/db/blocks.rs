@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
 
 use crate::block::meta::{BlockMeta, HINT_OUT_OF_ORDER};
 use crate::block::{Block, OpenBlockError};
+use crate::compact::plan::superseded;
 use crate::files::Files;
 use crate::ulid::Ulid;
 
@@ -25,7 +26,7 @@ pub const TMP_FOR_DELETION: &str = ".tmp-for-deletion";
 pub struct BlockSet {
     /// Ascending by their earliest time.
     pub blocks: Vec<Arc<Block>>,
-    /// Where the in-order blocks end: in-order samples of the head count from here on. `i64::MIN` without blocks.
+    /// In-order samples of the head count from here on; what is before is in blocks. `i64::MIN` without blocks.
     pub head_from: i64,
     /// Whether no two blocks overlap.
     pub is_sequential: bool,
@@ -37,15 +38,12 @@ impl BlockSet {
             let meta = block.meta();
             (meta.min_time, meta.max_time, meta.ulid)
         });
-        let is_late = |meta: &BlockMeta| meta.has_hint(HINT_OUT_OF_ORDER);
-        let ends = blocks.iter().map(|block| block.meta());
-        let blocks_end = ends.filter(|meta| !is_late(meta)).map(|meta| meta.max_time).max();
         let is_sequential = blocks
             .windows(2)
             .all(|pair| pair[0].meta().max_time <= pair[1].meta().min_time);
         BlockSet {
             blocks,
-            head_from: head_from.max(blocks_end.unwrap_or(i64::MIN)),
+            head_from,
             is_sequential,
         }
     }
@@ -101,6 +99,12 @@ impl Blocks {
             set: ArcSwap::from_pointee(BlockSet::of(Vec::new(), i64::MIN)),
         };
         let report = blocks.reload()?;
+        // Blocks of late samples may be ahead of the head's; all others were cut off the head.
+        let metas = blocks.set().metas().into_iter();
+        let in_order = metas.filter(|meta| !meta.compaction.has_hint(HINT_OUT_OF_ORDER));
+        if let Some(end) = in_order.map(|meta| meta.max_time).max() {
+            blocks.advance_head(end);
+        }
         Ok((blocks, report))
     }
 
@@ -129,7 +133,11 @@ impl Blocks {
             if !entry.is_dir || !is_block_name(&entry.name) {
                 continue;
             }
-            let known = entry.name.parse().ok().and_then(|ulid| open.get(&ulid).copied());
+            let known = entry
+                .name
+                .parse()
+                .ok()
+                .and_then(|ulid: Ulid| open.get(&ulid).copied());
             if let Some(block) = known {
                 blocks.push(Arc::clone(block));
                 continue;
@@ -140,16 +148,11 @@ impl Blocks {
                 Err(error) => report.failed.push((path, error)),
             }
         }
-        let metas: Vec<_> = blocks.iter().map(|block| block.meta()).collect();
-        // A parent may be listed that is in use: only what is there and named by a block that opened goes.
-        let parents: HashSet<Ulid> = metas
-            .iter()
-            .flat_map(|meta| meta.compaction.parents.iter().map(|parent| parent.ulid))
-            .collect();
-        let (gone, kept): (Vec<_>, Vec<_>) = blocks.into_iter().partition(|block| {
-            let meta = block.meta();
-            meta.compaction.deletable || parents.contains(&meta.ulid)
-        });
+        let metas: Vec<BlockMeta> = blocks.iter().map(|b| BlockMeta::clone(&b.meta())).collect();
+        let superseded = superseded(&metas);
+        let (gone, kept): (Vec<_>, Vec<_>) = blocks
+            .into_iter()
+            .partition(|block| superseded.contains(&block.meta().ulid));
         self.set
             .store(Arc::new(BlockSet::of(kept, before.head_from)));
         for block in gone {

@@ -174,7 +174,9 @@ impl Inner {
                 let waits = uploaded.as_ref().is_some_and(|uploaded| {
                     meta.compaction.level == 1 && !uploaded.contains(&meta.ulid)
                 });
-                let stays_apart = !self.options.merges_overlapping && overlaps(&meta);
+                // Else its end would be taken for that of what was cut off the head.
+                let is_ahead = set.head_from < meta.max_time;
+                let stays_apart = is_ahead || !self.options.merges_overlapping && overlaps(&meta);
                 !waits && !stays_apart
             })
             .map(|block| PlannedBlock {
@@ -206,7 +208,10 @@ impl Inner {
     pub(super) fn merge(&self, dirs: &[PathBuf]) -> Result<(), CompactError> {
         let start = Instant::now();
         let set = self.blocks.set();
-        let chosen = set.blocks.iter().filter(|b| dirs.contains(&b.dir().to_owned()));
+        let chosen = set
+            .blocks
+            .iter()
+            .filter(|b| dirs.contains(&b.dir().to_owned()));
         let blocks: Vec<Arc<Block>> = chosen.cloned().collect();
         let options = CompactOptions {
             ulid: new_ulid(),

@@ -33,7 +33,11 @@ impl Orders {
         let deadline = Instant::now() + time;
         let mut is_stopped = self.is_stopped.lock();
         while !*is_stopped {
-            if self.changed.wait_until(&mut is_stopped, deadline).timed_out() {
+            if self
+                .changed
+                .wait_until(&mut is_stopped, deadline)
+                .timed_out()
+            {
                 return !*is_stopped;
             }
         }

@@ -123,15 +123,25 @@ mod tests {
         let metas = [meta(1, 0, 10), meta(2, 10, 20), meta(3, 20, 30)];
         assert!(beyond_time(&metas, 0).is_empty());
         assert!(beyond_time(&metas, 21).is_empty());
-        assert_eq!(beyond_time(&metas, 20), HashSet::from_iter([Ulid::new(0, 1)]));
+        assert_eq!(
+            beyond_time(&metas, 20),
+            HashSet::from_iter([Ulid::new(0, 1)])
+        );
         assert_eq!(beyond_time(&metas, 1).len(), 2);
     }
 
     #[test]
     fn the_oldest_go_first_when_there_is_too_much() {
-        let blocks = [(Ulid::new(0, 1), 50), (Ulid::new(0, 2), 10), (Ulid::new(0, 3), 10)];
+        let blocks = [
+            (Ulid::new(0, 1), 50),
+            (Ulid::new(0, 2), 10),
+            (Ulid::new(0, 3), 10),
+        ];
         assert!(beyond_bytes(&blocks, 5, 75).is_empty());
-        assert_eq!(beyond_bytes(&blocks, 6, 75), HashSet::from_iter([Ulid::new(0, 1)]));
+        assert_eq!(
+            beyond_bytes(&blocks, 6, 75),
+            HashSet::from_iter([Ulid::new(0, 1)])
+        );
         assert_eq!(beyond_bytes(&blocks, 100, 75).len(), 3);
     }
 }

@@ -121,7 +121,9 @@ impl Head {
         let (mut mint, mut maxt, mut removed) = (i64::MAX, i64::MIN, 0);
         for page in &self.pages.read().clone() {
             for series in &mut page.lock().series {
-                let Some(late) = &mut series.late else { continue };
+                let Some(late) = &mut series.late else {
+                    continue;
+                };
                 removed += late.forget_full(|chunk| chunk.chunk < mark.end);
                 mint = mint.min(late.mint().unwrap_or(i64::MAX));
                 maxt = maxt.max(late.maxt().unwrap_or(i64::MIN));
