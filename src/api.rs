@@ -22,8 +22,8 @@
 //!
 //! # Not here
 //!
-//! Listening, limits on connections and header timeouts (the caller serves the router), remote read and write,
-//! federation, the admin API, notifications.
+//! Listening, limits on connections and header timeouts (the caller serves the router), remote read, federation, the
+//! admin API, notifications.
 
 mod admin;
 mod cors;
@@ -40,6 +40,7 @@ mod targets;
 #[cfg(test)]
 mod testing;
 mod web;
+pub(crate) mod write;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -51,7 +52,7 @@ use axum::Router;
 use axum::extract::FromRequestParts;
 use axum::middleware::from_fn_with_state;
 use axum::response::Response;
-use axum::routing::{MethodRouter, get};
+use axum::routing::{MethodRouter, get, post};
 use http::{HeaderValue, StatusCode, request};
 use metrics::{Registry, Summary};
 use model::storage::Queryable;
@@ -110,6 +111,8 @@ pub(crate) struct ApiState {
     pub(crate) query_timeout: Duration,
     /// How long queries waited for a permit; see [`query_queue_seconds`].
     pub(crate) query_queue_seconds: Summary,
+    /// Takes remote write requests, if that is allowed.
+    pub(crate) write: Option<Arc<write::Receiver>>,
     /// Tells the time.
     pub(crate) clock: Arc<dyn Clock>,
 }
@@ -311,6 +314,7 @@ impl Routes {
         self.add("/api/v1/status/buildinfo", get(status::buildinfo));
         self.add("/api/v1/status/tsdb", get(status::tsdb));
         self.add("/api/v1/status/walreplay", get(status::walreplay));
+        self.add("/api/v1/write", post(write::write));
     }
 
     fn pages(&mut self) {
