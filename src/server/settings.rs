@@ -14,6 +14,10 @@ use crate::cli::flag::Values;
 use crate::cli::server::UNBUILT;
 use crate::config::{LoadError, Loaded};
 
+mod storage;
+
+pub(crate) use storage::StorageSettings;
+
 /// More at once than this would be no limit at all.
 const CONCURRENCY_MAX: usize = 10_000;
 
@@ -42,12 +46,10 @@ pub(crate) struct Settings {
     pub(crate) cors_origin: regex::Regex,
     /// The data directory.
     pub(crate) data_dir: PathBuf,
-    /// Retention by flag.
-    pub(crate) retention: Option<Duration>,
-    /// Largest segment of the log.
-    pub(crate) wal_segment_bytes: u64,
-    /// Whether the data directory is locked.
-    pub(crate) lock: bool,
+    /// Whether series may be deleted and snapshots taken.
+    pub(crate) admin: bool,
+    /// The database.
+    pub(crate) storage: StorageSettings,
     /// The engine.
     pub(crate) engine: promql::EngineOptions,
     /// PromQL behind feature flags.
@@ -102,11 +104,6 @@ impl Settings {
         let cors = values.text("web.cors.origin");
         let cors_origin = model::matcher::compile_anchored(cors)
             .with_context(|| format!("--web.cors.origin={cors}"))?;
-        let wal_segment_bytes = values.size("storage.tsdb.wal-segment-size").0;
-        anyhow::ensure!(
-            (10 << 20..=256 << 20).contains(&wal_segment_bytes),
-            "--storage.tsdb.wal-segment-size must be from 10MB to 256MB"
-        );
         let features: Vec<&str> = values
             .list("enable-feature")
             .iter()
@@ -122,10 +119,8 @@ impl Settings {
             lifecycle: values.is_on("web.enable-lifecycle"),
             cors_origin,
             data_dir: PathBuf::from(values.text("storage.tsdb.path")),
-            retention: Some(values.duration("storage.tsdb.retention.time"))
-                .filter(|time| !time.is_zero()),
-            wal_segment_bytes,
-            lock: !values.is_on("storage.tsdb.no-lockfile"),
+            admin: values.is_on("web.enable-admin-api"),
+            storage: StorageSettings::of(values, &features)?,
             engine: promql::EngineOptions {
                 lookback_ms: values.duration("query.lookback-delta").as_ms(),
                 max_samples: values.integer("query.max-samples"),
@@ -179,6 +174,7 @@ fn warnings(values: &Values, features: &[&str]) -> Vec<String> {
         "promql-duration-expr",
         "native-histograms",
         "auto-reload-config",
+        "xor2-encoding",
         "",
     ];
     let unbuilt = UNBUILT
