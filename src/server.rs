@@ -405,7 +405,13 @@ async fn open_database(
 ) -> anyhow::Result<Arc<Db>> {
     let options = DbOptions {
         retention: loaded.retention(settings.retention),
-        wal_segment_bytes: settings.wal_segment_bytes,
+        head: tsdb::HeadOptions {
+            segment: tsdb::SegmentOptions {
+                bytes_max: settings.wal_segment_bytes,
+                ..Default::default()
+            },
+            ..Default::default()
+        },
         lock: settings.lock,
     };
     let (dir, registry, replay): (PathBuf, _, _) = (

@@ -251,7 +251,7 @@ fn rule_manager(db: &Arc<Db>, registry: &Registry) -> RuleManager {
 fn open(dir: &std::path::Path, registry: &Registry) -> Arc<Db> {
     let options = DbOptions {
         retention: model::Duration::from_secs(1_000_000),
-        wal_segment_bytes: 16 << 20,
+        head: tsdb::HeadOptions::default(),
         lock: false,
     };
     let (db, _) = Db::open(dir, &options, registry, &ReplayProgress::default()).unwrap();

@@ -33,7 +33,7 @@ fn main() {
     let dir = tempfile::tempdir().unwrap();
     let options = DbOptions {
         retention: model::Duration::from_secs(86_400),
-        wal_segment_bytes: 128 << 20,
+        head: tsdb::HeadOptions::default(),
         lock: true,
     };
     let open = || {

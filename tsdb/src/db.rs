@@ -1,41 +1,86 @@
-//! The database: one data directory, its lock, its head, and the thread that keeps house.
+//! The database: one data directory, its lock, its blocks and its head, and the threads that keep house.
+//!
+//! ```text
+//! append ──► head ──(2 h)──► block ──► larger block ──► deleted
+//!              │                │
+//! query  ◄─────┴────────────────┘
+//! ```
+//!
+//! One thread makes what was written durable every few seconds; another turns the head into blocks, compacts blocks and
+//! deletes old ones ([`keeper`]). The blocks in force are one immutable set ([`blocks`]); a query opens its view of the
+//! head first and takes the set then, so that samples on their way from the head to a block are in one of them.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+mod admin;
+pub mod blocks;
+mod compact;
+mod keeper;
+mod lock;
+mod querier;
+mod retention;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::thread::JoinHandle;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use metrics::{Gauge, Registry};
+use metrics::Registry;
 use model::storage::{Appendable, Appender, Querier, Queryable, ReadError};
-use model::time::{Clock as _, SystemClock};
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 
-use crate::head::Head;
+use crate::block::OpenBlockError;
+use crate::block::meta::BlockMeta;
+use crate::files::{Disk, Files};
 use crate::head::replay::{ReplayError, ReplayProgress, ReplayReport};
 use crate::head::status::{Cardinality, HeadStats};
+use crate::head::{Head, HeadOptions};
 use crate::metrics::TsdbMetrics;
+use blocks::Blocks;
+use keeper::Keeper;
+use lock::DirLock;
+use querier::MergedQuerier;
+
+pub use admin::{AdminError, SnapshotName};
+pub use retention::Retention;
 
 /// How a database is opened.
 #[derive(Clone, Debug)]
 pub struct DbOptions {
-    /// Samples older than this before the newest are dropped.
-    pub retention: model::Duration,
-    /// Largest WAL segment, in bytes.
-    pub wal_segment_bytes: u64,
+    /// What is kept.
+    pub retention: Retention,
+    /// How the head is kept.
+    pub head: HeadOptions,
+    /// The span of the largest block that compaction makes, in milliseconds. The same as the head's chunk range turns
+    /// the compaction of blocks off, for those that upload them.
+    pub block_range_max_ms: i64,
+    /// Largest chunk file of a block, in bytes.
+    pub chunk_segment_bytes: u64,
+    /// Whether blocks that overlap are merged.
+    pub merges_overlapping: bool,
+    /// While this file of Thanos' uploader exists, blocks that it does not name as uploaded are not compacted.
+    pub uploaded_blocks_file: Option<PathBuf>,
+    /// Samples that are up to this older than the newest are taken; zero takes none that is late.
+    pub late_window: model::Duration,
+    /// How often the directory is looked at for blocks that others put there.
+    pub reload_interval: std::time::Duration,
     /// Whether a lock file keeps other processes out.
     pub lock: bool,
 }
 
-/// How often the log and the head chunks are fsynced: what a power cut may cost. A killed process loses nothing.
-const SYNC_EVERY: Duration = Duration::from_secs(5);
-/// How many rounds of [`SYNC_EVERY`] lie between two looks at retention and checkpoints.
-const ROUNDS_PER_UPKEEP: u32 = 12;
-
-/// Keeps other processes out of the directory.
-const LOCK_FILE: &str = "lock";
+impl Default for DbOptions {
+    fn default() -> Self {
+        DbOptions {
+            retention: Retention::default(),
+            head: HeadOptions::default(),
+            block_range_max_ms: 31 * 86_400_000,
+            chunk_segment_bytes: crate::block::chunks::SEGMENT_BYTES,
+            merges_overlapping: true,
+            uploaded_blocks_file: None,
+            late_window: model::Duration::from_secs(0),
+            reload_interval: std::time::Duration::from_secs(60),
+            lock: true,
+        }
+    }
+}
 
 /// Why a database could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -56,25 +101,45 @@ pub enum OpenDbError {
     Replay(#[from] ReplayError),
 }
 
+/// What opening a database found.
+#[derive(Debug, Default)]
+pub struct OpenReport {
+    /// What the replay of the log found.
+    pub replay: ReplayReport,
+    /// Blocks that could not be opened, and why. They stay on disk; their samples are not served.
+    pub failed_blocks: Vec<(PathBuf, OpenBlockError)>,
+}
+
 /// A time series database in one directory.
 ///
 /// Shared as `Arc<Db>`; appending and querying may go on from any number of threads. [`close`](Db::close) stops the
 /// housekeeping and makes everything durable; dropping it without is what a crash does, and loses nothing that was
 /// committed.
 pub struct Db {
-    head: Arc<Head>,
-    keeper: Mutex<Option<JoinHandle<()>>>,
-    orders: Arc<Orders>,
-    retention_limit: Gauge,
-    /// The lock file, and where it is, while this process has it.
-    lock: Mutex<Option<(File, PathBuf)>>,
+    inner: Arc<Inner>,
+    keeper: Mutex<Option<Keeper>>,
+    /// While this process has the directory.
+    lock: Mutex<Option<DirLock>>,
 }
 
-/// What the housekeeping is told.
-struct Orders {
-    stopped: Mutex<bool>,
-    changed: Condvar,
-    retention_ms: AtomicI64,
+/// What the housekeeping threads share with the others.
+struct Inner {
+    files: Arc<dyn Files>,
+    dir: PathBuf,
+    options: DbOptions,
+    head: Head,
+    blocks: Blocks,
+    retention: Mutex<Retention>,
+    /// Held by whoever turns samples into blocks or changes which blocks there are.
+    changing_blocks: Mutex<()>,
+    is_stopping: AtomicBool,
+    metrics: TsdbMetrics,
+}
+
+impl Inner {
+    fn is_stopping(&self) -> bool {
+        self.is_stopping.load(Ordering::Relaxed)
+    }
 }
 
 impl Db {
@@ -88,73 +153,122 @@ impl Db {
         options: &DbOptions,
         registry: &Registry,
         progress: &ReplayProgress,
-    ) -> Result<(Arc<Db>, ReplayReport), OpenDbError> {
-        let metrics = TsdbMetrics::new(registry);
-        let start = std::time::Instant::now();
-        let (lock, clean) = if options.lock {
-            lock(dir)?
-        } else {
-            (prepare(dir).map(|()| None)?, None)
-        };
-        metrics
-            .clean_start
-            .set(clean.map_or(-1.0, |clean| f64::from(u8::from(clean))));
-        let retention_limit = registry.gauge(
-            "prometheus_tsdb_retention_limit_seconds",
-            "How long to retain samples in storage.",
-        );
-        let replay_seconds = metrics.replay_seconds.clone();
-        let (head, report) = Head::open(dir, options.wal_segment_bytes, metrics, progress)?;
-        replay_seconds.set(start.elapsed().as_secs_f64());
-        let head = Arc::new(head);
-        head.update_gauges();
-        let orders = Arc::new(Orders {
-            stopped: Mutex::new(false),
-            changed: Condvar::new(),
-            retention_ms: AtomicI64::new(0),
-        });
-        let keeper = {
-            let (head, orders) = (Arc::clone(&head), Arc::clone(&orders));
-            std::thread::Builder::new()
-                .name("tsdb-keeper".to_owned())
-                .spawn(move || keep_house(&head, &orders))
-        };
-        let keeper = keeper.map_err(|source| OpenDbError::Unusable {
+    ) -> Result<(Arc<Db>, OpenReport), OpenDbError> {
+        let lock = DirLock::take(dir, options.lock)?;
+        let (db, report) = Self::open_in(Arc::new(Disk), dir, options, registry, progress)?;
+        let clean_start = lock
+            .was_clean()
+            .map_or(-1.0, |clean| f64::from(u8::from(clean)));
+        db.inner.metrics.clean_start.set(clean_start);
+        *db.lock.lock() = Some(lock);
+        let keeper = Keeper::start(&db.inner).map_err(|source| OpenDbError::Unusable {
             path: dir.to_owned(),
             source,
         })?;
-        let db = Db {
-            head,
-            keeper: Mutex::new(Some(keeper)),
-            orders,
-            retention_limit,
-            lock: Mutex::new(lock.map(|file| (file, dir.join(LOCK_FILE)))),
-        };
-        db.set_retention(options.retention);
+        *db.keeper.lock() = Some(keeper);
         Ok((Arc::new(db), report))
     }
 
-    /// Keeps samples for `retention` from now on; shorter takes effect at the next round of housekeeping.
-    pub fn set_retention(&self, retention: model::Duration) {
-        self.retention_limit.set(retention.as_secs_f64());
-        self.orders
-            .retention_ms
-            .store(retention.as_ms(), Ordering::Relaxed);
+    /// Opens the database in a directory of `files`, without lock and housekeeping: what a test drives step by step.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Db::open).
+    pub fn open_in(
+        files: Arc<dyn Files>,
+        dir: &Path,
+        options: &DbOptions,
+        registry: &Registry,
+        progress: &ReplayProgress,
+    ) -> Result<(Db, OpenReport), OpenDbError> {
+        let unusable = |source| OpenDbError::Unusable {
+            path: dir.to_owned(),
+            source,
+        };
+        let start = std::time::Instant::now();
+        files.create_dir_all(dir).map_err(unusable)?;
+        let metrics = TsdbMetrics::new(registry);
+        let (blocks, found) = Blocks::open(Arc::clone(&files), dir).map_err(unusable)?;
+        let valid_from = blocks.set().head_from;
+        let (head, replay) = Head::open(
+            Arc::clone(&files),
+            dir,
+            options.head,
+            valid_from,
+            metrics.clone(),
+            progress,
+        )?;
+        head.set_late_window(options.late_window.as_ms());
+        metrics.replay_seconds.set(start.elapsed().as_secs_f64());
+        head.update_gauges();
+        let inner = Inner {
+            files,
+            dir: dir.to_owned(),
+            options: options.clone(),
+            head,
+            blocks,
+            retention: Mutex::new(options.retention),
+            changing_blocks: Mutex::new(()),
+            is_stopping: AtomicBool::new(false),
+            metrics,
+        };
+        inner.update_block_gauges();
+        inner.update_retention_gauges();
+        let db = Db {
+            inner: Arc::new(inner),
+            keeper: Mutex::new(None),
+            lock: Mutex::new(None),
+        };
+        let report = OpenReport {
+            replay,
+            failed_blocks: found.failed,
+        };
+        Ok((db, report))
+    }
+
+    /// Keeps what `retention` says from now on; less takes effect at the next round of housekeeping.
+    pub fn set_retention(&self, retention: Retention) {
+        *self.inner.retention.lock() = retention;
+        self.inner.update_retention_gauges();
+    }
+
+    /// Takes samples that are up to `window` older than the newest from now on; zero takes none that is late.
+    pub fn set_late_window(&self, window: model::Duration) {
+        self.inner.head.set_late_window(window.as_ms());
     }
 
     /// Returns the counts of the head.
     pub fn stats(&self) -> HeadStats {
-        self.head.stats()
+        self.inner.head.stats()
     }
 
     /// Returns where the series come from, the `limit` largest of each kind.
     pub fn cardinality(&self, limit: usize) -> Cardinality {
-        self.head.cardinality(limit)
+        self.inner.head.cardinality(limit)
     }
 
     /// Returns the head.
     pub fn head(&self) -> &Head {
-        &self.head
+        &self.inner.head
+    }
+
+    /// Returns what the blocks are, ascending by time.
+    pub fn block_metas(&self) -> Vec<Arc<BlockMeta>> {
+        self.inner.blocks.set().metas()
+    }
+
+    /// Does one round of housekeeping now, in this thread: blocks are written, compacted and deleted as is due.
+    pub fn keep_house(&self) {
+        self.inner.upkeep();
+    }
+
+    /// Makes everything appended so far survive a power cut.
+    ///
+    /// # Errors
+    ///
+    /// When the disk fails.
+    pub fn sync(&self) -> io::Result<()> {
+        self.inner.head.sync()
     }
 
     /// Stops the housekeeping and makes everything durable. A second call does nothing more than that.
@@ -164,20 +278,18 @@ impl Db {
     /// When the disk fails.
     pub fn close(&self) -> io::Result<()> {
         self.stop_keeper();
-        self.head.sync()?;
+        self.inner.head.sync()?;
         // The lock file says to the next start whether this stop was clean; it goes while the lock is still held.
         match self.lock.lock().take() {
-            Some((_held, path)) => fs::remove_file(path),
+            Some(lock) => lock.release(),
             None => Ok(()),
         }
     }
 
     fn stop_keeper(&self) {
+        self.inner.is_stopping.store(true, Ordering::Relaxed);
         if let Some(keeper) = self.keeper.lock().take() {
-            *self.orders.stopped.lock() = true;
-            self.orders.changed.notify_all();
-            // A keeper that panicked has said so on its own; what is on disk is whole all the same.
-            let _ = keeper.join();
+            keeper.stop();
         }
     }
 }
@@ -188,80 +300,37 @@ impl Drop for Db {
     }
 }
 
-fn keep_house(head: &Head, orders: &Orders) {
-    let mut round = 0;
-    loop {
-        let mut stopped = orders.stopped.lock();
-        if !*stopped {
-            orders.changed.wait_for(&mut stopped, SYNC_EVERY);
-        }
-        if *stopped {
-            return;
-        }
-        drop(stopped);
-        if let Err(error) = head.sync() {
-            tracing::error!(%error, "making the write-ahead log durable failed");
-        }
-        round = (round + 1) % ROUNDS_PER_UPKEEP;
-        if round == 0 {
-            upkeep(head, orders.retention_ms.load(Ordering::Relaxed));
-        }
-    }
-}
-
-fn upkeep(head: &Head, retention_ms: i64) {
-    // A sample from the future must not take the present with it.
-    let newest = |maxt: i64| maxt.min(SystemClock.now_ms());
-    if let Some((_, maxt)) = head.time_range()
-        && let Err(error) = head.truncate(newest(maxt).saturating_sub(retention_ms))
-    {
-        tracing::error!(%error, "dropping samples past the retention failed");
-    }
-    if let Err(error) = head.checkpoint_if_due() {
-        tracing::error!(%error, "writing a checkpoint of the write-ahead log failed");
-    }
-    head.drop_empty_series();
-    head.shrink();
-    head.update_gauges();
-}
-
-fn prepare(dir: &Path) -> Result<(), OpenDbError> {
-    fs::create_dir_all(dir).map_err(|source| OpenDbError::Unusable {
-        path: dir.to_owned(),
-        source,
-    })
-}
-
-/// Takes the lock file; says whether there was none before, as after a clean stop.
-fn lock(dir: &Path) -> Result<(Option<File>, Option<bool>), OpenDbError> {
-    prepare(dir)?;
-    let path = dir.join(LOCK_FILE);
-    let clean = !path.exists();
-    let unusable = |source| OpenDbError::Unusable {
-        path: dir.to_owned(),
-        source,
-    };
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .map_err(unusable)?;
-    match file.try_lock() {
-        Ok(()) => Ok((Some(file), Some(clean))),
-        Err(TryLockError::WouldBlock) => Err(OpenDbError::InUse(dir.to_owned())),
-        Err(TryLockError::Error(source)) => Err(unusable(source)),
-    }
-}
-
 impl Appendable for Db {
     fn appender(&self) -> Box<dyn Appender + '_> {
-        Box::new(self.head.appender())
+        Box::new(self.inner.head.appender())
     }
 }
 
 impl Queryable for Db {
     fn querier(&self, mint: i64, maxt: i64) -> Result<Box<dyn Querier + '_>, ReadError> {
-        Ok(Box::new(self.head.querier(mint, maxt)))
+        let head = &self.inner.head;
+        // The view comes first: whatever moves to a block from here on waits for it, or is in the set already.
+        let view = head.querier(mint, maxt);
+        let set = self.inner.blocks.set();
+        let view = view.with_in_order_from(set.head_from);
+        let late = head.late_range();
+        let is_late_in_range = late.is_some_and(|(from, to)| from <= maxt && mint <= to);
+        let uses_head = set.head_from <= maxt || is_late_in_range;
+        let mut sources: Vec<Box<dyn Querier>> = Vec::new();
+        for block in &set.blocks {
+            if block.meta().overlaps(mint, maxt) {
+                sources.push(Box::new(block.querier(mint, maxt)));
+            }
+        }
+        if sources.is_empty() {
+            return Ok(Box::new(view));
+        }
+        if uses_head {
+            sources.push(Box::new(view));
+        }
+        let is_sequential = set.is_sequential
+            && set.end().is_none_or(|end| end <= set.head_from)
+            && late.is_none_or(|(from, _)| set.head_from <= from);
+        Ok(Box::new(MergedQuerier::new(sources, is_sequential)))
     }
 }

@@ -158,6 +158,31 @@ impl OpenFile for File {
     }
 }
 
+/// Returns how many bytes the files in a directory and below have; what cannot be read counts nothing.
+pub fn tree_bytes(files: &dyn Files, dir: &Path) -> u64 {
+    let entries = files.list(dir).unwrap_or_default().into_iter();
+    let bytes = entries.map(|entry| match entry.is_dir {
+        true => tree_bytes(files, &dir.join(entry.name)),
+        false => entry.len,
+    });
+    bytes.sum()
+}
+
+/// Copies a file; what `to` was before is replaced.
+///
+/// # Errors
+///
+/// When the file system fails.
+pub fn copy(files: &dyn Files, from: &Path, to: &Path) -> io::Result<()> {
+    if files.exists(to) {
+        files.remove_file(to)?;
+    }
+    let bytes = files.map(from)?;
+    let copy = files.create(to)?;
+    copy.write_all_at(&bytes, 0)?;
+    copy.sync()
+}
+
 /// Writes `bytes` as the file `path` so that a reader finds the old content or the new, never a part: to a `.tmp` file
 /// beside it, synced, renamed, and the directory synced.
 ///

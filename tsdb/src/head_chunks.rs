@@ -5,25 +5,25 @@
 //!                     (u64 series id │ i64 mint │ i64 maxt │ u8 encoding │ uvarint len │ data │ u32 CRC32C)*
 //! ```
 //!
-//! The format is Prometheus'. A file has [`FILE_BYTES`] from the start (sparse) and is cut to what it holds when the
-//! next one begins; a reader takes zeros for the end. The file in use has a tail in memory that is written out in
-//! batches; chunks in it are served from there. Nothing here is fsynced before a file is full: until then the WAL has
-//! the same samples, and a torn tail is found by its checksum and cut at the next start.
+//! The format is Prometheus': the encoding byte's high bit marks a chunk of out-of-order samples, and a reader takes
+//! zeros for the end. The file in use has a tail in memory that is written out in batches; chunks in it are served from
+//! there. Files are mapped when they are read, and again when they have grown since. Nothing here is fsynced before a
+//! file is full: until then the WAL has the same samples, and a torn tail is found by its checksum and cut at the next
+//! start.
 //!
 //! # Locks
 //!
 //! `tail` is held for copying bytes only; `writing` serializes the file writes and is taken first.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
 
 use crate::chunk::Encoding;
+use crate::files::{Files, OpenFile};
 use crate::map::Map;
 use crate::varint::{decode_uvarint, encode_uvarint};
 
@@ -38,6 +38,8 @@ const CRC_BYTES: usize = 4;
 const CHUNK_BYTES_MAX: u64 = 16 << 20;
 /// The tail is written out when it is this long.
 const TAIL_BYTES: usize = 256 << 10;
+/// Marks the encoding byte of a chunk whose samples came late.
+const OUT_OF_ORDER: u8 = 0x80;
 
 /// Where a chunk is: file number in the upper half, offset in the lower, as Prometheus counts. Valid until its file is
 /// deleted by [`HeadChunks::truncate`].
@@ -49,13 +51,18 @@ impl ChunkRef {
         ChunkRef(u64::from(file) << 32 | offset)
     }
 
-    /// A reference that nothing is behind.
-    #[cfg(test)]
-    pub fn for_test(number: u64) -> Self {
+    /// Returns the reference that a log or snapshot has as `number`; nothing need be behind it.
+    pub const fn from_number(number: u64) -> Self {
         ChunkRef(number)
     }
 
-    fn file(self) -> u32 {
+    /// Returns the number that stands for this reference in a log or snapshot.
+    pub const fn as_number(self) -> u64 {
+        self.0
+    }
+
+    /// Returns the number of the file that it is in.
+    pub fn file(self) -> u32 {
         u32::try_from(self.0 >> 32).expect("the upper half")
     }
 
@@ -71,8 +78,32 @@ pub struct ChunkMeta {
     pub chunk: ChunkRef,
     /// Time of the first sample.
     pub mint: i64,
-    /// Time of the last sample.
-    pub maxt: i64,
+    /// Milliseconds from the first sample to the last; there is a list of these for every series, so they are small.
+    span_ms: u32,
+    /// How its bytes are to be read.
+    pub encoding: Encoding,
+}
+
+impl ChunkMeta {
+    /// Returns the meta of a chunk with samples from `mint` to `maxt`. A span of more than 49 days is not told from an
+    /// endless one.
+    pub fn new(chunk: ChunkRef, mint: i64, maxt: i64, encoding: Encoding) -> Self {
+        let span_ms = u32::try_from(maxt.saturating_sub(mint)).unwrap_or(u32::MAX);
+        ChunkMeta {
+            chunk,
+            mint,
+            span_ms,
+            encoding,
+        }
+    }
+
+    /// Returns the time of the last sample.
+    pub fn maxt(&self) -> i64 {
+        match self.span_ms {
+            u32::MAX => i64::MAX,
+            span => self.mint.saturating_add(i64::from(span)),
+        }
+    }
 }
 
 /// A chunk found at start.
@@ -80,30 +111,98 @@ pub struct ChunkMeta {
 pub struct FoundChunk {
     /// The series' id in the log.
     pub series_id: u64,
-    /// Place and time range.
+    /// Place, time range and encoding.
     pub meta: ChunkMeta,
+    /// Whether its samples came late.
+    pub is_out_of_order: bool,
     /// How many samples it has.
     pub samples: u16,
 }
 
 /// The head chunk files of one directory.
 pub struct HeadChunks {
+    files: Arc<dyn Files>,
     dir: PathBuf,
     writing: Mutex<()>,
     tail: Mutex<Tail>,
     maps: RwLock<BTreeMap<u32, Arc<Map>>>,
 }
 
-/// The end of the file in use.
+/// What is not in the files yet.
 struct Tail {
-    file: Option<Arc<File>>,
+    /// The number of the newest file; the next one follows.
     number: u32,
+    /// Parts of files, oldest first: all but the last are full.
+    parts: Vec<Part>,
+    /// Full files that have not been fsynced yet.
+    full: Vec<Arc<dyn OpenFile>>,
+}
+
+/// The end of a file, waiting to be written.
+struct Part {
+    number: u32,
+    /// Created when it is first written to.
+    file: Option<Arc<dyn OpenFile>>,
     /// Offset in the file of the first byte of `bytes`.
     start: u64,
-    /// Written to the series, not yet to the file.
+    /// Handed out to the series, not yet in the file.
     bytes: Vec<u8>,
-    /// Full files that have not been fsynced yet.
-    full: Vec<Arc<File>>,
+}
+
+impl Part {
+    fn end(&self) -> u64 {
+        self.start + self.bytes.len() as u64
+    }
+}
+
+impl Tail {
+    /// Returns the part that `needed` more bytes go to.
+    fn part_for(&mut self, needed: u64) -> &mut Part {
+        let has_room = |part: &Part| part.end() + needed <= FILE_BYTES;
+        if !self.parts.last().is_some_and(has_room) {
+            self.number += 1;
+            let mut header = vec![0; FILE_HEADER_BYTES];
+            header[..4].copy_from_slice(&MAGIC);
+            header[4] = 1;
+            self.parts.push(Part {
+                number: self.number,
+                file: None,
+                start: 0,
+                bytes: header,
+            });
+        }
+        self.parts
+            .last_mut()
+            .expect("just pushed if there was none")
+    }
+}
+
+/// What a head chunk holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChunkKind {
+    /// How its bytes are to be read.
+    pub encoding: Encoding,
+    /// Whether its samples came late.
+    pub is_out_of_order: bool,
+}
+
+impl ChunkKind {
+    /// Returns the kind of a chunk whose samples came in order.
+    pub const fn in_order(encoding: Encoding) -> Self {
+        ChunkKind {
+            encoding,
+            is_out_of_order: false,
+        }
+    }
+
+    const fn as_byte(self) -> u8 {
+        self.encoding.as_byte()
+            | if self.is_out_of_order {
+                OUT_OF_ORDER
+            } else {
+                0
+            }
+    }
 }
 
 /// Bytes of a chunk, borrowed from a map or copied from the tail.
@@ -141,61 +240,56 @@ impl HeadChunks {
     /// # Errors
     ///
     /// When the file system fails.
-    pub fn open(dir: &Path, mut visit: impl FnMut(FoundChunk)) -> io::Result<(Self, OpenReport)> {
-        fs::create_dir_all(dir)?;
+    pub fn open(
+        files: Arc<dyn Files>,
+        dir: &Path,
+        mut visit: impl FnMut(FoundChunk),
+    ) -> io::Result<(Self, OpenReport)> {
+        files.create_dir_all(dir)?;
         let mut report = OpenReport::default();
         let mut maps = BTreeMap::new();
         let mut last = 0;
-        for number in list(dir)? {
+        for (number, len) in list(&*files, dir)? {
             last = number;
             let path = file_path(dir, number);
-            let file = OpenOptions::new().read(true).write(true).open(&path)?;
-            let len = file.metadata()?.len();
-            let whole = if len < FILE_HEADER_BYTES as u64 {
-                None
-            } else {
-                read_chunks(&Map::of(&file)?, number, &mut visit)
-            };
-            let Some(Prefix {
-                end,
-                passed_over,
-                is_torn,
-            }) = whole
-            else {
-                let aside = set_aside(&path)?;
-                report.damages.push(format!(
-                    "{}: no head chunk file, kept as {aside}",
-                    path.display()
-                ));
-                fs::remove_file(&path)?;
+            let map = files.map(&path)?;
+            let Some(prefix) = read_chunks(&map, number, &mut visit) else {
+                drop(map);
+                let aside = path.with_extension("corrupt");
+                files.rename(&path, &aside)?;
+                let what = format!("no head chunk file, kept as {}", aside.display());
+                report.damages.push(format!("{}: {what}", path.display()));
                 continue;
             };
-            for at in passed_over {
+            drop(map);
+            for at in prefix.passed_over {
                 report.damages.push(format!(
                     "{}: damaged chunk at byte {at}, passed over",
                     path.display()
                 ));
             }
-            if is_torn {
-                let aside = set_aside(&path)?;
-                let what =
-                    format!("torn chunk at byte {end}, cut there, the whole is kept as {aside}");
+            if prefix.is_torn {
+                let aside = set_aside(&*files, &path)?;
+                let what = format!(
+                    "torn chunk at byte {}, cut there, the whole is kept as {aside}",
+                    prefix.end
+                );
                 report.damages.push(format!("{}: {what}", path.display()));
             }
-            if end < len {
-                file.set_len(end)?;
-                file.sync_all()?;
+            if prefix.end < len {
+                let file = files.open(&path)?;
+                file.set_len(prefix.end)?;
+                file.sync()?;
             }
-            maps.insert(number, Arc::new(Map::of(&file)?));
+            maps.insert(number, Arc::new(files.map(&path)?));
         }
         let tail = Tail {
-            file: None,
             number: last,
-            start: FILE_BYTES,
-            bytes: Vec::new(),
+            parts: Vec::new(),
             full: Vec::new(),
         };
         let chunks = HeadChunks {
+            files,
             dir: dir.to_owned(),
             writing: Mutex::new(()),
             tail: Mutex::new(tail),
@@ -206,97 +300,90 @@ impl HeadChunks {
 
     /// Takes a full chunk and returns where it will be. It can be read at once; [`write_out`](Self::write_out) brings it
     /// to the file.
-    ///
-    /// # Errors
-    ///
-    /// When a new file is needed and cannot be created.
     pub fn append(
         &self,
         series_id: u64,
         mint: i64,
         maxt: i64,
-        encoding: Encoding,
+        kind: ChunkKind,
         data: &[u8],
-    ) -> io::Result<ChunkRef> {
+    ) -> ChunkRef {
         let mut tail = self.tail.lock();
-        let needed = (CHUNK_HEADER_BYTES + 10 + data.len() + CRC_BYTES) as u64;
-        if FILE_BYTES < tail.start + tail.bytes.len() as u64 + needed {
-            self.cut(&mut tail)?;
-        }
-        let from = tail.bytes.len();
-        let chunk = ChunkRef::new(tail.number, tail.start + from as u64);
-        let out = &mut tail.bytes;
+        let needed = CHUNK_HEADER_BYTES + 10 + data.len() + CRC_BYTES;
+        let part = tail.part_for(needed as u64);
+        let chunk = ChunkRef::new(part.number, part.end());
+        let from = part.bytes.len();
+        let out = &mut part.bytes;
         out.extend_from_slice(&series_id.to_be_bytes());
         out.extend_from_slice(&mint.to_be_bytes());
         out.extend_from_slice(&maxt.to_be_bytes());
-        out.push(encoding.as_byte());
+        out.push(kind.as_byte());
         encode_uvarint(out, data.len() as u64);
         out.extend_from_slice(data);
         let crc = crc32c::crc32c(&out[from..]);
         out.extend_from_slice(&crc.to_be_bytes());
-        Ok(chunk)
+        chunk
     }
 
-    /// Ends the file in use and begins the next; rare (once in 128 MiB).
-    fn cut(&self, tail: &mut Tail) -> io::Result<()> {
-        if let Some(file) = &tail.file {
-            // The file keeps its length while maps of it live; it is cut at the next start.
-            file.write_all_at(&tail.bytes, tail.start)?;
-        }
-        let number = tail.number + 1;
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .open(file_path(&self.dir, number))?;
-        file.set_len(FILE_BYTES)?;
-        let mut header = [0; FILE_HEADER_BYTES];
-        header[..4].copy_from_slice(&MAGIC);
-        header[4] = 1;
-        file.write_all_at(&header, 0)?;
-        File::open(&self.dir)?.sync_all()?;
-        self.maps.write().insert(number, Arc::new(Map::of(&file)?));
-        tail.bytes.clear();
-        let full = tail.file.replace(Arc::new(file));
-        tail.full.extend(full);
-        tail.number = number;
-        tail.start = FILE_HEADER_BYTES as u64;
-        Ok(())
-    }
-
-    /// Writes the tail to the file if it is long enough to be worth a system call, or in any case with `all`.
+    /// Writes what waits to the files if it is long enough to be worth a system call, or in any case with `all`.
     ///
     /// # Errors
     ///
     /// When the disk fails; the chunks then stay readable in memory and the next call tries again.
     pub fn write_out(&self, all: bool) -> io::Result<()> {
-        let due = |tail: &Tail| TAIL_BYTES <= tail.bytes.len() || (all && !tail.bytes.is_empty());
+        let due = |tail: &Tail| match &tail.parts[..] {
+            [] => false,
+            [part] => TAIL_BYTES <= part.bytes.len() || (all && !part.bytes.is_empty()),
+            _ => true,
+        };
         if !due(&self.tail.lock()) {
             return Ok(());
         }
         let _one_writer = self.writing.lock();
-        let (file, start, bytes, number) = {
-            let tail = self.tail.lock();
-            if !due(&tail) {
-                return Ok(());
-            }
-            let Some(file) = tail.file.clone() else {
-                return Ok(());
+        loop {
+            let (number, file, start, bytes) = {
+                let tail = self.tail.lock();
+                if !due(&tail) {
+                    return Ok(());
+                }
+                let part = &tail.parts[0];
+                (
+                    part.number,
+                    part.file.clone(),
+                    part.start,
+                    part.bytes.clone(),
+                )
             };
-            (file, tail.start, tail.bytes.clone(), tail.number)
-        };
-        file.write_all_at(&bytes, start)?;
-        let mut tail = self.tail.lock();
-        // A new file may have begun in the meantime; then everything was written there.
-        if tail.number == number {
-            tail.bytes.drain(..bytes.len());
-            tail.start += bytes.len() as u64;
+            let file = match file {
+                Some(file) => file,
+                None => self.create(number)?,
+            };
+            file.write_all_at(&bytes, start)?;
+            let mut tail = self.tail.lock();
+            let is_full = 1 < tail.parts.len();
+            let part = &mut tail.parts[0];
+            part.bytes.drain(..bytes.len());
+            part.start += bytes.len() as u64;
+            part.file = Some(Arc::clone(&file));
+            if is_full && part.bytes.is_empty() {
+                tail.parts.remove(0);
+                tail.full.push(file);
+            }
         }
-        Ok(())
     }
 
-    /// Writes out the tail and makes it survive a power cut.
+    fn create(&self, number: u32) -> io::Result<Arc<dyn OpenFile>> {
+        let path = file_path(&self.dir, number);
+        // An attempt that failed may have left it behind.
+        if self.files.exists(&path) {
+            self.files.remove_file(&path)?;
+        }
+        let file = self.files.create(&path)?;
+        self.files.sync_dir(&self.dir)?;
+        Ok(file)
+    }
+
+    /// Writes out what waits and makes it survive a power cut.
     ///
     /// # Errors
     ///
@@ -306,11 +393,12 @@ impl HeadChunks {
         let _one_writer = self.writing.lock();
         let (full, current) = {
             let tail = self.tail.lock();
-            (tail.full.clone(), tail.file.clone())
+            let current = tail.parts.last().and_then(|part| part.file.clone());
+            (tail.full.clone(), current)
         };
         full.iter()
             .chain(&current)
-            .try_for_each(|file| file.sync_data())?;
+            .try_for_each(|file| file.sync())?;
         // Only now, so that a failure is tried again.
         self.tail.lock().full.drain(..full.len());
         Ok(())
@@ -326,46 +414,40 @@ impl HeadChunks {
             return Ok(bytes);
         }
         let error = |what: String| (file_path(&self.dir, chunk.file()), what);
+        let at = usize::try_from(chunk.offset()).expect("offsets are u32");
         let map = self.maps.read().get(&chunk.file()).cloned();
-        let map = map.ok_or_else(|| error("file is gone".to_owned()))?;
-        let at = usize::try_from(chunk.offset()).expect("offsets are below 128 MiB");
-        let parsed = parse_chunk(map.get(at..).unwrap_or_default());
-        match parsed {
-            Some(parsed) => Ok(ChunkBytes::Mapped(
-                map,
-                at + parsed.data.start..at + parsed.data.end,
-            )),
-            None => Err(error(format!("bad chunk at byte {at}"))),
+        if let Some(bytes) = map.and_then(|map| chunk_in(map, at)) {
+            return Ok(bytes);
         }
+        // The file has grown since it was mapped.
+        let path = file_path(&self.dir, chunk.file());
+        let map = self.files.map(&path).map(Arc::new);
+        let map = map.map_err(|source| error(source.to_string()))?;
+        self.maps.write().insert(chunk.file(), Arc::clone(&map));
+        chunk_in(map, at).ok_or_else(|| error(format!("bad chunk at byte {at}")))
     }
 
     fn read_tail(&self, chunk: ChunkRef) -> Option<ChunkBytes> {
         let tail = self.tail.lock();
-        if chunk.file() != tail.number || chunk.offset() < tail.start {
-            return None;
-        }
-        let at = usize::try_from(chunk.offset() - tail.start).ok()?;
-        let bytes = tail.bytes.get(at..)?;
+        let part = tail.parts.iter().find(|part| part.number == chunk.file())?;
+        let at = usize::try_from(chunk.offset().checked_sub(part.start)?).ok()?;
+        let bytes = part.bytes.get(at..)?;
         let parsed = parse_chunk(bytes)?;
         Some(ChunkBytes::Copied(bytes[parsed.data].to_vec()))
     }
 
-    /// Deletes the files before number `keep_from`.
+    /// Deletes the files before number `keep_from`; chunks in them that are being read stay readable.
     ///
     /// # Errors
     ///
     /// When the file system fails.
     pub fn truncate(&self, keep_from: u32) -> io::Result<()> {
-        let in_use = self.tail.lock().number;
-        let old: Vec<u32> = self
-            .maps
-            .read()
-            .range(..keep_from.min(in_use))
-            .map(|(&number, _)| number)
-            .collect();
-        for number in old {
-            fs::remove_file(file_path(&self.dir, number))?;
-            self.maps.write().remove(&number);
+        let keep_from = keep_from.min(self.tail.lock().number);
+        for (number, _) in list(&*self.files, &self.dir)? {
+            if number < keep_from {
+                self.files.remove_file(&file_path(&self.dir, number))?;
+                self.maps.write().remove(&number);
+            }
         }
         Ok(())
     }
@@ -375,9 +457,13 @@ impl HeadChunks {
         self.tail.lock().number
     }
 
-    /// Returns the number of the file that `chunk` is in, for [`truncate`](Self::truncate).
-    pub fn file_of(chunk: ChunkRef) -> u32 {
-        chunk.file()
+    /// Returns where the next chunk will be, at the earliest: all chunks so far are before.
+    pub fn end(&self) -> ChunkRef {
+        let tail = self.tail.lock();
+        match tail.parts.last() {
+            Some(part) => ChunkRef::new(part.number, part.end()),
+            None => ChunkRef::new(tail.number + 1, 0),
+        }
     }
 }
 
@@ -402,6 +488,12 @@ fn data_range(bytes: &[u8]) -> Option<std::ops::Range<usize>> {
     }
     let start = CHUNK_HEADER_BYTES + length_bytes.len() - after.len();
     Some(start..start + usize::try_from(data_len).ok()?)
+}
+
+/// Returns the data of the chunk at byte `at` of a file, if there is a whole one.
+fn chunk_in(map: Arc<Map>, at: usize) -> Option<ChunkBytes> {
+    let data = parse_chunk(map.get(at..)?)?.data;
+    Some(ChunkBytes::Mapped(map, at + data.start..at + data.end))
 }
 
 /// Returns how long the chunk at the start of `bytes` is, as its header says.
@@ -467,18 +559,14 @@ fn read_chunks(map: &[u8], number: u32, visit: &mut impl FnMut(FoundChunk)) -> O
             continue;
         };
         let data = &rest[parsed.data.clone()];
-        let known = Encoding::from_byte(parsed.encoding).is_some();
-        if let (true, Ok(samples)) = (known, crate::chunk::xor::count(data)) {
+        let encoding = Encoding::from_byte(parsed.encoding & !OUT_OF_ORDER);
+        if let (Some(encoding), Some(count)) = (encoding, data.first_chunk()) {
             let chunk = ChunkRef::new(number, at as u64);
-            let meta = ChunkMeta {
-                chunk,
-                mint: parsed.mint,
-                maxt: parsed.maxt,
-            };
             visit(FoundChunk {
                 series_id: parsed.series_id,
-                meta,
-                samples,
+                meta: ChunkMeta::new(chunk, parsed.mint, parsed.maxt, encoding),
+                is_out_of_order: parsed.encoding & OUT_OF_ORDER != 0,
+                samples: u16::from_be_bytes(*count),
             });
         }
         at += parsed.len;
@@ -492,9 +580,9 @@ fn whole_chunk_after(bytes: &[u8]) -> Option<usize> {
 }
 
 /// Keeps a copy of a damaged file for a person to look at; returns its name.
-fn set_aside(path: &Path) -> io::Result<String> {
+fn set_aside(files: &dyn Files, path: &Path) -> io::Result<String> {
     let aside = path.with_extension("corrupt");
-    fs::copy(path, &aside)?;
+    crate::files::copy(files, path, &aside)?;
     Ok(aside.display().to_string())
 }
 
@@ -502,12 +590,12 @@ fn file_path(dir: &Path, number: u32) -> PathBuf {
     dir.join(format!("{number:06}"))
 }
 
-fn list(dir: &Path) -> io::Result<Vec<u32>> {
-    let mut numbers = Vec::new();
-    for entry in fs::read_dir(dir)? {
-        let name = entry?.file_name();
-        numbers.extend(name.to_str().and_then(|name| name.parse::<u32>().ok()));
-    }
+/// Returns numbers and lengths of the files, ascending.
+fn list(files: &dyn Files, dir: &Path) -> io::Result<Vec<(u32, u64)>> {
+    let entries = files.list(dir)?.into_iter().filter(|entry| !entry.is_dir);
+    let mut numbers: Vec<_> = entries
+        .filter_map(|entry| Some((entry.name.parse().ok()?, entry.len)))
+        .collect();
     numbers.sort_unstable();
     Ok(numbers)
 }
@@ -515,10 +603,15 @@ fn list(dir: &Path) -> io::Result<Vec<u32>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::files::Disk;
+    use std::fs::{self, OpenOptions};
+
+    const XOR: ChunkKind = ChunkKind::in_order(Encoding::Xor);
 
     fn open(dir: &Path) -> (HeadChunks, Vec<FoundChunk>, OpenReport) {
         let mut found = Vec::new();
-        let (chunks, report) = HeadChunks::open(dir, |chunk| found.push(chunk)).unwrap();
+        let (chunks, report) =
+            HeadChunks::open(Arc::new(Disk), dir, |chunk| found.push(chunk)).unwrap();
         (chunks, found, report)
     }
 
@@ -531,12 +624,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (chunks, found, _) = open(dir.path());
         assert!(found.is_empty());
-        let first = chunks.append(7, 10, 20, Encoding::Xor, &data(1)).unwrap();
+        let first = chunks.append(7, 10, 20, XOR, &data(1));
         assert_eq!(*chunks.read(first).unwrap(), data(1));
         chunks.write_out(true).unwrap();
         assert!(matches!(chunks.read(first), Ok(ChunkBytes::Mapped(..))));
         assert_eq!(*chunks.read(first).unwrap(), data(1));
-        let second = chunks.append(8, 30, 40, Encoding::Xor, &data(2)).unwrap();
+        let second = chunks.append(8, 30, 40, XOR, &data(2));
         chunks.write_out(true).unwrap();
         drop(chunks);
 
@@ -544,11 +637,11 @@ mod tests {
         assert!(report.damages.is_empty());
         let seen: Vec<_> = found
             .iter()
-            .map(|f| (f.series_id, f.meta.mint, f.meta.maxt, f.samples))
+            .map(|f| (f.series_id, f.meta.mint, f.meta.maxt(), f.samples))
             .collect();
         assert_eq!(seen, [(7, 10, 20, 1), (8, 30, 40, 1)]);
         assert_eq!(*chunks.read(second).unwrap(), data(2));
-        let third = chunks.append(9, 50, 60, Encoding::Xor, &data(3)).unwrap();
+        let third = chunks.append(9, 50, 60, XOR, &data(3));
         assert_eq!(third.file(), 2);
         chunks.truncate(2).unwrap();
         assert!(chunks.read(second).is_err());
@@ -559,8 +652,8 @@ mod tests {
     fn torn_tail_is_cut_and_the_rest_stays() {
         let dir = tempfile::tempdir().unwrap();
         let (chunks, ..) = open(dir.path());
-        let first = chunks.append(7, 10, 20, Encoding::Xor, &data(1)).unwrap();
-        chunks.append(8, 30, 40, Encoding::Xor, &data(2)).unwrap();
+        let first = chunks.append(7, 10, 20, XOR, &data(1));
+        chunks.append(8, 30, 40, XOR, &data(2));
         chunks.write_out(true).unwrap();
         drop(chunks);
         let path = file_path(dir.path(), 1);
@@ -583,7 +676,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (chunks, ..) = open(dir.path());
         for id in 1..=3 {
-            chunks.append(id, 10, 20, Encoding::Xor, &data(1)).unwrap();
+            chunks.append(id, 10, 20, XOR, &data(1));
         }
         chunks.write_out(true).unwrap();
         drop(chunks);

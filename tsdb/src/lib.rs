@@ -28,5 +28,7 @@ pub mod varint;
 pub mod verify;
 pub mod wal;
 
-pub use db::{Db, DbOptions, OpenDbError};
+pub use db::{AdminError, Db, DbOptions, OpenDbError, OpenReport, Retention};
+pub use head::HeadOptions;
 pub use head::replay::{ReplayProgress, ReplayReport};
+pub use wal::segment::{Compression, SegmentOptions};

@@ -1,8 +1,9 @@
 //! The engine's own metrics, under Prometheus' names.
 
-use metrics::{Counter, Family, Gauge, Registry, Summary};
+use metrics::{Counter, Family, Gauge, Histogram, Registry, Summary};
 
-/// Instruments of one database.
+/// Instruments of one database; clones count together.
+#[derive(Clone)]
 pub struct TsdbMetrics {
     pub(crate) series: Gauge,
     pub(crate) series_created: Counter,
@@ -11,8 +12,11 @@ pub struct TsdbMetrics {
     pub(crate) chunks_created: Counter,
     pub(crate) chunks_removed: Counter,
     pub(crate) samples_appended: Counter,
+    pub(crate) histograms_appended: Counter,
     pub(crate) out_of_order: Counter,
     pub(crate) out_of_bounds: Counter,
+    pub(crate) too_old: Counter,
+    pub(crate) late_appended: Counter,
     pub(crate) min_time: Gauge,
     pub(crate) max_time: Gauge,
     pub(crate) min_time_seconds: Gauge,
@@ -32,18 +36,29 @@ pub struct TsdbMetrics {
     pub(crate) checkpoints_failed: Counter,
     pub(crate) replay_seconds: Gauge,
     pub(crate) clean_start: Gauge,
+    pub(crate) blocks_loaded: Gauge,
+    pub(crate) blocks_bytes: Gauge,
+    pub(crate) lowest_time: Gauge,
+    pub(crate) reloads: Counter,
+    pub(crate) reloads_failed: Counter,
+    pub(crate) compactions: Counter,
+    pub(crate) compactions_failed: Counter,
+    pub(crate) compaction_seconds: Histogram,
+    pub(crate) time_retentions: Counter,
+    pub(crate) size_retentions: Counter,
+    pub(crate) retention_limit: Gauge,
+    pub(crate) retention_limit_bytes: Gauge,
 }
 
 impl TsdbMetrics {
     /// Registers the instruments.
     pub fn new(registry: &Registry) -> Self {
         let by_type = |family: Family<Counter>| family.with(&["float"]);
-        registry
-            .gauge(
-                "prometheus_tsdb_blocks_loaded",
-                "Number of currently loaded data blocks",
-            )
-            .set(0.0);
+        let samples_appended = registry.counter_vec(
+            "prometheus_tsdb_head_samples_appended_total",
+            "Total number of appended samples.",
+            &["type"],
+        );
         TsdbMetrics {
             series: registry.gauge("prometheus_tsdb_head_series", "Total number of series in the head block."),
             series_created: registry
@@ -55,11 +70,8 @@ impl TsdbMetrics {
                 .counter("prometheus_tsdb_head_chunks_created_total", "Total number of chunks created in the head"),
             chunks_removed: registry
                 .counter("prometheus_tsdb_head_chunks_removed_total", "Total number of chunks removed in the head"),
-            samples_appended: by_type(registry.counter_vec(
-                "prometheus_tsdb_head_samples_appended_total",
-                "Total number of appended samples.",
-                &["type"],
-            )),
+            samples_appended: samples_appended.with(&["float"]),
+            histograms_appended: samples_appended.with(&["histogram"]),
             out_of_order: by_type(registry.counter_vec(
                 "prometheus_tsdb_out_of_order_samples_total",
                 "Total number of out of order samples ingestion failed attempts due to out of order being disabled.",
@@ -68,6 +80,16 @@ impl TsdbMetrics {
             out_of_bounds: by_type(registry.counter_vec(
                 "prometheus_tsdb_out_of_bound_samples_total",
                 "Total number of out of bound samples ingestion failed attempts with out of order support disabled.",
+                &["type"],
+            )),
+            too_old: by_type(registry.counter_vec(
+                "prometheus_tsdb_too_old_samples_total",
+                "Total number of out of order samples ingestion failed attempts with out of support enabled, but sample outside of time window.",
+                &["type"],
+            )),
+            late_appended: by_type(registry.counter_vec(
+                "prometheus_tsdb_head_out_of_order_samples_appended_total",
+                "Total number of appended out of order samples.",
                 &["type"],
             )),
             min_time: registry.gauge("prometheus_tsdb_head_min_time", "Minimum time bound of the head block."),
@@ -111,6 +133,51 @@ impl TsdbMetrics {
             checkpoints_failed: registry.counter(
                 "prometheus_tsdb_checkpoint_creations_failed_total",
                 "Total number of checkpoint creations that failed.",
+            ),
+            blocks_loaded: registry
+                .gauge("prometheus_tsdb_blocks_loaded", "Number of currently loaded data blocks"),
+            blocks_bytes: registry.gauge(
+                "prometheus_tsdb_storage_blocks_bytes",
+                "The number of bytes that are currently used for local storage by all blocks.",
+            ),
+            lowest_time: registry
+                .gauge("prometheus_tsdb_lowest_timestamp", "Lowest timestamp value stored in the database."),
+            reloads: registry.counter(
+                "prometheus_tsdb_reloads_total",
+                "Number of times the database reloaded block data from disk.",
+            ),
+            reloads_failed: registry.counter(
+                "prometheus_tsdb_reloads_failures_total",
+                "Number of times the database failed to reloadBlocks block data from disk.",
+            ),
+            compactions: registry.counter(
+                "prometheus_tsdb_compactions_total",
+                "Total number of compactions that were executed for the partition.",
+            ),
+            compactions_failed: registry.counter(
+                "prometheus_tsdb_compactions_failed_total",
+                "Total number of compactions that failed for the partition.",
+            ),
+            compaction_seconds: registry.histogram(
+                "prometheus_tsdb_compaction_duration_seconds",
+                "Duration of compaction runs",
+                &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 2048.0, 4096.0, 8192.0],
+            ),
+            time_retentions: registry.counter(
+                "prometheus_tsdb_time_retentions_total",
+                "The number of times that blocks were deleted because the maximum time limit was exceeded.",
+            ),
+            size_retentions: registry.counter(
+                "prometheus_tsdb_size_retentions_total",
+                "The number of times that blocks were deleted because the maximum number of bytes was exceeded.",
+            ),
+            retention_limit: registry.gauge(
+                "prometheus_tsdb_retention_limit_seconds",
+                "How long to retain samples in storage.",
+            ),
+            retention_limit_bytes: registry.gauge(
+                "prometheus_tsdb_retention_limit_bytes",
+                "Max number of bytes to be retained in the tsdb blocks, configured 0 means disabled",
             ),
             replay_seconds: registry
                 .gauge("prometheus_tsdb_data_replay_duration_seconds", "Time taken to replay the data on disk."),

@@ -162,6 +162,14 @@ impl Tombstones {
         }
     }
 
+    /// Forgets the intervals that `keep` says no to.
+    pub fn retain(&mut self, keep: impl Fn(Interval) -> bool) {
+        self.0.retain(|_, intervals| {
+            intervals.0.retain(|&interval| keep(interval));
+            !intervals.is_empty()
+        });
+    }
+
     /// Returns what is deleted of a series, if anything is.
     pub fn of(&self, series: u64) -> Option<&Intervals> {
         self.0.get(&series)

@@ -17,9 +17,14 @@ const HOUR: i64 = 3_600_000;
 
 fn options() -> DbOptions {
     DbOptions {
-        retention: model::Duration::from_secs(15 * 86_400),
-        wal_segment_bytes: 128 << 10,
-        lock: true,
+        head: tsdb::HeadOptions {
+            segment: tsdb::SegmentOptions {
+                bytes_max: 128 << 10,
+                ..Default::default()
+            },
+            ..Default::default()
+        },
+        ..DbOptions::default()
     }
 }
 
@@ -30,6 +35,7 @@ fn open(dir: &Path) -> (Arc<Db>, ReplayReport) {
         &metrics::Registry::new(),
         &ReplayProgress::default(),
     )
+    .map(|(db, report)| (db, report.replay))
     .unwrap()
 }
 
@@ -371,7 +377,8 @@ fn a_checkpoint_stands_for_the_segments_it_replaces() {
             .collect();
         append(&db, &batch);
     }
-    let segments = |dir: &Path| tsdb::wal::segment::list(&dir.join("wal")).unwrap();
+    let segments =
+        |dir: &Path| tsdb::wal::segment::list(&tsdb::files::Disk, &dir.join("wal")).unwrap();
     let before = everything(&db);
     let all = segments(dir.path());
     assert!(6 < all.len(), "{all:?}");
@@ -570,5 +577,222 @@ fn zstd_records_are_read() {
     assert_eq!(
         everything(&open(dir.path()).0)["z"],
         [(5, 2.5f64.to_bits())]
+    );
+}
+
+#[test]
+fn late_samples_are_taken_within_the_window_and_survive_a_crash() {
+    let dir = tempfile::tempdir().unwrap();
+    let (db, _) = open(dir.path());
+    let minute = 60_000;
+    append(&db, &[("a", 100 * minute, 1.0), ("b", 100 * minute, 1.0)]);
+    let rejected = append(&db, &[("a", 70 * minute, 2.0)]);
+    assert_eq!(rejected[0].error, AppendError::OutOfOrder);
+    db.set_late_window(model::Duration::from_secs(3_600));
+    // Descending, so that each is late; enough for several chunks, and some that wait.
+    for i in 0..75 {
+        let t = (99 - i) * minute / 2 + 50 * minute;
+        assert!(append(&db, &[("a", t, i as f64)]).is_empty(), "{i}");
+    }
+    append(&db, &[("a", 101 * minute, 3.0)]);
+    let rejected = append(&db, &[("a", 40 * minute, 2.0)]);
+    assert_eq!(rejected[0].error, AppendError::TooOld);
+    let before = everything(&db);
+    assert_eq!(before["a"].len(), 77);
+    assert!(before["a"].is_sorted_by(|a, b| a.0 < b.0));
+    assert_eq!(contents(&db, 70 * minute, 71 * minute)["a"].len(), 3);
+    drop(db);
+    for is_closed in [false, true, false] {
+        let (db, report) = open(dir.path());
+        assert!(report.damages.is_empty(), "{report:?}");
+        assert_eq!(everything(&db), before);
+        if is_closed {
+            db.close().unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_query_never_sees_half_a_batch() {
+    let dir = tempfile::tempdir().unwrap();
+    let (db, _) = open(dir.path());
+    let names: Vec<String> = (0..600).map(|i| format!("series_{i}")).collect();
+    let scrape = |t: i64| {
+        let batch: Vec<_> = names
+            .iter()
+            .map(|name| (name.as_str(), t, t as f64))
+            .collect();
+        assert!(append(&db, &batch).is_empty());
+    };
+    scrape(1_000);
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| (2..300).for_each(|i| scrape(i * 1_000)));
+        let mut seen = 0;
+        while !writer.is_finished() || seen == 0 {
+            let querier = db.querier(0, i64::MAX).unwrap();
+            let any = Matcher::new("job", MatchOp::Equal, "test").unwrap();
+            let set = querier
+                .select(&[any], &SelectHints::range(0, i64::MAX))
+                .unwrap();
+            let mut scratch = SampleColumns::default();
+            let newest: std::collections::BTreeSet<i64> = (0..set.len())
+                .map(|i| set.newest(i, 0, i64::MAX, &mut scratch).unwrap().unwrap().t)
+                .collect();
+            assert_eq!(newest.len(), 1, "samples of several scrapes: {newest:?}");
+            let mut columns = SampleColumns::default();
+            set.read(17, 0, i64::MAX, &mut columns).unwrap();
+            assert_eq!(columns.timestamps.last(), newest.first());
+            seen += 1;
+        }
+    });
+}
+
+/// Says in a line what differs first; the whole would be thousands of lines.
+#[track_caller]
+fn assert_same(found: &Contents, expected: &Contents) {
+    let names = |contents: &Contents| contents.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(found), names(expected));
+    for (name, samples) in expected {
+        let found = &found[name];
+        let differs = (0..found.len().max(samples.len())).find(|&i| found.get(i) != samples.get(i));
+        if let Some(i) = differs {
+            let (have, want) = (found.get(i), samples.get(i));
+            panic!(
+                "{name}: {} samples for {}, number {i} is {have:?} for {want:?}",
+                found.len(),
+                samples.len()
+            );
+        }
+    }
+}
+
+/// Two hours of samples at one a minute for each of two series, from `hour` on.
+fn fill(db: &Db, from_hour: i64, to_hour: i64) {
+    for minute in from_hour * 60..to_hour * 60 {
+        let t = minute * 60_000;
+        assert!(append(db, &[("a", t, minute as f64), ("b", t, -1.0)]).is_empty());
+    }
+}
+
+#[test]
+fn the_head_becomes_blocks_and_nothing_changes_for_queries() {
+    let dir = tempfile::tempdir().unwrap();
+    let (db, _) = open(dir.path());
+    fill(&db, 0, 11);
+    let before = everything(&db);
+    db.keep_house();
+    let metas = db.block_metas();
+    // 0-2, 2-4 and 4-6 are one block by now, 6-8 is the newest; 8-10 is still in the head.
+    assert_eq!(metas.len(), 2, "{metas:?}");
+    assert_eq!((metas[0].min_time, metas[0].max_time), (0, 6 * HOUR));
+    assert_eq!(metas[0].stats.num_samples, 2 * 360);
+    assert_same(&everything(&db), &before);
+    assert_eq!(contents(&db, 5 * HOUR, 7 * HOUR)["a"].len(), 121);
+    assert_eq!(contents(&db, 0, HOUR)["a"].len(), 61);
+    assert_eq!(contents(&db, 8 * HOUR, 8 * HOUR)["a"].len(), 1);
+    let (oldest, _) = db.head().time_range().unwrap();
+    assert_eq!(oldest, 8 * HOUR);
+    drop(db);
+    let (db, report) = open(dir.path());
+    assert!(report.damages.is_empty(), "{report:?}");
+    assert_same(&everything(&db), &before);
+    let rejected = append(&db, &[("new", 8 * HOUR - 1, 1.0)]);
+    assert_eq!(rejected[0].error, AppendError::OutOfBounds);
+    fill(&db, 11, 16);
+    db.keep_house();
+    assert_eq!(everything(&db)["a"].len(), 16 * 60);
+}
+
+#[test]
+fn late_samples_become_blocks_that_are_merged() {
+    let dir = tempfile::tempdir().unwrap();
+    let (db, _) = open(dir.path());
+    db.set_late_window(model::Duration::from_secs(24 * 3_600));
+    fill(&db, 0, 5);
+    for minute in (0..300).rev() {
+        let t = minute * 60_000 + 30_000;
+        assert!(append(&db, &[("a", t, 0.5)]).is_empty());
+    }
+    let before = everything(&db);
+    assert_eq!(before["a"].len(), 600);
+    db.keep_house();
+    assert!(db.head().late_range().is_none());
+    assert!(!db.block_metas().is_empty());
+    assert_same(&everything(&db), &before);
+    drop(db);
+    let (db, report) = open(dir.path());
+    assert!(report.damages.is_empty(), "{report:?}");
+    assert_same(&everything(&db), &before);
+}
+
+#[test]
+fn what_is_deleted_is_hidden_at_once_and_stays_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let (db, _) = open(dir.path());
+    fill(&db, 0, 6);
+    db.keep_house();
+    let a = Matcher::new("__name__", MatchOp::Equal, "a").unwrap();
+    db.delete(HOUR, 5 * HOUR, std::slice::from_ref(&a)).unwrap();
+    let mut expected = everything(&db);
+    assert_eq!(expected["a"].len(), 60 + 59);
+    assert_eq!(expected["b"].len(), 360);
+    db.delete(i64::MIN, i64::MAX, &[a]).unwrap();
+    assert!(!everything(&db).contains_key("a"));
+    db.clean_tombstones().unwrap();
+    expected.remove("a");
+    assert_same(&everything(&db), &expected);
+    drop(db);
+    let (db, _) = open(dir.path());
+    assert_same(&everything(&db), &expected);
+    fill(&db, 6, 12);
+    db.keep_house();
+    expected = everything(&db);
+    assert_eq!(
+        expected["a"].len(),
+        360,
+        "new samples of a deleted series are there"
+    );
+    drop(db);
+    assert_same(&everything(&open(dir.path()).0), &expected);
+}
+
+#[test]
+fn old_blocks_go_by_time_and_by_size() {
+    let dir = tempfile::tempdir().unwrap();
+    let (db, _) = open(dir.path());
+    fill(&db, 0, 30);
+    db.keep_house();
+    let oldest = |db: &Db| db.block_metas()[0].min_time;
+    assert_eq!(oldest(&db), 0);
+    let mut retention = tsdb::Retention {
+        time: model::Duration::from_secs(8 * 3_600),
+        bytes: 0,
+    };
+    db.set_retention(retention);
+    db.keep_house();
+    assert!(18 * HOUR <= oldest(&db), "{:?}", db.block_metas());
+    retention.bytes = 1;
+    db.set_retention(retention);
+    db.keep_house();
+    assert!(db.block_metas().is_empty());
+    assert!(!everything(&db).is_empty(), "the head stays");
+}
+
+#[test]
+fn a_snapshot_is_a_database_of_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let (db, _) = open(dir.path());
+    db.set_late_window(model::Duration::from_secs(3_600));
+    fill(&db, 0, 6);
+    db.keep_house();
+    append(&db, &[("a", 6 * HOUR - 90_000, 7.0)]);
+    let name = db.snapshot(false).unwrap().0;
+    let without_head = db.snapshot(true).unwrap().0;
+    let before = everything(&db);
+    let snapshot = |name: &str| dir.path().join("snapshots").join(name);
+    assert_same(&everything(&open(&snapshot(&name)).0), &before);
+    assert_eq!(
+        everything(&open(&snapshot(&without_head)).0)["a"].len(),
+        240
     );
 }

@@ -152,22 +152,12 @@ impl<'a> BitReader<'a> {
         self.valid as usize + 8 * self.bytes.len()
     }
 
-    /// Returns the next bits, left-aligned, and how many of them count: at least 57 unless fewer are left. What is past
-    /// them is zero.
-    #[inline]
-    pub fn peek(&mut self) -> (u64, u32) {
-        if self.valid < 57 {
-            self.refill();
-        }
-        (self.window, self.valid)
-    }
-
-    /// Passes over `count` bits that [`peek`](BitReader::peek) has shown.
-    #[inline]
-    pub fn skip(&mut self, count: u32) {
-        debug_assert!(count <= self.valid);
-        self.window = self.window.checked_shl(count).unwrap_or(0);
-        self.valid -= count;
+    /// Goes to bit `at` of `bytes`, or to their end.
+    pub fn seek(&mut self, bytes: &'a [u8], at: usize) {
+        *self = BitReader::new(bytes.get(at / 8..).unwrap_or_default());
+        // A byte is there unless this is the end.
+        #[expect(clippy::cast_possible_truncation, reason = "below 8")]
+        let _ = self.bits((at % 8) as u32);
     }
 
     /// Reads ones up to the first zero, which is read as well, or up to `max` of them (at most 56); returns how many.

@@ -22,9 +22,6 @@ use crate::varint::{encode_uvarint, encode_varint};
 /// Bytes of the sample count at the start.
 const COUNT_BYTES: usize = 2;
 
-/// Bits of the longest short dod (24) and of the prefix and description of a value's window (13).
-const SHORT_BITS: u32 = 37;
-
 /// A chunk that is being written, with what the next sample is a difference to.
 ///
 /// Its bytes are a complete chunk after every append.
@@ -205,7 +202,10 @@ pub fn decode(
     }
     sink.reserve(usize::from(samples.total - samples.read));
     while samples.read < samples.total && samples.t <= maxt {
-        samples.next_batch(&mut sink)?;
+        samples.read_short(&chunk[COUNT_BYTES..], &mut sink)?;
+        if samples.t <= maxt {
+            samples.next_plain(&mut sink)?;
+        }
     }
     Ok(())
 }
@@ -311,75 +311,70 @@ impl<'a> XorReader<'a> {
         Ok(Some((self.t, f64::from_bits(self.value))))
     }
 
-    /// Reads at least one sample, not among the first two, and as many as the next 57 bits tell at most.
+    /// Reads samples, not among the first two, as long as they are short and not among the last bytes.
     ///
-    /// The same as [`next`](XorReader::next) in fewer steps: everything short comes out of one look at the bits.
-    #[inline]
-    fn next_batch(&mut self, sink: &mut Sink<'_>) -> Result<(), ChunkError> {
-        let (window, valid) = self.bits.peek();
-        // Each pair of zeros is a sample that differs in nothing.
-        let pairs = u16::try_from(window.leading_zeros().min(valid) / 2).unwrap_or(0);
-        let run = pairs.min(self.total - self.read);
-        if 0 < run {
-            return self.next_run(run, sink);
-        }
-        if valid < SHORT_BITS {
-            return self.next_plain(sink);
-        }
-        let (dod_bits, width) = match (!window).leading_zeros() {
-            0 => (1, 0),
-            1 => (16, 14),
-            2 => (20, 17),
-            3 => (24, 20),
-            _ => return self.next_plain(sink),
-        };
-        if 0 < width {
-            let value = window << (dod_bits - width) >> (64 - width);
-            let dod = middle_positive(value, width);
-            self.t_delta = self.t_delta.wrapping_add(dod);
-        }
-        let mut used = dod_bits;
-        match (!(window << used)).leading_zeros() {
-            0 => {
-                self.bits.skip(used + 1);
-                self.advance_time()?;
-                self.read += 1;
-                sink.push(self.t, f64::from_bits(self.value));
-                return Ok(());
+    /// The same as [`next`](XorReader::next) in fewer steps: what a sample needs is taken out of 57 bits or more that are
+    /// loaded at once, and the state is in local variables.
+    fn read_short(&mut self, bytes: &'a [u8], sink: &mut Sink<'_>) -> Result<(), ChunkError> {
+        let mut at = 8 * bytes.len() - self.bits.remaining();
+        let (mut t, mut t_delta, mut value) = (self.t, self.t_delta, self.value);
+        let (mut window, mut left) = (self.window, self.total - self.read);
+        while 0 < left && t <= sink.maxt {
+            let Some((bits, valid)) = load(bytes, at) else {
+                break;
+            };
+            // Each pair of zeros is a sample that differs in nothing.
+            let pairs = u16::try_from(bits.leading_zeros().min(valid) / 2).unwrap_or(0);
+            let run = pairs.min(left);
+            if 0 < run {
+                let length = t_delta.checked_mul(i64::from(run));
+                let last = length.and_then(|length| t.checked_add(length));
+                let last = last.filter(|&last| t < last).ok_or(ChunkError::Invalid)?;
+                sink.push_run(t, t_delta, run, f64::from_bits(value));
+                (t, at, left) = (last, at + 2 * usize::from(run), left - run);
+                continue;
             }
-            1 => used += 2,
-            _ => {
-                self.window = Window::from_header(window << (used + 2) >> 53)?;
-                used += 13;
+            let Some((dod, mut used)) = short_dod(bits) else {
+                break;
+            };
+            let delta = t_delta.wrapping_add(dod);
+            let control = (!(bits << used)).leading_zeros();
+            let mut next = (value, window);
+            if control == 0 {
+                used += 1;
+            } else {
+                if control == 1 {
+                    used += 2;
+                } else {
+                    next.1 = Window::from_header(bits << (used + 2) >> 53)?;
+                    used += 13;
+                }
+                let width = u32::from(next.1.width());
+                let significant = if used + width <= valid {
+                    bits << used
+                } else {
+                    match load(bytes, at + used as usize) {
+                        Some((bits, valid)) if width <= valid => bits,
+                        _ => break,
+                    }
+                };
+                next.0 ^= next.1.place(significant);
+                used += width;
             }
+            let next_t = t.checked_add(delta).filter(|&next| t < next);
+            t = next_t.ok_or(ChunkError::Invalid)?;
+            t_delta = delta;
+            (value, window) = next;
+            at += used as usize;
+            left -= 1;
+            sink.push(t, f64::from_bits(value));
         }
-        let width = u32::from(self.window.width());
-        self.value ^= if used + width <= valid {
-            self.bits.skip(used + width);
-            self.window.place(window << used)
-        } else {
-            self.bits.skip(used);
-            self.window.read_significant(&mut self.bits)?
-        };
-        self.advance_time()?;
-        self.read += 1;
-        sink.push(self.t, f64::from_bits(self.value));
+        self.bits.seek(bytes, at);
+        self.read = self.total - left;
+        (self.t, self.t_delta, self.value, self.window) = (t, t_delta, value, window);
         Ok(())
     }
 
-    #[inline]
-    fn next_run(&mut self, run: u16, sink: &mut Sink<'_>) -> Result<(), ChunkError> {
-        self.bits.skip(2 * u32::from(run));
-        self.read += run;
-        let t = self.t;
-        let length = self.t_delta.checked_mul(i64::from(run));
-        let last = length.and_then(|length| t.checked_add(length));
-        self.t = last.filter(|&last| t < last).ok_or(ChunkError::Invalid)?;
-        sink.push_run(t, self.t_delta, run, f64::from_bits(self.value));
-        Ok(())
-    }
-
-    #[cold]
     fn next_plain(&mut self, sink: &mut Sink<'_>) -> Result<(), ChunkError> {
         if let Some((t, value)) = self.next()? {
             sink.push(t, value);
@@ -417,6 +412,29 @@ impl<'a> XorReader<'a> {
         self.value ^= self.window.read(&mut self.bits)?;
         Ok(())
     }
+}
+
+/// Returns the bits from bit `at` on, left-aligned, and how many they are, at least 57; `None` near the end.
+#[inline]
+fn load(bytes: &[u8], at: usize) -> Option<(u64, u32)> {
+    let word = bytes.get(at / 8..)?.first_chunk::<8>()?;
+    #[expect(clippy::cast_possible_truncation, reason = "below 8")]
+    let skipped = (at % 8) as u32;
+    Some((u64::from_be_bytes(*word) << skipped, 64 - skipped))
+}
+
+/// Returns the delta of deltas at the front of `bits` and how many bits it has; `None` if it has more than 24.
+#[inline]
+fn short_dod(bits: u64) -> Option<(i64, u32)> {
+    let (used, width) = match (!bits).leading_zeros() {
+        0 => return Some((0, 1)),
+        1 => (16, 14),
+        2 => (20, 17),
+        3 => (24, 20),
+        _ => return None,
+    };
+    let value = bits << (used - width) >> (64 - width);
+    Some((middle_positive(value, width), used))
 }
 
 /// Returns the signed number of `width` bits whose range is -(2^(n-1)-1)..=2^(n-1): the one value above the middle stays

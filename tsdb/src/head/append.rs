@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use model::storage::{AppendError, Appender, FloatSample, HistogramSample, Rejected, SeriesRef};
 
-use super::series::Placed;
-use super::{CHUNK_RANGE_MS, Head, for_each_page, place_in_page};
-use crate::chunk::Encoding;
-use crate::wal::record::{self, RecordSample};
+use super::late::{LateSamples, LateValue};
+use super::series::{FullChunk, Placed};
+use super::{Head, MemSeries, Page, SlotId, for_each_page, place_in_page};
+use crate::head_chunks::{ChunkKind, ChunkRef, HeadChunks};
+use crate::wal::record::{self, MapMarker, RecordBuckets, RecordHistogram, RecordSample};
+use crate::wal::segment::Packer;
 
 /// Most labels that one series may have.
 const LABELS_MAX: usize = 10_000;
@@ -21,13 +23,26 @@ struct Pending {
     value: f64,
 }
 
+/// A native histogram that passed the checks.
+struct PendingHistogram {
+    slot: u32,
+    id: u64,
+    t: i64,
+    histogram: HistogramSample,
+}
+
 /// Room that one batch after the other uses.
 #[derive(Default)]
 pub(super) struct Buffers {
     pending: Vec<Pending>,
+    /// Samples older than their series' newest.
+    late: Vec<Pending>,
+    histograms: Vec<PendingHistogram>,
+    late_histograms: Vec<PendingHistogram>,
     /// Slots of series whose labels are not in the WAL yet.
     unlogged: Vec<u32>,
     record: Vec<u8>,
+    packer: Packer,
 }
 
 /// How many sets of buffers are kept for the next batches.
@@ -37,96 +52,133 @@ const BUFFERS_KEPT_MAX: usize = 8;
 pub struct HeadAppender<'a> {
     head: &'a Head,
     buffers: Buffers,
+    bounds: Bounds,
+    generation: usize,
+}
+
+/// From when on samples are taken.
+#[derive(Clone, Copy)]
+struct Bounds {
+    /// In-order samples.
+    oldest_valid: i64,
+    /// Late ones; `None` when they are not taken.
+    oldest_late: Option<i64>,
 }
 
 impl Head {
     /// Starts a batch.
     pub fn appender(&self) -> HeadAppender<'_> {
         let buffers = self.buffers.lock().pop().unwrap_or_default();
+        // Counted first, so that the bounds read then hold until the end.
+        let generation = self.appenders.enter();
         HeadAppender {
+            generation,
             head: self,
             buffers,
+            bounds: Bounds {
+                oldest_valid: self.oldest_valid(),
+                oldest_late: self.oldest_late(),
+            },
         }
     }
+
+    /// Gives a full chunk to the head chunk files.
+    pub(super) fn hand_over(&self, chunk: FullChunk<'_>, is_out_of_order: bool) -> ChunkRef {
+        store(&self.chunks, chunk, is_out_of_order)
+    }
+}
+
+/// Gives a full chunk to the head chunk files.
+pub(super) fn store(chunks: &HeadChunks, chunk: FullChunk<'_>, is_out_of_order: bool) -> ChunkRef {
+    let kind = ChunkKind {
+        encoding: chunk.encoding,
+        is_out_of_order,
+    };
+    chunks.append(chunk.series_id, chunk.mint, chunk.maxt, kind, chunk.bytes)
 }
 
 impl Drop for HeadAppender<'_> {
     fn drop(&mut self) {
         let mut buffers = std::mem::take(&mut self.buffers);
         buffers.pending.clear();
+        buffers.late.clear();
+        buffers.histograms.clear();
+        buffers.late_histograms.clear();
         buffers.unlogged.clear();
         buffers.record.clear();
         let mut kept = self.head.buffers.lock();
         if kept.len() < BUFFERS_KEPT_MAX {
             kept.push(buffers);
         }
+        drop(kept);
+        self.head.appenders.leave(self.generation);
     }
 }
 
 impl Appender for HeadAppender<'_> {
     fn series(&mut self, labels: &[(&str, &str)]) -> Result<SeriesRef, AppendError> {
         check_labels(labels)?;
-        let slot = self
+        let series = self
             .head
-            .slot_of(labels)
+            .series_of(labels)
             .map_err(|error| AppendError::Storage(error.to_string()))?;
-        Ok(SeriesRef(u64::from(slot)))
+        Ok(series.handle())
     }
 
     fn append_floats(&mut self, batch: &[FloatSample], rejected: &mut Vec<Rejected>) {
-        let head = self.head;
-        let oldest_valid = head.oldest_valid();
-        let pages = head.pages.read();
+        let pages = self.head.pages.read();
+        let bounds = self.bounds;
         let Buffers {
-            pending, unlogged, ..
+            pending,
+            late,
+            unlogged,
+            ..
         } = &mut self.buffers;
-        // A handle that names no slot is given one that no page has.
-        let slot_of = |sample: &FloatSample| u32::try_from(sample.series.0).unwrap_or(u32::MAX);
+        let slot_of = |sample: &FloatSample| SlotId::slot_of(sample.series);
         let mut visited = 0;
+        let unknown = |index| Rejected {
+            index,
+            error: AppendError::UnknownSeries,
+        };
         for_each_page(&pages, batch, slot_of, |page, from, run| {
-            rejected.extend((visited..from).map(|index| Rejected {
-                index,
-                error: AppendError::UnknownSeries,
-            }));
+            rejected.extend((visited..from).map(unknown));
             visited = from + run.len();
             for (index, sample) in (from..).zip(run) {
                 let slot = slot_of(sample);
-                let checked = match page.get(place_in_page(slot)) {
-                    // A dropped series keeps its place with id 0.
-                    Some(series) if series.id != 0 => {
-                        check(series, sample, oldest_valid).map(|takes| (series, takes))
-                    }
-                    _ => Err(AppendError::UnknownSeries),
+                let series = page.series.get(place_in_page(slot));
+                let Some(series) = series.filter(|s| SlotId::names(sample.series, s.id)) else {
+                    rejected.push(unknown(index));
+                    continue;
                 };
-                match checked {
-                    Ok((series, true)) => {
-                        pending.push(Pending {
-                            slot,
-                            id: series.id,
-                            t: sample.t,
-                            value: sample.value,
-                        });
-                        if !series.logged {
-                            unlogged.push(slot);
-                        }
+                let place = match check(series, sample.t, &New::Float(sample.value), bounds) {
+                    Ok(Place::InOrder) => &mut *pending,
+                    Ok(Place::Late) => &mut *late,
+                    Ok(Place::Nowhere) => continue,
+                    Err(error) => {
+                        rejected.push(Rejected { index, error });
+                        continue;
                     }
-                    Ok((_, false)) => {}
-                    Err(error) => rejected.push(Rejected { index, error }),
+                };
+                place.push(Pending {
+                    slot,
+                    id: series.id,
+                    t: sample.t,
+                    value: sample.value,
+                });
+                if !series.logged {
+                    unlogged.push(slot);
                 }
             }
         });
-        rejected.extend((visited..batch.len()).map(|index| Rejected {
-            index,
-            error: AppendError::UnknownSeries,
-        }));
+        rejected.extend((visited..batch.len()).map(unknown));
         drop(pages);
         self.count_rejected(rejected);
     }
 
     fn append_histogram(
         &mut self,
-        _: SeriesRef,
-        _: i64,
+        handle: SeriesRef,
+        t: i64,
         histogram: HistogramSample,
     ) -> Result<(), AppendError> {
         let valid = match &histogram {
@@ -134,26 +186,53 @@ impl Appender for HeadAppender<'_> {
             HistogramSample::Float(histogram) => histogram.validate(),
         };
         valid.map_err(|error| AppendError::InvalidHistogram(error.to_string()))?;
-        Err(AppendError::InvalidHistogram(
-            "the head of this build has no histogram chunks yet".to_owned(),
-        ))
+        let slot = SlotId::slot_of(handle);
+        let page = self.head.page_of(slot).ok_or(AppendError::UnknownSeries)?;
+        let page = page.lock();
+        let series = page.series.get(place_in_page(slot));
+        let series = series
+            .filter(|series| SlotId::names(handle, series.id))
+            .ok_or(AppendError::UnknownSeries)?;
+        let place = check(series, t, &New::Histogram(&histogram), self.bounds);
+        let place = place.inspect_err(|error| self.head.count_rejected(error))?;
+        let list = match place {
+            Place::InOrder => &mut self.buffers.histograms,
+            Place::Late => &mut self.buffers.late_histograms,
+            Place::Nowhere => return Ok(()),
+        };
+        list.push(PendingHistogram {
+            slot,
+            id: series.id,
+            t,
+            histogram,
+        });
+        if !series.logged {
+            self.buffers.unlogged.push(slot);
+        }
+        Ok(())
     }
 
     fn commit(mut self: Box<Self>) -> Result<(), AppendError> {
-        if self.buffers.pending.is_empty() {
+        if self.buffers.is_empty() {
             return Ok(());
         }
-        self.log().map_err(|error| {
-            self.head.metrics.wal_writes_failed.inc();
-            AppendError::Storage(format!(
-                "append to {}: {error}",
-                self.head.wal_dir.display()
-            ))
-        })?;
+        let head = self.head;
+        let storage_error = |dir: &std::path::Path, error: std::io::Error| {
+            head.metrics.wal_writes_failed.inc();
+            AppendError::Storage(format!("append to {}: {error}", dir.display()))
+        };
+        // What is logged before a snapshot of the head begins is also in the series by then.
+        let _committing = head.committing.read();
+        self.log()
+            .map_err(|error| storage_error(&head.wal_dir, error))?;
         self.apply();
+        if !self.buffers.late.is_empty() || !self.buffers.late_histograms.is_empty() {
+            self.commit_late()
+                .map_err(|error| storage_error(&head.wbl_dir, error))?;
+        }
         // A failure keeps the chunks in memory; it is counted, and the next commit tries again.
-        if self.head.chunks.write_out(false).is_err() {
-            self.head.metrics.head_chunk_writes_failed.inc();
+        if head.chunks.write_out(false).is_err() {
+            head.metrics.head_chunk_writes_failed.inc();
         }
         Ok(())
     }
@@ -162,21 +241,21 @@ impl Appender for HeadAppender<'_> {
 impl HeadAppender<'_> {
     fn count_rejected(&self, rejected: &[Rejected]) {
         for rejection in rejected {
-            match rejection.error {
-                AppendError::OutOfOrder => self.head.metrics.out_of_order.inc(),
-                AppendError::OutOfBounds => self.head.metrics.out_of_bounds.inc(),
-                _ => {}
-            }
+            self.head.count_rejected(&rejection.error);
         }
     }
 
-    /// Writes the batch to the WAL: labels that it does not have yet, then samples.
+    /// Writes the batch to the WAL: labels that it does not have yet, then in-order samples.
     fn log(&mut self) -> std::io::Result<()> {
         let Buffers {
             pending,
             unlogged,
+            histograms,
             record,
+            packer,
+            ..
         } = &mut self.buffers;
+        let compression = self.head.options.segment.compression;
         if !unlogged.is_empty() {
             unlogged.sort_unstable();
             unlogged.dedup();
@@ -191,107 +270,363 @@ impl HeadAppender<'_> {
                 |page, _, slots| {
                     for &slot in slots {
                         if let Some(pairs) = index.pairs(slot) {
-                            record::encode_series(record, page[place_in_page(slot)].id, pairs);
+                            let id = page.series[place_in_page(slot)].id;
+                            record::encode_series(record, id, pairs);
                         }
                     }
                 },
             );
             drop((index, pages));
-            self.head.wal.lock().append(record)?;
+            let packed = packer.pack(record, compression);
+            self.head.wal.lock().append_packed(&packed)?;
         }
         record.clear();
-        let samples = pending.iter().map(|p| RecordSample {
-            id: p.id,
-            t: p.t,
-            value: p.value,
-        });
-        record::encode_samples(record, samples);
-        let mut wal = self.head.wal.lock();
-        wal.append(record)?;
-        self.head.metrics.wal_segment.set(f64::from(wal.index()));
+        record::encode_samples(record, pending.iter().map(Pending::as_record));
+        let packed = packer.pack(record, compression);
+        self.head.wal.lock().append_packed(&packed)?;
+        for_each_histogram_record(histograms, record, |record| {
+            let packed = packer.pack(record, compression);
+            self.head.wal.lock().append_packed(&packed)
+        })?;
+        let segment = self.head.wal.lock().index();
+        self.head.metrics.wal_segment.set(f64::from(segment));
         Ok(())
     }
 
-    /// Gives the logged samples to their series.
-    fn apply(&self) {
+    /// Gives the logged samples to their series; those that are late by now join the late ones.
+    fn apply(&mut self) {
         let head = self.head;
-        let (mut mint, mut maxt) = (i64::MAX, i64::MIN);
-        let (mut appended, mut new_chunks, mut stale) = (0u32, 0u32, 0u32);
+        let mut done = Applied::default();
+        let Buffers {
+            pending,
+            late,
+            histograms,
+            late_histograms,
+            ..
+        } = &mut self.buffers;
+        let takes_late = self.bounds.oldest_late.is_some();
+        let shape = head.options.chunks;
         let pages: Vec<Arc<_>> = head.pages.read().clone();
+        let applying = head.isolation.apply();
         for_each_page(
             &pages,
-            &self.buffers.pending,
+            pending,
             |p| p.slot,
             |page, _, run| {
                 for p in run {
-                    // It was dropped since it was looked at: too old for retention, as this sample is.
-                    let Some(series) = page
-                        .get_mut(place_in_page(p.slot))
-                        .filter(|series| series.id == p.id)
-                    else {
-                        stale += 1;
-                        continue;
-                    };
-                    series.logged = true;
-                    let was_empty = series.open().is_none();
-                    let placed =
-                        series.append(p.t, p.value, CHUNK_RANGE_MS, |id, from, to, bytes| {
-                            let taken = head.chunks.append(id, from, to, Encoding::Xor, bytes);
-                            if taken.is_err() {
-                                head.metrics.head_chunk_writes_failed.inc();
-                            }
-                            taken.ok()
-                        });
-                    match placed {
-                        Placed::Stale => stale += 1,
-                        Placed::Appended if !was_empty => appended += 1,
-                        _ => (appended, new_chunks) = (appended + 1, new_chunks + 1),
+                    let placed = append_to(page, p.slot, p.id, applying.newest, |series| {
+                        series
+                            .append_float(p.t, p.value, shape, |chunk| head.hand_over(chunk, false))
+                    });
+                    if !done.count(p.t, placed, false) && takes_late {
+                        late.push(*p);
                     }
-                    (mint, maxt) = (mint.min(p.t), maxt.max(p.t));
                 }
             },
         );
-        head.saw_time(mint, maxt);
-        head.metrics.samples_appended.add(f64::from(appended));
-        if 0 < stale {
-            head.metrics.out_of_order.add(f64::from(stale));
+        let mut index = 0;
+        while index < histograms.len() {
+            let p = &histograms[index];
+            let placed = match pages.get(p.slot as usize / super::PAGE_SERIES) {
+                Some(page) => {
+                    append_to(&mut page.lock(), p.slot, p.id, applying.newest, |series| {
+                        series.append_histogram(p.t, &p.histogram, shape, |chunk| {
+                            head.hand_over(chunk, false)
+                        })
+                    })
+                }
+                None => None,
+            };
+            if !done.count(p.t, placed, true) && takes_late {
+                late_histograms.push(histograms.swap_remove(index));
+            } else {
+                index += 1;
+            }
         }
-        if 0 < new_chunks {
-            head.metrics.chunks_created.add(f64::from(new_chunks));
-            head.metrics.chunks.add(f64::from(new_chunks));
+        drop(applying);
+        if !takes_late {
+            head.metrics.out_of_order.add(f64::from(done.stale));
+        }
+        head.saw_time(done.mint, done.maxt);
+        head.metrics.samples_appended.add(f64::from(done.floats));
+        head.metrics
+            .histograms_appended
+            .add(f64::from(done.histograms));
+        head.count_new_chunks(done.chunks);
+    }
+
+    /// Logs and stores the late samples.
+    fn commit_late(&mut self) -> std::io::Result<()> {
+        let head = self.head;
+        let Buffers {
+            late,
+            late_histograms,
+            record,
+            ..
+        } = &mut self.buffers;
+        record.clear();
+        record::encode_samples(record, late.iter().map(Pending::as_record));
+        head.log_late(record)?;
+        for_each_histogram_record(late_histograms, record, |record| head.log_late(record))?;
+        let mut done = Applied::default();
+        let mut markers = Vec::new();
+        let mut cut_slots = Vec::new();
+        let pages: Vec<Arc<_>> = head.pages.read().clone();
+        let floats = late
+            .iter()
+            .map(|p| (p.slot, p.id, p.t, LateValue::Float(p.value)));
+        let histograms = late_histograms.drain(..);
+        let histograms = histograms.map(|p| (p.slot, p.id, p.t, LateValue::Histogram(p.histogram)));
+        for (slot, id, t, value) in floats.chain(histograms) {
+            let Some(page) = pages.get(slot as usize / super::PAGE_SERIES) else {
+                continue;
+            };
+            let mut page = page.lock();
+            let series = page.series.get_mut(place_in_page(slot));
+            let Some(series) = series.filter(|series| series.id == id) else {
+                continue;
+            };
+            series.logged = true;
+            let samples = series.late.get_or_insert_default();
+            if !samples.insert(t, value) {
+                continue;
+            }
+            done.floats += 1;
+            (done.mint, done.maxt) = (done.mint.min(t), done.maxt.max(t));
+            if !samples.is_full() {
+                continue;
+            }
+            let before = samples.full().len();
+            let chunks = samples.cut(id, |chunk| head.hand_over(chunk, true));
+            done.chunks += u32::try_from(chunks).unwrap_or(u32::MAX);
+            markers.extend(samples.full()[before..].iter().map(|meta| MapMarker {
+                id,
+                chunk: meta.chunk.as_number(),
+            }));
+            cut_slots.push(slot);
+        }
+        head.saw_late(done.mint, done.maxt);
+        head.metrics.late_appended.add(f64::from(done.floats));
+        head.count_new_chunks(done.chunks);
+        if markers.is_empty() {
+            return Ok(());
+        }
+        // A marker says that what came before it is in the chunk; what is not has to be logged again.
+        record.clear();
+        record::encode_markers(record, markers);
+        head.log_late(record)?;
+        let (mut waiting, mut waiting_histograms) = (Vec::new(), Vec::new());
+        cut_slots.sort_unstable();
+        cut_slots.dedup();
+        for_each_page(
+            &pages,
+            &cut_slots,
+            |&slot| slot,
+            |page, _, run| {
+                for &slot in run {
+                    let series = &page.series[place_in_page(slot)];
+                    let (id, late) = (series.id, series.late.as_deref());
+                    for (t, value) in late.map_or(&[][..], LateSamples::open) {
+                        match value {
+                            LateValue::Float(value) => waiting.push(RecordSample {
+                                id,
+                                t: *t,
+                                value: *value,
+                            }),
+                            LateValue::Histogram(histogram) => {
+                                waiting_histograms.push(PendingHistogram {
+                                    slot,
+                                    id,
+                                    t: *t,
+                                    histogram: histogram.clone(),
+                                });
+                            }
+                        }
+                    }
+                }
+            },
+        );
+        record.clear();
+        record::encode_samples(record, waiting);
+        head.log_late(record)?;
+        for_each_histogram_record(&waiting_histograms, record, |record| head.log_late(record))
+    }
+}
+
+/// What applying a batch did.
+struct Applied {
+    mint: i64,
+    maxt: i64,
+    floats: u32,
+    histograms: u32,
+    chunks: u32,
+    stale: u32,
+}
+
+impl Default for Applied {
+    fn default() -> Self {
+        Applied {
+            mint: i64::MAX,
+            maxt: i64::MIN,
+            floats: 0,
+            histograms: 0,
+            chunks: 0,
+            stale: 0,
         }
     }
 }
 
-/// Whether `sample` can be stored; `Ok(false)` when it is the newest one again.
-fn check(
-    series: &super::MemSeries,
-    sample: &FloatSample,
-    oldest_valid: i64,
-) -> Result<bool, AppendError> {
-    let Some(last) = series.last_t() else {
-        return if sample.t < oldest_valid {
-            Err(AppendError::OutOfBounds)
-        } else {
-            Ok(true)
+impl Applied {
+    /// Counts a sample; returns whether it was placed.
+    fn count(&mut self, t: i64, placed: Option<Appended>, is_histogram: bool) -> bool {
+        let Some(appended) = placed else {
+            self.stale += 1;
+            return false;
         };
-    };
-    if last < sample.t {
-        return if sample.t < oldest_valid {
-            Err(AppendError::OutOfBounds)
-        } else {
-            Ok(true)
-        };
+        match is_histogram {
+            true => self.histograms += 1,
+            false => self.floats += 1,
+        }
+        self.chunks += u32::from(appended.has_new_chunk);
+        (self.mint, self.maxt) = (self.mint.min(t), self.maxt.max(t));
+        true
     }
-    if sample.t < oldest_valid {
-        return Err(AppendError::OutOfBounds);
+}
+
+struct Appended {
+    has_new_chunk: bool,
+}
+
+/// Appends to a series with `append`, and hides the sample from the views up to `newest`. `None` when it is late, or the
+/// series was dropped since it was looked at: too old for retention, as the sample is.
+#[inline]
+fn append_to(
+    page: &mut Page,
+    slot: u32,
+    id: u64,
+    newest_view: u64,
+    append: impl FnOnce(&mut MemSeries) -> Placed,
+) -> Option<Appended> {
+    let place = place_in_page(slot);
+    let series = page.series.get_mut(place)?;
+    if series.id != id {
+        return None;
     }
-    if sample.t < last {
-        return Err(AppendError::OutOfOrder);
+    series.logged = true;
+    let before = series.last_t();
+    let was_empty = series.open().is_none();
+    let placed = append(series);
+    if placed == Placed::Stale {
+        return None;
     }
-    match series.last_sample() {
-        Some((_, value)) if value.to_bits() == sample.value.to_bits() => Ok(false),
-        _ => Err(AppendError::Duplicate),
+    #[expect(clippy::cast_possible_truncation, reason = "a page has 256 places")]
+    page.marks
+        .hide_after(place as u8, newest_view, before.unwrap_or(i64::MIN));
+    Some(Appended {
+        has_new_chunk: placed == Placed::Cut || was_empty,
+    })
+}
+
+/// Writes the histograms to `record`, a record for each kind that there is, and gives each to `log`.
+fn for_each_histogram_record(
+    histograms: &[PendingHistogram],
+    record: &mut Vec<u8>,
+    mut log: impl FnMut(&[u8]) -> std::io::Result<()>,
+) -> std::io::Result<()> {
+    if histograms.is_empty() {
+        return Ok(());
+    }
+    for buckets in [RecordBuckets::Exponential, RecordBuckets::Custom] {
+        record.clear();
+        let integers = histograms.iter().filter_map(|p| match &p.histogram {
+            HistogramSample::Integer(h) if RecordBuckets::of(h.schema) == buckets => {
+                Some(RecordHistogram {
+                    id: p.id,
+                    t: p.t,
+                    histogram: &**h,
+                })
+            }
+            _ => None,
+        });
+        record::encode_histograms(record, buckets, integers);
+        log(record)?;
+        record.clear();
+        let floats = histograms.iter().filter_map(|p| match &p.histogram {
+            HistogramSample::Float(h) if RecordBuckets::of(h.schema) == buckets => {
+                Some(RecordHistogram {
+                    id: p.id,
+                    t: p.t,
+                    histogram: &**h,
+                })
+            }
+            _ => None,
+        });
+        record::encode_float_histograms(record, buckets, floats);
+        log(record)?;
+    }
+    Ok(())
+}
+
+impl Buffers {
+    fn is_empty(&self) -> bool {
+        self.pending.is_empty()
+            && self.late.is_empty()
+            && self.histograms.is_empty()
+            && self.late_histograms.is_empty()
+    }
+}
+
+impl Pending {
+    fn as_record(&self) -> RecordSample {
+        RecordSample {
+            id: self.id,
+            t: self.t,
+            value: self.value,
+        }
+    }
+}
+
+/// Where a sample goes.
+#[derive(Clone, Copy)]
+enum Place {
+    InOrder,
+    Late,
+    /// It is the newest one again.
+    Nowhere,
+}
+
+/// A sample that is new.
+enum New<'a> {
+    Float(f64),
+    Histogram(&'a HistogramSample),
+}
+
+/// Says where a sample goes.
+///
+/// Source: Prometheus `memSeries.appendable`.
+#[inline]
+fn check(series: &MemSeries, t: i64, new: &New<'_>, bounds: Bounds) -> Result<Place, AppendError> {
+    let last = series.last_t();
+    if bounds.oldest_valid <= t {
+        if last.is_none_or(|last| last < t) {
+            return Ok(Place::InOrder);
+        }
+        if last == Some(t) {
+            let is_same = match new {
+                New::Float(value) => series.is_last_float(*value),
+                New::Histogram(histogram) => series.is_last_histogram(histogram),
+            };
+            return match is_same {
+                true => Ok(Place::Nowhere),
+                false => Err(AppendError::Duplicate),
+            };
+        }
+    }
+    match bounds.oldest_late {
+        Some(oldest) if oldest <= t => Ok(Place::Late),
+        Some(_) => Err(AppendError::TooOld),
+        None if t < bounds.oldest_valid => Err(AppendError::OutOfBounds),
+        None => Err(AppendError::OutOfOrder),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Housekeeping: what retention has passed over leaves the head, and the WAL is folded into a checkpoint.
+//! Housekeeping: what is in blocks leaves the head, and the WAL is folded into a checkpoint.
 
 use std::io;
 use std::sync::atomic::Ordering;
@@ -8,11 +8,20 @@ use hashbrown::HashMap;
 
 use super::series::MemSeries;
 use super::{Head, PAGE_SERIES};
-use crate::head_chunks::HeadChunks;
+use crate::head_chunks::ChunkRef;
 use crate::wal::{checkpoint, segment};
 
 /// The WAL is folded when it has this many full segments.
 const SEGMENTS_BEFORE_CHECKPOINT: usize = 3;
+
+/// What of the late samples is to become blocks.
+#[derive(Clone, Copy, Debug)]
+pub struct LateMark {
+    /// The chunks before this place.
+    pub end: ChunkRef,
+    /// The log up to this segment.
+    last_segment: Option<u32>,
+}
 
 impl Head {
     /// Forgets samples before `mint`, and series that have none left; deletes head chunk files that nothing names any
@@ -35,18 +44,108 @@ impl Head {
         self.retain_series(|series| {
             let removed = series.truncate(mint);
             chunks_removed += removed;
-            if let Some(chunk) = series.full().first() {
-                oldest_file = oldest_file.min(HeadChunks::file_of(chunk.chunk));
+            let late = series.late.iter().flat_map(|late| late.full());
+            for chunk in series.full().first().into_iter().chain(late) {
+                oldest_file = oldest_file.min(chunk.chunk.file());
             }
-            oldest = oldest.min(series.first_t().unwrap_or(i64::MAX));
+            oldest = oldest.min(series.first_in_order_t().unwrap_or(i64::MAX));
             series.first_t().is_some() || removed == 0
         });
+        self.truncate_tombstones(mint);
         self.mint.store(oldest, Ordering::Relaxed);
         self.metrics.chunks_removed.add(chunks_removed as f64);
         self.metrics.chunks.sub(chunks_removed as f64);
         self.chunks
             .truncate(oldest_file)
             .inspect_err(|_| self.metrics.truncations_failed.inc())
+    }
+
+    /// Makes chunks of all late samples and begins a new log for those to come. Returns what is to become blocks.
+    ///
+    /// # Errors
+    ///
+    /// When the disk fails.
+    pub fn begin_late_compaction(&self) -> io::Result<LateMark> {
+        // No batch may be between its log and its list.
+        let _nothing_commits = self.committing.write();
+        let pages = self.pages.read().clone();
+        for page in &pages {
+            for series in &mut page.lock().series {
+                let id = series.id;
+                if let Some(late) = series.late.as_mut().filter(|late| !late.open().is_empty()) {
+                    let chunks = late.cut(id, |chunk| self.hand_over(chunk, true));
+                    self.count_new_chunks(u32::try_from(chunks).unwrap_or(u32::MAX));
+                }
+            }
+        }
+        self.chunks.sync()?;
+        let mut wbl = self.wbl.lock();
+        let last_segment = match &mut *wbl {
+            Some(writer) => {
+                let last = writer.index();
+                writer.next_segment()?;
+                Some(last)
+            }
+            None if self.files.exists(&self.wbl_dir) => {
+                segment::list(&*self.files, &self.wbl_dir)?.pop()
+            }
+            None => None,
+        };
+        Ok(LateMark {
+            end: self.chunks.end(),
+            last_segment,
+        })
+    }
+
+    /// Returns the time range of the late chunks before `end`, if there are any.
+    pub fn late_chunk_range(&self, end: ChunkRef) -> Option<(i64, i64)> {
+        let mut range: Option<(i64, i64)> = None;
+        for page in &self.pages.read().clone() {
+            for series in &page.lock().series {
+                let late = series.late.iter().flat_map(|late| late.full());
+                for chunk in late.filter(|chunk| chunk.chunk < end) {
+                    let (mint, maxt) = range.unwrap_or((chunk.mint, chunk.maxt()));
+                    range = Some((mint.min(chunk.mint), maxt.max(chunk.maxt())));
+                }
+            }
+        }
+        range
+    }
+
+    /// Forgets the late samples that are in blocks now, and their log.
+    ///
+    /// # Errors
+    ///
+    /// When files cannot be deleted.
+    pub fn end_late_compaction(&self, mark: &LateMark) -> io::Result<()> {
+        let (mut mint, mut maxt, mut removed) = (i64::MAX, i64::MIN, 0);
+        for page in &self.pages.read().clone() {
+            for series in &mut page.lock().series {
+                let Some(late) = &mut series.late else {
+                    continue;
+                };
+                removed += late.forget_full(|chunk| chunk.chunk < mark.end);
+                mint = mint.min(late.mint().unwrap_or(i64::MAX));
+                maxt = maxt.max(late.maxt().unwrap_or(i64::MIN));
+                if late.is_empty() {
+                    series.late = None;
+                }
+            }
+        }
+        self.late_mint.store(mint, Ordering::Relaxed);
+        self.late_maxt.store(maxt, Ordering::Relaxed);
+        self.metrics.chunks_removed.add(removed as f64);
+        self.metrics.chunks.sub(removed as f64);
+        let Some(last) = mark.last_segment else {
+            return Ok(());
+        };
+        for number in segment::list(&*self.files, &self.wbl_dir)? {
+            if number <= last {
+                let path = segment::path(&self.wbl_dir, number);
+                self.files.remove_file(&path)?;
+            }
+        }
+        Ok(())
     }
 
     /// Forgets series that had no sample at the last call and have none now: scrapes that failed leave them behind.
@@ -65,7 +164,7 @@ impl Head {
         let mut dropped = Vec::new();
         for (page_number, page) in (0u32..).zip(&pages) {
             let mut page = page.lock();
-            for (place, series) in (0u32..).zip(page.iter_mut()) {
+            for (place, series) in (0u32..).zip(page.series.iter_mut()) {
                 if series.id != 0 && !keep(series) {
                     // The place stays, so that an old handle finds nobody there.
                     *series = MemSeries::default();
@@ -73,8 +172,8 @@ impl Head {
                 }
             }
             let is_last = page_number as usize + 1 == pages.len();
-            if !is_last && page.iter().all(|series| series.id == 0) {
-                *page = Vec::new();
+            if !is_last && page.series.iter().all(|series| series.id == 0) {
+                *page = super::Page::default();
             }
         }
         if dropped.is_empty() {
@@ -99,12 +198,12 @@ impl Head {
         let current = {
             let mut wal = self.wal.lock();
             full.extend(wal.take_full());
-            wal.current()?
+            wal.current()
         };
         let start = Instant::now();
         full.iter()
             .chain([&current])
-            .try_for_each(|file| file.sync_data())?;
+            .try_for_each(|file| file.sync())?;
         full.clear();
         self.metrics
             .wal_fsync
@@ -121,9 +220,9 @@ impl Head {
     ///
     /// When the file system fails; the log is as it was then.
     pub fn checkpoint_if_due(&self) -> io::Result<()> {
-        checkpoint::clean(&self.wal_dir)?;
+        checkpoint::clean(&*self.files, &self.wal_dir)?;
         let current = self.wal.lock().index();
-        let full: Vec<u32> = segment::list(&self.wal_dir)?
+        let full: Vec<u32> = segment::list(&*self.files, &self.wal_dir)?
             .into_iter()
             .filter(|&s| s < current)
             .collect();
@@ -151,6 +250,7 @@ impl Head {
         for (page_number, page) in pages.iter().enumerate() {
             for (place, series) in page
                 .lock()
+                .series
                 .iter()
                 .enumerate()
                 .filter(|(_, series)| series.logged)
@@ -162,13 +262,17 @@ impl Head {
         }
         for (&id, &slot) in self.aliases.lock().iter() {
             let (page, place) = (slot as usize / PAGE_SERIES, super::place_in_page(slot));
-            let until = pages[page].lock()[place].full_maxt().unwrap_or(i64::MIN);
+            let until = pages[page].lock().series[place]
+                .full_maxt()
+                .unwrap_or(i64::MIN);
             live.push((id, slot));
             in_chunks_until.insert(id, until);
         }
         // The chunks that were counted on must be on disk before the samples in them are left out.
         self.sync()?;
-        let mut writer = checkpoint::CheckpointWriter::create(&self.wal_dir, last)?;
+        let files = std::sync::Arc::clone(&self.files);
+        let mut writer =
+            checkpoint::CheckpointWriter::create(files, &self.wal_dir, last, self.options.segment)?;
         for batch in live.chunks(1_000) {
             let index = self.index.read();
             let with_labels = batch
@@ -178,15 +282,19 @@ impl Head {
             drop(index);
             writer.append(&record)?;
         }
-        writer.copy_samples(&self.wal_dir, |id, t| {
-            in_chunks_until.get(&id).is_some_and(|&until| until < t)
+        writer.copy(&checkpoint::Keep {
+            sample: &|id, t| in_chunks_until.get(&id).is_some_and(|&until| until < t),
+            series: &|id| in_chunks_until.contains_key(&id),
+            from: self.valid_from.load(Ordering::Relaxed),
         })?;
         writer.finish()
     }
 
     /// Gives back memory that growing has taken and nothing has filled.
     pub fn shrink(&self) {
-        self.index.write().shrink();
+        let mut index = self.index.write();
+        index.compact_if_due();
+        index.shrink();
     }
 
     /// Brings the gauges up to date that nobody updates on the way.
@@ -200,26 +308,12 @@ impl Head {
         self.metrics
             .symbol_table_bytes
             .set(self.index.read().symbols().heap_bytes() as f64);
-        self.metrics.wal_bytes.set(disk_bytes(&self.wal_dir) as f64);
+        self.metrics
+            .wal_bytes
+            .set(crate::files::tree_bytes(&*self.files, &self.wal_dir) as f64);
         if let Some(dir) = self.wal_dir.parent() {
-            self.metrics
-                .head_chunk_bytes
-                .set(disk_bytes(&dir.join("chunks_head")) as f64);
+            let bytes = crate::files::tree_bytes(&*self.files, &dir.join("chunks_head"));
+            self.metrics.head_chunk_bytes.set(bytes as f64);
         }
     }
-}
-
-/// Bytes that the files in `dir` and one level below take on disk; what cannot be read counts nothing.
-fn disk_bytes(dir: &std::path::Path) -> u64 {
-    use std::os::unix::fs::MetadataExt as _;
-    let entries = |dir: &std::path::Path| std::fs::read_dir(dir).into_iter().flatten().flatten();
-    entries(dir)
-        .filter_map(|entry| Some((entry.metadata().ok()?, entry.path())))
-        .map(|(meta, path)| match meta.is_dir() {
-            true => entries(&path)
-                .filter_map(|e| Some(e.metadata().ok()?.blocks() * 512))
-                .sum(),
-            false => meta.blocks() * 512,
-        })
-        .sum()
 }

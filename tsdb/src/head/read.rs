@@ -8,52 +8,70 @@ use model::storage::{Querier, ReadError, SampleColumns, SelectHints, SeriesSet};
 use model::{Labels, Matcher, SampleValue, sample::Sample};
 use smallvec::SmallVec;
 
-use super::{Head, Page, for_each_page, place_in_page};
-use crate::chunk::{ChunkError, xor};
+use super::isolation::View;
+use super::late::merge_columns;
+use super::{Head, LockedPage, for_each_page, place_in_page};
+use crate::chunk::{self, ChunkError, Encoding};
 use crate::head_chunks::ChunkMeta;
+use crate::tombstones::Intervals;
 
 /// A view of the head over one time range.
 pub struct HeadQuerier<'a> {
     head: &'a Head,
+    view: View<'a>,
     mint: i64,
     maxt: i64,
+    /// In-order samples before this are left out: they are in blocks.
+    in_order_from: i64,
 }
 
 impl Head {
-    /// Returns a view of the samples in `mint..=maxt`.
+    /// Returns a view of the samples in `mint..=maxt`, of the batches that are complete by now.
     pub fn querier(&self, mint: i64, maxt: i64) -> HeadQuerier<'_> {
         HeadQuerier {
             head: self,
+            view: self.isolation.view(mint),
             mint,
             maxt,
+            in_order_from: i64::MIN,
         }
     }
 }
 
 impl HeadQuerier<'_> {
+    /// Leaves out in-order samples before `t`: they are in blocks.
+    #[must_use]
+    pub fn with_in_order_from(mut self, t: i64) -> Self {
+        self.in_order_from = t;
+        self
+    }
+
     fn select_slots(
         &self,
         matchers: &[Matcher],
         mint: i64,
         maxt: i64,
-    ) -> (Vec<u32>, Vec<Arc<Page>>) {
+    ) -> (Vec<u32>, Vec<Arc<LockedPage>>) {
         let mut slots = self.head.index.read().select(matchers);
         let pages = self.head.pages.read().clone();
-        let Some((head_mint, head_maxt)) = self.head.time_range() else {
-            return (Vec::new(), pages);
+        let ranges = [self.head.time_range(), self.head.late_range()];
+        let covers = |range: &Option<(i64, i64)>| {
+            range.is_none_or(|(oldest, newest)| mint <= oldest && newest <= maxt)
         };
-        if head_mint < mint || maxt < head_maxt {
+        if ranges.iter().all(Option::is_none) {
+            return (Vec::new(), pages);
+        }
+        if !ranges.iter().all(covers) {
             let mut kept = Vec::with_capacity(slots.len());
             for_each_page(
                 &pages,
                 &slots,
                 |&slot| slot,
                 |page, _, run| {
-                    kept.extend(run.iter().filter(|&&slot| {
-                        let series = &page[place_in_page(slot)];
-                        series.first_t().is_some_and(|first| first <= maxt)
-                            && series.last_t().is_some_and(|last| mint <= last)
-                    }));
+                    kept.extend(
+                        run.iter()
+                            .filter(|&&slot| page.series[place_in_page(slot)].overlaps(mint, maxt)),
+                    );
                 },
             );
             slots = kept;
@@ -75,10 +93,12 @@ impl Querier for HeadQuerier<'_> {
         }
         Ok(Box::new(HeadSeriesSet {
             head: self.head,
+            epoch: self.view.epoch(),
             slots,
             pages,
             mint: self.mint,
             maxt: self.maxt,
+            in_order_from: self.in_order_from,
         }))
     }
 
@@ -120,37 +140,64 @@ impl Querier for HeadQuerier<'_> {
 /// Selected series of the head.
 pub struct HeadSeriesSet<'a> {
     head: &'a Head,
+    epoch: u64,
     slots: Vec<u32>,
-    pages: Vec<Arc<Page>>,
+    pages: Vec<Arc<LockedPage>>,
     mint: i64,
     maxt: i64,
+    in_order_from: i64,
 }
 
 /// What was copied of a series under its lock, to be decoded without it.
 struct Copied {
     full: SmallVec<[ChunkMeta; 8]>,
-    open: SmallVec<[u8; 512]>,
+    open: Option<(Encoding, SmallVec<[u8; 512]>)>,
+    late: Option<Box<CopiedLate>>,
+    /// The newest in-order sample that the view sees.
+    visible_until: i64,
+    deleted: Option<Intervals>,
+}
+
+struct CopiedLate {
+    full: Vec<ChunkMeta>,
+    open: SampleColumns,
 }
 
 impl HeadSeriesSet<'_> {
     fn copy(&self, slot: u32, mint: i64, maxt: i64) -> Option<Copied> {
         let page = self.pages.get(slot as usize / super::PAGE_SERIES)?.lock();
-        let series = page.get(place_in_page(slot))?;
-        let from = series.full().partition_point(|chunk| chunk.maxt < mint);
+        let place = place_in_page(slot);
+        let series = page.series.get(place)?;
+        #[expect(clippy::cast_possible_truncation, reason = "a page has 256 places")]
+        let visible_until = page.marks.visible_until(place as u8, self.epoch);
+        let from = series.full().partition_point(|chunk| chunk.maxt() < mint);
         let full = series.full()[from..]
             .iter()
             .take_while(|chunk| chunk.mint <= maxt)
             .copied()
             .collect();
-        let open = match series.open() {
-            Some((open_mint, bytes))
-                if open_mint <= maxt && series.last_t().is_some_and(|last| mint <= last) =>
-            {
-                SmallVec::from_slice(bytes)
-            }
-            _ => SmallVec::new(),
-        };
-        Some(Copied { full, open })
+        let open = series
+            .open()
+            .filter(|open| open.mint <= maxt && mint <= open.maxt)
+            .map(|open| (open.encoding, SmallVec::from_slice(open.bytes)));
+        let late = series.late.as_ref().filter(|l| l.overlaps(mint, maxt));
+        let late = late.map(|late| {
+            let chunks = late.full().iter();
+            let full = chunks.filter(|chunk| chunk.mint <= maxt && mint <= chunk.maxt());
+            Box::new(CopiedLate {
+                full: full.copied().collect(),
+                open: late.columns(mint, maxt),
+            })
+        });
+        let id = series.id;
+        drop(page);
+        Some(Copied {
+            full,
+            open,
+            late,
+            visible_until,
+            deleted: self.head.deleted(id),
+        })
     }
 
     fn decode_full(
@@ -163,10 +210,51 @@ impl HeadSeriesSet<'_> {
         let bytes = match self.head.chunks.read(chunk.chunk) {
             Ok(bytes) => bytes,
             // Retention took the chunk since it was named.
-            Err(_) if chunk.maxt < self.head.valid_from.load(Ordering::Relaxed) => return Ok(()),
+            Err(_) if chunk.maxt() < self.head.valid_from.load(Ordering::Relaxed) => return Ok(()),
             Err((path, what)) => return Err(ReadError::Corrupt { path, what }),
         };
-        xor::decode(&bytes, mint, maxt, out).map_err(|error| in_memory(error, "head chunk"))
+        chunk::decode(chunk.encoding, &bytes, mint, maxt, out)
+            .map_err(|error| in_memory(error, "head chunk"))
+    }
+
+    /// Decodes the in-order chunks into `out`.
+    fn decode(
+        &self,
+        copied: &Copied,
+        mint: i64,
+        maxt: i64,
+        out: &mut SampleColumns,
+    ) -> Result<(), ReadError> {
+        let (mint, maxt) = (mint.max(self.in_order_from), maxt.min(copied.visible_until));
+        for &chunk in &copied.full {
+            self.decode_full(chunk, mint, maxt, out)?;
+        }
+        if let Some((encoding, bytes)) = &copied.open {
+            chunk::decode(*encoding, bytes, mint, maxt, out)
+                .map_err(|error| in_memory(error, "open chunk"))?;
+        }
+        Ok(())
+    }
+
+    /// Decodes all chunks and merges them by time into `out`; where a time is there twice, the in-order sample counts.
+    fn decode_with_late(
+        &self,
+        copied: &Copied,
+        late: &CopiedLate,
+        mint: i64,
+        maxt: i64,
+        out: &mut SampleColumns,
+    ) -> Result<(), ReadError> {
+        let mut columns = vec![SampleColumns::default()];
+        self.decode(copied, mint, maxt, &mut columns[0])?;
+        for &chunk in &late.full {
+            let mut column = SampleColumns::default();
+            self.decode_full(chunk, mint, maxt, &mut column)?;
+            columns.push(column);
+        }
+        columns.push(late.open.clone());
+        merge_columns(&columns, out);
+        Ok(())
     }
 }
 
@@ -197,12 +285,13 @@ impl SeriesSet for HeadSeriesSet<'_> {
         let Some(copied) = self.copy(self.slots[index], mint, maxt) else {
             return Ok(());
         };
-        for chunk in copied.full {
-            self.decode_full(chunk, mint, maxt, out)?;
+        let from = out.len();
+        match &copied.late {
+            Some(late) => self.decode_with_late(&copied, late, mint, maxt, out)?,
+            None => self.decode(&copied, mint, maxt, out)?,
         }
-        if !copied.open.is_empty() {
-            xor::decode(&copied.open, mint, maxt, out)
-                .map_err(|error| in_memory(error, "open chunk"))?;
+        if let Some(deleted) = &copied.deleted {
+            deleted.subtract(out, from);
         }
         Ok(())
     }
@@ -234,10 +323,17 @@ impl HeadSeriesSet<'_> {
             return ControlFlow::Break(None);
         };
         let page = page.lock();
-        let Some(series) = page.get(place_in_page(slot)) else {
+        let place = place_in_page(slot);
+        let Some(series) = page.series.get(place) else {
             return ControlFlow::Break(None);
         };
-        match (series.last_t(), series.last_sample()) {
+        if series.late.is_some() || self.head.has_tombstones.load(Ordering::Acquire) {
+            return ControlFlow::Continue(());
+        }
+        let mint = mint.max(self.in_order_from);
+        #[expect(clippy::cast_possible_truncation, reason = "a page has 256 places")]
+        let maxt = maxt.min(page.marks.visible_until(place as u8, self.epoch));
+        match (series.last_t(), series.last_float()) {
             (None, _) => ControlFlow::Break(None),
             (Some(last), _) if last < mint => ControlFlow::Break(None),
             (Some(_), Some((t, value))) if t <= maxt => ControlFlow::Break(Some(Sample {

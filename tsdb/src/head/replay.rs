@@ -5,24 +5,28 @@
 //! costs the rest of that segment only: the segment is set aside as `NNNNNNNN.corrupt` beside its readable part, and
 //! reading goes on with the next.
 
-use std::fs::{self, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 
 use hashbrown::HashMap;
+use model::storage::HistogramSample;
 use parking_lot::{Mutex, RwLock};
 use rapidhash::fast::RandomState;
 
+use super::append::store;
 use super::index::{Index, IndexFull};
-use super::series::{MemSeries, Placed};
-use super::{CHUNK_RANGE_MS, Head, PAGE_SERIES};
-use crate::chunk::Encoding;
-use crate::head_chunks::{ChunkMeta, HeadChunks};
+use super::isolation::{Isolation, Marks};
+use super::late::LateValue;
+use super::series::{ChunkShape, MemSeries, Placed};
+use super::{Head, HeadOptions, OpenAppenders, PAGE_SERIES, Page};
+use crate::files::Files;
+use crate::head_chunks::{ChunkMeta, ChunkRef, FoundChunk, HeadChunks};
 use crate::metrics::TsdbMetrics;
+use crate::tombstones::{Interval, Tombstones};
 use crate::wal::checkpoint;
-use crate::wal::record::{self, RecordKind};
+use crate::wal::record::{self, MapMarker, RecordKind, RecordTombstone};
 use crate::wal::segment::{self, SegmentError, SegmentReader, SegmentWriter, TORN};
 
 /// How far the replay is, for whoever asks while it runs.
@@ -67,15 +71,26 @@ pub enum ReplayError {
     Full(#[from] IndexFull),
 }
 
+/// Chunks of one series that were found on disk.
+#[derive(Default)]
+struct Found {
+    in_order: Vec<ChunkMeta>,
+    late: Vec<ChunkMeta>,
+}
+
 /// The head being built; single-threaded, so that nothing needs a lock.
 struct Replay {
+    files: Arc<dyn Files>,
+    shape: ChunkShape,
+    /// Samples before this are in blocks.
+    valid_from: i64,
     index: Index,
     series: Vec<MemSeries>,
-    /// Id in the log → slot.
-    slots: HashMap<u64, u32, RandomState>,
+    slots: Slots,
     aliases: HashMap<u64, u32>,
-    found: HashMap<u64, Vec<ChunkMeta>, RandomState>,
+    found: HashMap<u64, Found, RandomState>,
     chunks: HeadChunks,
+    tombstones: Tombstones,
     id_max: u64,
     mint: i64,
     maxt: i64,
@@ -83,15 +98,44 @@ struct Replay {
     full: Option<IndexFull>,
 }
 
+/// Id in the log → slot.
+#[derive(Default)]
+struct Slots {
+    by_id: HashMap<u64, u32, RandomState>,
+    /// The last that was asked for: neighbours in the log are neighbours here.
+    last: (u64, u32),
+}
+
+impl Slots {
+    fn insert(&mut self, id: u64, slot: u32) {
+        self.by_id.insert(id, slot);
+    }
+
+    fn find(&mut self, id: u64, series: &[MemSeries]) -> Option<u32> {
+        let (last_id, last_slot) = self.last;
+        let next = last_slot.wrapping_add(1);
+        let guessed = id == last_id.wrapping_add(1)
+            && series
+                .get(next as usize)
+                .is_some_and(|series| series.id == id);
+        let slot = if guessed { next } else { *self.by_id.get(&id)? };
+        self.last = (id, slot);
+        Some(slot)
+    }
+}
+
 impl Head {
-    /// Opens the head in the data directory `dir`, and starts a new WAL segment.
+    /// Opens the head in the data directory `dir`, and starts a new WAL segment. Samples before `valid_from` are left
+    /// out: they are in blocks.
     ///
     /// # Errors
     ///
     /// When the file system fails. Damaged data is no error: it is set aside and reported.
     pub fn open(
+        files: Arc<dyn Files>,
         dir: &Path,
-        wal_segment_bytes: u64,
+        options: HeadOptions,
+        valid_from: i64,
         metrics: TsdbMetrics,
         progress: &ReplayProgress,
     ) -> Result<(Head, ReplayReport), ReplayError> {
@@ -100,24 +144,36 @@ impl Head {
             let path = path.to_owned();
             move |source| ReplayError::Io { what, path, source }
         };
-        fs::create_dir_all(&wal_dir).map_err(io_error("create", &wal_dir))?;
-        let mut found: HashMap<u64, Vec<ChunkMeta>, RandomState> = HashMap::default();
-        let (chunks, opened) = HeadChunks::open(&chunks_dir, |chunk| {
-            found.entry(chunk.series_id).or_default().push(chunk.meta);
-        })
-        .map_err(io_error("open head chunk files in", &chunks_dir))?;
+        files
+            .create_dir_all(&wal_dir)
+            .map_err(io_error("create", &wal_dir))?;
+        let mut found: HashMap<u64, Found, RandomState> = HashMap::default();
+        let visit = |chunk: FoundChunk| {
+            let of_series = found.entry(chunk.series_id).or_default();
+            if chunk.is_out_of_order {
+                of_series.late.push(chunk.meta);
+            } else if valid_from <= chunk.meta.maxt() {
+                of_series.in_order.push(chunk.meta);
+            }
+        };
+        let (chunks, opened) = HeadChunks::open(Arc::clone(&files), &chunks_dir, visit)
+            .map_err(io_error("open head chunk files in", &chunks_dir))?;
         metrics
             .head_chunk_corruptions
             .add(opened.damages.len() as f64);
         // Chunks whose labels are lost keep their ids: no other series may get them.
         let id_max = found.keys().copied().max().unwrap_or(0);
         let mut replay = Replay {
+            files: Arc::clone(&files),
+            shape: options.chunks,
+            valid_from,
             index: Index::default(),
             series: Vec::new(),
-            slots: HashMap::default(),
+            slots: Slots::default(),
             aliases: HashMap::default(),
             found,
             chunks,
+            tombstones: Tombstones::default(),
             id_max,
             mint: i64::MAX,
             maxt: i64::MIN,
@@ -128,10 +184,12 @@ impl Head {
             full: None,
         };
         let next_segment = replay.read_log(&wal_dir, &metrics, progress)?;
-        let wal = SegmentWriter::create(&wal_dir, next_segment, wal_segment_bytes)
+        let wbl_dir = dir.join("wbl");
+        replay.read_late_log(&wbl_dir, &metrics)?;
+        let wal = SegmentWriter::create(files, &wal_dir, next_segment, options.segment)
             .map_err(io_error("start a segment in", &wal_dir))?;
         metrics.wal_segment.set(f64::from(next_segment));
-        Ok(replay.finish(wal, wal_dir, metrics))
+        Ok(replay.finish(options, wal, wal_dir, wbl_dir, metrics))
     }
 }
 
@@ -143,19 +201,21 @@ impl Replay {
         metrics: &TsdbMetrics,
         progress: &ReplayProgress,
     ) -> Result<u32, ReplayError> {
+        let files = Arc::clone(&self.files);
         let io_error = |source| ReplayError::Io {
             what: "list",
             path: dir.to_owned(),
             source,
         };
         let mut next = 0;
-        if let Some((number, path)) = checkpoint::latest(dir).map_err(io_error)? {
-            for segment in segment::list(&path).map_err(io_error)? {
+        let newest = checkpoint::latest(&*files, dir).map_err(io_error)?;
+        if let Some((number, path)) = newest {
+            for segment in segment::list(&*files, &path).map_err(io_error)? {
                 self.read_segment(segment::path(&path, segment), false, metrics)?;
             }
             next = number + 1;
         }
-        let segments: Vec<u32> = segment::list(dir)
+        let segments: Vec<u32> = segment::list(&*files, dir)
             .map_err(io_error)?
             .into_iter()
             .filter(|&s| next <= s)
@@ -178,13 +238,75 @@ impl Replay {
         }
     }
 
+    /// Reads the log of late samples, if there is one.
+    fn read_late_log(&mut self, dir: &Path, metrics: &TsdbMetrics) -> Result<(), ReplayError> {
+        let files = Arc::clone(&self.files);
+        if !files.exists(dir) {
+            return Ok(());
+        }
+        let segments = segment::list(&*files, dir).map_err(|source| ReplayError::Io {
+            what: "list",
+            path: dir.to_owned(),
+            source,
+        })?;
+        for &segment in &segments {
+            let is_last = Some(&segment) == segments.last();
+            self.read_repairing(
+                segment::path(dir, segment),
+                is_last,
+                metrics,
+                |replay, bytes| match record::kind(bytes) {
+                    RecordKind::MapMarkers => {
+                        record::decode_markers(bytes, |marker| replay.take_marker(&marker))
+                    }
+                    _ => decode_values(bytes, |id, t, value| replay.take_late(id, t, value)),
+                },
+            )?;
+        }
+        Ok(())
+    }
+
     fn read_segment(
         &mut self,
         path: PathBuf,
         is_last: bool,
         metrics: &TsdbMetrics,
     ) -> Result<(), ReplayError> {
-        match self.read_records(path.clone()) {
+        self.read_repairing(path, is_last, metrics, |replay, bytes| {
+            match record::kind(bytes) {
+                RecordKind::Series => {
+                    record::decode_series(bytes, |id, labels| replay.take_series(id, labels))
+                }
+                RecordKind::Samples | RecordKind::SamplesV2 => {
+                    record::decode_samples(bytes, |sample| replay.take_sample(sample))
+                }
+                RecordKind::Tombstones => {
+                    record::decode_tombstones(bytes, |tombstone| replay.take_tombstone(&tombstone))
+                }
+                _ => decode_values(bytes, |id, t, value| replay.take_value(id, t, value)),
+            }
+        })
+    }
+
+    /// Gives each record of a segment to `take`. At the first that is torn or damaged the segment is cut.
+    fn read_repairing(
+        &mut self,
+        path: PathBuf,
+        is_last: bool,
+        metrics: &TsdbMetrics,
+        mut take: impl FnMut(&mut Self, &[u8]) -> Result<(), record::RecordError>,
+    ) -> Result<(), ReplayError> {
+        let outcome = SegmentReader::open(&*self.files, path.clone()).and_then(|mut reader| {
+            while let Some(bytes) = reader.next()? {
+                // The checksum was right, so this is a writer's mistake and no damage: the record is passed over.
+                if let Err(error) = take(self, bytes) {
+                    let what = format!("{}: {error}, record passed over", path.display());
+                    self.report.damages.push(what);
+                }
+            }
+            Ok(())
+        });
+        match outcome {
             Ok(()) => Ok(()),
             Err(SegmentError::Io { path, source }) => Err(ReplayError::Io {
                 what: "read",
@@ -193,53 +315,35 @@ impl Replay {
             }),
             Err(SegmentError::Corrupt { offset, what, .. }) => {
                 metrics.wal_corruptions.inc();
-                let io_error = |source| ReplayError::Io {
-                    what: "repair",
-                    path: path.clone(),
-                    source,
-                };
-                let kept = if is_last && what == TORN {
-                    "cut there".to_owned()
-                } else {
-                    let aside = path.with_extension("corrupt");
-                    fs::copy(&path, &aside).map_err(io_error)?;
-                    format!("cut there, the whole is kept as {}", aside.display())
-                };
-                let file = OpenOptions::new()
-                    .write(true)
-                    .open(&path)
-                    .map_err(io_error)?;
-                file.set_len(offset)
-                    .and_then(|()| file.sync_all())
-                    .map_err(io_error)?;
-                self.report.damages.push(format!(
-                    "{}: {what} at byte {offset}, {kept}",
-                    path.display()
-                ));
-                Ok(())
+                self.repair(&path, is_last, offset, what)
+                    .map_err(|source| ReplayError::Io {
+                        what: "repair",
+                        path,
+                        source,
+                    })
             }
         }
     }
 
-    fn read_records(&mut self, path: PathBuf) -> Result<(), SegmentError> {
-        let mut reader = SegmentReader::open(path.clone())?;
-        while let Some(bytes) = reader.next()? {
-            let read = match record::kind(bytes) {
-                RecordKind::Series => {
-                    record::decode_series(bytes, |id, labels| self.take_series(id, labels))
-                }
-                RecordKind::Samples => {
-                    record::decode_samples(bytes, |sample| self.take_sample(sample))
-                }
-                _ => Ok(()),
-            };
-            // The checksum was right, so this is a writer's mistake and no damage: the record is passed over.
-            if let Err(error) = read {
-                self.report
-                    .damages
-                    .push(format!("{}: {error}, record passed over", path.display()));
-            }
-        }
+    /// Cuts a segment at `offset`, and keeps the whole beside it when the damage is more than a torn end.
+    fn repair(
+        &mut self,
+        path: &Path,
+        is_last: bool,
+        offset: u64,
+        what: &'static str,
+    ) -> io::Result<()> {
+        let kept = if is_last && what == TORN {
+            "cut there".to_owned()
+        } else {
+            let aside = path.with_extension("corrupt");
+            crate::files::copy(&*self.files, path, &aside)?;
+            format!("cut there, the whole is kept as {}", aside.display())
+        };
+        let file = self.files.open(path)?;
+        file.set_len(offset).and_then(|()| file.sync())?;
+        let what = format!("{}: {what} at byte {offset}, {kept}", path.display());
+        self.report.damages.push(what);
         Ok(())
     }
 
@@ -263,33 +367,77 @@ impl Replay {
         }
         self.slots.insert(id, slot);
         if let Some(found) = self.found.remove(&id) {
-            for chunk in &found {
-                self.saw(chunk.mint, chunk.maxt);
-            }
-            let Replay { series, chunks, .. } = self;
-            // Samples under an id of before come first; they must not stay in the open chunk behind what is found now.
-            series[slot as usize].add_found(found, |id, mint, maxt, bytes| {
-                chunks.append(id, mint, maxt, Encoding::Xor, bytes).ok()
-            });
+            self.add_found(slot, found);
         }
     }
 
-    fn take_sample(&mut self, sample: record::RecordSample) {
+    fn add_found(&mut self, slot: u32, found: Found) {
+        let Replay { series, chunks, .. } = self;
+        let series = &mut series[slot as usize];
+        for chunk in found.late {
+            series.late.get_or_insert_default().add_found(chunk);
+        }
+        if found.in_order.is_empty() {
+            return;
+        }
+        for chunk in &found.in_order {
+            self.mint = self.mint.min(chunk.mint);
+            self.maxt = self.maxt.max(chunk.maxt());
+        }
+        // Samples under an id of before come first; they must not stay in the open chunk behind what is found now.
+        series.add_found(found.in_order, |chunk| store(chunks, chunk, false));
+    }
+
+    /// Returns the slot of the series with this id, and counts a sample of it.
+    fn slot_of_sample(&mut self, id: u64) -> Option<u32> {
         self.report.samples += 1;
-        let Some(&slot) = self.slots.get(&sample.id) else {
+        let slot = self.slots.find(id, &self.series);
+        if slot.is_none() {
             self.report.orphan_samples += 1;
-            self.id_max = self.id_max.max(sample.id);
+            self.id_max = self.id_max.max(id);
+        }
+        slot
+    }
+
+    fn take_sample(&mut self, sample: record::RecordSample) {
+        let Some(slot) = self.slot_of_sample(sample.id) else {
             return;
         };
+        if sample.t < self.valid_from {
+            return;
+        }
         let chunks = &self.chunks;
-        let placed = self.series[slot as usize].append(
-            sample.t,
-            sample.value,
-            CHUNK_RANGE_MS,
-            |id, mint, maxt, bytes| chunks.append(id, mint, maxt, Encoding::Xor, bytes).ok(),
-        );
+        let series = &mut self.series[slot as usize];
+        let placed = series.append_float(sample.t, sample.value, self.shape, |chunk| {
+            store(chunks, chunk, false)
+        });
+        self.placed(sample.t, placed);
+    }
+
+    fn take_value(&mut self, id: u64, t: i64, value: LateValue) {
+        let histogram = match value {
+            LateValue::Float(value) => {
+                return self.take_sample(record::RecordSample { id, t, value });
+            }
+            LateValue::Histogram(histogram) => histogram,
+        };
+        let Some(slot) = self.slot_of_sample(id) else {
+            return;
+        };
+        if t < self.valid_from || !is_valid(&histogram) {
+            return;
+        }
+        let chunks = &self.chunks;
+        let series = &mut self.series[slot as usize];
+        let placed = series.append_histogram(t, &histogram, self.shape, |chunk| {
+            store(chunks, chunk, false)
+        });
+        self.placed(t, placed);
+    }
+
+    fn placed(&mut self, t: i64, placed: Placed) {
         if placed != Placed::Stale {
-            self.saw(sample.t, sample.t);
+            (self.mint, self.maxt) = (self.mint.min(t), self.maxt.max(t));
         }
         if placed == Placed::Cut {
             // Failing here is as harmless as while running: the chunks wait in memory.
@@ -297,24 +445,78 @@ impl Replay {
         }
     }
 
-    fn saw(&mut self, mint: i64, maxt: i64) {
-        (self.mint, self.maxt) = (self.mint.min(mint), self.maxt.max(maxt));
+    fn take_tombstone(&mut self, tombstone: &RecordTombstone) {
+        let Some(slot) = self.slots.find(tombstone.id, &self.series) else {
+            return;
+        };
+        if self.valid_from <= tombstone.maxt {
+            let interval = Interval {
+                mint: tombstone.mint,
+                maxt: tombstone.maxt,
+            };
+            self.tombstones.add(self.series[slot as usize].id, interval);
+        }
+    }
+
+    fn take_late(&mut self, id: u64, t: i64, value: LateValue) {
+        let Some(slot) = self.slot_of_sample(id) else {
+            return;
+        };
+        if let LateValue::Histogram(histogram) = &value
+            && !is_valid(histogram)
+        {
+            return;
+        }
+        let series = &mut self.series[slot as usize];
+        let late = series.late.get_or_insert_default();
+        late.insert(t, value);
+        if late.is_full() {
+            let chunks = &self.chunks;
+            late.cut(series.id, |chunk| store(chunks, chunk, true));
+        }
+    }
+
+    /// What was logged of the series before is in a chunk, if that chunk reached the disk.
+    fn take_marker(&mut self, marker: &MapMarker) {
+        let Some(slot) = self.slots.find(marker.id, &self.series) else {
+            return;
+        };
+        let Some(late) = &mut self.series[slot as usize].late else {
+            return;
+        };
+        let chunk = ChunkRef::from_number(marker.chunk);
+        let Some(meta) = late.full().iter().find(|meta| meta.chunk == chunk) else {
+            return;
+        };
+        let Ok(bytes) = self.chunks.read(chunk) else {
+            return;
+        };
+        let times = crate::chunk::samples(meta.encoding, &bytes);
+        let times: Vec<i64> = times.map_while(|s| s.ok().map(|s| s.t())).collect();
+        late.forget_open(&times);
     }
 
     fn finish(
         mut self,
+        options: HeadOptions,
         wal: SegmentWriter,
         wal_dir: PathBuf,
+        wbl_dir: PathBuf,
         metrics: TsdbMetrics,
     ) -> (Head, ReplayReport) {
-        self.report.orphan_chunks = self.found.values().map(Vec::len).sum();
+        let orphans = self.found.values();
+        self.report.orphan_chunks = orphans.map(|f| f.in_order.len() + f.late.len()).sum();
         metrics.series.set(self.index.len() as f64);
-        metrics.chunks.set(
-            self.series
-                .iter()
-                .map(MemSeries::chunk_count)
-                .sum::<usize>() as f64,
-        );
+        let (mut late_mint, mut late_maxt) = (i64::MAX, i64::MIN);
+        let mut chunk_count = 0;
+        for series in &self.series {
+            chunk_count += series.chunk_count();
+            if let Some(late) = &series.late {
+                late_mint = late_mint.min(late.mint().unwrap_or(i64::MAX));
+                late_maxt = late_maxt.max(late.maxt().unwrap_or(i64::MIN));
+            }
+        }
+        metrics.chunks.set(chunk_count as f64);
         let mut pages = Vec::with_capacity(self.series.len().div_ceil(PAGE_SERIES));
         let mut series = self.series.into_iter();
         loop {
@@ -323,23 +525,71 @@ impl Replay {
             if page.is_empty() {
                 break;
             }
-            pages.push(Arc::new(Mutex::new(page)));
+            pages.push(Arc::new(Mutex::new(Page {
+                series: page,
+                marks: Marks::default(),
+            })));
         }
         let head = Head {
+            files: self.files,
+            options,
             index: RwLock::new(self.index),
             pages: RwLock::new(pages),
             chunks: self.chunks,
+            committing: RwLock::new(()),
+            isolation: Isolation::default(),
             wal: Mutex::new(wal),
             wal_dir,
+            wbl: Mutex::new(None),
+            wbl_dir,
             unsynced: Mutex::default(),
             aliases: Mutex::new(self.aliases),
             next_id: AtomicU64::new(self.id_max.saturating_add(1)),
             mint: AtomicI64::new(self.mint),
             maxt: AtomicI64::new(self.maxt),
-            valid_from: AtomicI64::new(i64::MIN),
+            late_mint: AtomicI64::new(late_mint),
+            late_maxt: AtomicI64::new(late_maxt),
+            late_window_ms: AtomicI64::new(0),
+            valid_from: AtomicI64::new(self.valid_from),
+            has_tombstones: AtomicBool::new(!self.tombstones.is_empty()),
+            tombstones: RwLock::new(self.tombstones),
+            appenders: OpenAppenders::default(),
             buffers: Mutex::default(),
             metrics,
         };
         (head, self.report)
+    }
+}
+
+/// A histogram that contradicts itself would be refused from a target; from a log it is passed over.
+fn is_valid(histogram: &HistogramSample) -> bool {
+    match histogram {
+        HistogramSample::Integer(histogram) => histogram.validate().is_ok(),
+        HistogramSample::Float(histogram) => histogram.validate().is_ok(),
+    }
+}
+
+/// Calls `visit` with id, time and value of each sample of a record; of a record of something else with none.
+fn decode_values(
+    bytes: &[u8],
+    mut visit: impl FnMut(u64, i64, LateValue),
+) -> Result<(), record::RecordError> {
+    match record::kind(bytes) {
+        RecordKind::Samples | RecordKind::SamplesV2 => record::decode_samples(bytes, |sample| {
+            visit(sample.id, sample.t, LateValue::Float(sample.value));
+        }),
+        RecordKind::Histograms | RecordKind::CustomHistograms | RecordKind::HistogramsV2 => {
+            record::decode_histograms(bytes, |sample| {
+                let histogram = HistogramSample::Integer(Arc::new(sample.histogram));
+                visit(sample.id, sample.t, LateValue::Histogram(histogram));
+            })
+        }
+        RecordKind::FloatHistograms
+        | RecordKind::CustomFloatHistograms
+        | RecordKind::FloatHistogramsV2 => record::decode_float_histograms(bytes, |sample| {
+            let histogram = HistogramSample::Float(Arc::new(sample.histogram));
+            visit(sample.id, sample.t, LateValue::Histogram(histogram));
+        }),
+        _ => Ok(()),
     }
 }

@@ -1,12 +1,17 @@
-//! One series of the head: its open chunk and where its full chunks are.
+//! One series of the head: its open chunk, where its full chunks are, and samples that came late.
 
-use crate::chunk::xor::XorWriter;
+use model::storage::HistogramSample;
+
+use super::late::LateSamples;
+use crate::chunk::{Encoding, OpenChunk};
 use crate::head_chunks::{ChunkMeta, ChunkRef};
 
 /// A chunk is cut when it is predicted to have about this many samples at an even division of the chunk range.
 pub const SAMPLES_PER_CHUNK: u16 = 120;
 /// … and in any case when its bytes come near this, so that an XOR chunk stays within 1 KiB.
 const CHUNK_BYTES_TARGET: usize = 1024 - 19;
+/// A chunk of histograms has this many samples at least, however long they are.
+const HISTOGRAMS_PER_CHUNK_MIN: u16 = 10;
 
 /// The samples of one series in the head.
 #[derive(Debug, Default)]
@@ -17,11 +22,22 @@ pub struct MemSeries {
     pub logged: bool,
     /// Whether housekeeping found it without samples the last time.
     pub seen_empty: bool,
-    open: XorWriter,
+    /// Samples that came late; most series have none.
+    pub late: Option<Box<LateSamples>>,
+    open: OpenChunk,
     open_mint: i64,
     /// The open chunk takes no sample from this time on.
     next_at: i64,
     full: Vec<ChunkMeta>,
+}
+
+/// How chunks are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChunkShape {
+    /// Chunks do not cross multiples of this, in milliseconds.
+    pub range_ms: i64,
+    /// The encoding of new chunks of floats.
+    pub floats: Encoding,
 }
 
 /// What became of a sample.
@@ -33,6 +49,21 @@ pub enum Placed {
     Cut,
     /// Not newer than the newest.
     Stale,
+}
+
+/// A full chunk on its way to a head chunk file.
+#[derive(Clone, Copy, Debug)]
+pub struct FullChunk<'a> {
+    /// The series' id.
+    pub series_id: u64,
+    /// Time of the first sample.
+    pub mint: i64,
+    /// Time of the last sample.
+    pub maxt: i64,
+    /// How its bytes are to be read.
+    pub encoding: Encoding,
+    /// The samples.
+    pub bytes: &'a [u8],
 }
 
 impl MemSeries {
@@ -53,29 +84,66 @@ impl MemSeries {
         }
     }
 
-    /// Returns the time of the newest sample.
+    /// Returns the time of the newest in-order sample.
     pub fn last_t(&self) -> Option<i64> {
-        if 0 < self.open.count() {
+        if !self.open.is_empty() {
             Some(self.open.last_t())
         } else {
             self.full_maxt()
         }
     }
 
-    /// Returns the newest sample if it is in the open chunk.
-    pub fn last_sample(&self) -> Option<(i64, f64)> {
-        (0 < self.open.count()).then(|| (self.open.last_t(), self.open.last_value()))
+    /// Returns the newest sample if it is a float in the open chunk.
+    pub fn last_float(&self) -> Option<(i64, f64)> {
+        self.open.last_float()
     }
 
-    /// Returns the time of the oldest sample.
-    pub fn first_t(&self) -> Option<i64> {
-        let open = (0 < self.open.count()).then_some(self.open_mint);
+    /// Returns whether the newest sample is this one, bit for bit, as far as the open chunk tells.
+    pub fn is_last_float(&self, value: f64) -> bool {
+        self.open.is_last_float(value)
+    }
+
+    /// The same of a histogram.
+    pub fn is_last_histogram(&self, histogram: &HistogramSample) -> bool {
+        self.open.is_last_histogram(histogram)
+    }
+
+    /// Returns whether the newest sample is a staleness marker, as far as the open chunk tells.
+    pub fn is_stale(&self) -> bool {
+        self.open.is_last_stale()
+    }
+
+    /// Returns the time of the oldest in-order sample.
+    pub fn first_in_order_t(&self) -> Option<i64> {
+        let open = (!self.open.is_empty()).then_some(self.open_mint);
         self.full.first().map(|chunk| chunk.mint).or(open)
+    }
+
+    /// Returns the time of the oldest sample, late ones included.
+    pub fn first_t(&self) -> Option<i64> {
+        let late = self.late.as_ref().and_then(|late| late.mint());
+        match (self.first_in_order_t(), late) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    /// Returns whether there is a sample, late ones included, in `mint..=maxt`, as far as chunks tell.
+    pub fn overlaps(&self, mint: i64, maxt: i64) -> bool {
+        let late = || self.late.as_ref().is_some_and(|l| l.overlaps(mint, maxt));
+        self.overlaps_in_order(mint, maxt) || late()
+    }
+
+    /// Returns whether there is an in-order sample in `mint..=maxt`, as far as the first and the last tell.
+    pub fn overlaps_in_order(&self, mint: i64, maxt: i64) -> bool {
+        let first = self.full.first().map_or(self.open_mint, |chunk| chunk.mint);
+        self.last_t()
+            .is_some_and(|last| mint <= last && first <= maxt)
     }
 
     /// Returns the time of the newest sample that is in a full chunk.
     pub fn full_maxt(&self) -> Option<i64> {
-        self.full.last().map(|chunk| chunk.maxt)
+        self.full.last().map(ChunkMeta::maxt)
     }
 
     /// Returns the full chunks, ascending in time.
@@ -83,25 +151,29 @@ impl MemSeries {
         &self.full
     }
 
-    /// Returns the open chunk's bytes and the time of its first sample, if it has one.
-    pub fn open(&self) -> Option<(i64, &[u8])> {
-        (0 < self.open.count()).then(|| (self.open_mint, self.open.bytes()))
+    /// Returns the open chunk, if it has a sample.
+    pub fn open(&self) -> Option<FullChunk<'_>> {
+        (!self.open.is_empty()).then(|| full_chunk(self.id, self.open_mint, &self.open))
     }
 
     /// Returns how many chunks there are, the open one included.
     pub fn chunk_count(&self) -> usize {
-        self.full.len() + usize::from(0 < self.open.count())
+        self.full.len()
+            + usize::from(!self.open.is_empty())
+            + self.late.as_ref().map_or(0, |late| late.chunk_count())
     }
 
     /// Adds chunks that were found on disk, in any order. An open chunk is handed over first, see
-    /// [`append`](MemSeries::append).
+    /// [`append_float`](MemSeries::append_float).
     pub fn add_found(
         &mut self,
         chunks: Vec<ChunkMeta>,
-        hand_over: impl FnOnce(u64, i64, i64, &[u8]) -> Option<ChunkRef>,
+        hand_over: impl FnOnce(FullChunk<'_>) -> ChunkRef,
     ) {
-        if 0 < self.open.count() {
-            self.cut(hand_over);
+        if let Some(open) = self.open() {
+            let meta = ChunkMeta::new(hand_over(open), open.mint, open.maxt, open.encoding);
+            self.full.push(meta);
+            self.open.release();
         }
         self.full.extend(chunks);
         self.full
@@ -109,67 +181,102 @@ impl MemSeries {
         self.full.shrink_to_fit();
     }
 
-    /// Appends a sample, cutting the open chunk when it is full. `hand_over` takes the bytes of a full chunk with its
-    /// time range and says where they are now; when it cannot, the chunk stays open and the next sample tries again.
-    ///
-    /// * `range_ms`: chunks do not cross multiples of this.
-    pub fn append(
+    /// Appends a float, cutting the open chunk when it is full or has histograms. `hand_over` takes the full chunk and
+    /// says where it is now. A staleness marker after histograms becomes one of theirs.
+    pub fn append_float(
         &mut self,
         t: i64,
         value: f64,
+        shape: ChunkShape,
+        hand_over: impl FnOnce(FullChunk<'_>) -> ChunkRef,
+    ) -> Placed {
+        self.append(t, shape.range_ms, hand_over, |open, is_full, cut| {
+            open.append_float(t, value, shape.floats, is_full, cut)
+        })
+    }
+
+    /// Appends a histogram; as [`append_float`](MemSeries::append_float).
+    pub fn append_histogram(
+        &mut self,
+        t: i64,
+        histogram: &HistogramSample,
+        shape: ChunkShape,
+        hand_over: impl FnOnce(FullChunk<'_>) -> ChunkRef,
+    ) -> Placed {
+        self.append(t, shape.range_ms, hand_over, |open, is_full, cut| {
+            open.append_histogram(t, histogram, is_full, cut)
+        })
+    }
+
+    /// Cuts where it is due and has `push` append to the open chunk, which may cut as well, once.
+    #[inline]
+    fn append(
+        &mut self,
+        t: i64,
         range_ms: i64,
-        hand_over: impl FnOnce(u64, i64, i64, &[u8]) -> Option<ChunkRef>,
+        hand_over: impl FnOnce(FullChunk<'_>) -> ChunkRef,
+        push: impl FnOnce(&mut OpenChunk, bool, &mut dyn FnMut(&OpenChunk)),
     ) -> Placed {
         if self.last_t().is_some_and(|last| t <= last) {
             return Placed::Stale;
         }
-        let mut placed = Placed::Appended;
-        let count = self.open.count();
-        if 0 < count {
-            if count == SAMPLES_PER_CHUNK / 4 {
-                self.next_at = predicted_end(self.open_mint, self.open.last_t(), self.next_at);
+        let is_full = self.is_full_at(t);
+        let was_empty = self.open.is_empty();
+        let (id, mint) = (self.id, self.open_mint);
+        let (mut hand_over, mut cut) = (Some(hand_over), None);
+        push(&mut self.open, is_full, &mut |chunk| {
+            if let Some(hand_over) = hand_over.take() {
+                let full = full_chunk(id, mint, chunk);
+                cut = Some(ChunkMeta::new(
+                    hand_over(full),
+                    mint,
+                    full.maxt,
+                    full.encoding,
+                ));
             }
-            let is_full = self.next_at <= t
-                || 2 * SAMPLES_PER_CHUNK <= count
-                || (CHUNK_BYTES_TARGET < self.open.bytes().len() && SAMPLES_PER_CHUNK / 4 < count);
-            if is_full && self.cut(hand_over) {
-                placed = Placed::Cut;
-            }
-        }
-        if self.open.count() == 0 {
+        });
+        if was_empty || cut.is_some() {
             self.open_mint = t;
             self.next_at = t
                 .div_euclid(range_ms)
                 .saturating_add(1)
                 .saturating_mul(range_ms);
         }
-        self.open.append(t, value);
-        placed
+        let Some(meta) = cut else {
+            return Placed::Appended;
+        };
+        // Every series has this list: it grows by half and not to the double.
+        if self.full.len() == self.full.capacity() {
+            self.full.reserve_exact((self.full.len() / 2).max(2));
+        }
+        self.full.push(meta);
+        Placed::Cut
     }
 
-    fn cut(&mut self, hand_over: impl FnOnce(u64, i64, i64, &[u8]) -> Option<ChunkRef>) -> bool {
-        let (mint, maxt) = (self.open_mint, self.open.last_t());
-        match hand_over(self.id, mint, maxt, self.open.bytes()) {
-            Some(chunk) => {
-                // Every series has this list: it grows by half and not to the double.
-                if self.full.len() == self.full.capacity() {
-                    self.full.reserve_exact((self.full.len() / 2).max(2));
-                }
-                self.full.push(ChunkMeta { chunk, mint, maxt });
-            }
-            // The disk has been failing for 65,000 samples; the WAL holds them if anything does.
-            None if self.open.count() == u16::MAX => {}
-            None => return false,
+    /// Returns whether the open chunk is to be cut before a sample of time `t`.
+    #[inline]
+    fn is_full_at(&mut self, t: i64) -> bool {
+        let count = self.open.count();
+        if count == 0 {
+            return false;
         }
-        self.open.clear();
-        true
+        if count == SAMPLES_PER_CHUNK / 4 {
+            self.next_at = predicted_end(self.open_mint, self.open.last_t(), self.next_at);
+        }
+        let count_min = match self.open.encoding().is_float() {
+            true => SAMPLES_PER_CHUNK / 4 + 1,
+            false => HISTOGRAMS_PER_CHUNK_MIN,
+        };
+        self.next_at <= t
+            || 2 * SAMPLES_PER_CHUNK <= count
+            || (CHUNK_BYTES_TARGET < self.open.bytes().len() && count_min <= count)
     }
 
     /// Forgets the chunks that end before `mint`; returns how many. An open chunk goes too when all of it is older.
     pub fn truncate(&mut self, mint: i64) -> usize {
-        let old = self.full.partition_point(|chunk| chunk.maxt < mint);
+        let old = self.full.partition_point(|chunk| chunk.maxt() < mint);
         self.full.drain(..old);
-        let open_is_old = self.last_sample().is_some_and(|(t, _)| t < mint);
+        let open_is_old = !self.open.is_empty() && self.open.last_t() < mint;
         if open_is_old {
             self.open.release();
         }
@@ -177,6 +284,16 @@ impl MemSeries {
             self.full.shrink_to_fit();
         }
         old + usize::from(open_is_old)
+    }
+}
+
+fn full_chunk(series_id: u64, mint: i64, chunk: &OpenChunk) -> FullChunk<'_> {
+    FullChunk {
+        series_id,
+        mint,
+        maxt: chunk.last_t(),
+        encoding: chunk.encoding(),
+        bytes: chunk.bytes(),
     }
 }
 
@@ -201,15 +318,19 @@ mod tests {
     use super::*;
 
     const RANGE: i64 = 7_200_000;
+    const SHAPE: ChunkShape = ChunkShape {
+        range_ms: RANGE,
+        floats: Encoding::Xor,
+    };
 
     /// Appends `count` samples every `interval` ms from `start`; returns the ranges of the chunks handed over.
     fn chunks(start: i64, interval: i64, count: i64) -> Vec<(i64, i64)> {
         let mut series = MemSeries::new(1);
         let mut handed = Vec::new();
         for i in 0..count {
-            series.append(start + i * interval, i as f64, RANGE, |_, mint, maxt, _| {
-                handed.push((mint, maxt));
-                Some(ChunkRef::for_test(handed.len() as u64))
+            series.append_float(start + i * interval, i as f64, SHAPE, |chunk| {
+                handed.push((chunk.mint, chunk.maxt));
+                ChunkRef::from_number(handed.len() as u64)
             });
         }
         assert_eq!(series.full().len(), handed.len());
@@ -236,43 +357,62 @@ mod tests {
         for i in 0..2_000i64 {
             // Slow at first, so that the prediction says "no cut before the end", then fast.
             let t = if i < 31 { i * 60_000 } else { 31 * 60_000 + i };
-            series.append(t, 0.0, RANGE, |_, _, _, _| {
+            series.append_float(t, 0.0, SHAPE, |_| {
                 handed += 1;
-                Some(ChunkRef::for_test(handed))
+                ChunkRef::from_number(handed)
             });
         }
         assert!(7 <= handed, "{handed}");
     }
 
     #[test]
-    fn old_samples_are_refused_and_a_failing_disk_keeps_the_chunk_open() {
+    fn old_samples_are_refused() {
         let mut series = MemSeries::new(1);
-        assert_eq!(
-            series.append(10, 1.0, RANGE, |_, _, _, _| None),
-            Placed::Appended
-        );
-        assert_eq!(
-            series.append(10, 2.0, RANGE, |_, _, _, _| None),
-            Placed::Stale
-        );
-        assert_eq!(
-            series.append(RANGE, 3.0, RANGE, |_, _, _, _| None),
-            Placed::Appended
-        );
-        assert_eq!(series.full().len(), 0);
-        let placed = series.append(RANGE + 1, 4.0, RANGE, |_, _, _, _| {
-            Some(ChunkRef::for_test(1))
-        });
-        assert_eq!((placed, series.full()[0].maxt), (Placed::Cut, RANGE));
+        let never = |_: FullChunk<'_>| unreachable!("nothing is full");
+        assert_eq!(series.append_float(10, 1.0, SHAPE, never), Placed::Appended);
+        assert_eq!(series.append_float(10, 2.0, SHAPE, never), Placed::Stale);
+        let placed = series.append_float(RANGE, 3.0, SHAPE, |_| ChunkRef::from_number(1));
+        assert_eq!((placed, series.full()[0].maxt()), (Placed::Cut, 10));
+    }
+
+    #[test]
+    fn kinds_of_samples_do_not_share_a_chunk() {
+        let mut series = MemSeries::new(1);
+        let mut handed = Vec::new();
+        let histogram = |count| {
+            HistogramSample::Integer(std::sync::Arc::new(model::Histogram {
+                count,
+                zero_count: count,
+                sum: 1.0,
+                ..model::Histogram::default()
+            }))
+        };
+        let mut hand_over = |chunk: FullChunk<'_>| {
+            handed.push((chunk.encoding, chunk.mint, chunk.maxt));
+            ChunkRef::from_number(1)
+        };
+        series.append_float(1, 1.0, SHAPE, &mut hand_over);
+        series.append_histogram(2, &histogram(5), SHAPE, &mut hand_over);
+        series.append_histogram(3, &histogram(6), SHAPE, &mut hand_over);
+        // A counter reset makes a new chunk, a staleness marker joins what it ends.
+        series.append_histogram(4, &histogram(2), SHAPE, &mut hand_over);
+        series.append_float(5, model::stale_nan(), SHAPE, &mut hand_over);
+        assert!(series.is_stale() && series.is_last_float(model::stale_nan()));
+        series.append_float(6, 1.0, SHAPE, &mut hand_over);
+        let expected = [
+            (Encoding::Xor, 1, 1),
+            (Encoding::Histogram, 2, 3),
+            (Encoding::Histogram, 4, 5),
+        ];
+        assert_eq!(handed, expected);
+        assert_eq!(series.last_float(), Some((6, 1.0)));
     }
 
     #[test]
     fn truncation_drops_whole_chunks() {
         let mut series = MemSeries::new(1);
         for i in 0..300 {
-            series.append(i * 15_000, 0.0, RANGE, |_, _, _, _| {
-                Some(ChunkRef::for_test(i as u64))
-            });
+            series.append_float(i * 15_000, 0.0, SHAPE, |_| ChunkRef::from_number(i as u64));
         }
         let before = series.full().len();
         assert_eq!(series.truncate(series.full()[1].mint), 1);

@@ -48,7 +48,13 @@ impl Head {
         let pages = self.pages.read().clone();
         let chunks = pages
             .iter()
-            .map(|page| page.lock().iter().map(|s| s.chunk_count()).sum::<usize>())
+            .map(|page| {
+                page.lock()
+                    .series
+                    .iter()
+                    .map(|s| s.chunk_count())
+                    .sum::<usize>()
+            })
             .sum();
         HeadStats {
             series,

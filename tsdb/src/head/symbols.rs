@@ -55,6 +55,19 @@ impl Symbols {
         Some(symbol)
     }
 
+    /// Forgets the symbols that are not `used`; returns the new number of each that is, by its old one.
+    pub fn retain(&mut self, used: &[bool]) -> Vec<u32> {
+        let old = std::mem::take(self);
+        let mut renamed = vec![u32::MAX; used.len()];
+        for (number, is_used) in (0u32..).zip(used) {
+            if *is_used {
+                let symbol = self.intern(text_of(&old.text, &old.ends, Symbol(number)));
+                renamed[number as usize] = symbol.expect("fewer than before").0;
+            }
+        }
+        renamed
+    }
+
     /// Returns how many symbols there are.
     pub fn len(&self) -> usize {
         self.ends.len()

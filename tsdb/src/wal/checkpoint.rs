@@ -3,12 +3,19 @@
 //! A checkpoint is written beside the log as `checkpoint.NNNNNNNN.tmp`, fsynced and renamed; only then are the segments
 //! that it stands for deleted. A crash at any point leaves either the old log or the new one, whole.
 
-use std::fs::{self, File};
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use super::record::{self, RecordKind, RecordSample};
-use super::segment::{self, SEGMENT_BYTES, SegmentError, SegmentReader, SegmentWriter};
+use model::metadata::Metadata;
+
+use super::record::{
+    self, RecordBuckets, RecordError, RecordExemplar, RecordHistogram, RecordKind, RecordMetadata,
+    RecordSample, RecordTombstone,
+};
+use super::segment::{self, SegmentError, SegmentOptions, SegmentReader, SegmentWriter};
+use crate::files::Files;
 
 const PREFIX: &str = "checkpoint.";
 
@@ -17,22 +24,17 @@ const PREFIX: &str = "checkpoint.";
 /// # Errors
 ///
 /// When the directory cannot be listed.
-pub fn latest(dir: &Path) -> io::Result<Option<(u32, PathBuf)>> {
-    Ok(list(dir)?.into_iter().max())
+pub fn latest(files: &dyn Files, dir: &Path) -> io::Result<Option<(u32, PathBuf)>> {
+    Ok(list(files, dir)?.into_iter().max())
 }
 
-fn list(dir: &Path) -> io::Result<Vec<(u32, PathBuf)>> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(dir)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        let number = name
-            .to_str()
-            .and_then(|name| name.strip_prefix(PREFIX))
-            .and_then(|n| n.parse().ok());
-        found.extend(number.map(|number| (number, entry.path())));
-    }
-    Ok(found)
+fn list(files: &dyn Files, dir: &Path) -> io::Result<Vec<(u32, PathBuf)>> {
+    let number = |name: &str| name.strip_prefix(PREFIX).and_then(|n| n.parse().ok());
+    let entries = files.list(dir)?.into_iter();
+    Ok(entries
+        .filter(|entry| entry.is_dir)
+        .filter_map(|entry| Some((number(&entry.name)?, dir.join(&entry.name))))
+        .collect())
 }
 
 /// Returns a record of series.
@@ -51,6 +53,7 @@ where
 /// A checkpoint being written. Dropped before [`finish`](CheckpointWriter::finish), it leaves only a `.tmp` directory,
 /// which the next one removes.
 pub struct CheckpointWriter {
+    files: Arc<dyn Files>,
     dir: PathBuf,
     tmp: PathBuf,
     last: u32,
@@ -63,21 +66,22 @@ impl CheckpointWriter {
     /// # Errors
     ///
     /// When the file system fails.
-    pub fn create(dir: &Path, last: u32) -> io::Result<Self> {
-        for entry in fs::read_dir(dir)? {
-            let entry = entry?;
-            let name = entry.file_name();
-            if name
-                .to_str()
-                .is_some_and(|name| name.starts_with(PREFIX) && name.ends_with(".tmp"))
-            {
-                fs::remove_dir_all(entry.path())?;
+    pub fn create(
+        files: Arc<dyn Files>,
+        dir: &Path,
+        last: u32,
+        options: SegmentOptions,
+    ) -> io::Result<Self> {
+        for entry in files.list(dir)? {
+            if entry.name.starts_with(PREFIX) && entry.name.ends_with(".tmp") {
+                files.remove_dir_all(&dir.join(entry.name))?;
             }
         }
         let tmp = dir.join(format!("{PREFIX}{last:08}.tmp"));
-        fs::create_dir(&tmp)?;
-        let writer = SegmentWriter::create(&tmp, 0, SEGMENT_BYTES)?;
+        files.create_dir_all(&tmp)?;
+        let writer = SegmentWriter::create(Arc::clone(&files), &tmp, 0, options)?;
         Ok(CheckpointWriter {
+            files,
             dir: dir.to_owned(),
             tmp,
             last,
@@ -94,54 +98,59 @@ impl CheckpointWriter {
         self.writer.append(record)
     }
 
-    /// Adds the samples of the checkpoint before and of the segments up to the last that `keep` says yes to by id and
-    /// time. What cannot be read is left out, as a replay would.
+    /// Adds what `keep` says yes to of the checkpoint before and of the segments up to the last; labels are left to the
+    /// caller. What cannot be read is left out, as a replay would.
     ///
     /// # Errors
     ///
     /// When the file system fails.
-    pub fn copy_samples(&mut self, dir: &Path, keep: impl Fn(u64, i64) -> bool) -> io::Result<()> {
-        let before = latest(dir)?;
-        let first = before.as_ref().map_or(0, |(number, _)| number + 1);
-        let mut sources = Vec::new();
-        if let Some((_, path)) = before {
-            sources.extend(
-                segment::list(&path)?
-                    .into_iter()
-                    .map(|s| segment::path(&path, s)),
-            );
-        }
-        let segments = segment::list(dir)?
-            .into_iter()
-            .filter(|&s| first <= s && s <= self.last);
-        sources.extend(segments.map(|s| segment::path(dir, s)));
-        let (mut kept, mut out) = (Vec::<RecordSample>::new(), Vec::new());
-        for source in sources {
-            let mut reader = SegmentReader::open(source).map_err(into_io)?;
+    pub fn copy(&mut self, keep: &Keep<'_>) -> io::Result<()> {
+        let files = Arc::clone(&self.files);
+        let mut copier = Copier {
+            keep,
+            metadata: BTreeMap::new(),
+            out: Vec::new(),
+        };
+        for source in self.sources()? {
+            let mut reader = SegmentReader::open(&*files, source).map_err(into_io)?;
             loop {
                 let bytes = match reader.next() {
                     Ok(Some(bytes)) => bytes,
                     Ok(None) | Err(SegmentError::Corrupt { .. }) => break,
                     Err(error) => return Err(into_io(error)),
                 };
-                match record::kind(bytes) {
-                    RecordKind::Samples => {}
-                    RecordKind::Series => continue,
-                    // What this build does not read is kept for the one that does.
-                    _ => {
-                        self.append(bytes)?;
-                        continue;
-                    }
-                }
-                kept.clear();
-                let _ =
-                    record::decode_samples(bytes, |s| kept.extend(keep(s.id, s.t).then_some(s)));
-                out.clear();
-                record::encode_samples(&mut out, kept.iter().copied());
-                self.append(&out)?;
+                copier.out.clear();
+                copier.copy(bytes);
+                self.append(&copier.out)?;
             }
         }
+        for (id, metadata) in &copier.metadata {
+            copier.out.clear();
+            let item = RecordMetadata {
+                id: *id,
+                kind: metadata.kind,
+                unit: &metadata.unit,
+                help: &metadata.help,
+            };
+            record::encode_metadata(&mut copier.out, [item]);
+            self.append(&copier.out)?;
+        }
         Ok(())
+    }
+
+    /// Returns the segments that the checkpoint stands for, those of the checkpoint before included.
+    fn sources(&self) -> io::Result<Vec<PathBuf>> {
+        let before = latest(&*self.files, &self.dir)?;
+        let first = before.as_ref().map_or(0, |(number, _)| number + 1);
+        let mut sources = Vec::new();
+        if let Some((_, path)) = before {
+            let segments = segment::list(&*self.files, &path)?.into_iter();
+            sources.extend(segments.map(|s| segment::path(&path, s)));
+        }
+        let segments = segment::list(&*self.files, &self.dir)?.into_iter();
+        let segments = segments.filter(|&s| first <= s && s <= self.last);
+        sources.extend(segments.map(|s| segment::path(&self.dir, s)));
+        Ok(sources)
     }
 
     /// Puts the checkpoint in place, then deletes the segments that it stands for and older checkpoints.
@@ -150,19 +159,15 @@ impl CheckpointWriter {
     ///
     /// When the file system fails.
     pub fn finish(mut self) -> io::Result<()> {
-        for file in self
-            .writer
-            .take_full()
-            .into_iter()
-            .chain([self.writer.current()?])
-        {
-            file.sync_all()?;
+        for file in self.writer.take_full() {
+            file.sync()?;
         }
-        File::open(&self.tmp)?.sync_all()?;
+        self.writer.current().sync()?;
+        self.files.sync_dir(&self.tmp)?;
         let place = self.dir.join(format!("{PREFIX}{:08}", self.last));
-        fs::rename(&self.tmp, &place)?;
-        File::open(&self.dir)?.sync_all()?;
-        clean(&self.dir)
+        self.files.rename(&self.tmp, &place)?;
+        self.files.sync_dir(&self.dir)?;
+        clean(&*self.files, &self.dir)
     }
 }
 
@@ -172,17 +177,141 @@ impl CheckpointWriter {
 /// # Errors
 ///
 /// When the file system fails.
-pub fn clean(dir: &Path) -> io::Result<()> {
-    let Some((last, _)) = latest(dir)? else {
+pub fn clean(files: &dyn Files, dir: &Path) -> io::Result<()> {
+    let Some((last, _)) = latest(files, dir)? else {
         return Ok(());
     };
-    for segment in segment::list(dir)?.into_iter().filter(|&s| s <= last) {
-        fs::remove_file(segment::path(dir, segment))?;
+    for segment in segment::list(files, dir)?
+        .into_iter()
+        .filter(|&s| s <= last)
+    {
+        files.remove_file(&segment::path(dir, segment))?;
     }
-    for (_, older) in list(dir)?.into_iter().filter(|(number, _)| *number < last) {
-        fs::remove_dir_all(older)?;
+    let all = list(files, dir)?.into_iter();
+    for (_, older) in all.filter(|(number, _)| *number < last) {
+        files.remove_dir_all(&older)?;
     }
     Ok(())
+}
+
+/// What a checkpoint keeps, by id.
+pub struct Keep<'a> {
+    /// Whether the sample of a series at a time is still needed.
+    pub sample: &'a dyn Fn(u64, i64) -> bool,
+    /// Whether the series is still there.
+    pub series: &'a dyn Fn(u64) -> bool,
+    /// What ends before this is in blocks: deleted intervals and exemplars.
+    pub from: i64,
+}
+
+/// Copies records into a checkpoint.
+struct Copier<'a> {
+    keep: &'a Keep<'a>,
+    /// The newest of each series.
+    metadata: BTreeMap<u64, Metadata>,
+    out: Vec<u8>,
+}
+
+impl Copier<'_> {
+    /// Writes what is kept of a record to `out`. The record's checksum was right: one that does not decode is a writer's
+    /// mistake, of which the items before it are kept.
+    fn copy(&mut self, bytes: &[u8]) {
+        let _ = match record::kind(bytes) {
+            RecordKind::Samples | RecordKind::SamplesV2 => self.copy_samples(bytes),
+            RecordKind::Histograms | RecordKind::CustomHistograms | RecordKind::HistogramsV2 => {
+                self.copy_histograms(bytes)
+            }
+            RecordKind::FloatHistograms
+            | RecordKind::CustomFloatHistograms
+            | RecordKind::FloatHistogramsV2 => self.copy_float_histograms(bytes),
+            RecordKind::Tombstones => self.copy_tombstones(bytes),
+            RecordKind::Exemplars => self.copy_exemplars(bytes),
+            RecordKind::Metadata => self.collect_metadata(bytes),
+            // Labels are written by the caller; markers belong to the other log; what no build of today knows is left
+            // out, as Prometheus does.
+            RecordKind::Series | RecordKind::MapMarkers | RecordKind::Other(_) => Ok(()),
+        };
+    }
+
+    fn copy_samples(&mut self, bytes: &[u8]) -> Result<(), RecordError> {
+        let mut kept: Vec<RecordSample> = Vec::new();
+        let read = record::decode_samples(bytes, |s| {
+            kept.extend((self.keep.sample)(s.id, s.t).then_some(s));
+        });
+        record::encode_samples(&mut self.out, kept);
+        read
+    }
+
+    fn copy_histograms(&mut self, bytes: &[u8]) -> Result<(), RecordError> {
+        let mut kept = Vec::new();
+        let read = record::decode_histograms(bytes, |s| {
+            kept.extend((self.keep.sample)(s.id, s.t).then_some(s));
+        });
+        // One record has one kind of buckets.
+        if let Some(first) = kept.first() {
+            let buckets = RecordBuckets::of(first.histogram.schema);
+            let items = kept.iter().map(|s| RecordHistogram {
+                id: s.id,
+                t: s.t,
+                histogram: &s.histogram,
+            });
+            record::encode_histograms(&mut self.out, buckets, items);
+        }
+        read
+    }
+
+    fn copy_float_histograms(&mut self, bytes: &[u8]) -> Result<(), RecordError> {
+        let mut kept = Vec::new();
+        let read = record::decode_float_histograms(bytes, |s| {
+            kept.extend((self.keep.sample)(s.id, s.t).then_some(s));
+        });
+        if let Some(first) = kept.first() {
+            let buckets = RecordBuckets::of(first.histogram.schema);
+            let items = kept.iter().map(|s| RecordHistogram {
+                id: s.id,
+                t: s.t,
+                histogram: &s.histogram,
+            });
+            record::encode_float_histograms(&mut self.out, buckets, items);
+        }
+        read
+    }
+
+    fn copy_tombstones(&mut self, bytes: &[u8]) -> Result<(), RecordError> {
+        let mut kept: Vec<RecordTombstone> = Vec::new();
+        let read = record::decode_tombstones(bytes, |t| {
+            kept.extend(((self.keep.series)(t.id) && self.keep.from <= t.maxt).then_some(t));
+        });
+        if !kept.is_empty() {
+            record::encode_tombstones(&mut self.out, kept);
+        }
+        read
+    }
+
+    fn copy_exemplars(&mut self, bytes: &[u8]) -> Result<(), RecordError> {
+        let mut kept: Vec<(RecordExemplar, Vec<(&str, &str)>)> = Vec::new();
+        let read = record::decode_exemplars(bytes, |exemplar, labels| {
+            if (self.keep.series)(exemplar.id) && self.keep.from <= exemplar.t {
+                kept.push((exemplar, labels.to_vec()));
+            }
+        });
+        let items = kept.into_iter().map(|(e, labels)| (e, labels.into_iter()));
+        record::encode_exemplars(&mut self.out, items);
+        read
+    }
+
+    fn collect_metadata(&mut self, bytes: &[u8]) -> Result<(), RecordError> {
+        record::decode_metadata(bytes, |item| {
+            if (self.keep.series)(item.id) {
+                let newest = Metadata {
+                    kind: item.kind,
+                    unit: item.unit.to_owned(),
+                    help: item.help.to_owned(),
+                };
+                self.metadata.insert(item.id, newest);
+            }
+        })
+    }
 }
 
 fn into_io(error: SegmentError) -> io::Error {

@@ -9,9 +9,12 @@
 //! A record does not cross segments. After a crash the last record may be torn: the reader stops at the last whole one
 //! and says where, so that the tail can be cut.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::files::{Files, OpenFile};
+use crate::map::Map;
 
 /// Bytes of a page.
 pub const PAGE_BYTES: usize = 32 * 1024;
@@ -40,18 +43,44 @@ pub fn path(dir: &Path, index: u32) -> PathBuf {
 /// # Errors
 ///
 /// When the directory cannot be listed.
-pub fn list(dir: &Path) -> io::Result<Vec<u32>> {
-    let mut indices = Vec::new();
-    for entry in fs::read_dir(dir)? {
-        let name = entry?.file_name();
-        indices.extend(
-            name.to_str()
-                .filter(|n| n.bytes().all(|b| b.is_ascii_digit()))
-                .and_then(|n| n.parse::<u32>().ok()),
-        );
-    }
+pub fn list(files: &dyn Files, dir: &Path) -> io::Result<Vec<u32>> {
+    let entries = files.list(dir)?.into_iter();
+    let mut indices: Vec<u32> = entries
+        .filter(|entry| !entry.is_dir && entry.name.bytes().all(|b| b.is_ascii_digit()))
+        .filter_map(|entry| entry.name.parse().ok())
+        .collect();
     indices.sort_unstable();
     Ok(indices)
+}
+
+/// How records are made smaller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Compression {
+    /// As they are.
+    None,
+    /// Fast; what every Prometheus reads.
+    #[default]
+    Snappy,
+    /// Smaller.
+    Zstd,
+}
+
+/// How segments are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegmentOptions {
+    /// Largest segment, in bytes.
+    pub bytes_max: u64,
+    /// Compression of the records.
+    pub compression: Compression,
+}
+
+impl Default for SegmentOptions {
+    fn default() -> Self {
+        SegmentOptions {
+            bytes_max: SEGMENT_BYTES,
+            compression: Compression::Snappy,
+        }
+    }
 }
 
 /// Appends records to the segments of one directory.
@@ -60,36 +89,49 @@ pub fn list(dir: &Path) -> io::Result<Vec<u32>> {
 /// survives; when it is fsynced is up to the caller, see [`current`](SegmentWriter::current).
 #[derive(Debug)]
 pub struct SegmentWriter {
+    files: Arc<dyn Files>,
     dir: PathBuf,
-    file: File,
+    file: Arc<dyn OpenFile>,
     index: u32,
     /// Bytes in the current segment.
     len: u64,
-    segment_bytes: u64,
-    compressor: Compressor,
+    options: SegmentOptions,
+    packer: Packer,
     /// The fragments of the record being written.
     out: Vec<u8>,
     /// Full segments that have not been fsynced yet.
-    full: Vec<File>,
+    full: Vec<Arc<dyn OpenFile>>,
 }
 
-struct Compressor {
-    encoder: snap::raw::Encoder,
+/// A place in the log: everything before it is in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Position {
+    /// The segment.
+    pub segment: u32,
+    /// Bytes of it.
+    pub offset: u64,
+}
+
+/// Compresses records. Each appender has one, so that the log's lock is not held meanwhile.
+pub struct Packer {
+    snappy: snap::raw::Encoder,
+    zstd: Option<zstd::bulk::Compressor<'static>>,
     compressed: Vec<u8>,
 }
 
-impl Default for Compressor {
+impl Default for Packer {
     fn default() -> Self {
-        Compressor {
-            encoder: snap::raw::Encoder::new(),
+        Packer {
+            snappy: snap::raw::Encoder::new(),
+            zstd: None,
             compressed: Vec::new(),
         }
     }
 }
 
-impl std::fmt::Debug for Compressor {
+impl std::fmt::Debug for Packer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("snappy")
+        f.write_str("Packer")
     }
 }
 
@@ -99,15 +141,24 @@ impl SegmentWriter {
     /// # Errors
     ///
     /// When the file cannot be created; it must not exist yet.
-    pub fn create(dir: &Path, index: u32, segment_bytes: u64) -> io::Result<Self> {
-        let file = create_segment(dir, index)?;
+    pub fn create(
+        files: Arc<dyn Files>,
+        dir: &Path,
+        index: u32,
+        options: SegmentOptions,
+    ) -> io::Result<Self> {
+        let file = create_segment(&*files, dir, index)?;
         Ok(SegmentWriter {
+            files,
             dir: dir.to_owned(),
             file,
             index,
             len: 0,
-            segment_bytes: segment_bytes.next_multiple_of(PAGE_BYTES as u64),
-            compressor: Compressor::default(),
+            options: SegmentOptions {
+                bytes_max: options.bytes_max.next_multiple_of(PAGE_BYTES as u64),
+                ..options
+            },
+            packer: Packer::default(),
             out: Vec::new(),
             full: Vec::new(),
         })
@@ -116,6 +167,14 @@ impl SegmentWriter {
     /// Returns the index of the segment that the next record goes to, unless it is full.
     pub fn index(&self) -> u32 {
         self.index
+    }
+
+    /// Returns where the last record ends.
+    pub fn position(&self) -> Position {
+        Position {
+            segment: self.index,
+            offset: self.len,
+        }
     }
 
     /// Appends one record, compressed when that makes it smaller. Empty records are not written.
@@ -127,27 +186,32 @@ impl SegmentWriter {
         if record.is_empty() {
             return Ok(());
         }
-        let mut compressor = std::mem::take(&mut self.compressor);
-        let result = match compressor.compress(record) {
-            Some(compressed) => self.append_fragments(compressed, SNAPPY),
-            None => self.append_fragments(record, 0),
-        };
-        self.compressor = compressor;
+        let mut packer = std::mem::take(&mut self.packer);
+        let result = self.append_packed(&packer.pack(record, self.options.compression));
+        self.packer = packer;
         result
+    }
+
+    /// Appends one record that was compressed before.
+    ///
+    /// # Errors
+    ///
+    /// As [`append`](Self::append).
+    pub fn append_packed(&mut self, record: &Packed<'_>) -> io::Result<()> {
+        if record.data.is_empty() {
+            return Ok(());
+        }
+        self.append_fragments(record.data, record.flag)
     }
 
     /// Returns the current segment's file; syncing it and what [`take_full`](Self::take_full) returned makes everything
     /// appended so far survive a power cut.
-    ///
-    /// # Errors
-    ///
-    /// When the system is out of file handles.
-    pub fn current(&self) -> io::Result<File> {
-        self.file.try_clone()
+    pub fn current(&self) -> Arc<dyn OpenFile> {
+        Arc::clone(&self.file)
     }
 
     /// Returns full segments that were not returned before and are to be synced by the caller.
-    pub fn take_full(&mut self) -> Vec<File> {
+    pub fn take_full(&mut self) -> Vec<Arc<dyn OpenFile>> {
         std::mem::take(&mut self.full)
     }
 
@@ -157,7 +221,7 @@ impl SegmentWriter {
     ///
     /// When the disk fails.
     pub fn next_segment(&mut self) -> io::Result<()> {
-        let next = create_segment(&self.dir, self.index + 1)?;
+        let next = create_segment(&*self.files, &self.dir, self.index + 1)?;
         self.full.push(std::mem::replace(&mut self.file, next));
         self.index += 1;
         self.len = 0;
@@ -165,7 +229,7 @@ impl SegmentWriter {
     }
 
     fn append_fragments(&mut self, mut data: &[u8], flags: u8) -> io::Result<()> {
-        if self.segment_bytes < self.len + bytes_needed(data.len()) && 0 < self.len {
+        if self.options.bytes_max < self.len + bytes_needed(data.len()) && 0 < self.len {
             self.next_segment()?;
         }
         self.out.clear();
@@ -194,7 +258,7 @@ impl SegmentWriter {
             data = rest;
             first = false;
         }
-        if let Err(error) = self.file.write_all(&self.out) {
+        if let Err(error) = self.file.write_all_at(&self.out, self.len) {
             // What was written in part must not stand before what comes next: cut it, or leave this segment.
             if self.file.set_len(self.len).is_err() {
                 self.next_segment()?;
@@ -206,21 +270,59 @@ impl SegmentWriter {
     }
 }
 
-impl Compressor {
-    fn compress(&mut self, record: &[u8]) -> Option<&[u8]> {
-        self.compressed
-            .resize(snap::raw::max_compress_len(record.len()), 0);
-        let len = self.encoder.compress(record, &mut self.compressed).ok()?;
-        (len < record.len()).then(|| &self.compressed[..len])
+/// A record as it is written.
+#[derive(Clone, Copy, Debug)]
+pub struct Packed<'a> {
+    data: &'a [u8],
+    flag: u8,
+}
+
+impl Packer {
+    /// Returns the record compressed, if that makes it smaller.
+    pub fn pack<'a>(&'a mut self, record: &'a [u8], compression: Compression) -> Packed<'a> {
+        let plain = Packed {
+            data: record,
+            flag: 0,
+        };
+        let packed = match compression {
+            Compression::None => None,
+            Compression::Snappy => {
+                let bound = snap::raw::max_compress_len(record.len());
+                self.make_room(bound);
+                let len = self.snappy.compress(record, &mut self.compressed);
+                len.ok().map(|len| (len, SNAPPY))
+            }
+            Compression::Zstd => {
+                self.make_room(zstd::zstd_safe::compress_bound(record.len()));
+                if self.zstd.is_none() {
+                    self.zstd = zstd::bulk::Compressor::new(1).ok();
+                }
+                self.zstd.as_mut().and_then(|zstd| {
+                    let len = zstd.compress_to_buffer(record, &mut self.compressed[..]);
+                    len.ok().map(|len| (len, ZSTD))
+                })
+            }
+        };
+        match packed {
+            Some((len, flag)) if len < record.len() => Packed {
+                data: &self.compressed[..len],
+                flag,
+            },
+            _ => plain,
+        }
+    }
+
+    /// Only ever longer, so that the buffer is not filled with zeros again for each record.
+    fn make_room(&mut self, len: usize) {
+        if self.compressed.len() < len {
+            self.compressed.resize(len, 0);
+        }
     }
 }
 
-fn create_segment(dir: &Path, index: u32) -> io::Result<File> {
-    let file = OpenOptions::new()
-        .append(true)
-        .create_new(true)
-        .open(path(dir, index))?;
-    File::open(dir)?.sync_all()?;
+fn create_segment(files: &dyn Files, dir: &Path, index: u32) -> io::Result<Arc<dyn OpenFile>> {
+    let file = files.create(&path(dir, index))?;
+    files.sync_dir(dir)?;
     Ok(file)
 }
 
@@ -261,16 +363,23 @@ pub enum SegmentError {
 /// What is wrong with a record that was being written when the process or the machine stopped.
 pub const TORN: &str = "the last record is torn";
 
-/// Reads the records of one segment.
+/// Reads the records of one segment out of its map.
 pub struct SegmentReader {
     path: PathBuf,
-    file: io::BufReader<File>,
+    map: Map,
     /// Bytes read so far.
-    offset: u64,
+    offset: usize,
     /// Bytes up to the end of the last whole record.
-    whole: u64,
+    whole: usize,
     raw: Vec<u8>,
     record: Vec<u8>,
+    unpacked: snap::raw::Decoder,
+}
+
+/// Where the data of a record is: a range of the map, or collected from several fragments.
+enum Raw {
+    Mapped(std::ops::Range<usize>),
+    Collected,
 }
 
 impl SegmentReader {
@@ -279,18 +388,35 @@ impl SegmentReader {
     /// # Errors
     ///
     /// When it cannot be opened.
-    pub fn open(path: PathBuf) -> Result<Self, SegmentError> {
-        match File::open(&path) {
-            Ok(file) => Ok(SegmentReader {
+    pub fn open(files: &dyn Files, path: PathBuf) -> Result<Self, SegmentError> {
+        match files.map(&path) {
+            Ok(map) => Ok(SegmentReader {
                 path,
-                file: io::BufReader::with_capacity(8 * PAGE_BYTES, file),
+                map,
                 offset: 0,
                 whole: 0,
                 raw: Vec::new(),
                 record: Vec::new(),
+                unpacked: snap::raw::Decoder::new(),
             }),
             Err(source) => Err(SegmentError::Io { path, source }),
         }
+    }
+
+    /// Goes to byte `offset`, where a record begins.
+    pub fn seek(&mut self, offset: u64) {
+        self.offset = usize::try_from(offset).unwrap_or(usize::MAX);
+        self.whole = self.offset.min(self.map.len());
+    }
+
+    /// Returns how many bytes the segment has.
+    pub fn len(&self) -> u64 {
+        self.map.len() as u64
+    }
+
+    /// Returns whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.map.is_empty()
     }
 
     /// Returns the next record, decompressed; `None` at the end.
@@ -303,153 +429,146 @@ impl SegmentReader {
         reason = "the record borrows from the reader, which Iterator cannot say"
     )]
     pub fn next(&mut self) -> Result<Option<&[u8]>, SegmentError> {
+        let Some((raw, flags)) = self.next_raw()? else {
+            return Ok(None);
+        };
+        let data = match raw {
+            Raw::Mapped(range) => &self.map[range],
+            Raw::Collected => &self.raw,
+        };
+        let outcome = unpack(data, flags, &mut self.unpacked, &mut self.record);
+        let is_packed = outcome.map_err(|what| self.corrupt(what))?;
+        self.whole = self.offset;
+        Ok(Some(if is_packed { &self.record } else { data }))
+    }
+
+    /// Joins the fragments of the next record; returns where they are, and the flags.
+    fn next_raw(&mut self) -> Result<Option<(Raw, u8)>, SegmentError> {
         self.raw.clear();
-        let mut fragments = 0;
-        let flags = loop {
-            let Some((kind, flags)) = self.read_fragment()? else {
-                if fragments == 0 {
+        let mut is_first = true;
+        loop {
+            let Some((kind, flags, part)) = self.next_fragment()? else {
+                if is_first {
                     return Ok(None);
                 }
                 return Err(self.corrupt(TORN));
             };
-            if matches!(kind, FULL | FIRST) != (fragments == 0) {
+            if matches!(kind, FULL | FIRST) != is_first {
                 return Err(self.corrupt("fragments out of order"));
             }
-            fragments += 1;
-            if RECORD_BYTES_MAX < self.raw.len() {
+            is_first = false;
+            if kind == FULL {
+                return Ok(Some((Raw::Mapped(part), flags)));
+            }
+            if RECORD_BYTES_MAX < self.raw.len() + part.len() {
                 return Err(self.corrupt("record larger than 512 MiB"));
             }
-            if matches!(kind, FULL | LAST) {
-                break flags;
+            self.raw.extend_from_slice(&self.map[part]);
+            if kind == LAST {
+                return Ok(Some((Raw::Collected, flags)));
             }
-        };
-        self.decompress(flags)?;
-        self.whole = self.offset;
-        Ok(Some(if flags == 0 { &self.raw } else { &self.record }))
+        }
     }
 
-    /// Reads one fragment's data to the end of `raw`. `None` at the end of the file.
-    fn read_fragment(&mut self) -> Result<Option<(u8, u8)>, SegmentError> {
-        let before = self.raw.len();
+    /// Returns kind, flags and place of the next fragment's data. `None` at the end of the file.
+    fn next_fragment(&mut self) -> Result<Option<(u8, u8, std::ops::Range<usize>)>, SegmentError> {
         loop {
-            let left = page_left(self.offset);
-            if left < HEADER_BYTES {
-                self.skip(left)?;
-                continue;
-            }
-            let mut header = [0; HEADER_BYTES];
-            let got = self.read_up_to(&mut header)?;
-            if got == 0 {
+            let left = page_left(self.offset as u64);
+            let page = self.map.get(self.offset..).unwrap_or_default();
+            let page = &page[..page.len().min(left)];
+            let Some(&first) = page.first() else {
                 return Ok(None);
-            }
-            let kind = header[0] & TYPE_MASK;
-            if kind == 0 {
-                if header[..got].iter().any(|&byte| byte != 0) {
+            };
+            let kind = first & TYPE_MASK;
+            if left < HEADER_BYTES || kind == 0 {
+                if page.iter().any(|&byte| byte != 0) {
                     return Err(self.corrupt("unexpected bytes in the empty rest of a page"));
                 }
-                // The rest of the page is empty; a file that ends within it ends here.
-                if got < HEADER_BYTES {
-                    return Ok(None);
-                }
-                self.skip(left - HEADER_BYTES)?;
+                self.offset += left;
                 continue;
             }
-            if got < HEADER_BYTES {
+            let Some(header) = page.first_chunk::<HEADER_BYTES>() else {
                 return Err(self.corrupt(TORN));
-            }
+            };
             let len = usize::from(u16::from_be_bytes([header[1], header[2]]));
             if LAST < kind || left - HEADER_BYTES < len {
                 return Err(self.corrupt("impossible fragment"));
             }
-            self.raw.resize(before + len, 0);
-            let mut raw = std::mem::take(&mut self.raw);
-            let got = self.read_up_to(&mut raw[before..]);
-            self.raw = raw;
-            if got? < len {
+            let Some(data) = page.get(HEADER_BYTES..HEADER_BYTES + len) else {
                 return Err(self.corrupt(TORN));
-            }
+            };
             let expected = u32::from_be_bytes([header[3], header[4], header[5], header[6]]);
-            if crc32c::crc32c(&self.raw[before..]) != expected {
+            if crc32c::crc32c(data) != expected {
                 return Err(self.corrupt("checksum mismatch"));
             }
-            return Ok(Some((kind, header[0] & (SNAPPY | ZSTD))));
+            let start = self.offset + HEADER_BYTES;
+            self.offset = start + len;
+            return Ok(Some((kind, first & (SNAPPY | ZSTD), start..start + len)));
         }
-    }
-
-    fn decompress(&mut self, flags: u8) -> Result<(), SegmentError> {
-        match flags {
-            0 => Ok(()),
-            SNAPPY => {
-                let len = snap::raw::decompress_len(&self.raw).unwrap_or(usize::MAX);
-                if RECORD_BYTES_MAX < len {
-                    return Err(self.corrupt("record larger than 512 MiB"));
-                }
-                self.record.resize(len, 0);
-                let done = snap::raw::Decoder::new().decompress(&self.raw, &mut self.record);
-                done.map(|_| ())
-                    .map_err(|_| self.corrupt("record does not decompress"))
-            }
-            ZSTD => {
-                self.record.clear();
-                let limit = RECORD_BYTES_MAX as u64 + 1;
-                let done = zstd::stream::read::Decoder::with_buffer(&self.raw[..])
-                    .and_then(|decoder| decoder.take(limit).read_to_end(&mut self.record));
-                match done {
-                    Ok(len) if len <= RECORD_BYTES_MAX => Ok(()),
-                    Ok(_) => Err(self.corrupt("record larger than 512 MiB")),
-                    Err(_) => Err(self.corrupt("record does not decompress")),
-                }
-            }
-            _ => Err(self.corrupt("unknown compression")),
-        }
-    }
-
-    fn read_up_to(&mut self, buffer: &mut [u8]) -> Result<usize, SegmentError> {
-        let mut got = 0;
-        while got < buffer.len() {
-            match self.file.read(&mut buffer[got..]) {
-                Ok(0) => break,
-                Ok(n) => got += n,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(source) => {
-                    return Err(SegmentError::Io {
-                        path: self.path.clone(),
-                        source,
-                    });
-                }
-            }
-        }
-        self.offset += got as u64;
-        Ok(got)
-    }
-
-    fn skip(&mut self, bytes: usize) -> Result<(), SegmentError> {
-        let mut rest = [0; PAGE_BYTES];
-        let got = self.read_up_to(&mut rest[..bytes])?;
-        // A short file ends here; pretend to be past the page so that the next read finds the end.
-        self.offset += (bytes - got) as u64;
-        if rest[..got].iter().any(|&byte| byte != 0) {
-            return Err(self.corrupt("unexpected bytes in the empty rest of a page"));
-        }
-        Ok(())
     }
 
     fn corrupt(&self, what: &'static str) -> SegmentError {
         SegmentError::Corrupt {
             path: self.path.clone(),
-            offset: self.whole,
+            offset: self.whole as u64,
             what,
         }
+    }
+}
+
+/// Decompresses `data` into `out` as the flags say; returns whether it was compressed at all.
+fn unpack(
+    data: &[u8],
+    flags: u8,
+    snappy: &mut snap::raw::Decoder,
+    out: &mut Vec<u8>,
+) -> Result<bool, &'static str> {
+    const TOO_LARGE: &str = "record larger than 512 MiB";
+    const NOT_PACKED: &str = "record does not decompress";
+    match flags {
+        0 => Ok(false),
+        SNAPPY => {
+            let len = snap::raw::decompress_len(data).unwrap_or(usize::MAX);
+            // Snappy's best is 64 bytes from three; a length beyond is a lie that would cost memory.
+            if RECORD_BYTES_MAX < len || data.len().saturating_mul(32) < len {
+                return Err(TOO_LARGE);
+            }
+            out.resize(len, 0);
+            snappy.decompress(data, out).map_err(|_| NOT_PACKED)?;
+            Ok(true)
+        }
+        ZSTD => {
+            out.clear();
+            let limit = RECORD_BYTES_MAX as u64 + 1;
+            let done = zstd::stream::read::Decoder::with_buffer(data)
+                .and_then(|decoder| decoder.take(limit).read_to_end(out));
+            match done {
+                Ok(len) if len <= RECORD_BYTES_MAX => Ok(true),
+                Ok(_) => Err(TOO_LARGE),
+                Err(_) => Err(NOT_PACKED),
+            }
+        }
+        _ => Err("unknown compression"),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::files::Disk;
     use proptest::prelude::*;
+    use std::fs;
+
+    fn writer(dir: &Path, index: u32, bytes_max: u64) -> SegmentWriter {
+        let options = SegmentOptions {
+            bytes_max,
+            ..SegmentOptions::default()
+        };
+        SegmentWriter::create(Arc::new(Disk), dir, index, options).unwrap()
+    }
 
     fn read_all(path: PathBuf) -> (Vec<Vec<u8>>, Option<SegmentError>) {
-        let mut reader = SegmentReader::open(path).unwrap();
+        let mut reader = SegmentReader::open(&Disk, path).unwrap();
         let mut records = Vec::new();
         loop {
             match reader.next() {
@@ -478,7 +597,7 @@ mod tests {
         #[test]
         fn records_read_back(sizes in prop::collection::vec(prop_oneof![1usize..100, 32_700usize..32_800, 1usize..100_000], 1..20)) {
             let dir = tempfile::tempdir().unwrap();
-            let mut writer = SegmentWriter::create(dir.path(), 0, SEGMENT_BYTES).unwrap();
+            let mut writer = writer(dir.path(), 0, SEGMENT_BYTES);
             let records: Vec<_> = sizes.iter().enumerate().map(|(i, &len)| noise(len, i as u64 + 1)).collect();
             for record in &records {
                 writer.append(record).unwrap();
@@ -490,14 +609,34 @@ mod tests {
     }
 
     #[test]
+    fn each_compression_reads_back() {
+        let text = "the same again and ".repeat(5_000);
+        for compression in [Compression::None, Compression::Snappy, Compression::Zstd] {
+            let dir = tempfile::tempdir().unwrap();
+            let options = SegmentOptions {
+                compression,
+                ..SegmentOptions::default()
+            };
+            let mut writer = SegmentWriter::create(Arc::new(Disk), dir.path(), 0, options).unwrap();
+            writer.append(text.as_bytes()).unwrap();
+            writer.append(b"x").unwrap();
+            let is_packed = writer.position().offset < text.len() as u64 / 4;
+            assert_eq!(is_packed, compression != Compression::None);
+            let (read, error) = read_all(path(dir.path(), 0));
+            assert!(error.is_none(), "{error:?}");
+            assert_eq!(read, [text.as_bytes(), b"x"]);
+        }
+    }
+
+    #[test]
     fn full_segments_are_followed_by_the_next() {
         let dir = tempfile::tempdir().unwrap();
-        let mut writer = SegmentWriter::create(dir.path(), 5, 4 * PAGE_BYTES as u64).unwrap();
+        let mut writer = writer(dir.path(), 5, 4 * PAGE_BYTES as u64);
         let records: Vec<_> = (1..20).map(|i| noise(20_000, i)).collect();
         for record in &records {
             writer.append(record).unwrap();
         }
-        let segments = list(dir.path()).unwrap();
+        let segments = list(&Disk, dir.path()).unwrap();
         assert_eq!(segments[0], 5);
         assert!(3 < segments.len(), "{segments:?}");
         let read: Vec<_> = segments
@@ -513,7 +652,7 @@ mod tests {
     #[test]
     fn a_torn_tail_stops_at_the_last_whole_record() {
         let dir = tempfile::tempdir().unwrap();
-        let mut writer = SegmentWriter::create(dir.path(), 0, SEGMENT_BYTES).unwrap();
+        let mut writer = writer(dir.path(), 0, SEGMENT_BYTES);
         let records: Vec<_> = (1..4).map(|i| noise(40_000, i)).collect();
         let mut ends = vec![0];
         for record in &records {
@@ -541,7 +680,7 @@ mod tests {
     #[test]
     fn a_flipped_bit_is_noticed() {
         let dir = tempfile::tempdir().unwrap();
-        let mut writer = SegmentWriter::create(dir.path(), 0, SEGMENT_BYTES).unwrap();
+        let mut writer = writer(dir.path(), 0, SEGMENT_BYTES);
         for i in 1..4 {
             writer.append(&noise(500, i)).unwrap();
         }

@@ -1,0 +1,265 @@
+//! Samples of one series that came late: older than its newest, within the out-of-order window.
+//!
+//! They wait in a short sorted list; a full list becomes a chunk, marked as out of order in the head chunk files. Such
+//! chunks may overlap each other and the in-order ones; reading merges them.
+
+use std::sync::Arc;
+
+use model::storage::{HistogramSample, SampleColumns};
+
+use super::series::{FullChunk, SAMPLES_PER_CHUNK};
+use crate::chunk::{ChunkSample, Encoding, OpenChunk};
+use crate::head_chunks::{ChunkMeta, ChunkRef};
+
+/// How many late samples wait before they become a chunk.
+pub const LATE_SAMPLES_MAX: usize = 32;
+
+/// The value of a late sample.
+#[derive(Clone, Debug, PartialEq)]
+pub enum LateValue {
+    /// A plain number.
+    Float(f64),
+    /// A native histogram.
+    Histogram(HistogramSample),
+}
+
+impl From<ChunkSample> for LateValue {
+    fn from(sample: ChunkSample) -> Self {
+        match sample {
+            ChunkSample::Float(_, value) => LateValue::Float(value),
+            ChunkSample::Histogram(_, histogram) => {
+                LateValue::Histogram(HistogramSample::Integer(Arc::new(histogram)))
+            }
+            ChunkSample::FloatHistogram(_, histogram) => {
+                LateValue::Histogram(HistogramSample::Float(Arc::new(histogram)))
+            }
+        }
+    }
+}
+
+/// The late samples of one series.
+#[derive(Debug, Default)]
+pub struct LateSamples {
+    /// Ascending in time.
+    open: Vec<(i64, LateValue)>,
+    /// In order of writing.
+    full: Vec<ChunkMeta>,
+}
+
+impl LateSamples {
+    /// Adds a sample; returns `false`, and changes nothing, when one of that time is waiting already.
+    pub fn insert(&mut self, t: i64, value: LateValue) -> bool {
+        match self.open.binary_search_by_key(&t, |&(t, _)| t) {
+            Ok(_) => false,
+            Err(at) => {
+                self.open.insert(at, (t, value));
+                true
+            }
+        }
+    }
+
+    /// Returns whether the waiting samples should become a chunk.
+    pub fn is_full(&self) -> bool {
+        LATE_SAMPLES_MAX <= self.open.len()
+    }
+
+    /// Returns the waiting samples, ascending in time.
+    pub fn open(&self) -> &[(i64, LateValue)] {
+        &self.open
+    }
+
+    /// Returns the waiting samples in `mint..=maxt` as queries see them.
+    pub fn columns(&self, mint: i64, maxt: i64) -> SampleColumns {
+        let mut columns = SampleColumns::default();
+        for (t, value) in self.open.iter().filter(|(t, _)| mint <= *t && *t <= maxt) {
+            match value {
+                LateValue::Float(value) => columns.push_float(*t, *value),
+                LateValue::Histogram(HistogramSample::Float(histogram)) => {
+                    columns.push_histogram(*t, Arc::clone(histogram));
+                }
+                LateValue::Histogram(HistogramSample::Integer(histogram)) => {
+                    columns.push_histogram(*t, Arc::new(histogram.to_float()));
+                }
+            }
+        }
+        columns
+    }
+
+    /// Returns the chunks, in order of writing.
+    pub fn full(&self) -> &[ChunkMeta] {
+        &self.full
+    }
+
+    /// Returns how many chunks there are, the waiting samples included.
+    pub fn chunk_count(&self) -> usize {
+        self.full.len() + usize::from(!self.open.is_empty())
+    }
+
+    /// Returns whether there is nothing.
+    pub fn is_empty(&self) -> bool {
+        self.chunk_count() == 0
+    }
+
+    /// Returns the time of the oldest sample.
+    pub fn mint(&self) -> Option<i64> {
+        let full = self.full.iter().map(|chunk| chunk.mint);
+        full.chain(self.open.first().map(|&(t, _)| t)).min()
+    }
+
+    /// Returns the time of the newest sample.
+    pub fn maxt(&self) -> Option<i64> {
+        let full = self.full.iter().map(ChunkMeta::maxt);
+        full.chain(self.open.last().map(|&(t, _)| t)).max()
+    }
+
+    /// Returns whether a chunk or a waiting sample is in `mint..=maxt`.
+    pub fn overlaps(&self, mint: i64, maxt: i64) -> bool {
+        let open = self
+            .open
+            .first()
+            .zip(self.open.last())
+            .is_some_and(|(first, last)| first.0 <= maxt && mint <= last.0);
+        open || self
+            .full
+            .iter()
+            .any(|chunk| chunk.mint <= maxt && mint <= chunk.maxt())
+    }
+
+    /// Adds a chunk that was found on disk.
+    pub fn add_found(&mut self, chunk: ChunkMeta) {
+        if !self.full.contains(&chunk) {
+            self.full.push(chunk);
+        }
+    }
+
+    /// Turns the waiting samples into chunks. `hand_over` takes each and says where it is now. Returns how many there
+    /// are.
+    pub fn cut(
+        &mut self,
+        series_id: u64,
+        mut hand_over: impl FnMut(FullChunk<'_>) -> ChunkRef,
+    ) -> usize {
+        let encoded = encode_late(&self.open);
+        for (mint, maxt, encoding, bytes) in &encoded {
+            let place = hand_over(FullChunk {
+                series_id,
+                mint: *mint,
+                maxt: *maxt,
+                encoding: *encoding,
+                bytes,
+            });
+            self.full
+                .push(ChunkMeta::new(place, *mint, *maxt, *encoding));
+        }
+        self.open.clear();
+        encoded.len()
+    }
+
+    /// Forgets the waiting samples whose times are in `times` (ascending): they are in a chunk.
+    pub fn forget_open(&mut self, times: &[i64]) {
+        self.open.retain(|(t, _)| times.binary_search(t).is_err());
+    }
+
+    /// Forgets the chunks that `is_done` says are in a block.
+    pub fn forget_full(&mut self, is_done: impl Fn(&ChunkMeta) -> bool) -> usize {
+        let before = self.full.len();
+        self.full.retain(|chunk| !is_done(chunk));
+        before - self.full.len()
+    }
+}
+
+/// Returns the samples as chunks: mint, maxt, encoding, bytes. Each run of one kind makes at least one chunk; a chunk
+/// has at most [`SAMPLES_PER_CHUNK`].
+pub fn encode_late(samples: &[(i64, LateValue)]) -> Vec<(i64, i64, Encoding, Vec<u8>)> {
+    let mut out = Vec::new();
+    let mut open = OpenChunk::default();
+    let mut mint = 0;
+    for (t, value) in samples {
+        if open.is_empty() {
+            mint = *t;
+        }
+        let is_full = SAMPLES_PER_CHUNK <= open.count();
+        let mut cut = |chunk: &OpenChunk| {
+            let bytes = chunk.bytes().to_vec();
+            out.push((mint, chunk.last_t(), chunk.encoding(), bytes));
+            mint = *t;
+        };
+        match value {
+            LateValue::Float(value) => {
+                open.append_float(*t, *value, Encoding::Xor, is_full, &mut cut)
+            }
+            LateValue::Histogram(histogram) => {
+                open.append_histogram(*t, histogram, is_full, &mut cut)
+            }
+        };
+    }
+    if !open.is_empty() {
+        out.push((mint, open.last_t(), open.encoding(), open.bytes().to_vec()));
+    }
+    out
+}
+
+/// Merges columns that ascend in time each, into `out`, which they extend. Of samples of the same time the one of the
+/// first column wins.
+pub fn merge_columns(columns: &[SampleColumns], out: &mut SampleColumns) {
+    let mut at = vec![0; columns.len()];
+    loop {
+        let next = (0..columns.len())
+            .filter_map(|i| Some((*columns[i].timestamps.get(at[i])?, i)))
+            .min();
+        let Some((t, winner)) = next else { return };
+        if out.timestamps.last().is_none_or(|&last| last < t) {
+            match columns[winner].histogram(at[winner]) {
+                Some(histogram) => out.push_histogram(t, Arc::clone(histogram)),
+                None => out.push_float(t, columns[winner].floats[at[winner]]),
+            }
+        }
+        for (i, column) in columns.iter().enumerate() {
+            if column.timestamps.get(at[i]) == Some(&t) {
+                at[i] += 1;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn samples_are_sorted_and_become_a_chunk() {
+        let mut late = LateSamples::default();
+        for t in [30, 10, 20] {
+            assert!(late.insert(t, LateValue::Float(t as f64)));
+        }
+        assert!(!late.insert(20, LateValue::Float(7.0)));
+        assert_eq!((late.mint(), late.maxt()), (Some(10), Some(30)));
+        assert!(late.overlaps(15, 15) && !late.overlaps(31, 40));
+        let mut columns = SampleColumns::default();
+        let cut = late.cut(5, |chunk| {
+            crate::chunk::decode(chunk.encoding, chunk.bytes, 0, 100, &mut columns).unwrap();
+            ChunkRef::from_number(1)
+        });
+        assert_eq!((cut, late.open().len(), late.full().len()), (1, 0, 1));
+        assert_eq!(columns.timestamps, [10, 20, 30]);
+        assert_eq!(late.forget_full(|chunk| chunk.maxt() < 31), 1);
+        assert!(late.is_empty());
+    }
+
+    #[test]
+    fn merging_keeps_each_time_once() {
+        let column = |samples: &[(i64, f64)]| {
+            let mut column = SampleColumns::default();
+            samples.iter().for_each(|&(t, v)| column.push_float(t, v));
+            column
+        };
+        let mut out = SampleColumns::default();
+        let columns = [
+            column(&[(1, 1.0), (3, 1.0), (5, 1.0)]),
+            column(&[(2, 2.0), (3, 2.0)]),
+            column(&[]),
+        ];
+        merge_columns(&columns, &mut out);
+        assert_eq!(out, column(&[(1, 1.0), (2, 2.0), (3, 1.0), (5, 1.0)]));
+    }
+}

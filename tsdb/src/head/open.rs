@@ -1,0 +1,200 @@
+//! What the head asks of an open chunk: the newest sample, and to take samples of whatever kind, cutting as needed.
+
+use model::histogram::ResetHint;
+use model::storage::HistogramSample;
+use model::{FloatHistogram, Histogram, is_stale};
+
+use crate::chunk::histogram::{Appended, FloatHistogramWriter, HistogramWriter};
+use crate::chunk::{ChunkSample, Encoding, OpenChunk};
+
+impl Default for OpenChunk {
+    fn default() -> Self {
+        OpenChunk::new(Encoding::Xor)
+    }
+}
+
+/// The staleness marker as a histogram.
+fn stale_histogram(sum: f64) -> Histogram {
+    Histogram {
+        sum,
+        ..Histogram::default()
+    }
+}
+
+/// The same with float counts.
+fn stale_float_histogram(sum: f64) -> FloatHistogram {
+    FloatHistogram {
+        sum,
+        ..FloatHistogram::default()
+    }
+}
+
+impl OpenChunk {
+    /// Returns whether there is no sample.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.count() == 0
+    }
+
+    /// Returns the last sample if it is a float.
+    #[inline]
+    pub fn last_float(&self) -> Option<(i64, f64)> {
+        match self {
+            OpenChunk::Xor(chunk) if 0 < chunk.count() => {
+                Some((chunk.last_t(), chunk.last_value()))
+            }
+            OpenChunk::Xor2(chunk) if 0 < chunk.count() => {
+                Some((chunk.last_t(), chunk.last_value()))
+            }
+            _ => None,
+        }
+    }
+
+    /// Returns whether the last sample is a staleness marker.
+    pub fn is_last_stale(&self) -> bool {
+        match self {
+            OpenChunk::Xor(_) | OpenChunk::Xor2(_) => {
+                self.last_float().is_some_and(|(_, value)| is_stale(value))
+            }
+            OpenChunk::Histogram(chunk) => chunk.is_last_stale(),
+            OpenChunk::FloatHistogram(chunk) => chunk.is_last_stale(),
+        }
+    }
+
+    /// Returns whether the last sample is this float, bit for bit; the staleness marker is the same for all kinds.
+    pub fn is_last_float(&self, value: f64) -> bool {
+        match self.last_float() {
+            Some((_, last)) => last.to_bits() == value.to_bits(),
+            None => is_stale(value) && self.is_last_stale(),
+        }
+    }
+
+    /// Returns whether the last sample is this histogram, bit for bit.
+    pub fn is_last_histogram(&self, histogram: &HistogramSample) -> bool {
+        match (self, histogram) {
+            (OpenChunk::Histogram(chunk), HistogramSample::Integer(h)) => chunk.last_equals(h),
+            (OpenChunk::FloatHistogram(chunk), HistogramSample::Float(h)) => chunk.last_equals(h),
+            _ => false,
+        }
+    }
+
+    /// Starts again with an empty chunk and gives the buffers back.
+    pub fn release(&mut self) {
+        *self = OpenChunk::default();
+    }
+
+    /// Appends a float. Where this chunk is full or has histograms, `cut` is called with it first, and a new one of
+    /// encoding `floats` begins; but a staleness marker after histograms becomes one of theirs.
+    #[inline]
+    pub fn append_float(
+        &mut self,
+        t: i64,
+        value: f64,
+        floats: Encoding,
+        is_full: bool,
+        cut: &mut dyn FnMut(&OpenChunk),
+    ) {
+        if let OpenChunk::Xor(chunk) = self
+            && !is_full
+        {
+            return chunk.append(t, value);
+        }
+        self.append_float_slow(t, value, floats, is_full, cut);
+    }
+
+    #[cold]
+    fn append_float_slow(
+        &mut self,
+        t: i64,
+        value: f64,
+        floats: Encoding,
+        is_full: bool,
+        cut: &mut dyn FnMut(&OpenChunk),
+    ) {
+        match self {
+            OpenChunk::Histogram(_) if is_stale(value) => {
+                self.append_integer(t, &stale_histogram(value), is_full, cut);
+            }
+            OpenChunk::FloatHistogram(_) if is_stale(value) => {
+                self.append_float_counts(t, &stale_float_histogram(value), is_full, cut);
+            }
+            OpenChunk::Xor2(chunk) if !is_full => chunk.append(t, value),
+            _ => {
+                if !self.is_empty() {
+                    cut(self);
+                }
+                self.restart(floats, ResetHint::Unknown);
+                self.append(&ChunkSample::Float(t, value));
+            }
+        }
+    }
+
+    /// Appends a histogram. Where this chunk is full or the histogram does not fit into it, `cut` is called with it
+    /// first, and a new one begins.
+    pub fn append_histogram(
+        &mut self,
+        t: i64,
+        histogram: &HistogramSample,
+        is_full: bool,
+        cut: &mut dyn FnMut(&OpenChunk),
+    ) {
+        match histogram {
+            HistogramSample::Integer(histogram) => self.append_integer(t, histogram, is_full, cut),
+            HistogramSample::Float(histogram) => {
+                self.append_float_counts(t, histogram, is_full, cut);
+            }
+        }
+    }
+
+    fn append_integer(
+        &mut self,
+        t: i64,
+        histogram: &Histogram,
+        is_full: bool,
+        cut: &mut dyn FnMut(&OpenChunk),
+    ) {
+        let mut header = ResetHint::Unknown;
+        if let OpenChunk::Histogram(chunk) = self {
+            if is_full {
+                header = chunk.header_after(histogram);
+            } else if let Appended::Cut(next) = chunk.append(t, histogram) {
+                header = next;
+            } else {
+                return;
+            }
+        }
+        if !self.is_empty() {
+            cut(self);
+        }
+        let mut chunk = Box::new(HistogramWriter::new());
+        chunk.restart(header);
+        chunk.append(t, histogram);
+        *self = OpenChunk::Histogram(chunk);
+    }
+
+    fn append_float_counts(
+        &mut self,
+        t: i64,
+        histogram: &FloatHistogram,
+        is_full: bool,
+        cut: &mut dyn FnMut(&OpenChunk),
+    ) {
+        let mut header = ResetHint::Unknown;
+        if let OpenChunk::FloatHistogram(chunk) = self {
+            if is_full {
+                header = chunk.header_after(histogram);
+            } else if let Appended::Cut(next) = chunk.append(t, histogram) {
+                header = next;
+            } else {
+                return;
+            }
+        }
+        if !self.is_empty() {
+            cut(self);
+        }
+        let mut chunk = Box::new(FloatHistogramWriter::new());
+        chunk.restart(header);
+        chunk.append(t, histogram);
+        *self = OpenChunk::FloatHistogram(chunk);
+    }
+}
