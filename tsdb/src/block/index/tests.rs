@@ -225,7 +225,8 @@ fn checked_parts(path: &Path) -> Vec<std::ops::Range<usize>> {
     let reader = IndexReader::open(&Unsynced, path).unwrap();
     let toc = bytes.len() - super::TOC_BYTES;
     let table = u64::from_be_bytes(bytes[toc + 40..toc + 48].try_into().unwrap());
-    let mut parts = vec![toc..bytes.len() - super::CRC_BYTES];
+    let mut parts = Vec::new();
+    parts.push(toc..bytes.len() - super::CRC_BYTES);
     let mut sections = vec![super::HEADER_BYTES as u64, table];
     for name in reader.label_names().map(Result::unwrap) {
         sections.extend(
