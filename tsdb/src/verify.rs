@@ -391,7 +391,7 @@ impl Verifier {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::block::tests::{Unsynced, model, write};
+    use crate::block::tests::{Unsynced, model, overwrite, write};
     use crate::compact::source::testing::Model;
     use proptest::prelude::*;
 
@@ -418,13 +418,13 @@ mod tests {
             let unnoticed = (0..whole.len()).filter(|&at| {
                 let mut bytes = whole.clone();
                 bytes[at] ^= 0x81;
-                std::fs::write(&path, &bytes).unwrap();
+                overwrite(&path, &bytes);
                 verify(&dir).problems.is_empty()
             });
             // Padding, in the chunk file the three bytes after the version.
             let unnoticed = unnoticed.count();
             assert!(unnoticed <= harmless, "{file}: {unnoticed}");
-            std::fs::write(&path, &whole).unwrap();
+            overwrite(&path, &whole);
         }
     }
 

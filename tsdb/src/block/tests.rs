@@ -273,6 +273,12 @@ proptest! {
     }
 }
 
+/// Replaces a file. Truncating it instead makes some file systems wait for the disk.
+pub(crate) fn overwrite(path: &Path, bytes: &[u8]) {
+    std::fs::remove_file(path).unwrap();
+    std::fs::write(path, bytes).unwrap();
+}
+
 /// The disk without its syncs, so that many small blocks are written in little time.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Unsynced;

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::read::{IndexReader, SeriesEntry};
 use super::write::{ChunkMeta, SymbolWriter, WriteIndexError};
 use crate::block::chunks::ChunkRef;
-use crate::block::tests::Unsynced;
+use crate::block::tests::{Unsynced, overwrite};
 use crate::files::Files;
 
 type Series = BTreeMap<Labels, Vec<ChunkMeta>>;
@@ -122,13 +122,13 @@ fn every_flipped_byte_is_harmless() {
     for at in 0..whole.len() {
         let mut bytes = whole.clone();
         bytes[at] ^= 0x81;
-        std::fs::write(&path, &bytes).unwrap();
+        overwrite(&path, &bytes);
         unnoticed += usize::from(read_all(&path).is_ok_and(|found| found == series));
     }
     // Padding between sections and series, and what the contents say of label indices, are nobody's.
     assert!(unnoticed < 16 * series.len(), "{unnoticed}");
     for len in 0..whole.len() {
-        std::fs::write(&path, &whole[..len]).unwrap();
+        overwrite(&path, &whole[..len]);
         assert!(read_all(&path).is_err());
     }
 }
@@ -263,7 +263,7 @@ fn wrong_bytes_under_right_checksums_are_harmless() {
                 bytes[at] ^= flip;
                 let crc = crc32c::crc32c(&bytes[part.clone()]).to_be_bytes();
                 bytes[part.end..part.end + 4].copy_from_slice(&crc);
-                std::fs::write(&path, &bytes).unwrap();
+                overwrite(&path, &bytes);
                 let _ = read_all(&path);
             }
         }
