@@ -39,6 +39,7 @@ mod status;
 mod targets;
 #[cfg(test)]
 mod testing;
+mod tsdb_admin;
 mod web;
 pub(crate) mod write;
 
@@ -95,6 +96,8 @@ pub(crate) struct ApiState {
     pub(crate) db: Arc<tsdb::Db>,
     /// Evaluates queries.
     pub(crate) engine: Arc<promql::Engine>,
+    /// Whether series may be deleted and snapshots taken.
+    pub(crate) is_admin_enabled: bool,
     /// The targets.
     pub(crate) scraper: Arc<scraper::ScrapeManager>,
     /// The rules and alerts.
@@ -314,6 +317,18 @@ impl Routes {
         self.add("/api/v1/status/buildinfo", get(status::buildinfo));
         self.add("/api/v1/status/tsdb", get(status::tsdb));
         self.add("/api/v1/status/walreplay", get(status::walreplay));
+        self.add(
+            "/api/v1/admin/tsdb/delete_series",
+            post(tsdb_admin::delete_series).put(tsdb_admin::delete_series),
+        );
+        self.add(
+            "/api/v1/admin/tsdb/clean_tombstones",
+            post(tsdb_admin::clean_tombstones).put(tsdb_admin::clean_tombstones),
+        );
+        self.add(
+            "/api/v1/admin/tsdb/snapshot",
+            post(tsdb_admin::snapshot).put(tsdb_admin::snapshot),
+        );
         self.add("/api/v1/write", post(write::write));
     }
 

@@ -94,18 +94,37 @@ pub(crate) struct StorageConfig {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct TsdbConfig {
-    /// Accepted; late samples are not taken yet.
+    /// How much older than the newest sample late ones may be.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) out_of_order_time_window: Option<Duration>,
     /// Accepted; has no effect.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) stale_series_compaction_threshold: Option<f64>,
-    /// Not built yet.
+    /// How new chunks are encoded.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) chunk_encoding: Option<Unbuilt>,
+    pub(crate) chunk_encoding: Option<ChunkEncodingConfig>,
     /// How long and how much to keep.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub(crate) retention: RetentionConfig,
+}
+
+/// The `storage.tsdb.chunk_encoding` section.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ChunkEncodingConfig {
+    /// Of floats.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) floats: Option<FloatEncoding>,
+}
+
+/// An encoding of float chunks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum FloatEncoding {
+    /// What every Prometheus reads.
+    Xor,
+    /// Smaller; Prometheus reads it from 3.11 on.
+    Xor2,
 }
 
 /// The `storage.tsdb.retention` section.
@@ -115,7 +134,7 @@ pub(crate) struct RetentionConfig {
     /// How long samples are kept; 0 turns the limit off.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) time: Option<Duration>,
-    /// Not built yet.
+    /// How many bytes are kept; 0 turns the limit off.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) size: Option<model::size::ByteSize>,
     /// Not built yet.
@@ -331,22 +350,30 @@ impl Loaded {
         })
     }
 
-    /// Returns how long samples are kept: the configuration wins over the flag, `None` of both is the default.
-    pub(crate) fn retention(&self, flag: Option<Duration>) -> Duration {
-        let chosen = self
-            .config
-            .storage
-            .tsdb
-            .retention
-            .time
-            .or(flag)
-            .unwrap_or(DEFAULT_RETENTION);
-        // Zero turns the limit off.
-        if chosen.is_zero() {
-            Duration::from_ms(i64::MAX)
-        } else {
-            chosen
+    /// Returns what is kept: the configuration wins over the flags; without any limit the default time is one.
+    pub(crate) fn retention(&self, flags: tsdb::Retention) -> tsdb::Retention {
+        let section = &self.config.storage.tsdb.retention;
+        let bytes = section.size.map_or(flags.bytes, |size| size.0);
+        let by_flag = Some(flags.time).filter(|time| !time.is_zero());
+        let default = match bytes {
+            0 => DEFAULT_RETENTION,
+            _ => Duration::ZERO,
+        };
+        tsdb::Retention {
+            time: section.time.or(by_flag).unwrap_or(default),
+            bytes,
         }
+    }
+
+    /// Returns how much older than the newest sample late ones may be.
+    pub(crate) fn late_window(&self) -> Duration {
+        let window = self.config.storage.tsdb.out_of_order_time_window;
+        window.unwrap_or(Duration::ZERO)
+    }
+
+    /// Returns how new chunks of floats are encoded, if the configuration says.
+    pub(crate) fn float_encoding(&self) -> Option<FloatEncoding> {
+        self.config.storage.tsdb.chunk_encoding?.floats
     }
 
     fn unbuilt(&self) -> Vec<String> {
@@ -358,15 +385,6 @@ impl Loaded {
             ("tracing", config.tracing.is_some()),
             ("otlp", config.otlp.is_some()),
             ("storage.exemplars", config.storage.exemplars.is_some()),
-            (
-                "storage.tsdb.out_of_order_time_window",
-                config.storage.tsdb.out_of_order_time_window.is_some(),
-            ),
-            (
-                "storage.tsdb.chunk_encoding",
-                config.storage.tsdb.chunk_encoding.is_some(),
-            ),
-            ("storage.tsdb.retention.size", retention.size.is_some()),
             (
                 "storage.tsdb.retention.percentage",
                 retention.percentage.is_some(),

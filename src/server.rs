@@ -28,7 +28,7 @@ use parking_lot::Mutex;
 use scraper::ScrapeManager;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
-use tsdb::{Db, DbOptions, ReplayProgress};
+use tsdb::{Db, ReplayProgress};
 
 use crate::api;
 use crate::cli::flag::Values;
@@ -292,7 +292,8 @@ impl Server {
         };
         self.rules.apply(checked.groups, settings).await;
         self.db
-            .set_retention(loaded.retention(self.settings.retention));
+            .set_retention(loaded.retention(self.settings.storage.retention));
+        self.db.set_late_window(loaded.late_window());
         self.config_yaml.store(Arc::new(loaded.printed.clone()));
         let now_ms = self.clock.now_ms();
         self.reload_metrics.successful.set(1.0);
@@ -330,6 +331,11 @@ impl Server {
         api::ApiState {
             storage: Arc::clone(&self.db) as _,
             db: Arc::clone(&self.db),
+            is_admin_enabled: self.settings.admin,
+            write: self.settings.remote_write.clone().map(|accepted| {
+                let storage = Arc::clone(&self.db) as _;
+                Arc::new(api::write::Receiver::new(accepted, storage, &self.registry))
+            }),
             engine: Arc::clone(&self.engine),
             scraper: Arc::clone(&self.scraper),
             rules: Arc::clone(&self.rules),
@@ -403,17 +409,7 @@ async fn open_database(
     registry: &Registry,
     replay: &Arc<ReplayProgress>,
 ) -> anyhow::Result<Arc<Db>> {
-    let options = DbOptions {
-        retention: loaded.retention(settings.retention),
-        head: tsdb::HeadOptions {
-            segment: tsdb::SegmentOptions {
-                bytes_max: settings.wal_segment_bytes,
-                ..Default::default()
-            },
-            ..Default::default()
-        },
-        lock: settings.lock,
-    };
+    let options = settings.storage.options(loaded);
     let (dir, registry, replay): (PathBuf, _, _) = (
         settings.data_dir.clone(),
         registry.clone(),
@@ -423,9 +419,13 @@ async fn open_database(
     let opened =
         tokio::task::spawn_blocking(move || Db::open(&dir, &options, &registry, &replay)).await;
     let (db, report) = opened.context("open the database")??;
-    for damage in &report.damages {
+    for damage in &report.replay.damages {
         tracing::error!(%damage, "damaged data was set aside");
     }
+    for (path, error) in &report.failed_blocks {
+        tracing::error!(block = %path.display(), %error, "a block cannot be opened; its samples are not served");
+    }
+    let report = report.replay;
     if 0 < report.orphan_samples || 0 < report.orphan_chunks {
         let (samples, chunks) = (report.orphan_samples, report.orphan_chunks);
         tracing::warn!(
@@ -444,13 +444,14 @@ async fn open_database(
     Ok(db)
 }
 
+/// Returns what is kept, as `/api/v1/status/runtimeinfo` says it.
 fn retention_text(settings: &Settings, loaded: &Loaded) -> String {
-    let retention = loaded.retention(settings.retention);
-    if retention.as_ms() == i64::MAX {
-        String::new()
-    } else {
-        retention.to_string()
-    }
+    let retention = loaded.retention(settings.storage.retention);
+    let time = (!retention.time.is_zero()).then(|| retention.time.to_string());
+    let bytes = model::size::ByteSize(retention.bytes);
+    let size = (0 < retention.bytes).then(|| bytes.to_string());
+    let limits: Vec<String> = time.into_iter().chain(size).collect();
+    limits.join(" or ")
 }
 
 fn runtime_info(now_ms: i64, storage_retention: String) -> api::RuntimeInfo {

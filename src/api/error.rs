@@ -21,6 +21,8 @@ pub(super) enum ApiError {
     Timeout(String),
     /// We failed.
     Internal(String),
+    /// What is asked for is turned off.
+    Unavailable(String),
 }
 
 impl ApiError {
@@ -38,6 +40,7 @@ impl ApiError {
             ApiError::Canceled(text) => (499, "canceled", text),
             ApiError::Timeout(text) => (503, "timeout", text),
             ApiError::Internal(text) => (500, "internal", text),
+            ApiError::Unavailable(text) => (500, "unavailable", text),
         }
     }
 }
@@ -92,6 +95,7 @@ mod tests {
         check(ApiError::Canceled("x".into()), 499, &row("canceled"));
         check(ApiError::Timeout("x".into()), 503, &row("timeout"));
         check(ApiError::Internal("x".into()), 500, &row("internal"));
+        check(ApiError::Unavailable("x".into()), 500, &row("unavailable"));
     }
 
     #[test]

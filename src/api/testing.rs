@@ -38,6 +38,8 @@ pub(super) struct Options {
     pub(super) cors: &'static str,
     /// Whether reload and quit are allowed.
     pub(super) lifecycle: bool,
+    /// Whether series may be deleted.
+    pub(super) admin: bool,
     /// Whether the database is still being opened.
     pub(super) starting: bool,
 }
@@ -87,7 +89,9 @@ impl Api {
         };
         let shared = Arc::new(Shared::new(early));
         if !options.starting {
-            shared.set_ready(state(dir.path(), &registry));
+            let mut state = state(dir.path(), &registry);
+            state.is_admin_enabled = options.admin;
+            shared.set_ready(state);
         }
         Api {
             router: router(Arc::clone(&shared)),
@@ -182,6 +186,7 @@ fn state(dir: &std::path::Path, registry: &Registry) -> ApiState {
     };
     ApiState {
         storage: Arc::clone(&db) as _,
+        is_admin_enabled: false,
         engine: Arc::new(promql::Engine::new(engine_options, registry)),
         scraper: Arc::new(scrape_manager(&db, registry)),
         rules: Arc::new(rule_manager(&db, registry)),
@@ -250,9 +255,8 @@ fn rule_manager(db: &Arc<Db>, registry: &Registry) -> RuleManager {
 /// Opens a database with three series, two samples each.
 fn open(dir: &std::path::Path, registry: &Registry) -> Arc<Db> {
     let options = DbOptions {
-        retention: model::Duration::from_secs(1_000_000),
-        head: tsdb::HeadOptions::default(),
         lock: false,
+        ..DbOptions::default()
     };
     let (db, _) = Db::open(dir, &options, registry, &ReplayProgress::default()).unwrap();
     let mut appender = db.appender();

@@ -69,7 +69,8 @@ pub(crate) enum Version {
 }
 
 impl Version {
-    const ALL: [Version; 2] = [Version::V1, Version::V2];
+    /// Both.
+    pub(crate) const ALL: [Version; 2] = [Version::V1, Version::V2];
 
     fn name(self) -> &'static str {
         match self {

@@ -88,19 +88,19 @@ pub(crate) static FLAGS: &[Flag] = &[
         "web.enable-admin-api",
         Kind::Bool,
         "false",
-        "Accepted; the admin API is not built yet.",
+        "Allow deleting series, cleaning tombstones and taking snapshots under /api/v1/admin.",
     ),
     Flag::shown(
         "web.enable-remote-write-receiver",
         Kind::Bool,
         "false",
-        "Accepted; the remote-write receiver is not built yet.",
+        "Take samples that others send to /api/v1/write.",
     ),
     Flag::shown(
         "web.remote-write-receiver.accepted-protobuf-messages",
         Kind::List,
         "",
-        "Accepted; the remote-write receiver is not built yet.",
+        "Message of remote write that is taken, prometheus.WriteRequest or io.prometheus.write.v2.Request; may be repeated, both if not given.",
     ),
     Flag::shown(
         "web.enable-otlp-receiver",
@@ -143,7 +143,7 @@ pub(crate) static FLAGS: &[Flag] = &[
         "storage.tsdb.retention.size",
         Kind::Size,
         "0",
-        "Accepted; retention by size comes with blocks.",
+        "How many bytes blocks, logs and head chunks may have together; the oldest blocks go first. 0 is no limit.",
     ),
     Flag::shown(
         "storage.tsdb.no-lockfile",
@@ -161,25 +161,25 @@ pub(crate) static FLAGS: &[Flag] = &[
         "storage.tsdb.delay-compact-file.path",
         Kind::Text,
         "",
-        "Accepted; there is no compaction yet.",
+        "File of Thanos' uploader; blocks that it does not name as uploaded are not compacted.",
     ),
     Flag::hidden(
         "storage.tsdb.min-block-duration",
         Kind::Duration,
         "2h",
-        "Accepted; blocks are not built yet.",
+        "Span of the blocks that are cut off the head.",
     ),
     Flag::hidden(
         "storage.tsdb.max-block-duration",
         Kind::Duration,
         "",
-        "Accepted; blocks are not built yet.",
+        "Span of the largest block that compaction makes; a tenth of the retention, at most 31 days, if nothing is said. The same as the smallest turns the compaction of blocks off, for uploaders.",
     ),
     Flag::hidden(
         "storage.tsdb.max-block-chunk-segment-size",
         Kind::Size,
         "512MB",
-        "Accepted; blocks are not built yet.",
+        "How large a chunk file of a block gets.",
     ),
     Flag::hidden(
         "storage.tsdb.wal-segment-size",
@@ -191,13 +191,13 @@ pub(crate) static FLAGS: &[Flag] = &[
         "storage.tsdb.wal-compression",
         Kind::Bool,
         "true",
-        "Accepted; the log is always compressed.",
+        "Compress the write-ahead log.",
     ),
     Flag::hidden(
         "storage.tsdb.wal-compression-type",
         Kind::Word(&["snappy", "zstd"]),
         "snappy",
-        "Accepted; the log is compressed with snappy.",
+        "How the write-ahead log is compressed.",
     ),
     Flag::hidden(
         "storage.tsdb.samples-per-chunk",
@@ -209,7 +209,7 @@ pub(crate) static FLAGS: &[Flag] = &[
         "storage.tsdb.allow-overlapping-compaction",
         Kind::Bool,
         "true",
-        "Accepted; there is no compaction yet.",
+        "Merge blocks that overlap.",
     ),
     Flag::hidden(
         "storage.tsdb.delayed-compaction.max-percent",
@@ -221,7 +221,7 @@ pub(crate) static FLAGS: &[Flag] = &[
         "storage.tsdb.block-reload-interval",
         Kind::Duration,
         "1m",
-        "Accepted; blocks are not built yet.",
+        "How often to look for blocks that others put into the data directory; at least 1s.",
     ),
     Flag::shown(
         "storage.remote.flush-deadline",
@@ -383,11 +383,8 @@ pub(crate) static FLAGS: &[Flag] = &[
 
 /// Flags that do nothing yet although leaving them out silently would surprise; a warning names them when they are set.
 pub(crate) const UNBUILT: &[&str] = &[
-    "web.enable-admin-api",
-    "web.enable-remote-write-receiver",
     "web.enable-otlp-receiver",
     "web.user-assets",
-    "storage.tsdb.retention.size",
 ];
 
 /// Returns the command `name` with these flags.

@@ -113,12 +113,20 @@ fn alerting_reads_back_and_is_checked() {
 
 #[test]
 fn retention_of_the_configuration_wins() {
-    let loaded = |text| Loaded::from_text(text, "x", Path::new("")).unwrap();
-    let flag = Some(Duration::from_secs(60));
-    assert_eq!(loaded("").retention(None), DEFAULT_RETENTION);
-    assert_eq!(loaded("").retention(flag), Duration::from_secs(60));
-    let configured = loaded("storage: {tsdb: {retention: {time: 1h}}}\n");
-    assert_eq!(configured.retention(flag), Duration::from_secs(3_600));
+    let loaded = |text: &str| Loaded::from_text(text, "x", Path::new("")).unwrap();
+    let kept = |text: &str, time: i64, bytes: u64| {
+        let flags = tsdb::Retention {
+            time: Duration::from_secs(time),
+            bytes,
+        };
+        let retention = loaded(text).retention(flags);
+        (retention.time, retention.bytes)
+    };
+    assert_eq!(kept("", 0, 0), (DEFAULT_RETENTION, 0));
+    assert_eq!(kept("", 60, 0), (Duration::from_secs(60), 0));
+    assert_eq!(kept("", 0, 5), (Duration::ZERO, 5));
+    let text = "storage: {tsdb: {retention: {time: 1h, size: 1KB}}}\n";
+    assert_eq!(kept(text, 60, 5), (Duration::from_secs(3_600), 1_024));
 }
 
 #[test]

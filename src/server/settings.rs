@@ -10,9 +10,14 @@ use anyhow::Context as _;
 use model::Duration;
 use scraper::{GlobalUrl, ScrapeOptions};
 
+use crate::api::write::Version;
 use crate::cli::flag::Values;
 use crate::cli::server::UNBUILT;
 use crate::config::{LoadError, Loaded};
+
+mod storage;
+
+pub(crate) use storage::StorageSettings;
 
 /// More at once than this would be no limit at all.
 const CONCURRENCY_MAX: usize = 10_000;
@@ -42,12 +47,12 @@ pub(crate) struct Settings {
     pub(crate) cors_origin: regex::Regex,
     /// The data directory.
     pub(crate) data_dir: PathBuf,
-    /// Retention by flag.
-    pub(crate) retention: Option<Duration>,
-    /// Largest segment of the log.
-    pub(crate) wal_segment_bytes: u64,
-    /// Whether the data directory is locked.
-    pub(crate) lock: bool,
+    /// Whether series may be deleted and snapshots taken.
+    pub(crate) admin: bool,
+    /// The messages of remote write that are taken; `None` when the receiver is off.
+    pub(crate) remote_write: Option<Vec<Version>>,
+    /// The database.
+    pub(crate) storage: StorageSettings,
     /// The engine.
     pub(crate) engine: promql::EngineOptions,
     /// PromQL behind feature flags.
@@ -102,11 +107,6 @@ impl Settings {
         let cors = values.text("web.cors.origin");
         let cors_origin = model::matcher::compile_anchored(cors)
             .with_context(|| format!("--web.cors.origin={cors}"))?;
-        let wal_segment_bytes = values.size("storage.tsdb.wal-segment-size").0;
-        anyhow::ensure!(
-            (10 << 20..=256 << 20).contains(&wal_segment_bytes),
-            "--storage.tsdb.wal-segment-size must be from 10MB to 256MB"
-        );
         let features: Vec<&str> = values
             .list("enable-feature")
             .iter()
@@ -122,10 +122,9 @@ impl Settings {
             lifecycle: values.is_on("web.enable-lifecycle"),
             cors_origin,
             data_dir: PathBuf::from(values.text("storage.tsdb.path")),
-            retention: Some(values.duration("storage.tsdb.retention.time"))
-                .filter(|time| !time.is_zero()),
-            wal_segment_bytes,
-            lock: !values.is_on("storage.tsdb.no-lockfile"),
+            admin: values.is_on("web.enable-admin-api"),
+            remote_write: remote_write(values)?,
+            storage: StorageSettings::of(values, &features)?,
             engine: promql::EngineOptions {
                 lookback_ms: values.duration("query.lookback-delta").as_ms(),
                 max_samples: values.integer("query.max-samples"),
@@ -161,6 +160,21 @@ impl Settings {
     }
 }
 
+/// Returns which messages of remote write are taken.
+fn remote_write(values: &Values) -> anyhow::Result<Option<Vec<Version>>> {
+    const MESSAGES: &str = "web.remote-write-receiver.accepted-protobuf-messages";
+    let named = values.list(MESSAGES).iter().map(|name| Version::parse(name));
+    let named: Result<Vec<Version>, String> = named.collect();
+    let named = named.map_err(|why| anyhow::anyhow!("--{MESSAGES}: {why}"))?;
+    if !values.is_on("web.enable-remote-write-receiver") {
+        return Ok(None);
+    }
+    Ok(Some(match named.is_empty() {
+        true => Version::ALL.to_vec(),
+        false => named,
+    }))
+}
+
 /// Returns this machine's name.
 pub(crate) fn hostname() -> String {
     rustix::system::uname()
@@ -179,6 +193,7 @@ fn warnings(values: &Values, features: &[&str]) -> Vec<String> {
         "promql-duration-expr",
         "native-histograms",
         "auto-reload-config",
+        "xor2-encoding",
         "",
     ];
     let unbuilt = UNBUILT

@@ -1,7 +1,8 @@
 //! Hearth's storage engine.
 //!
 //! Samples are appended in batches: logged ([`wal`]), then added to the open chunk of their series ([`head`]); full
-//! chunks ([`chunk`]) move to memory-mapped files ([`head_chunks`]). All files are in Prometheus' formats, both ways.
+//! chunks ([`chunk`]) move to memory-mapped files ([`head_chunks`]). Blocks ([`block`]) are directories of samples that never
+//! change; compaction ([`compact`]) makes larger ones of them. All files are in Prometheus' formats, both ways.
 //!
 //! Everything here is synchronous; the callers bring the threads. The crate reads and writes through the traits of
 //! [`model::storage`] and knows nothing of queries or scrapes.

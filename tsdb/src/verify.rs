@@ -391,13 +391,12 @@ impl Verifier {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::block::tests::{model, write};
+    use crate::block::tests::{Unsynced, model, overwrite, write};
     use crate::compact::source::testing::Model;
-    use crate::files::Disk;
     use proptest::prelude::*;
 
     fn verify(dir: &Path) -> VerifyReport {
-        let files: Arc<dyn Files> = Arc::new(Disk);
+        let files: Arc<dyn Files> = Arc::new(Unsynced);
         verify_block(&files, dir)
     }
 
@@ -419,13 +418,13 @@ mod tests {
             let unnoticed = (0..whole.len()).filter(|&at| {
                 let mut bytes = whole.clone();
                 bytes[at] ^= 0x81;
-                std::fs::write(&path, &bytes).unwrap();
+                overwrite(&path, &bytes);
                 verify(&dir).problems.is_empty()
             });
             // Padding, in the chunk file the three bytes after the version.
             let unnoticed = unnoticed.count();
             assert!(unnoticed <= harmless, "{file}: {unnoticed}");
-            std::fs::write(&path, &whole).unwrap();
+            overwrite(&path, &whole);
         }
     }
 
@@ -433,10 +432,10 @@ mod tests {
     fn what_meta_says_is_compared() {
         let dir = tempfile::tempdir().unwrap();
         let dir = small_block(dir.path());
-        let mut meta = BlockMeta::read(&Disk, &dir).unwrap();
+        let mut meta = BlockMeta::read(&Unsynced, &dir).unwrap();
         meta.stats.num_samples += 1;
         meta.max_time = 90;
-        meta.write(&Disk, &dir).unwrap();
+        meta.write(&Unsynced, &dir).unwrap();
         let problems: Vec<String> = verify(&dir)
             .problems
             .into_iter()

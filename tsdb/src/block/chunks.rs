@@ -236,11 +236,11 @@ fn read_chunk(bytes: &[u8], offset: u64) -> Result<StoredChunk<'_>, Damage> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::files::Disk;
+    use crate::block::tests::{Unsynced, overwrite};
     use proptest::prelude::*;
 
     fn write(dir: &Path, chunks: &[Vec<u8>], segment_bytes: u64) -> Vec<ChunkRef> {
-        let mut writer = ChunkWriter::new(&Disk, dir, segment_bytes);
+        let mut writer = ChunkWriter::new(&Unsynced, dir, segment_bytes);
         let refs = chunks
             .iter()
             .map(|data| writer.write(Encoding::Xor, data).unwrap())
@@ -250,7 +250,7 @@ mod tests {
     }
 
     fn open(dir: &Path) -> Result<ChunkReader, OpenBlockError> {
-        let files: Arc<dyn Files> = Arc::new(Disk);
+        let files: Arc<dyn Files> = Arc::new(Unsynced);
         ChunkReader::open(&files, dir)
     }
 
@@ -277,7 +277,7 @@ mod tests {
         for at in 0..whole.len() {
             let mut bytes = whole.clone();
             bytes[at] ^= 0x55;
-            std::fs::write(&path, &bytes).unwrap();
+            overwrite(&path, &bytes);
             let bad = |reader: ChunkReader| refs.iter().any(|&at| reader.read(at).is_err());
             assert!(
                 (5..8).contains(&at) || open(dir.path()).map_or(true, bad),

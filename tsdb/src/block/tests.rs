@@ -1,7 +1,9 @@
 //! Blocks that others wrote, and blocks against the obvious model.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use model::storage::{Querier, SampleColumns, SelectHints};
 use model::{Labels, MatchOp, Matcher};
@@ -12,7 +14,8 @@ use super::meta::BlockMeta;
 use super::write::{WriteBlockOptions, write_block};
 use crate::compact::source::BlockSource;
 use crate::compact::source::testing::{Model, VecSource};
-use crate::files::Disk;
+use crate::files::{Disk, Entry, Files, OpenFile};
+use crate::map::Map;
 use crate::ulid::Ulid;
 
 fn conformance(name: &str) -> Option<PathBuf> {
@@ -44,7 +47,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 fn open(dir: &Path) -> Arc<Block> {
-    Arc::new(Block::open(Arc::new(Disk), dir).unwrap())
+    Arc::new(Block::open(Arc::new(Unsynced), dir).unwrap())
 }
 
 /// Reads all samples of a selection.
@@ -104,8 +107,8 @@ fn index_with_a_misplaced_version_is_repaired() {
     let dir = dir.path().join("01BZJ9WJQPWHGNC2W4J9TA62KC");
     copy(&path, &dir);
     std::fs::create_dir(dir.join("chunks")).unwrap();
-    assert!(BlockMeta::read(&Disk, &dir).is_err());
-    let index = super::index::read::IndexReader::open(&Disk, &dir.join("index")).unwrap();
+    assert!(BlockMeta::read(&Unsynced, &dir).is_err());
+    let index = super::index::read::IndexReader::open(&Unsynced, &dir.join("index")).unwrap();
     let at = index.find_postings("b", "1").unwrap();
     let mut series = Vec::new();
     index.postings(at, &mut series).unwrap();
@@ -115,7 +118,7 @@ fn index_with_a_misplaced_version_is_repaired() {
     }
 
     let block = open(&dir);
-    assert_eq!(BlockMeta::read(&Disk, &dir).unwrap().version, 1);
+    assert_eq!(BlockMeta::read(&Unsynced, &dir).unwrap().version, 1);
     let selected = super::select::select(block.index(), &[Matcher::equal("b", "1")]).unwrap();
     let mut entry = Default::default();
     let labels: Vec<Labels> = selected
@@ -142,7 +145,7 @@ pub(crate) fn write(
 ) -> Option<Arc<Block>> {
     let meta = BlockMeta::new(Ulid::new(number, 0), 0, 1000);
     let mut source = VecSource::new(model, chunk_samples);
-    let meta = write_block(&Disk, dir, &mut source, meta, OPTIONS).unwrap()?;
+    let meta = write_block(&Unsynced, dir, &mut source, meta, OPTIONS).unwrap()?;
     Some(open(&dir.join(meta.ulid.to_string())))
 }
 
@@ -244,7 +247,7 @@ proptest! {
         let block = open(block.dir());
         prop_assert_eq!(without_empty(read(&block, (0, 1000), &[])), expected.clone());
         let meta = BlockMeta::new(Ulid::new(2, 0), 0, 1000);
-        let rewritten = write_block(&Disk, dir.path(), &mut BlockSource::new(&block).unwrap(), meta, OPTIONS).unwrap();
+        let rewritten = write_block(&Unsynced, dir.path(), &mut BlockSource::new(&block).unwrap(), meta, OPTIONS).unwrap();
         match rewritten {
             None => prop_assert!(expected.is_empty()),
             Some(meta) => {
@@ -266,6 +269,130 @@ proptest! {
             let last = out.timestamps.last().copied();
             let newest = selected.newest(i, mint, mint + len, &mut SampleColumns::default()).unwrap();
             prop_assert_eq!(newest.map(|sample| sample.t), last);
+        }
+    }
+}
+
+/// Replaces a file. Truncating it instead makes some file systems wait for the disk.
+pub(crate) fn overwrite(path: &Path, bytes: &[u8]) {
+    std::fs::remove_file(path).unwrap();
+    std::fs::write(path, bytes).unwrap();
+}
+
+/// The disk without its syncs, so that many small blocks are written in little time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unsynced;
+
+#[derive(Debug)]
+struct UnsyncedFile(Arc<dyn OpenFile>);
+
+impl OpenFile for UnsyncedFile {
+    fn write_all_at(&self, bytes: &[u8], at: u64) -> io::Result<()> {
+        self.0.write_all_at(bytes, at)
+    }
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+    fn sync(&self) -> io::Result<()> {
+        Ok(())
+    }
+    fn len(&self) -> io::Result<u64> {
+        self.0.len()
+    }
+}
+
+/// Files that are the disk's, but for what comes before each operation.
+macro_rules! files_with {
+    ($name:ty, $before:expr) => {
+        impl Files for $name {
+            fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
+                $before(self).and_then(|()| Disk.create_dir_all(dir))
+            }
+            fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
+                $before(self).and_then(|()| Disk.list(dir))
+            }
+            fn create(&self, path: &Path) -> io::Result<Arc<dyn OpenFile>> {
+                $before(self)?;
+                Ok(Arc::new(UnsyncedFile(Disk.create(path)?)))
+            }
+            fn open(&self, path: &Path) -> io::Result<Arc<dyn OpenFile>> {
+                $before(self)?;
+                Ok(Arc::new(UnsyncedFile(Disk.open(path)?)))
+            }
+            fn map(&self, path: &Path) -> io::Result<Map> {
+                $before(self).and_then(|()| Disk.map(path))
+            }
+            fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+                $before(self).and_then(|()| Disk.rename(from, to))
+            }
+            fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+                $before(self).and_then(|()| Disk.hard_link(from, to))
+            }
+            fn remove_file(&self, path: &Path) -> io::Result<()> {
+                $before(self).and_then(|()| Disk.remove_file(path))
+            }
+            fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
+                $before(self).and_then(|()| Disk.remove_dir_all(path))
+            }
+            fn sync_dir(&self, _: &Path) -> io::Result<()> {
+                $before(self)
+            }
+            fn exists(&self, path: &Path) -> bool {
+                Disk.exists(path)
+            }
+        }
+    };
+}
+
+files_with!(Unsynced, |_: &Unsynced| Ok::<(), io::Error>(()));
+
+/// The disk, until it fails for good.
+#[derive(Debug)]
+struct Failing {
+    left: AtomicUsize,
+}
+
+impl Failing {
+    fn step(&self) -> io::Result<()> {
+        let step = |left: usize| left.checked_sub(1);
+        let left = self
+            .left
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, step);
+        left.map(drop)
+            .map_err(|_| io::Error::other("the disk is gone"))
+    }
+}
+
+files_with!(Failing, Failing::step);
+
+#[test]
+fn a_disk_that_fails_leaves_a_whole_block_or_none() {
+    let samples = (0..50).map(|t| (t, 1.0)).collect();
+    let model = Model::from([(Labels::from_pairs([("a", "b")]), samples)]);
+    let meta = BlockMeta::new(Ulid::new(7, 0), 0, 1000);
+    for steps in 0.. {
+        let dir = tempfile::tempdir().unwrap();
+        let left = AtomicUsize::new(steps);
+        let mut source = VecSource::new(&model, 20);
+        let written = write_block(
+            &Failing { left },
+            dir.path(),
+            &mut source,
+            meta.clone(),
+            OPTIONS,
+        );
+        let path = dir.path().join(meta.ulid.to_string());
+        if path.exists() {
+            let files: Arc<dyn Files> = Arc::new(Unsynced);
+            assert_eq!(crate::verify::verify_block(&files, &path).problems, []);
+        }
+        if written.is_ok() {
+            assert!(path.exists() && 10 < steps);
+            return;
+        }
+        // What is left of the attempt is in nobody's way.
+        if !path.exists() {
+            write(dir.path(), &model, 20, 7).unwrap();
         }
     }
 }

@@ -404,7 +404,7 @@ mod tests {
             let compacting = crate::compact::run::CompactOptions {
                 ulid: crate::ulid::Ulid::new(100, 0), merge: Some(options), write: crate::block::tests::OPTIONS,
             };
-            let meta = crate::compact::run::compact(&crate::files::Disk, dir.path(), &blocks, compacting).unwrap();
+            let meta = crate::compact::run::compact(&crate::block::tests::Unsynced, dir.path(), &blocks, compacting).unwrap();
             let mut expected = Model::new();
             for (model, _) in &models {
                 for (labels, samples) in model {
@@ -417,7 +417,7 @@ mod tests {
                 None => prop_assert!(expected.is_empty()),
                 Some(meta) => {
                     let path = dir.path().join(meta.ulid.to_string());
-                    let block = crate::block::Block::open(std::sync::Arc::new(crate::files::Disk), &path).unwrap();
+                    let block = crate::block::Block::open(std::sync::Arc::new(crate::block::tests::Unsynced), &path).unwrap();
                     prop_assert_eq!(read(&std::sync::Arc::new(block), (0, 1000), &[]), expected);
                     prop_assert_eq!(meta.compaction.level, 2);
                     prop_assert_eq!(meta.compaction.parents.len(), blocks.len());

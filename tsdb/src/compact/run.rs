@@ -124,9 +124,8 @@ pub fn merged_meta(ulid: Ulid, metas: &[Arc<BlockMeta>]) -> Option<BlockMeta> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::block::tests::{OPTIONS, write};
+    use crate::block::tests::{OPTIONS, Unsynced, write};
     use crate::compact::source::testing::Model;
-    use crate::files::Disk;
     use model::Labels;
 
     fn options() -> CompactOptions {
@@ -149,10 +148,10 @@ mod tests {
         let block = block(dir.path());
         block.delete(i64::MIN, i64::MAX, &[]).unwrap();
         assert_eq!(block.meta().stats.num_tombstones, 1);
-        let written = compact(&Disk, dir.path(), &[Arc::clone(&block)], options()).unwrap();
+        let written = compact(&Unsynced, dir.path(), &[Arc::clone(&block)], options()).unwrap();
         assert!(written.is_none());
         assert!(
-            BlockMeta::read(&Disk, block.dir())
+            BlockMeta::read(&Unsynced, block.dir())
                 .unwrap()
                 .compaction
                 .deletable
@@ -168,8 +167,8 @@ mod tests {
         let mut bytes = std::fs::read(&path).unwrap();
         *bytes.last_mut().unwrap() ^= 1;
         std::fs::write(&path, bytes).unwrap();
-        let damaged = Arc::new(Block::open(Arc::new(Disk), first.dir()).unwrap());
-        let error = compact(&Disk, dir.path(), &[Arc::clone(&damaged)], options()).unwrap_err();
+        let damaged = Arc::new(Block::open(Arc::new(Unsynced), first.dir()).unwrap());
+        let error = compact(&Unsynced, dir.path(), &[Arc::clone(&damaged)], options()).unwrap_err();
         assert!(error.to_string().contains("checksum"), "{error}");
         assert!(damaged.meta().compaction.failed);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);

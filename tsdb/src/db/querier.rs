@@ -13,7 +13,7 @@ use smallvec::SmallVec;
 use crate::head::late::merge_columns;
 
 /// A view of several sources as one.
-pub struct MergedQuerier<'a> {
+pub(super) struct MergedQuerier<'a> {
     sources: Vec<Box<dyn Querier + 'a>>,
     /// Whether every source begins after the one before it ends.
     is_sequential: bool,
@@ -23,7 +23,7 @@ impl<'a> MergedQuerier<'a> {
     /// Returns a view of `sources`, of which the first counts where two have a sample of the same time.
     ///
     /// * `is_sequential`: whether every source begins after the one before it ends.
-    pub fn new(sources: Vec<Box<dyn Querier + 'a>>, is_sequential: bool) -> Self {
+    pub(super) fn new(sources: Vec<Box<dyn Querier + 'a>>, is_sequential: bool) -> Self {
         MergedQuerier {
             sources,
             is_sequential,

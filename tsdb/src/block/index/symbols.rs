@@ -175,6 +175,10 @@ impl SymbolNumbers {
         numbers
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.offsets.len()
+    }
+
     pub(super) fn text(&self, number: u32) -> &[u8] {
         text_at(&self.file, self.offsets[number as usize])
     }

@@ -9,7 +9,8 @@ use proptest::prelude::*;
 use super::read::{IndexReader, SeriesEntry};
 use super::write::{ChunkMeta, SymbolWriter, WriteIndexError};
 use crate::block::chunks::ChunkRef;
-use crate::files::{Disk, Files};
+use crate::block::tests::{Unsynced, overwrite};
+use crate::files::Files;
 
 type Series = BTreeMap<Labels, Vec<ChunkMeta>>;
 
@@ -18,7 +19,7 @@ fn write(path: &Path, series: &Series, batch: u64) -> Result<(), WriteIndexError
     for labels in series.keys() {
         symbols.extend(labels.iter().flat_map(|(n, v)| [n, v]));
     }
-    let mut writer = SymbolWriter::create(&Disk, path)?.with_batches_of(batch);
+    let mut writer = SymbolWriter::create(&Unsynced, path)?.with_batches_of(batch);
     symbols
         .into_iter()
         .try_for_each(|symbol| writer.add(symbol))?;
@@ -31,7 +32,7 @@ fn write(path: &Path, series: &Series, batch: u64) -> Result<(), WriteIndexError
 
 /// Reads all that is in an index, by way of its postings.
 fn read_all(path: &Path) -> Result<Series, String> {
-    let reader = IndexReader::open(&Disk, path).map_err(|error| error.to_string())?;
+    let reader = IndexReader::open(&Unsynced, path).map_err(|error| error.to_string())?;
     let text = |error: model::storage::ReadError| error.to_string();
     let mut found = Series::new();
     let mut entry = SeriesEntry::default();
@@ -121,13 +122,13 @@ fn every_flipped_byte_is_harmless() {
     for at in 0..whole.len() {
         let mut bytes = whole.clone();
         bytes[at] ^= 0x81;
-        std::fs::write(&path, &bytes).unwrap();
+        overwrite(&path, &bytes);
         unnoticed += usize::from(read_all(&path).is_ok_and(|found| found == series));
     }
     // Padding between sections and series, and what the contents say of label indices, are nobody's.
     assert!(unnoticed < 16 * series.len(), "{unnoticed}");
     for len in 0..whole.len() {
-        std::fs::write(&path, &whole[..len]).unwrap();
+        overwrite(&path, &whole[..len]);
         assert!(read_all(&path).is_err());
     }
 }
@@ -138,7 +139,8 @@ fn what_is_out_of_order_is_refused() {
     let mut tries = 0;
     let mut check = |labels: &[(&str, &str)], chunks: &[ChunkMeta], expected: &str| {
         tries += 1;
-        let mut symbols = SymbolWriter::create(&Disk, &dir.path().join(tries.to_string())).unwrap();
+        let mut symbols =
+            SymbolWriter::create(&Unsynced, &dir.path().join(tries.to_string())).unwrap();
         assert!(symbols.add("a").is_ok() && symbols.add("b").is_ok() && symbols.add("b").is_err());
         let mut writer = symbols.finish().unwrap();
         writer
@@ -167,7 +169,7 @@ fn values_are_found_by_prefix() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("index");
     write(&path, &sample(), 1000).unwrap();
-    let reader = IndexReader::open(&Disk, &path).unwrap();
+    let reader = IndexReader::open(&Unsynced, &path).unwrap();
     for prefix in ["", "0", "1", "6", "69", "7", "8", "/", ":"] {
         let found: Vec<&str> = reader
             .values("instance", prefix)
@@ -213,6 +215,57 @@ proptest! {
         }).collect();
         write(&path, &series, batch).unwrap();
         prop_assert_eq!(read_all(&path).unwrap(), series);
-        prop_assert_eq!(Disk.list(dir.path()).unwrap().len(), 1);
+        prop_assert_eq!(Unsynced.list(dir.path()).unwrap().len(), 1);
+    }
+}
+
+/// Returns the parts of an index file that have a checksum behind them.
+fn checked_parts(path: &Path) -> Vec<std::ops::Range<usize>> {
+    let bytes = std::fs::read(path).unwrap();
+    let reader = IndexReader::open(&Unsynced, path).unwrap();
+    let toc = bytes.len() - super::TOC_BYTES;
+    let table = u64::from_be_bytes(bytes[toc + 40..toc + 48].try_into().unwrap());
+    let mut parts = Vec::new();
+    parts.push(toc..bytes.len() - super::CRC_BYTES);
+    let mut sections = vec![super::HEADER_BYTES as u64, table];
+    for name in reader.label_names().map(Result::unwrap) {
+        sections.extend(
+            reader
+                .values(name, "")
+                .map(|value| value.unwrap().1.offset()),
+        );
+    }
+    for offset in sections {
+        let (content, start) = super::section(&bytes, offset).unwrap();
+        parts.push(start..start + content.len());
+    }
+    for series in reader.all_series().unwrap() {
+        let at = usize::try_from(reader.series_offset(series)).unwrap();
+        let (len, rest) = crate::varint::decode_uvarint(&bytes[at..]).unwrap();
+        let start = bytes.len() - rest.len();
+        parts.push(start..start + usize::try_from(len).unwrap());
+    }
+    parts
+}
+
+/// What a checksum cannot tell, since it was made of the wrong bytes, is no reason to panic or to hang either.
+#[test]
+fn wrong_bytes_under_right_checksums_are_harmless() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("index");
+    let series: Series = sample().into_iter().take(5).collect();
+    write(&path, &series, 1).unwrap();
+    let whole = std::fs::read(&path).unwrap();
+    for part in checked_parts(&path) {
+        for at in part.clone() {
+            for flip in [0x01, 0x80, 0xff] {
+                let mut bytes = whole.clone();
+                bytes[at] ^= flip;
+                let crc = crc32c::crc32c(&bytes[part.clone()]).to_be_bytes();
+                bytes[part.end..part.end + 4].copy_from_slice(&crc);
+                overwrite(&path, &bytes);
+                let _ = read_all(&path);
+            }
+        }
     }
 }

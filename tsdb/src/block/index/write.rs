@@ -1,10 +1,10 @@
 //! Writing an index: symbols, then series, both in order, then what follows from them.
 //!
 //! Memory is held for the symbols (9 bytes each) and for one batch of postings, not for the series: these are read
-//! again from the file, once for each batch of label names.
+//! again from the file, once for each batch of label names, or of values of a name that most series have.
 
 use std::io;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
 
 use hashbrown::HashMap;
@@ -21,6 +21,8 @@ use crate::varint::{decode_uvarint, encode_uvarint, encode_varint};
 const VERSION: u8 = 2;
 /// Postings that are gathered at a time: 8 bytes each.
 const BATCH_POSTINGS: u64 = 4 << 20;
+/// Into so many groups (as a power of two) the values of a label are counted.
+const COUNTED_BITS: u32 = 16;
 /// Postings are written in pieces of so many.
 const PIECE_POSTINGS: usize = 16 << 10;
 
@@ -280,8 +282,10 @@ impl IndexWriter<'_> {
         let postings = self.out.len();
         let mut table = OffsetTable::create(self.files, &self.path)?;
         self.write_all_postings(&scan, &mut table)?;
-        for batch in self.batches() {
-            self.write_batch(&scan, &batch, &mut table)?;
+        for names in self.batches() {
+            for values in self.value_ranges(&scan, &names) {
+                self.write_batch(&scan, &names, values, &mut table)?;
+            }
         }
         let table = table.append_to(&mut self.out)?;
         // Where label indices and their table would be.
@@ -333,21 +337,54 @@ impl IndexWriter<'_> {
         batches
     }
 
-    /// Writes the postings of all values of some label names: gathered by one walk over the series.
+    /// Splits the values of a label that alone has too many postings for a batch, by a walk that counts them. A single
+    /// value that has too many is alone.
+    fn value_ranges(&self, scan: &SeriesScan<'_>, names: &[u32]) -> Vec<RangeInclusive<u32>> {
+        let all = 0..=u32::MAX;
+        let [name] = names[..] else { return vec![all] };
+        if self.names[&name] <= self.batch_postings {
+            return vec![all];
+        }
+        // Symbols by their upper bits, so that the counts are few.
+        let shift = self.symbols.len().ilog2().saturating_sub(COUNTED_BITS);
+        let mut counts = vec![0u64; (self.symbols.len() >> shift) + 1];
+        for (_, labels) in scan.series() {
+            let values = labels.filter(|pair| pair.0 == name).map(|pair| pair.1);
+            values.for_each(|value| counts[(value >> shift) as usize] += 1);
+        }
+        let mut ranges = Vec::new();
+        let (mut from, mut gathered) = (0, 0);
+        for (group, count) in (0u32..).zip(counts) {
+            let start = group << shift;
+            if 0 < gathered && self.batch_postings < gathered + count {
+                ranges.push(from..=start - 1);
+                (from, gathered) = (start, 0);
+            }
+            gathered += count;
+        }
+        ranges.push(from..=u32::MAX);
+        ranges
+    }
+
+    /// Writes the postings of some values of some label names: gathered by one walk over the series.
     fn write_batch(
         &mut self,
         scan: &SeriesScan<'_>,
         names: &[u32],
+        values: RangeInclusive<u32>,
         table: &mut OffsetTable<'_>,
     ) -> Result<(), WriteIndexError> {
         let place: HashMap<u32, usize> = names.iter().enumerate().map(|(i, &n)| (n, i)).collect();
+        let room = |name| self.names[name].min(self.batch_postings);
         let mut gathered: Vec<Vec<(u32, SeriesRef)>> = names
             .iter()
-            .map(|name| Vec::with_capacity(usize::try_from(self.names[name]).unwrap_or(0)))
+            .map(|name| Vec::with_capacity(to_usize(room(name))))
             .collect();
         for (series, labels) in scan.series() {
             for (name, value) in labels {
-                if let Some(&i) = place.get(&name) {
+                if let Some(&i) = place.get(&name)
+                    && values.contains(&value)
+                {
                     gathered[i].push((value, series));
                 }
             }
