@@ -161,7 +161,10 @@ pub(super) async fn write(Ready(state): Ready, request: Request) -> Response {
         return too_large();
     }
     let weight = u32::try_from(announced).expect("checked against a limit below 4 GiB");
-    let Ok(_body_permit) = Arc::clone(&receiver.body_bytes).acquire_many_owned(weight).await else {
+    let Ok(_body_permit) = Arc::clone(&receiver.body_bytes)
+        .acquire_many_owned(weight)
+        .await
+    else {
         return unavailable();
     };
     let body = match read_body(body).await {
@@ -248,7 +251,9 @@ fn parse_content_type(text: &str) -> Result<Version, String> {
         ));
     }
     for part in parts {
-        let pair = part.split_once('=').filter(|(_, value)| !value.contains('='));
+        let pair = part
+            .split_once('=')
+            .filter(|(_, value)| !value.contains('='));
         let Some((name, value)) = pair else {
             return Err(format!(
                 "as per https://www.rfc-editor.org/rfc/rfc9110#parameter expected parameters to be key-values, got {part} in {text} content-type"

@@ -382,10 +382,7 @@ pub(crate) static FLAGS: &[Flag] = &[
 ];
 
 /// Flags that do nothing yet although leaving them out silently would surprise; a warning names them when they are set.
-pub(crate) const UNBUILT: &[&str] = &[
-    "web.enable-otlp-receiver",
-    "web.user-assets",
-];
+pub(crate) const UNBUILT: &[&str] = &["web.enable-otlp-receiver", "web.user-assets"];
 
 /// Returns the command `name` with these flags.
 pub(crate) fn command(name: &'static str) -> Command {

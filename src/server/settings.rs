@@ -163,7 +163,10 @@ impl Settings {
 /// Returns which messages of remote write are taken.
 fn remote_write(values: &Values) -> anyhow::Result<Option<Vec<Version>>> {
     const MESSAGES: &str = "web.remote-write-receiver.accepted-protobuf-messages";
-    let named = values.list(MESSAGES).iter().map(|name| Version::parse(name));
+    let named = values
+        .list(MESSAGES)
+        .iter()
+        .map(|name| Version::parse(name));
     let named: Result<Vec<Version>, String> = named.collect();
     let named = named.map_err(|why| anyhow::anyhow!("--{MESSAGES}: {why}"))?;
     if !values.is_on("web.enable-remote-write-receiver") {

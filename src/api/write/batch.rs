@@ -121,7 +121,10 @@ impl<'a> Batch<'a> {
     /// Adds the series of the items that were added since the last one.
     pub(crate) fn push_series(&mut self, mut series: Series<'a>) {
         let index = self.series.len();
-        series.has_items = self.floats.last().is_some_and(|s| s.series.0 == index as u64)
+        series.has_items = self
+            .floats
+            .last()
+            .is_some_and(|s| s.series.0 == index as u64)
             || self.histograms.last().is_some_and(|(of, ..)| *of == index)
             || self.exemplars.last().is_some_and(|e| e.series == index);
         self.series.push(series);

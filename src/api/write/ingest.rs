@@ -584,7 +584,10 @@ fn printed(pairs: &Pairs<'_>) -> String {
     let mut text = String::from("{");
     for (at, (name, value)) in pairs.iter().enumerate() {
         let separator = if at == 0 { "" } else { ", " };
-        let (name, value) = (String::from_utf8_lossy(name), String::from_utf8_lossy(value));
+        let (name, value) = (
+            String::from_utf8_lossy(name),
+            String::from_utf8_lossy(value),
+        );
         let _ = write!(text, "{separator}{name}={}", Quoted(&value));
     }
     text.push('}');

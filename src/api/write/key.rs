@@ -37,7 +37,10 @@ impl KeyHasher {
 
 impl SeriesKey {
     /// Returns a quarter of the key.
-    #[expect(clippy::cast_possible_truncation, reason = "a part of a hash is wanted")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a part of a hash is wanted"
+    )]
     pub(crate) fn short(self) -> u32 {
         self.0 as u32
     }
@@ -113,11 +116,7 @@ impl KnownSeries {
     }
 
     /// Remembers `series` from `now_ms` on.
-    pub(crate) fn remember(
-        &self,
-        series: impl Iterator<Item = (SeriesKey, Known)>,
-        now_ms: i64,
-    ) {
+    pub(crate) fn remember(&self, series: impl Iterator<Item = (SeriesKey, Known)>, now_ms: i64) {
         let mut generations = self.0.write();
         let is_over = GENERATION_MS < now_ms.saturating_sub(generations.began_ms)
             || now_ms < generations.began_ms;

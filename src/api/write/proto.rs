@@ -280,7 +280,9 @@ mod tests {
         let mut out = Vec::new();
         let packed = Value::Bytes(&[1, 2, 3]);
         packed.varints_into("x", &mut out, zigzag).unwrap();
-        Value::Varint(4).varints_into("x", &mut out, zigzag).unwrap();
+        Value::Varint(4)
+            .varints_into("x", &mut out, zigzag)
+            .unwrap();
         assert_eq!(out, [-1, 1, -2, 2]);
         let wrong = Value::Fixed32(0).varints_into("x", &mut out, zigzag);
         assert_eq!(

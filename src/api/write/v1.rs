@@ -82,7 +82,11 @@ fn series<'a>(
             _ => (),
         }
     }
-    let labels = if is_one_run { &message[begin..end] } else { message };
+    let labels = if is_one_run {
+        &message[begin..end]
+    } else {
+        message
+    };
     batch.push_series(Series {
         labels,
         key: is_one_run.then(|| hasher.key(labels)),

@@ -90,7 +90,11 @@ impl<'a> Decoder<'a> {
             }
         }
         batch.push_series(Series {
-            labels: if is_one_run { &message[begin..end] } else { message },
+            labels: if is_one_run {
+                &message[begin..end]
+            } else {
+                message
+            },
             key: self.key(hasher),
             metadata,
             has_items: false,
