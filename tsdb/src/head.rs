@@ -35,6 +35,7 @@ pub mod postings;
 mod read;
 pub mod replay;
 pub mod series;
+pub mod snapshot;
 pub mod source;
 pub mod status;
 pub mod symbols;
@@ -52,7 +53,7 @@ use crate::files::{Files, OpenFile};
 use crate::head_chunks::HeadChunks;
 use crate::metrics::TsdbMetrics;
 use crate::tombstones::Tombstones;
-use crate::wal::segment::{self, SegmentOptions, SegmentWriter};
+use crate::wal::segment::{self, Position, SegmentOptions, SegmentWriter};
 use index::Index;
 use isolation::{Isolation, Marks};
 use series::{ChunkShape, MemSeries};
@@ -240,6 +241,11 @@ impl Head {
         let window = self.late_window_ms.load(Ordering::Relaxed);
         let newest = self.maxt.load(Ordering::Relaxed);
         (0 < window).then(|| newest.saturating_sub(window))
+    }
+
+    /// Returns where the log ends.
+    pub fn log_position(&self) -> Position {
+        self.wal.lock().position()
     }
 
     /// Takes no in-order sample before `t` any more, and waits for the batches that were begun before. Returns whether it
