@@ -197,6 +197,8 @@ fn warnings(values: &Values, features: &[&str]) -> Vec<String> {
         "native-histograms",
         "auto-reload-config",
         "xor2-encoding",
+        "exemplar-storage",
+        "metadata-wal-records",
         "",
     ];
     let unbuilt = UNBUILT

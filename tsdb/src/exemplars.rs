@@ -120,6 +120,15 @@ impl Exemplars {
         }
     }
 
+    /// Returns whether the newest exemplar of the series `id` has these labels and this value, at whatever time.
+    pub fn is_newest(&self, id: u64, labels: &Labels, value: f64) -> bool {
+        let newest = self.series.get(&id).map(|ends| self.at(ends.newest));
+        newest.is_some_and(|entry| {
+            let newest = &entry.exemplar;
+            newest.labels == *labels && newest.value.to_bits() == value.to_bits()
+        })
+    }
+
     /// Adds an exemplar of the series `id`, which is in `slot`; the oldest of all makes room.
     ///
     /// # Errors
@@ -165,6 +174,12 @@ impl Exemplars {
             number = entry.next.take();
             self.dead += 1;
         }
+    }
+
+    /// Returns all of them with the ids of their series, in the order in which they came.
+    pub fn iter(&self) -> impl Iterator<Item = (u64, &StoredExemplar)> {
+        let living = self.ring.iter().filter(|entry| entry.id != 0);
+        living.map(|entry| (entry.id, &entry.exemplar))
     }
 
     /// Returns the ids and slots of the series that have exemplars, in no order.
@@ -264,7 +279,10 @@ mod tests {
         assert_eq!(times(&exemplars, 2), [5]);
         assert_eq!((exemplars.len(), exemplars.oldest_t()), (3, Some(5)));
         exemplars.resize(1);
-        assert_eq!((times(&exemplars, 1), exemplars.series_count()), (vec![12], 1));
+        assert_eq!(
+            (times(&exemplars, 1), exemplars.series_count()),
+            (vec![12], 1)
+        );
         exemplars.resize(2);
         exemplars.push(2, 0, exemplar(6, 1.0)).unwrap();
         assert_eq!((exemplars.len(), times(&exemplars, 2)), (2, vec![6]));
@@ -285,7 +303,10 @@ mod tests {
         };
         assert_eq!(exemplars.push(1, 0, long.clone()), Err(Refusal::TooLong));
         let labels = Labels::from_pairs([("é", "é".repeat(127).as_str())]);
-        assert_eq!(exemplars.push(1, 0, StoredExemplar { labels, ..long }), Ok(()));
+        assert_eq!(
+            exemplars.push(1, 0, StoredExemplar { labels, ..long }),
+            Ok(())
+        );
     }
 
     #[test]

@@ -40,6 +40,13 @@ impl MetadataStore {
         self.by_series.get(&id)
     }
 
+    /// Returns what is known, by the ids of series, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = (u64, &Metadata)> {
+        self.by_series
+            .iter()
+            .map(|(&id, metadata)| (id, &**metadata))
+    }
+
     /// Forgets a series that is gone.
     pub fn drop_series(&mut self, id: u64) {
         self.by_series.remove(&id);

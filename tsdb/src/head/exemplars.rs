@@ -46,8 +46,18 @@ impl Buffers {
             return Ok(());
         }
         let series = head.named(handle)?;
+        // One without a time is shown again and again until the next comes.
+        let is_shown_again = exemplar.t.is_none() && {
+            let exemplars = head.exemplars.lock();
+            exemplars.is_newest(series.id, &exemplar.labels, exemplar.value)
+        };
+        if is_shown_again {
+            return Ok(());
+        }
+        // A batch is of one time as a rule, so its last sample has the time of this one's.
+        let batch_t = self.pending.last().map(|pending| pending.t);
         let exemplar = StoredExemplar {
-            t: exemplar.t.or(series.last_t).unwrap_or(0),
+            t: exemplar.t.or(batch_t).or(series.last_t).unwrap_or(0),
             value: exemplar.value,
             labels: exemplar.labels.clone(),
         };
@@ -87,7 +97,10 @@ impl Buffers {
     ) -> Result<(), AppendError> {
         let series = head.named(handle)?;
         let known = head.metadata.lock();
-        if known.get(series.id).is_some_and(|known| **known == *metadata) {
+        if known
+            .get(series.id)
+            .is_some_and(|known| **known == *metadata)
+        {
             return Ok(());
         }
         drop(known);
@@ -172,6 +185,35 @@ impl Buffers {
 }
 
 impl Head {
+    /// Appends all exemplars as one record of the log, in the order in which they came.
+    pub(super) fn encode_exemplars(&self, out: &mut Vec<u8>) {
+        let exemplars = self.exemplars.lock();
+        let items = exemplars.iter().map(|(id, exemplar)| {
+            let item = RecordExemplar {
+                id,
+                t: exemplar.t,
+                value: exemplar.value,
+            };
+            (item, exemplar.labels.iter())
+        });
+        record::encode_exemplars(out, items);
+    }
+
+    /// Appends what is known of all series' metrics as one record of the log, if it is logged at all.
+    pub(super) fn encode_metadata(&self, out: &mut Vec<u8>) {
+        if !self.options.logs_metadata {
+            return;
+        }
+        let metadata = self.metadata.lock();
+        let items = metadata.iter().map(|(id, metadata)| RecordMetadata {
+            id,
+            kind: metadata.kind,
+            unit: &metadata.unit,
+            help: &metadata.help,
+        });
+        record::encode_metadata(out, items);
+    }
+
     fn named(&self, handle: SeriesRef) -> Result<Named, AppendError> {
         let slot = SlotId::slot_of(handle);
         let page = self.page_of(slot).ok_or(AppendError::UnknownSeries)?;
