@@ -438,7 +438,8 @@ mod tests {
             flate2::read::GzDecoder::new(&*compressed)
                 .read_to_string(&mut text)
                 .unwrap();
-            assert_eq!(text.len() / 64, plain.len() / 64, "{path}");
+            // Numbers that count requests may have grown by a digit meanwhile.
+            assert!(text.len().abs_diff(plain.len()) < 64, "{path}");
         }
     }
 
