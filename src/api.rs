@@ -316,6 +316,7 @@ impl Routes {
         self.add("/api/v1/status/runtimeinfo", get(status::runtimeinfo));
         self.add("/api/v1/status/buildinfo", get(status::buildinfo));
         self.add("/api/v1/status/tsdb", get(status::tsdb));
+        self.add("/api/v1/status/tsdb/blocks", get(status::tsdb_blocks));
         self.add("/api/v1/status/walreplay", get(status::walreplay));
         self.add(
             "/api/v1/admin/tsdb/delete_series",

@@ -13,6 +13,8 @@
 mod admin;
 pub mod blocks;
 mod compact;
+#[cfg(test)]
+mod crash_tests;
 mod keeper;
 mod lock;
 mod querier;

@@ -31,6 +31,7 @@ pub mod gc;
 pub mod index;
 pub mod isolation;
 pub mod late;
+mod late_mark;
 mod open;
 pub mod postings;
 mod read;
@@ -252,6 +253,12 @@ impl Head {
         let window = self.late_window_ms.load(Ordering::Relaxed);
         let newest = self.maxt.load(Ordering::Relaxed);
         (0 < window).then(|| newest.saturating_sub(window))
+    }
+
+    /// Ends the log's segment, as if it were full.
+    #[cfg(test)]
+    pub(crate) fn roll_log(&self) -> std::io::Result<()> {
+        self.wal.lock().next_segment()
     }
 
     /// Returns where the log ends.

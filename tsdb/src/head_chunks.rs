@@ -264,7 +264,7 @@ impl HeadChunks {
     ) -> io::Result<(Self, OpenReport)> {
         files.create_dir_all(dir)?;
         let mut report = OpenReport::default();
-        let mut maps = BTreeMap::new();
+        let (mut maps, mut unsynced) = (BTreeMap::new(), Vec::new());
         let mut last = 0;
         for (number, len) in list(&*files, dir)? {
             last = number;
@@ -308,12 +308,14 @@ impl HeadChunks {
                 file.set_len(prefix.end)?;
                 file.sync()?;
             }
+            // A killed process may have left it written and not synced.
+            unsynced.push(files.open(&path)?);
             maps.insert(number, Arc::new(files.map(&path)?));
         }
         let tail = Tail {
             number: last,
             parts: Vec::new(),
-            full: Vec::new(),
+            full: unsynced,
         };
         let chunks = HeadChunks {
             files,

@@ -21,11 +21,12 @@ use super::append::store;
 use super::index::{Index, IndexFull};
 use super::isolation::{Isolation, Marks};
 use super::late::LateValue;
+use super::late_mark;
 use super::series::{ChunkShape, MemSeries, Placed};
 use super::snapshot::{self, NoSnapshot, SNAPSHOT_FILE, Snapshot};
 use super::{Head, HeadOptions, OpenAppenders, PAGE_SERIES, Page};
 use crate::exemplars::{Exemplars, StoredExemplar};
-use crate::files::Files;
+use crate::files::{Files, OpenFile};
 use crate::head_chunks::{ChunkMeta, ChunkRef, FoundChunk, HeadChunks};
 use crate::metadata::MetadataStore;
 use crate::metrics::TsdbMetrics;
@@ -100,6 +101,7 @@ struct Replay {
     tombstones: Tombstones,
     exemplars: Exemplars,
     metadata: MetadataStore,
+    unsynced: Vec<Arc<dyn OpenFile>>,
     id_max: u64,
     mint: i64,
     maxt: i64,
@@ -160,12 +162,20 @@ impl Head {
         files
             .create_dir_all(&wal_dir)
             .map_err(io_error("create", &wal_dir))?;
-        let start = Start::of(&files, dir, options.chunks.range_ms, valid_from);
+        let mut start = Start::of(&files, dir, options.chunks.range_ms, valid_from);
+        let late_from = late_mark::read(&*files, dir);
+        for series in &mut start.series {
+            if let Some(late) = &mut series.late {
+                late.forget_full(|chunk| chunk.chunk < late_from);
+            }
+        }
         let mut found: HashMap<u64, Found, RandomState> = HashMap::default();
         let visit = |chunk: FoundChunk| {
             let of_series = found.entry(chunk.series_id).or_default();
             if chunk.is_out_of_order {
-                of_series.late.push(chunk.meta);
+                if late_from <= chunk.meta.chunk {
+                    of_series.late.push(chunk.meta);
+                }
             } else if valid_from <= chunk.meta.maxt() {
                 of_series.in_order.push(chunk.meta);
             }
@@ -191,6 +201,7 @@ impl Head {
             tombstones: start.tombstones,
             exemplars: Exemplars::new(options.exemplars_max),
             metadata: MetadataStore::default(),
+            unsynced: Vec::new(),
             id_max: id_max.max(start.id_max),
             mint: i64::MAX,
             maxt: i64::MIN,
@@ -460,6 +471,10 @@ impl Replay {
             }
             Ok(())
         });
+        // A killed process may have left it written and not synced; the next sync takes care of that.
+        if let Ok(file) = self.files.open(&path) {
+            self.unsynced.push(file);
+        }
         match outcome {
             Ok(()) => Ok(()),
             Err(SegmentError::Io { path, source }) => Err(ReplayError::Io {
@@ -603,13 +618,12 @@ impl Replay {
         let Some(slot) = self.slots.find(tombstone.id, &self.series) else {
             return;
         };
-        if self.valid_from <= tombstone.maxt {
-            let interval = Interval {
-                mint: tombstone.mint,
-                maxt: tombstone.maxt,
-            };
-            self.tombstones.add(self.series[slot as usize].id, interval);
-        }
+        // Late samples may be older than what is in blocks, so all count.
+        let interval = Interval {
+            mint: tombstone.mint,
+            maxt: tombstone.maxt,
+        };
+        self.tombstones.add(self.series[slot as usize].id, interval);
     }
 
     /// Takes in a record of exemplars or metadata.
@@ -730,7 +744,7 @@ impl Replay {
             wal_dir,
             wbl: Mutex::new(None),
             wbl_dir,
-            unsynced: Mutex::default(),
+            unsynced: Mutex::new(self.unsynced),
             aliases: Mutex::new(self.aliases),
             next_id: AtomicU64::new(self.id_max.saturating_add(1)),
             mint: AtomicI64::new(self.mint),
