@@ -6,6 +6,8 @@
 //!
 //! Source: [native histograms specification](https://prometheus.io/docs/specs/native_histograms/).
 
+mod reduce;
+
 use std::fmt;
 
 /// The schema that means explicit bounds.

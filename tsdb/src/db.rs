@@ -27,10 +27,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use metrics::Registry;
 use model::storage::{Appendable, Appender, Querier, Queryable, ReadError};
+use model::{Labels, Matcher};
 use parking_lot::Mutex;
 
 use crate::block::OpenBlockError;
 use crate::block::meta::BlockMeta;
+use crate::exemplars::StoredExemplar;
 use crate::files::{Disk, Files};
 use crate::head::replay::{ReplayError, ReplayProgress, ReplayReport};
 use crate::head::status::{Cardinality, HeadStats};
@@ -288,6 +290,22 @@ impl Db {
     /// Takes samples that are up to `window` older than the newest from now on; zero takes none that is late.
     pub fn set_late_window(&self, window: model::Duration) {
         self.inner.head.set_late_window(window.as_ms());
+    }
+
+    /// Keeps up to `capacity` exemplars from now on; 0 keeps none.
+    pub fn set_exemplars_max(&self, capacity: usize) {
+        self.inner.head.set_exemplars_max(capacity);
+    }
+
+    /// Returns the exemplars in `mint..=maxt` of the series that pass all matchers of one of `selectors`: a list for each
+    /// series that has some, ascending by labels.
+    pub fn exemplars(
+        &self,
+        selectors: &[Vec<Matcher>],
+        mint: i64,
+        maxt: i64,
+    ) -> Vec<(Labels, Vec<StoredExemplar>)> {
+        self.inner.head.exemplars(selectors, mint, maxt)
     }
 
     /// Returns the counts of the head.

@@ -16,10 +16,12 @@ pub mod block;
 pub mod chunk;
 pub mod compact;
 pub mod db;
+pub mod exemplars;
 pub mod files;
 pub mod head;
 pub mod head_chunks;
 pub mod map;
+pub mod metadata;
 pub mod metrics;
 
 pub mod tombstones;

@@ -191,12 +191,13 @@ impl Head {
     fn retain_series(&self, mut keep: impl FnMut(&mut MemSeries) -> bool) {
         let mut index = self.index.write();
         let pages = self.pages.read().clone();
-        let mut dropped = Vec::new();
+        let (mut dropped, mut ids) = (Vec::new(), Vec::new());
         for (page_number, page) in (0u32..).zip(&pages) {
             let mut page = page.lock();
             for (place, series) in (0u32..).zip(page.series.iter_mut()) {
                 if series.id != 0 && !keep(series) {
                     // The place stays, so that an old handle finds nobody there.
+                    ids.push(series.id);
                     *series = MemSeries::default();
                     dropped.push(page_number * u32::try_from(PAGE_SERIES).expect("small") + place);
                 }
@@ -215,6 +216,7 @@ impl Head {
         self.aliases
             .lock()
             .retain(|_, slot| dropped.binary_search(slot).is_err());
+        self.drop_extras(&ids);
         self.metrics.series_removed.add(dropped.len() as f64);
     }
 

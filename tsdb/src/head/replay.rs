@@ -11,6 +11,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 
 use hashbrown::HashMap;
+use model::Labels;
+use model::metadata::Metadata;
 use model::storage::HistogramSample;
 use parking_lot::{Mutex, RwLock};
 use rapidhash::fast::RandomState;
@@ -23,8 +25,10 @@ use super::marks::HeadMarks;
 use super::series::{ChunkShape, MemSeries, Placed};
 use super::snapshot::{self, NoSnapshot, SNAPSHOT_FILE, Snapshot};
 use super::{Head, HeadOptions, OpenAppenders, PAGE_SERIES, Page};
+use crate::exemplars::{Exemplars, StoredExemplar};
 use crate::files::{Files, OpenFile};
 use crate::head_chunks::{ChunkMeta, ChunkRef, FoundChunk, HeadChunks};
+use crate::metadata::MetadataStore;
 use crate::metrics::TsdbMetrics;
 use crate::tombstones::{Interval, Tombstones};
 use crate::wal::checkpoint;
@@ -98,6 +102,8 @@ struct Replay {
     found: HashMap<u64, Found, RandomState>,
     chunks: HeadChunks,
     tombstones: Tombstones,
+    exemplars: Exemplars,
+    metadata: MetadataStore,
     unsynced: Vec<Arc<dyn OpenFile>>,
     id_max: u64,
     mint: i64,
@@ -199,6 +205,8 @@ impl Head {
             found,
             chunks,
             tombstones: start.tombstones,
+            exemplars: Exemplars::new(options.exemplars_max),
+            metadata: MetadataStore::default(),
             unsynced: Vec::new(),
             id_max: id_max.max(start.id_max),
             mint: i64::MAX,
@@ -212,6 +220,10 @@ impl Head {
         };
         replay.report.damages.extend(start.damage);
         replay.take_found();
+        for bytes in start.records.iter().filter(|bytes| !bytes.is_empty()) {
+            // It was written by us and has a checksum; what cannot be read of it is left out.
+            let _ = replay.take_extras(bytes);
+        }
         let next_segment = replay.read_log(&wal_dir, start.position, &metrics, progress)?;
         let wbl_dir = dir.join("wbl");
         replay.read_late_log(&wbl_dir, &metrics)?;
@@ -236,6 +248,7 @@ struct Start {
     /// Where in the head chunk files what is not known yet begins.
     chunks_from: ChunkRef,
     snapshot_series: Option<usize>,
+    records: Vec<Vec<u8>>,
     damage: Option<String>,
 }
 
@@ -280,6 +293,7 @@ impl Start {
             index: snapshot.index,
             series: snapshot.series,
             tombstones: snapshot.tombstones,
+            records: snapshot.records,
             ..Start::default()
         };
         start.slots.reserve(start.series.len());
@@ -435,6 +449,7 @@ impl Replay {
                 RecordKind::Samples | RecordKind::SamplesV2 => {
                     record::decode_samples(bytes, |sample| replay.take_sample(sample))
                 }
+                RecordKind::Exemplars | RecordKind::Metadata => replay.take_extras(bytes),
                 RecordKind::Tombstones => {
                     record::decode_tombstones(bytes, |tombstone| replay.take_tombstone(&tombstone))
                 }
@@ -622,6 +637,40 @@ impl Replay {
         self.tombstones.add(self.series[slot as usize].id, interval);
     }
 
+    /// Takes in a record of exemplars or metadata.
+    fn take_extras(&mut self, bytes: &[u8]) -> Result<(), record::RecordError> {
+        match record::kind(bytes) {
+            RecordKind::Exemplars if self.exemplars.capacity() != 0 => {
+                record::decode_exemplars(bytes, |exemplar, labels| {
+                    let Some(slot) = self.slots.find(exemplar.id, &self.series) else {
+                        return;
+                    };
+                    let stored = StoredExemplar {
+                        t: exemplar.t,
+                        value: exemplar.value,
+                        labels: Labels::from_pairs(labels.iter().copied()),
+                    };
+                    // One that is there already, or older than that, was in the snapshot.
+                    let _ = self
+                        .exemplars
+                        .push(self.series[slot as usize].id, slot, stored);
+                })
+            }
+            RecordKind::Metadata => record::decode_metadata(bytes, |item| {
+                if let Some(slot) = self.slots.find(item.id, &self.series) {
+                    let metadata = Metadata {
+                        kind: item.kind,
+                        help: item.help.to_owned(),
+                        unit: item.unit.to_owned(),
+                    };
+                    let id = self.series[slot as usize].id;
+                    self.metadata.set(id, &metadata);
+                }
+            }),
+            _ => Ok(()),
+        }
+    }
+
     fn take_late(&mut self, id: u64, t: i64, value: LateValue) {
         let Some(slot) = self.slot_of_sample(id) else {
             return;
@@ -718,10 +767,13 @@ impl Replay {
             valid_from: AtomicI64::new(self.valid_from),
             has_tombstones: AtomicBool::new(!self.tombstones.is_empty()),
             tombstones: RwLock::new(self.tombstones),
+            exemplars: Mutex::new(self.exemplars),
+            metadata: Mutex::new(self.metadata),
             appenders: OpenAppenders::default(),
             buffers: Mutex::default(),
             metrics,
         };
+        head.update_exemplar_gauges(&head.exemplars.lock());
         (head, self.report)
     }
 }
