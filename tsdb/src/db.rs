@@ -162,6 +162,11 @@ impl LastSnapshot {
     }
 }
 
+/// Returns the milliseconds since `start`, for a log line.
+fn millis(start: std::time::Instant) -> u64 {
+    u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
 impl Inner {
     /// Writes the head snapshot when the one before is old and much was logged since.
     fn write_head_snapshot_if_due(&self) -> io::Result<()> {
@@ -182,10 +187,7 @@ impl Inner {
         let start = std::time::Instant::now();
         self.head.write_snapshot(&self.dir)?;
         *self.last_snapshot.lock() = LastSnapshot::now(self.head.log_position());
-        tracing::debug!(
-            elapsed_ms = start.elapsed().as_millis() as u64,
-            "wrote the head snapshot"
-        );
+        tracing::debug!(elapsed_ms = millis(start), "wrote the head snapshot");
         Ok(())
     }
 

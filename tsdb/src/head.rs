@@ -31,7 +31,7 @@ pub mod gc;
 pub mod index;
 pub mod isolation;
 pub mod late;
-mod late_mark;
+mod marks;
 mod open;
 pub mod postings;
 mod read;
@@ -60,6 +60,7 @@ use crate::tombstones::Tombstones;
 use crate::wal::segment::{self, Position, SegmentOptions, SegmentWriter};
 use index::Index;
 use isolation::{Isolation, Marks};
+use marks::HeadMarks;
 use series::{ChunkShape, MemSeries};
 
 pub use append::HeadAppender;
@@ -110,6 +111,8 @@ type LockedPage = Mutex<Page>;
 /// The newest samples of every series.
 pub struct Head {
     files: Arc<dyn Files>,
+    dir: PathBuf,
+    marks: Mutex<HeadMarks>,
     options: HeadOptions,
     index: RwLock<Index>,
     pages: RwLock<Vec<Arc<LockedPage>>>,

@@ -21,7 +21,7 @@ use super::append::store;
 use super::index::{Index, IndexFull};
 use super::isolation::{Isolation, Marks};
 use super::late::LateValue;
-use super::late_mark;
+use super::marks::HeadMarks;
 use super::series::{ChunkShape, MemSeries, Placed};
 use super::snapshot::{self, NoSnapshot, SNAPSHOT_FILE, Snapshot};
 use super::{Head, HeadOptions, OpenAppenders, PAGE_SERIES, Page};
@@ -92,6 +92,9 @@ struct Replay {
     shape: ChunkShape,
     /// Samples before this are in blocks.
     valid_from: i64,
+    marks: HeadMarks,
+    /// The segment that is being read.
+    segment: u32,
     index: Index,
     series: Vec<MemSeries>,
     slots: Slots,
@@ -163,7 +166,8 @@ impl Head {
             .create_dir_all(&wal_dir)
             .map_err(io_error("create", &wal_dir))?;
         let mut start = Start::of(&files, dir, options.chunks.range_ms, valid_from);
-        let late_from = late_mark::read(&*files, dir);
+        let marks = HeadMarks::read(&*files, dir);
+        let late_from = marks.late_end;
         for series in &mut start.series {
             if let Some(late) = &mut series.late {
                 late.forget_full(|chunk| chunk.chunk < late_from);
@@ -176,7 +180,7 @@ impl Head {
                 if late_from <= chunk.meta.chunk {
                     of_series.late.push(chunk.meta);
                 }
-            } else if valid_from <= chunk.meta.maxt() {
+            } else if valid_from.max(marks.head_from) <= chunk.meta.maxt() {
                 of_series.in_order.push(chunk.meta);
             }
         };
@@ -192,6 +196,8 @@ impl Head {
             files: Arc::clone(&files),
             shape: options.chunks,
             valid_from,
+            marks,
+            segment: 0,
             index: start.index,
             series: start.series,
             slots: start.slots,
@@ -224,7 +230,7 @@ impl Head {
         let wal = SegmentWriter::create(files, &wal_dir, next_segment, options.segment)
             .map_err(io_error("start a segment in", &wal_dir))?;
         metrics.wal_segment.set(f64::from(next_segment));
-        Ok(replay.finish(options, wal, wal_dir, wbl_dir, metrics))
+        Ok(replay.finish(options, wal, dir, metrics))
     }
 }
 
@@ -380,6 +386,7 @@ impl Replay {
             .store(segments.last().copied().unwrap_or(next), Ordering::Relaxed);
         for &segment in &segments {
             progress.current.store(segment, Ordering::Relaxed);
+            self.segment = segment;
             let is_last = Some(&segment) == segments.last();
             let offset = match segment == from.segment {
                 true => from.offset,
@@ -568,11 +575,15 @@ impl Replay {
         slot
     }
 
+    fn is_in_block(&self, t: i64) -> bool {
+        t < self.valid_from || self.marks.covers(self.segment, t)
+    }
+
     fn take_sample(&mut self, sample: record::RecordSample) {
         let Some(slot) = self.slot_of_sample(sample.id) else {
             return;
         };
-        if sample.t < self.valid_from {
+        if self.is_in_block(sample.t) {
             return;
         }
         let chunks = &self.chunks;
@@ -593,7 +604,7 @@ impl Replay {
         let Some(slot) = self.slot_of_sample(id) else {
             return;
         };
-        if t < self.valid_from || !is_valid(&histogram) {
+        if self.is_in_block(t) || !is_valid(&histogram) {
             return;
         }
         let chunks = &self.chunks;
@@ -702,8 +713,7 @@ impl Replay {
         mut self,
         options: HeadOptions,
         wal: SegmentWriter,
-        wal_dir: PathBuf,
-        wbl_dir: PathBuf,
+        dir: &Path,
         metrics: TsdbMetrics,
     ) -> (Head, ReplayReport) {
         let orphans = self.found.values();
@@ -734,6 +744,8 @@ impl Replay {
         }
         let head = Head {
             files: self.files,
+            dir: dir.to_owned(),
+            marks: Mutex::new(self.marks),
             options,
             index: RwLock::new(self.index),
             pages: RwLock::new(pages),
@@ -741,9 +753,9 @@ impl Replay {
             committing: RwLock::new(()),
             isolation: Isolation::default(),
             wal: Mutex::new(wal),
-            wal_dir,
+            wal_dir: dir.join("wal"),
             wbl: Mutex::new(None),
-            wbl_dir,
+            wbl_dir: dir.join("wbl"),
             unsynced: Mutex::new(self.unsynced),
             aliases: Mutex::new(self.aliases),
             next_id: AtomicU64::new(self.id_max.saturating_add(1)),

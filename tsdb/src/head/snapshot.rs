@@ -33,6 +33,10 @@ use crate::tombstones::{Interval, Tombstones};
 use crate::varint::{decode_uvarint, decode_varint, encode_uvarint, encode_varint};
 use crate::wal::segment::Position;
 
+/// Slots are made of pages of this size.
+pub(super) const SLOTS_PER_PAGE: u32 = 256;
+const _: () = assert!(PAGE_SERIES == 256);
+
 /// The file's name in the data directory.
 pub const SNAPSHOT_FILE: &str = "head_snapshot";
 const MAGIC: &[u8; 8] = b"HEARTHHS";
@@ -117,7 +121,7 @@ impl Head {
             let index = self.index.read();
             let page = page.lock();
             for (place, series) in (0u32..).zip(&page.series) {
-                let slot = page_number * PAGE_SERIES as u32 + place;
+                let slot = page_number * SLOTS_PER_PAGE + place;
                 let run = index
                     .run_of(slot)
                     .filter(|_| series.id != 0 && series.logged);
