@@ -42,6 +42,8 @@ pub(super) struct Options {
     pub(super) admin: bool,
     /// Whether the database is still being opened.
     pub(super) starting: bool,
+    /// Whether remote write is not received.
+    pub(super) write_off: bool,
 }
 
 type Reloads = mpsc::Receiver<oneshot::Sender<Result<(), String>>>;
