@@ -92,6 +92,9 @@ impl Api {
         let shared = Arc::new(Shared::new(early));
         if !options.starting {
             let mut state = state(dir.path(), &registry);
+            if options.write_off {
+                state.write = None;
+            }
             state.is_admin_enabled = options.admin;
             shared.set_ready(state);
         }
