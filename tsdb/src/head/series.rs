@@ -276,7 +276,7 @@ impl MemSeries {
         };
         // Every series has this list: it grows by half and not to the double.
         if self.full.len() == self.full.capacity() {
-            self.full.reserve_exact((self.full.len() / 2).max(2));
+            self.full.reserve_exact((self.full.len() / 2).max(1));
         }
         self.full.push(meta);
         Placed::Cut
