@@ -99,7 +99,7 @@ pub enum OpenDbError {
     #[error("data directory {} is in use by another process (it holds the lock on {}/lock)", .0.display(), .0.display())]
     InUse(PathBuf),
     /// The directory cannot be made or written to.
-    #[error("data directory {} cannot be used: {source}", .path.display())]
+    #[error("data directory {} cannot be used", .path.display())]
     Unusable {
         /// The directory.
         path: PathBuf,
@@ -107,7 +107,7 @@ pub enum OpenDbError {
         source: io::Error,
     },
     /// What is in it could not be read.
-    #[error("open data directory: {0}")]
+    #[error("open data directory")]
     Replay(#[from] ReplayError),
 }
 

@@ -5,6 +5,7 @@
 //! costs the rest of that segment only: the segment is set aside as `NNNNNNNN.corrupt` beside its readable part, and
 //! reading goes on with the next.
 
+mod slots;
 mod start;
 
 use std::io;
@@ -37,6 +38,7 @@ use crate::wal::checkpoint;
 use crate::wal::read_ahead::{Piece, Source, read_ahead};
 use crate::wal::record::{self, MapMarker, RecordKind, RecordTombstone};
 use crate::wal::segment::{self, Position, SegmentError, SegmentReader, SegmentWriter, TORN};
+use slots::Slots;
 use start::Start;
 
 /// How far the replay is, for whoever asks while it runs.
@@ -69,7 +71,7 @@ pub struct ReplayReport {
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
     /// The file system failed.
-    #[error("{what} {}: {source}", .path.display())]
+    #[error("{what} {}", .path.display())]
     Io {
         /// What was tried.
         what: &'static str,
@@ -114,36 +116,6 @@ struct Replay {
     maxt: i64,
     report: ReplayReport,
     full: Option<IndexFull>,
-}
-
-/// Id in the log → slot.
-#[derive(Default)]
-struct Slots {
-    by_id: HashMap<u64, u32, RandomState>,
-    /// The last that was asked for: neighbours in the log are neighbours here.
-    last: (u64, u32),
-}
-
-impl Slots {
-    fn reserve(&mut self, more: usize) {
-        self.by_id.reserve(more);
-    }
-
-    fn insert(&mut self, id: u64, slot: u32) {
-        self.by_id.insert(id, slot);
-    }
-
-    fn find(&mut self, id: u64, series: &[MemSeries]) -> Option<u32> {
-        let (last_id, last_slot) = self.last;
-        let next = last_slot.wrapping_add(1);
-        let guessed = id == last_id.wrapping_add(1)
-            && series
-                .get(next as usize)
-                .is_some_and(|series| series.id == id);
-        let slot = if guessed { next } else { *self.by_id.get(&id)? };
-        self.last = (id, slot);
-        Some(slot)
-    }
 }
 
 impl Head {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use super::Slots;
+use super::slots::Slots;
 use crate::files::Files;
 use crate::head::index::Index;
 use crate::head::series::MemSeries;
