@@ -40,6 +40,7 @@ use lock::DirLock;
 use querier::MergedQuerier;
 
 pub use admin::{AdminError, SnapshotName};
+pub(crate) use compact::new_ulid;
 pub use retention::Retention;
 
 /// How a database is opened.

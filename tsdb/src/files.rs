@@ -4,6 +4,8 @@
 //! holds what was in it at its last [`sync`](OpenFile::sync) and perhaps parts of what came later, and a directory
 //! holds the names it had at its last [`sync_dir`](Files::sync_dir) and perhaps some of those since.
 
+pub mod overlay;
+
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
