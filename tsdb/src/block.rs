@@ -18,7 +18,6 @@
 //! A block is shared as `Arc<Block>`. Readers take none; `changing` serializes the writes of meta file and tombstones.
 
 pub mod chunks;
-pub mod file_writer;
 pub mod index;
 pub mod meta;
 mod read;

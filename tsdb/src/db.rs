@@ -13,6 +13,8 @@
 mod admin;
 pub mod blocks;
 mod compact;
+#[cfg(test)]
+mod crash_tests;
 mod keeper;
 mod lock;
 mod querier;
@@ -34,6 +36,7 @@ use crate::head::replay::{ReplayError, ReplayProgress, ReplayReport};
 use crate::head::status::{Cardinality, HeadStats};
 use crate::head::{Head, HeadOptions};
 use crate::metrics::TsdbMetrics;
+use crate::wal::segment::Position;
 use blocks::Blocks;
 use keeper::Keeper;
 use lock::DirLock;
@@ -42,6 +45,11 @@ use querier::MergedQuerier;
 pub use admin::{AdminError, SnapshotName};
 pub(crate) use compact::new_ulid;
 pub use retention::Retention;
+
+/// How often the head snapshot is written at most, while running …
+const SNAPSHOT_EVERY: std::time::Duration = std::time::Duration::from_secs(300);
+/// … and how much must have been logged since: less is read again in no time.
+const SNAPSHOT_LOG_BYTES: u64 = 16 << 20;
 
 /// How a database is opened.
 #[derive(Clone, Debug)]
@@ -133,11 +141,53 @@ struct Inner {
     retention: Mutex<Retention>,
     /// Held by whoever turns samples into blocks or changes which blocks there are.
     changing_blocks: Mutex<()>,
+    last_snapshot: Mutex<LastSnapshot>,
     is_stopping: AtomicBool,
     metrics: TsdbMetrics,
 }
 
+/// When the head snapshot was written last.
+struct LastSnapshot {
+    at: std::time::Instant,
+    position: Position,
+}
+
+impl LastSnapshot {
+    fn now(position: Position) -> Self {
+        LastSnapshot {
+            at: std::time::Instant::now(),
+            position,
+        }
+    }
+}
+
 impl Inner {
+    /// Writes the head snapshot when the one before is old and much was logged since.
+    fn write_head_snapshot_if_due(&self) -> io::Result<()> {
+        let (age, before) = {
+            let last = self.last_snapshot.lock();
+            (last.at.elapsed(), last.position)
+        };
+        let now = self.head.log_position();
+        let is_much =
+            before.segment != now.segment || before.offset + SNAPSHOT_LOG_BYTES < now.offset;
+        if age < SNAPSHOT_EVERY || !is_much {
+            return Ok(());
+        }
+        self.write_head_snapshot()
+    }
+
+    fn write_head_snapshot(&self) -> io::Result<()> {
+        let start = std::time::Instant::now();
+        self.head.write_snapshot(&self.dir)?;
+        *self.last_snapshot.lock() = LastSnapshot::now(self.head.log_position());
+        tracing::debug!(
+            elapsed_ms = start.elapsed().as_millis() as u64,
+            "wrote the head snapshot"
+        );
+        Ok(())
+    }
+
     fn is_stopping(&self) -> bool {
         self.is_stopping.load(Ordering::Relaxed)
     }
@@ -210,6 +260,7 @@ impl Db {
             blocks,
             retention: Mutex::new(options.retention),
             changing_blocks: Mutex::new(()),
+            last_snapshot: Mutex::new(LastSnapshot::now(Position::default())),
             is_stopping: AtomicBool::new(false),
             metrics,
         };
@@ -280,6 +331,9 @@ impl Db {
     pub fn close(&self) -> io::Result<()> {
         self.stop_keeper();
         self.inner.head.sync()?;
+        if let Err(error) = self.inner.write_head_snapshot() {
+            tracing::warn!(%error, "writing the head snapshot failed; the next start reads the log instead");
+        }
         // The lock file says to the next start whether this stop was clean; it goes while the lock is still held.
         match self.lock.lock().take() {
             Some(lock) => lock.release(),

@@ -4,6 +4,9 @@
 //! holds what was in it at its last [`sync`](OpenFile::sync) and perhaps parts of what came later, and a directory
 //! holds the names it had at its last [`sync_dir`](Files::sync_dir) and perhaps some of those since.
 
+#[cfg(test)]
+pub(crate) mod faulty;
+pub mod file_writer;
 pub mod overlay;
 
 use std::fs::{self, File, OpenOptions};

@@ -30,11 +30,13 @@ pub mod gc;
 pub mod index;
 pub mod isolation;
 pub mod late;
+mod late_mark;
 mod open;
 pub mod postings;
 mod read;
 pub mod replay;
 pub mod series;
+pub mod snapshot;
 pub mod source;
 pub mod status;
 pub mod symbols;
@@ -52,7 +54,7 @@ use crate::files::{Files, OpenFile};
 use crate::head_chunks::HeadChunks;
 use crate::metrics::TsdbMetrics;
 use crate::tombstones::Tombstones;
-use crate::wal::segment::{self, SegmentOptions, SegmentWriter};
+use crate::wal::segment::{self, Position, SegmentOptions, SegmentWriter};
 use index::Index;
 use isolation::{Isolation, Marks};
 use series::{ChunkShape, MemSeries};
@@ -240,6 +242,17 @@ impl Head {
         let window = self.late_window_ms.load(Ordering::Relaxed);
         let newest = self.maxt.load(Ordering::Relaxed);
         (0 < window).then(|| newest.saturating_sub(window))
+    }
+
+    /// Ends the log's segment, as if it were full.
+    #[cfg(test)]
+    pub(crate) fn roll_log(&self) -> std::io::Result<()> {
+        self.wal.lock().next_segment()
+    }
+
+    /// Returns where the log ends.
+    pub fn log_position(&self) -> Position {
+        self.wal.lock().position()
     }
 
     /// Takes no in-order sample before `t` any more, and waits for the batches that were begun before. Returns whether it

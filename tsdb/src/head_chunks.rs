@@ -30,7 +30,8 @@ use crate::varint::{decode_uvarint, encode_uvarint};
 /// Largest head chunk file.
 pub const FILE_BYTES: u64 = 128 << 20;
 const MAGIC: [u8; 4] = 0x0130_BC91u32.to_be_bytes();
-const FILE_HEADER_BYTES: usize = 8;
+/// Bytes of a head chunk file before the first chunk.
+pub const FILE_HEADER_BYTES: usize = 8;
 /// Series id, mint, maxt, encoding.
 const CHUNK_HEADER_BYTES: usize = 25;
 const CRC_BYTES: usize = 4;
@@ -43,7 +44,7 @@ const OUT_OF_ORDER: u8 = 0x80;
 
 /// Where a chunk is: file number in the upper half, offset in the lower, as Prometheus counts. Valid until its file is
 /// deleted by [`HeadChunks::truncate`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ChunkRef(u64);
 
 impl ChunkRef {
@@ -90,6 +91,21 @@ impl ChunkMeta {
     /// endless one.
     pub fn new(chunk: ChunkRef, mint: i64, maxt: i64, encoding: Encoding) -> Self {
         let span_ms = u32::try_from(maxt.saturating_sub(mint)).unwrap_or(u32::MAX);
+        ChunkMeta {
+            chunk,
+            mint,
+            span_ms,
+            encoding,
+        }
+    }
+
+    /// Returns the milliseconds from the first sample to the last; `u32::MAX` of an endless one.
+    pub fn span_ms(&self) -> u32 {
+        self.span_ms
+    }
+
+    /// Returns the meta with a span as [`span_ms`](Self::span_ms) gives it.
+    pub fn with_span(chunk: ChunkRef, mint: i64, span_ms: u32, encoding: Encoding) -> Self {
         ChunkMeta {
             chunk,
             mint,
@@ -233,7 +249,8 @@ pub struct OpenReport {
 }
 
 impl HeadChunks {
-    /// Opens the directory, creating it if need be, and calls `visit` with every chunk in order of writing.
+    /// Opens the directory, creating it if need be, and calls `visit` with every chunk from `from` on, in order of writing.
+    /// What is before is known to the caller, and verified when it is read.
     ///
     /// A torn chunk ends the reading of its file, which is cut there and kept whole beside as `NNNNNN.corrupt`; its
     /// samples are in the WAL. A damaged chunk between good ones is passed over.
@@ -244,17 +261,28 @@ impl HeadChunks {
     pub fn open(
         files: Arc<dyn Files>,
         dir: &Path,
+        from: ChunkRef,
         mut visit: impl FnMut(FoundChunk),
     ) -> io::Result<(Self, OpenReport)> {
         files.create_dir_all(dir)?;
         let mut report = OpenReport::default();
-        let mut maps = BTreeMap::new();
+        let (mut maps, mut unsynced) = (BTreeMap::new(), Vec::new());
         let mut last = 0;
         for (number, len) in list(&*files, dir)? {
             last = number;
             let path = file_path(dir, number);
             let map = files.map(&path)?;
-            let Some(prefix) = read_chunks(&map, number, |chunk, _| visit(chunk)) else {
+            if number < from.file() {
+                maps.insert(number, Arc::new(map));
+                continue;
+            }
+            let start = if number == from.file() {
+                usize::try_from(from.offset()).expect("offsets are u32")
+            } else {
+                0
+            };
+            let start = start.max(FILE_HEADER_BYTES);
+            let Some(prefix) = read_chunks(&map, number, start, |chunk, _| visit(chunk)) else {
                 drop(map);
                 let aside = path.with_extension("corrupt");
                 files.rename(&path, &aside)?;
@@ -282,12 +310,14 @@ impl HeadChunks {
                 file.set_len(prefix.end)?;
                 file.sync()?;
             }
+            // A killed process may have left it written and not synced.
+            unsynced.push(files.open(&path)?);
             maps.insert(number, Arc::new(files.map(&path)?));
         }
         let tail = Tail {
             number: last,
             parts: Vec::new(),
-            full: Vec::new(),
+            full: unsynced,
         };
         let chunks = HeadChunks {
             files,
@@ -453,6 +483,26 @@ impl HeadChunks {
         Ok(())
     }
 
+    /// Returns the numbers of the files in `dir` with what tells them from others of that number: the header of the first
+    /// chunk.
+    ///
+    /// # Errors
+    ///
+    /// When the file system fails.
+    pub fn fingerprints(files: &dyn Files, dir: &Path) -> io::Result<Vec<(u32, Vec<u8>)>> {
+        const FINGERPRINT_BYTES: usize = FILE_HEADER_BYTES + CHUNK_HEADER_BYTES;
+        if !files.exists(dir) {
+            return Ok(Vec::new());
+        }
+        let mut fingerprints = Vec::new();
+        for (number, _) in list(files, dir)? {
+            let map = files.map(&file_path(dir, number))?;
+            let begin = &map[..map.len().min(FINGERPRINT_BYTES)];
+            fingerprints.push((number, begin.to_vec()));
+        }
+        Ok(fingerprints)
+    }
+
     /// Returns the number of the file in use.
     pub fn current_file(&self) -> u32 {
         self.tail.lock().number
@@ -532,17 +582,19 @@ pub struct Prefix {
     pub is_torn: bool,
 }
 
-/// Visits the whole chunks of file `number`, whose bytes are `map`, with their data; chunks of an encoding that is not
-/// known are left out. `None` when it is no head chunk file at all.
+/// Visits the whole chunks of file `number`, whose bytes are `map`, with their data, from byte `start` on, where one begins
+/// ([`FILE_HEADER_BYTES`] for all); chunks of an encoding that is not known are left out. `None` when it is no head chunk
+/// file at all.
 pub fn read_chunks(
     map: &[u8],
     number: u32,
+    start: usize,
     mut visit: impl FnMut(FoundChunk, &[u8]),
 ) -> Option<Prefix> {
     if !map.starts_with(&MAGIC) || map.get(4) != Some(&1) {
         return None;
     }
-    let (mut at, mut passed_over) = (FILE_HEADER_BYTES, Vec::new());
+    let (mut at, mut passed_over) = (start.min(map.len()), Vec::new());
     loop {
         let rest = &map[at.min(map.len())..];
         // Zeros up to the checksum are the unused end of a file.
@@ -624,7 +676,7 @@ mod tests {
     fn open(dir: &Path) -> (HeadChunks, Vec<FoundChunk>, OpenReport) {
         let mut found = Vec::new();
         let (chunks, report) =
-            HeadChunks::open(Arc::new(Disk), dir, |chunk| found.push(chunk)).unwrap();
+            HeadChunks::open(Arc::new(Disk), dir, ChunkRef(0), |chunk| found.push(chunk)).unwrap();
         (chunks, found, report)
     }
 

@@ -516,6 +516,7 @@ fn a_lost_log_does_not_give_old_chunks_to_new_series() {
     db.close().unwrap();
     drop(db);
     std::fs::remove_dir_all(dir.path().join("wal")).unwrap();
+    std::fs::remove_file(dir.path().join("head_snapshot")).unwrap();
     let (db, report) = open(dir.path());
     assert!(0 < report.orphan_chunks, "{report:?}");
     append(&db, &[("new", 300 * 15_000, 2.0)]);
@@ -795,4 +796,86 @@ fn a_snapshot_is_a_database_of_its_own() {
         everything(&open(&snapshot(&without_head)).0)["a"].len(),
         240
     );
+}
+
+/// Copies a directory, so that two stops can be compared.
+fn copy_tree(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_tree(&entry.path(), &to);
+        } else {
+            std::fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
+fn db_with_full_chunks(dir: &Path) {
+    let (db, _) = open(dir);
+    fill(&db, 3, 5);
+    db.close().unwrap();
+}
+
+#[test]
+fn a_head_snapshot_makes_no_difference_but_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let (db, _) = open(dir.path());
+    db.set_late_window(model::Duration::from_secs(3_600));
+    fill(&db, 0, 2);
+    for minute in 60..100 {
+        append(&db, &[("a", minute * 60_000 + 1, 0.25)]);
+    }
+    let b = Matcher::new("__name__", MatchOp::Equal, "b").unwrap();
+    db.delete(10 * 60_000, 20 * 60_000, &[b]).unwrap();
+    db.close().unwrap();
+    drop(db);
+    let (db, report) = open(dir.path());
+    assert_eq!(
+        (report.snapshot_series, report.samples),
+        (Some(2), 40),
+        "only late samples are read"
+    );
+    // After the snapshot: chunks that fill up, new series, late samples; then a crash.
+    fill(&db, 2, 3);
+    append(&db, &[("new", 3 * HOUR, 1.0)]);
+    append(&db, &[("a", 170 * 60_000 + 1, 0.25)]);
+    let before = everything(&db);
+    drop(db);
+    let with = open(dir.path()).0;
+    assert_same(&everything(&with), &before);
+    drop(with);
+    // Without it, and with one byte wrong, the whole log says the same.
+    for at in [None, Some(3), Some(9), Some(40), Some(400)] {
+        let copy = tempfile::tempdir().unwrap();
+        copy_tree(dir.path(), copy.path());
+        let path = copy.path().join("head_snapshot");
+        let mut bytes = std::fs::read(&path).unwrap();
+        match at {
+            None => std::fs::remove_file(&path).unwrap(),
+            Some(at) => {
+                let at = at.min(bytes.len() - 1);
+                bytes[at] ^= 4;
+                std::fs::write(&path, bytes).unwrap();
+            }
+        }
+        let (db, report) = open(copy.path());
+        assert_eq!(report.snapshot_series, None);
+        assert_eq!(
+            report.damages.len(),
+            usize::from(at.is_some()),
+            "{report:?}"
+        );
+        assert_same(&everything(&db), &before);
+    }
+    // A chunk file that is gone, or of another's making, is noticed.
+    db_with_full_chunks(dir.path());
+    let before = everything(&open(dir.path()).0);
+    let copy = tempfile::tempdir().unwrap();
+    copy_tree(dir.path(), copy.path());
+    std::fs::remove_dir_all(copy.path().join("chunks_head")).unwrap();
+    let (db, report) = open(copy.path());
+    assert_eq!(report.snapshot_series, None);
+    assert_same(&everything(&db), &before);
 }

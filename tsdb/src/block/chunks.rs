@@ -13,10 +13,10 @@ use std::sync::Arc;
 
 use model::storage::ReadError;
 
-use super::file_writer::FileWriter;
 use super::{Damage, OpenBlockError};
 use crate::chunk::Encoding;
 use crate::files::Files;
+use crate::files::file_writer::FileWriter;
 use crate::map::Map;
 use crate::varint::{decode_uvarint, encode_uvarint};
 

@@ -58,6 +58,33 @@ impl XorWriter {
         Self::default()
     }
 
+    /// Returns a writer that goes on after the last sample of a chunk.
+    ///
+    /// # Errors
+    ///
+    /// When the bytes are no chunk.
+    pub fn resume(bytes: Vec<u8>) -> Result<Self, ChunkError> {
+        let mut reader = XorReader::new(&bytes)?;
+        while reader.next()?.is_some() {}
+        let (t, t_delta, value, window) = (reader.t, reader.t_delta, reader.value, reader.window);
+        let (count, left) = (reader.total, reader.bits.remaining());
+        // What is left is the unused end of the last byte.
+        let free = u8::try_from(left).ok().filter(|&free| free < 8);
+        Ok(XorWriter {
+            t,
+            t_delta,
+            value: f64::from_bits(value),
+            count,
+            free: free.ok_or(ChunkError::Invalid)?,
+            // A reader cannot tell the full window from none; a writer may always begin a new one.
+            window: match window {
+                Window::FULL => Window::UNSET,
+                known => known,
+            },
+            bytes,
+        })
+    }
+
     /// Returns the encoded chunk; empty before the first sample.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
@@ -452,6 +479,31 @@ fn middle_positive(value: u64, width: u32) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Writing on after a stop at any sample gives the same bytes.
+    #[test]
+    fn a_resumed_chunk_goes_on_as_if_nothing_was() {
+        let sample = |i: i64| {
+            let value = match i % 7 {
+                0..3 => 5.0,
+                3 => f64::NAN,
+                _ => (i * i) as f64 / 3.0,
+            };
+            (i * 15_000 + i % 3, value)
+        };
+        for stop in 1..130 {
+            let (mut whole, mut before) = (XorWriter::new(), XorWriter::new());
+            (0..130).map(sample).for_each(|(t, v)| whole.append(t, v));
+            (0..stop).map(sample).for_each(|(t, v)| before.append(t, v));
+            let mut resumed = XorWriter::resume(before.bytes().to_vec()).unwrap();
+            assert_eq!(resumed.last_t(), before.last_t());
+            (stop..130)
+                .map(sample)
+                .for_each(|(t, v)| resumed.append(t, v));
+            assert!(resumed.bytes() == whole.bytes(), "stopped at {stop}");
+        }
+        assert!(XorWriter::resume(vec![0, 5, 1]).is_err());
+    }
     use crate::chunk::testing::float_samples;
     use proptest::prelude::*;
 

@@ -109,6 +109,9 @@ impl Inner {
         }
         self.head.drop_empty_series();
         self.head.shrink();
+        if let Err(error) = self.write_head_snapshot_if_due() {
+            tracing::error!(%error, "writing the head snapshot failed; a start reads more of the log instead");
+        }
         self.head.update_gauges();
         self.update_block_gauges();
     }

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use hashbrown::HashMap;
 
+use super::late_mark;
 use super::series::MemSeries;
 use super::{Head, PAGE_SERIES};
 use crate::head_chunks::ChunkRef;
@@ -51,7 +52,7 @@ impl Head {
             oldest = oldest.min(series.first_in_order_t().unwrap_or(i64::MAX));
             series.first_t().is_some() || removed == 0
         });
-        self.truncate_tombstones(mint);
+        self.truncate_tombstones(self.oldest_needed(mint));
         self.mint.store(oldest, Ordering::Relaxed);
         self.metrics.chunks_removed.add(chunks_removed as f64);
         self.metrics.chunks.sub(chunks_removed as f64);
@@ -97,6 +98,12 @@ impl Head {
         })
     }
 
+    /// Returns from when on deletions and exemplars matter, if in-order samples are in blocks up to `mint`: late samples may
+    /// be older.
+    fn oldest_needed(&self, mint: i64) -> i64 {
+        self.late_range().map_or(mint, |(late, _)| mint.min(late))
+    }
+
     /// Returns the time range of the late chunks before `end`, if there are any.
     pub fn late_chunk_range(&self, end: ChunkRef) -> Option<(i64, i64)> {
         let mut range: Option<(i64, i64)> = None;
@@ -136,6 +143,9 @@ impl Head {
         self.late_maxt.store(maxt, Ordering::Relaxed);
         self.metrics.chunks_removed.add(removed as f64);
         self.metrics.chunks.sub(removed as f64);
+        // From here on neither the chunks nor the log of them are read at a start.
+        let dir = self.wbl_dir.parent().unwrap_or(&self.wbl_dir);
+        late_mark::write(&*self.files, dir, mark.end)?;
         let Some(last) = mark.last_segment else {
             return Ok(());
         };
@@ -200,9 +210,14 @@ impl Head {
             full.extend(wal.take_full());
             wal.current()
         };
+        let late = self.wbl.lock().as_mut().map(|wbl| {
+            full.extend(wbl.take_full());
+            wbl.current()
+        });
         let start = Instant::now();
         full.iter()
             .chain([&current])
+            .chain(&late)
             .try_for_each(|file| file.sync())?;
         full.clear();
         self.metrics
@@ -285,7 +300,7 @@ impl Head {
         writer.copy(&checkpoint::Keep {
             sample: &|id, t| in_chunks_until.get(&id).is_some_and(|&until| until < t),
             series: &|id| in_chunks_until.contains_key(&id),
-            from: self.valid_from.load(Ordering::Relaxed),
+            from: self.oldest_needed(self.valid_from.load(Ordering::Relaxed)),
         })?;
         writer.finish()
     }

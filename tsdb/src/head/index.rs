@@ -141,6 +141,40 @@ impl Index {
             };
             self.arena.extend([name.0, value.0]);
         }
+        self.list(slot, start);
+        Ok(slot)
+    }
+
+    /// Returns an index with these symbols and no series.
+    pub fn with_symbols(symbols: Symbols) -> Self {
+        Index {
+            symbols,
+            ..Index::default()
+        }
+    }
+
+    /// Adds a series that is not there yet by its run: name and value symbols, ascending by the names' strings. `None` when
+    /// it has symbols that do not exist, or does not fit.
+    pub fn add_run(&mut self, run: &[u32]) -> Option<u32> {
+        let count = u32::try_from(self.symbols.len()).ok()?;
+        let (slot, start) = (self.runs.next, u32::try_from(self.arena.len()).ok()?);
+        let is_known = run.iter().all(|&symbol| symbol < count);
+        if !is_known || !run.len().is_multiple_of(2) || slot == u32::MAX || start == NO_LABELS {
+            return None;
+        }
+        self.arena.push(u32::try_from(run.len() / 2).ok()?);
+        self.arena.extend_from_slice(run);
+        self.list(slot, start);
+        Some(slot)
+    }
+
+    /// Returns the run of a series; `None` when it was dropped.
+    pub fn run_of(&self, slot: u32) -> Option<&[u32]> {
+        self.run(slot)
+    }
+
+    /// Lists a new series, whose run is the end of the arena, in postings and identity table.
+    fn list(&mut self, slot: u32, start: u32) {
         let run = &self.arena[start as usize + 1..];
         for pair in run.chunks_exact(2) {
             let slots = self
@@ -162,7 +196,6 @@ impl Index {
         } = self;
         let hash = |slot: u32| hash_run(state, run_of(arena, runs, slot).unwrap_or_default());
         by_labels.insert_unique(hash(slot), slot, |&s| hash(s));
-        Ok(slot)
     }
 
     /// Forgets the series in `slots` (ascending); their slots are not used again.

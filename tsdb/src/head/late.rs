@@ -47,6 +47,14 @@ pub struct LateSamples {
 }
 
 impl LateSamples {
+    /// Returns late samples that are all in chunks.
+    pub fn of_chunks(full: Vec<ChunkMeta>) -> Self {
+        LateSamples {
+            open: Vec::new(),
+            full,
+        }
+    }
+
     /// Adds a sample; returns `false`, and changes nothing, when one of that time is waiting already.
     pub fn insert(&mut self, t: i64, value: LateValue) -> bool {
         match self.open.binary_search_by_key(&t, |&(t, _)| t) {

@@ -4,8 +4,9 @@ use model::histogram::ResetHint;
 use model::storage::HistogramSample;
 use model::{FloatHistogram, Histogram, is_stale};
 
-use crate::chunk::histogram::{Appended, FloatHistogramWriter, HistogramWriter};
-use crate::chunk::{ChunkSample, Encoding, OpenChunk};
+use crate::chunk::histogram::{self, Appended, FloatHistogramWriter, HistogramWriter};
+use crate::chunk::xor::XorWriter;
+use crate::chunk::{ChunkError, ChunkSample, Encoding, OpenChunk, samples};
 
 impl Default for OpenChunk {
     fn default() -> Self {
@@ -30,6 +31,29 @@ fn stale_float_histogram(sum: f64) -> FloatHistogram {
 }
 
 impl OpenChunk {
+    /// Returns a chunk that goes on after the last sample of `bytes`.
+    ///
+    /// # Errors
+    ///
+    /// When the bytes are no chunk of that encoding.
+    pub fn resume(encoding: Encoding, bytes: &[u8]) -> Result<Self, ChunkError> {
+        if encoding == Encoding::Xor {
+            return XorWriter::resume(bytes.to_vec()).map(OpenChunk::Xor);
+        }
+        let mut chunk = OpenChunk::new(encoding);
+        if !encoding.is_float()
+            && let Some(header) = histogram::header(bytes)
+        {
+            chunk.restart(encoding, header);
+        }
+        for sample in samples(encoding, bytes) {
+            if let Appended::Cut(_) = chunk.append(&sample?) {
+                return Err(ChunkError::Invalid);
+            }
+        }
+        Ok(chunk)
+    }
+
     /// Returns whether there is no sample.
     #[inline]
     pub fn is_empty(&self) -> bool {

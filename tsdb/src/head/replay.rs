@@ -19,15 +19,17 @@ use super::append::store;
 use super::index::{Index, IndexFull};
 use super::isolation::{Isolation, Marks};
 use super::late::LateValue;
+use super::late_mark;
 use super::series::{ChunkShape, MemSeries, Placed};
+use super::snapshot::{self, NoSnapshot, SNAPSHOT_FILE, Snapshot};
 use super::{Head, HeadOptions, OpenAppenders, PAGE_SERIES, Page};
-use crate::files::Files;
+use crate::files::{Files, OpenFile};
 use crate::head_chunks::{ChunkMeta, ChunkRef, FoundChunk, HeadChunks};
 use crate::metrics::TsdbMetrics;
 use crate::tombstones::{Interval, Tombstones};
 use crate::wal::checkpoint;
 use crate::wal::record::{self, MapMarker, RecordKind, RecordTombstone};
-use crate::wal::segment::{self, SegmentError, SegmentReader, SegmentWriter, TORN};
+use crate::wal::segment::{self, Position, SegmentError, SegmentReader, SegmentWriter, TORN};
 
 /// How far the replay is, for whoever asks while it runs.
 #[derive(Debug, Default)]
@@ -43,6 +45,8 @@ pub struct ReplayProgress {
 /// What a replay found.
 #[derive(Debug, Default)]
 pub struct ReplayReport {
+    /// Series that a head snapshot had, if there was one.
+    pub snapshot_series: Option<usize>,
     /// Samples read from the log.
     pub samples: u64,
     /// Samples whose series has no labels in the log.
@@ -91,6 +95,7 @@ struct Replay {
     found: HashMap<u64, Found, RandomState>,
     chunks: HeadChunks,
     tombstones: Tombstones,
+    unsynced: Vec<Arc<dyn OpenFile>>,
     id_max: u64,
     mint: i64,
     maxt: i64,
@@ -107,6 +112,10 @@ struct Slots {
 }
 
 impl Slots {
+    fn reserve(&mut self, more: usize) {
+        self.by_id.reserve(more);
+    }
+
     fn insert(&mut self, id: u64, slot: u32) {
         self.by_id.insert(id, slot);
     }
@@ -147,17 +156,27 @@ impl Head {
         files
             .create_dir_all(&wal_dir)
             .map_err(io_error("create", &wal_dir))?;
+        let mut start = Start::of(&files, dir, options.chunks.range_ms, valid_from);
+        let late_from = late_mark::read(&*files, dir);
+        for series in &mut start.series {
+            if let Some(late) = &mut series.late {
+                late.forget_full(|chunk| chunk.chunk < late_from);
+            }
+        }
         let mut found: HashMap<u64, Found, RandomState> = HashMap::default();
         let visit = |chunk: FoundChunk| {
             let of_series = found.entry(chunk.series_id).or_default();
             if chunk.is_out_of_order {
-                of_series.late.push(chunk.meta);
+                if late_from <= chunk.meta.chunk {
+                    of_series.late.push(chunk.meta);
+                }
             } else if valid_from <= chunk.meta.maxt() {
                 of_series.in_order.push(chunk.meta);
             }
         };
-        let (chunks, opened) = HeadChunks::open(Arc::clone(&files), &chunks_dir, visit)
-            .map_err(io_error("open head chunk files in", &chunks_dir))?;
+        let (chunks, opened) =
+            HeadChunks::open(Arc::clone(&files), &chunks_dir, start.chunks_from, visit)
+                .map_err(io_error("open head chunk files in", &chunks_dir))?;
         metrics
             .head_chunk_corruptions
             .add(opened.damages.len() as f64);
@@ -167,23 +186,27 @@ impl Head {
             files: Arc::clone(&files),
             shape: options.chunks,
             valid_from,
-            index: Index::default(),
-            series: Vec::new(),
-            slots: Slots::default(),
-            aliases: HashMap::default(),
+            index: start.index,
+            series: start.series,
+            slots: start.slots,
+            aliases: start.aliases,
             found,
             chunks,
-            tombstones: Tombstones::default(),
-            id_max,
+            tombstones: start.tombstones,
+            unsynced: Vec::new(),
+            id_max: id_max.max(start.id_max),
             mint: i64::MAX,
             maxt: i64::MIN,
             report: ReplayReport {
                 damages: opened.damages,
+                snapshot_series: start.snapshot_series,
                 ..ReplayReport::default()
             },
             full: None,
         };
-        let next_segment = replay.read_log(&wal_dir, &metrics, progress)?;
+        replay.report.damages.extend(start.damage);
+        replay.take_found();
+        let next_segment = replay.read_log(&wal_dir, start.position, &metrics, progress)?;
         let wbl_dir = dir.join("wbl");
         replay.read_late_log(&wbl_dir, &metrics)?;
         let wal = SegmentWriter::create(files, &wal_dir, next_segment, options.segment)
@@ -193,11 +216,105 @@ impl Head {
     }
 }
 
+/// What a replay starts from: a snapshot, or nothing.
+#[derive(Default)]
+struct Start {
+    index: Index,
+    series: Vec<MemSeries>,
+    slots: Slots,
+    aliases: HashMap<u64, u32>,
+    tombstones: Tombstones,
+    id_max: u64,
+    /// Where in the log what is not known yet begins.
+    position: Position,
+    /// Where in the head chunk files what is not known yet begins.
+    chunks_from: ChunkRef,
+    snapshot_series: Option<usize>,
+    damage: Option<String>,
+}
+
+impl Start {
+    fn of(files: &Arc<dyn Files>, dir: &Path, range_ms: i64, valid_from: i64) -> Self {
+        let snapshot = match Snapshot::read(&**files, dir, range_ms, valid_from) {
+            Ok(snapshot) => snapshot,
+            Err(why) => {
+                let what = match why {
+                    NoSnapshot::Missing => None,
+                    NoSnapshot::Foreign => {
+                        tracing::info!(
+                            "another program has changed the head chunk files since the head snapshot; reading the whole log"
+                        );
+                        None
+                    }
+                    NoSnapshot::Damaged => Some(format!(
+                        "{}: does not verify, left aside, the whole log is read instead",
+                        dir.join(SNAPSHOT_FILE).display()
+                    )),
+                };
+                // It must not be believed by a later start either, when the log before it is gone.
+                let removed = match why {
+                    NoSnapshot::Missing => Ok(()),
+                    _ => snapshot::remove(files, dir),
+                };
+                let damage = match (what, removed) {
+                    (what, Ok(())) => what,
+                    (_, Err(error)) => Some(format!("remove {SNAPSHOT_FILE}: {error}")),
+                };
+                return Start {
+                    damage,
+                    ..Start::default()
+                };
+            }
+        };
+        let mut start = Start {
+            position: snapshot.state.position,
+            chunks_from: snapshot.state.chunks_end,
+            id_max: snapshot.state.next_id.saturating_sub(1),
+            snapshot_series: Some(snapshot.series.len()),
+            index: snapshot.index,
+            series: snapshot.series,
+            tombstones: snapshot.tombstones,
+            ..Start::default()
+        };
+        start.slots.reserve(start.series.len());
+        for (slot, series) in (0u32..).zip(&start.series) {
+            start.slots.insert(series.id, slot);
+            start.id_max = start.id_max.max(series.id);
+        }
+        for (id, slot) in snapshot.aliases {
+            start.aliases.insert(id, slot);
+            start.slots.insert(id, slot);
+        }
+        start
+    }
+}
+
 impl Replay {
-    /// Reads checkpoint and segments; returns the number of the next segment.
+    /// Takes in the time range of what is known, and the chunks that were found of known series.
+    fn take_found(&mut self) {
+        for series in &self.series {
+            if let (Some(first), Some(last)) = (series.first_in_order_t(), series.last_t()) {
+                (self.mint, self.maxt) = (self.mint.min(first), self.maxt.max(last));
+            }
+        }
+        let known: Vec<(u64, u32)> = self
+            .found
+            .keys()
+            .filter_map(|&id| Some((id, *self.slots.by_id.get(&id)?)))
+            .collect();
+        for (id, slot) in known {
+            if let Some(found) = self.found.remove(&id) {
+                self.add_found(slot, found);
+            }
+        }
+    }
+
+    /// Reads the log from `from` on: the checkpoint, if it stands for that segment, and segments. Returns the number of
+    /// the next segment.
     fn read_log(
         &mut self,
         dir: &Path,
+        from: Position,
         metrics: &TsdbMetrics,
         progress: &ReplayProgress,
     ) -> Result<u32, ReplayError> {
@@ -207,19 +324,40 @@ impl Replay {
             path: dir.to_owned(),
             source,
         };
+        let has_segment = files.exists(&segment::path(dir, from.segment));
+        // Without the segment that a snapshot was made in, nothing says what of the others it knows; reading all of them
+        // again does no harm.
+        let from = if has_segment {
+            from
+        } else {
+            Position::default()
+        };
         let mut next = 0;
         let newest = checkpoint::latest(&*files, dir).map_err(io_error)?;
         if let Some((number, path)) = newest {
-            for segment in segment::list(&*files, &path).map_err(io_error)? {
-                self.read_segment(segment::path(&path, segment), false, metrics)?;
+            // What the snapshot was made after need not be read again.
+            if from == Position::default() || from.segment <= number {
+                for segment in segment::list(&*files, &path).map_err(io_error)? {
+                    self.read_segment(segment::path(&path, segment), 0, false, metrics)?;
+                }
             }
             next = number + 1;
         }
+        next = next.max(from.segment);
         let segments: Vec<u32> = segment::list(&*files, dir)
             .map_err(io_error)?
             .into_iter()
             .filter(|&s| next <= s)
             .collect();
+        let expected = (next..)
+            .zip(&segments)
+            .find(|(number, found)| number != *found);
+        if let Some((missing, _)) = expected {
+            self.report.damages.push(format!(
+                "{}: segment is missing; samples that were only there are lost",
+                segment::path(dir, missing).display()
+            ));
+        }
         progress
             .min
             .store(segments.first().copied().unwrap_or(next), Ordering::Relaxed);
@@ -229,7 +367,11 @@ impl Replay {
         for &segment in &segments {
             progress.current.store(segment, Ordering::Relaxed);
             let is_last = Some(&segment) == segments.last();
-            self.read_segment(segment::path(dir, segment), is_last, metrics)?;
+            let offset = match segment == from.segment {
+                true => from.offset,
+                false => 0,
+            };
+            self.read_segment(segment::path(dir, segment), offset, is_last, metrics)?;
             next = segment + 1;
         }
         match self.full {
@@ -253,6 +395,7 @@ impl Replay {
             let is_last = Some(&segment) == segments.last();
             self.read_repairing(
                 segment::path(dir, segment),
+                0,
                 is_last,
                 metrics,
                 |replay, bytes| match record::kind(bytes) {
@@ -269,11 +412,16 @@ impl Replay {
     fn read_segment(
         &mut self,
         path: PathBuf,
+        offset: u64,
         is_last: bool,
         metrics: &TsdbMetrics,
     ) -> Result<(), ReplayError> {
-        self.read_repairing(path, is_last, metrics, |replay, bytes| {
-            match record::kind(bytes) {
+        self.read_repairing(
+            path,
+            offset,
+            is_last,
+            metrics,
+            |replay, bytes| match record::kind(bytes) {
                 RecordKind::Series => {
                     record::decode_series(bytes, |id, labels| replay.take_series(id, labels))
                 }
@@ -284,19 +432,21 @@ impl Replay {
                     record::decode_tombstones(bytes, |tombstone| replay.take_tombstone(&tombstone))
                 }
                 _ => decode_values(bytes, |id, t, value| replay.take_value(id, t, value)),
-            }
-        })
+            },
+        )
     }
 
     /// Gives each record of a segment to `take`. At the first that is torn or damaged the segment is cut.
     fn read_repairing(
         &mut self,
         path: PathBuf,
+        offset: u64,
         is_last: bool,
         metrics: &TsdbMetrics,
         mut take: impl FnMut(&mut Self, &[u8]) -> Result<(), record::RecordError>,
     ) -> Result<(), ReplayError> {
         let outcome = SegmentReader::open(&*self.files, path.clone()).and_then(|mut reader| {
+            reader.seek(offset);
             while let Some(bytes) = reader.next()? {
                 // The checksum was right, so this is a writer's mistake and no damage: the record is passed over.
                 if let Err(error) = take(self, bytes) {
@@ -306,6 +456,10 @@ impl Replay {
             }
             Ok(())
         });
+        // A killed process may have left it written and not synced; the next sync takes care of that.
+        if let Ok(file) = self.files.open(&path) {
+            self.unsynced.push(file);
+        }
         match outcome {
             Ok(()) => Ok(()),
             Err(SegmentError::Io { path, source }) => Err(ReplayError::Io {
@@ -449,13 +603,12 @@ impl Replay {
         let Some(slot) = self.slots.find(tombstone.id, &self.series) else {
             return;
         };
-        if self.valid_from <= tombstone.maxt {
-            let interval = Interval {
-                mint: tombstone.mint,
-                maxt: tombstone.maxt,
-            };
-            self.tombstones.add(self.series[slot as usize].id, interval);
-        }
+        // Late samples may be older than what is in blocks, so all count.
+        let interval = Interval {
+            mint: tombstone.mint,
+            maxt: tombstone.maxt,
+        };
+        self.tombstones.add(self.series[slot as usize].id, interval);
     }
 
     fn take_late(&mut self, id: u64, t: i64, value: LateValue) {
@@ -542,7 +695,7 @@ impl Replay {
             wal_dir,
             wbl: Mutex::new(None),
             wbl_dir,
-            unsynced: Mutex::default(),
+            unsynced: Mutex::new(self.unsynced),
             aliases: Mutex::new(self.aliases),
             next_id: AtomicU64::new(self.id_max.saturating_add(1)),
             mint: AtomicI64::new(self.mint),

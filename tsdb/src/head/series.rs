@@ -75,6 +75,29 @@ impl MemSeries {
         }
     }
 
+    /// Returns a series as a snapshot has it, its labels in the WAL.
+    ///
+    /// * `full`: ascending in time. `open`: the open chunk with the time of its first sample.
+    pub fn restored(
+        id: u64,
+        full: Vec<ChunkMeta>,
+        late: Option<Box<LateSamples>>,
+        open: Option<(i64, OpenChunk)>,
+        range_ms: i64,
+    ) -> Self {
+        let (open_mint, open) = open.unwrap_or_default();
+        MemSeries {
+            id,
+            logged: true,
+            seen_empty: false,
+            late,
+            next_at: range_end(open_mint, range_ms),
+            open,
+            open_mint,
+            full,
+        }
+    }
+
     /// Returns a series without samples whose labels are in the WAL.
     pub fn logged(id: u64) -> Self {
         MemSeries {
@@ -170,6 +193,14 @@ impl MemSeries {
         chunks: Vec<ChunkMeta>,
         hand_over: impl FnOnce(FullChunk<'_>) -> ChunkRef,
     ) {
+        // A chunk that was found may be this one, in full.
+        let is_known = |open: FullChunk<'_>| {
+            let mut chunks = chunks.iter();
+            chunks.any(|c| c.mint <= open.mint && open.maxt <= c.maxt())
+        };
+        if self.open().is_some_and(is_known) {
+            self.open.release();
+        }
         if let Some(open) = self.open() {
             let meta = ChunkMeta::new(hand_over(open), open.mint, open.maxt, open.encoding);
             self.full.push(meta);
@@ -178,6 +209,7 @@ impl MemSeries {
         self.full.extend(chunks);
         self.full
             .sort_unstable_by_key(|chunk| (chunk.mint, chunk.chunk));
+        self.full.dedup_by_key(|chunk| chunk.chunk);
         self.full.shrink_to_fit();
     }
 
@@ -237,10 +269,7 @@ impl MemSeries {
         });
         if was_empty || cut.is_some() {
             self.open_mint = t;
-            self.next_at = t
-                .div_euclid(range_ms)
-                .saturating_add(1)
-                .saturating_mul(range_ms);
+            self.next_at = range_end(t, range_ms);
         }
         let Some(meta) = cut else {
             return Placed::Appended;
@@ -285,6 +314,13 @@ impl MemSeries {
         }
         old + usize::from(open_is_old)
     }
+}
+
+/// Returns the next multiple of `range_ms` after `t`.
+fn range_end(t: i64, range_ms: i64) -> i64 {
+    t.div_euclid(range_ms)
+        .saturating_add(1)
+        .saturating_mul(range_ms)
 }
 
 fn full_chunk(series_id: u64, mint: i64, chunk: &OpenChunk) -> FullChunk<'_> {

@@ -68,6 +68,39 @@ impl Symbols {
         renamed
     }
 
+    /// Returns all strings end to end, and where each ends.
+    pub fn parts(&self) -> (&str, &[u32]) {
+        (&self.text, &self.ends)
+    }
+
+    /// Returns the table with the parts of another; `None` when they do not fit together.
+    pub fn from_parts(text: String, ends: Vec<u32>) -> Option<Self> {
+        let ascends = ends.windows(2).all(|pair| pair[0] <= pair[1]);
+        let fits = ends.last().map_or(0, |&end| end as usize) == text.len();
+        let splits = ends.iter().all(|&end| text.is_char_boundary(end as usize));
+        if !(ascends && fits && splits) {
+            return None;
+        }
+        let count = u32::try_from(ends.len()).ok()?;
+        let mut symbols = Symbols {
+            text,
+            ends,
+            table: HashTable::with_capacity(count as usize),
+            state: RandomState::default(),
+        };
+        let Symbols {
+            text,
+            ends,
+            table,
+            state,
+        } = &mut symbols;
+        for symbol in (0..count).map(Symbol) {
+            let hash = hash_of(state, text_of(text, ends, symbol));
+            table.insert_unique(hash, symbol, |&s| hash_of(state, text_of(text, ends, s)));
+        }
+        Some(symbols)
+    }
+
     /// Returns how many symbols there are.
     pub fn len(&self) -> usize {
         self.ends.len()

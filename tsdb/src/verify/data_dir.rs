@@ -231,15 +231,20 @@ impl Verifier<'_> {
     ) {
         let (mut found, mut scratch) = (Vec::new(), SampleColumns::default());
         let mut count = 0;
-        let prefix = head_chunks::read_chunks(bytes, number, |chunk, data| {
-            count += 1;
-            let outcome = verify_head_chunk(&chunk, data, ends, &mut scratch);
-            if let Err(what) = outcome
-                && found.len() < super::PROBLEMS_MAX
-            {
-                found.push((chunk.meta.chunk.offset(), what));
-            }
-        });
+        let prefix = head_chunks::read_chunks(
+            bytes,
+            number,
+            head_chunks::FILE_HEADER_BYTES,
+            |chunk, data| {
+                count += 1;
+                let outcome = verify_head_chunk(&chunk, data, ends, &mut scratch);
+                if let Err(what) = outcome
+                    && found.len() < super::PROBLEMS_MAX
+                {
+                    found.push((chunk.meta.chunk.offset(), what));
+                }
+            },
+        );
         self.report.counts.head_chunks += count;
         for (offset, what) in found {
             self.problem(path, Some(offset), what);

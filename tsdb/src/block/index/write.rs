@@ -12,8 +12,8 @@ use hashbrown::HashMap;
 use super::symbols::SymbolNumbers;
 use super::{HEADER_BYTES, MAGIC, SERIES_ALIGN, SeriesRef};
 use crate::block::chunks::ChunkRef;
-use crate::block::file_writer::FileWriter;
 use crate::files::Files;
+use crate::files::file_writer::FileWriter;
 use crate::map::Map;
 use crate::varint::{decode_uvarint, encode_uvarint, encode_varint};
 
