@@ -22,8 +22,8 @@
 //!
 //! # Not here
 //!
-//! Listening, limits on connections and header timeouts (the caller serves the router), remote read and write,
-//! federation, the admin API, notifications.
+//! Listening, limits on connections and header timeouts (the caller serves the router), remote read, federation, the
+//! admin API, notifications.
 
 mod admin;
 mod cors;
@@ -41,6 +41,7 @@ mod targets;
 mod testing;
 mod tsdb_admin;
 mod web;
+pub(crate) mod write;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -113,6 +114,8 @@ pub(crate) struct ApiState {
     pub(crate) query_timeout: Duration,
     /// How long queries waited for a permit; see [`query_queue_seconds`].
     pub(crate) query_queue_seconds: Summary,
+    /// Takes remote write requests, if that is allowed.
+    pub(crate) write: Option<Arc<write::Receiver>>,
     /// Tells the time.
     pub(crate) clock: Arc<dyn Clock>,
 }
@@ -313,6 +316,7 @@ impl Routes {
         self.add("/api/v1/status/runtimeinfo", get(status::runtimeinfo));
         self.add("/api/v1/status/buildinfo", get(status::buildinfo));
         self.add("/api/v1/status/tsdb", get(status::tsdb));
+        self.add("/api/v1/status/tsdb/blocks", get(status::tsdb_blocks));
         self.add("/api/v1/status/walreplay", get(status::walreplay));
         self.add(
             "/api/v1/admin/tsdb/delete_series",
@@ -326,6 +330,7 @@ impl Routes {
             "/api/v1/admin/tsdb/snapshot",
             post(tsdb_admin::snapshot).put(tsdb_admin::snapshot),
         );
+        self.add("/api/v1/write", post(write::write));
     }
 
     fn pages(&mut self) {
@@ -434,7 +439,8 @@ mod tests {
             flate2::read::GzDecoder::new(&*compressed)
                 .read_to_string(&mut text)
                 .unwrap();
-            assert_eq!(text.len() / 64, plain.len() / 64, "{path}");
+            // Numbers that count requests may have grown by a digit meanwhile.
+            assert!(text.len().abs_diff(plain.len()) < 64, "{path}");
         }
     }
 

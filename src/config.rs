@@ -85,9 +85,25 @@ pub(crate) struct StorageConfig {
     /// Settings of the database.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub(crate) tsdb: TsdbConfig,
-    /// Not built yet.
+    /// Which exemplars are kept.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) exemplars: Option<Unbuilt>,
+    pub(crate) exemplars: Option<ExemplarsConfig>,
+}
+
+/// The `storage.exemplars` section.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ExemplarsConfig {
+    /// How many are kept; none with 0 or less.
+    pub(crate) max_exemplars: i64,
+}
+
+impl Default for ExemplarsConfig {
+    fn default() -> Self {
+        ExemplarsConfig {
+            max_exemplars: 100_000,
+        }
+    }
 }
 
 /// The `storage.tsdb` section.
@@ -371,6 +387,16 @@ impl Loaded {
         window.unwrap_or(Duration::ZERO)
     }
 
+    /// Returns how many exemplars are kept: those that the configuration says, or as many as are usual if
+    /// `is_wanted` by flag; none otherwise.
+    pub(crate) fn exemplars_max(&self, is_wanted: bool) -> usize {
+        let wanted = is_wanted.then(ExemplarsConfig::default);
+        let config = self.config.storage.exemplars.clone().or(wanted);
+        config.map_or(0, |config| {
+            usize::try_from(config.max_exemplars).unwrap_or(0)
+        })
+    }
+
     /// Returns how new chunks of floats are encoded, if the configuration says.
     pub(crate) fn float_encoding(&self) -> Option<FloatEncoding> {
         self.config.storage.tsdb.chunk_encoding?.floats
@@ -384,7 +410,6 @@ impl Loaded {
             ("remote_read", config.remote_read.is_some()),
             ("tracing", config.tracing.is_some()),
             ("otlp", config.otlp.is_some()),
-            ("storage.exemplars", config.storage.exemplars.is_some()),
             (
                 "storage.tsdb.retention.percentage",
                 retention.percentage.is_some(),

@@ -294,6 +294,9 @@ impl Server {
         self.db
             .set_retention(loaded.retention(self.settings.storage.retention));
         self.db.set_late_window(loaded.late_window());
+        let keeps_exemplars = self.settings.storage.keeps_exemplars;
+        self.db
+            .set_exemplars_max(loaded.exemplars_max(keeps_exemplars));
         self.config_yaml.store(Arc::new(loaded.printed.clone()));
         let now_ms = self.clock.now_ms();
         self.reload_metrics.successful.set(1.0);
@@ -332,6 +335,10 @@ impl Server {
             storage: Arc::clone(&self.db) as _,
             db: Arc::clone(&self.db),
             is_admin_enabled: self.settings.admin,
+            write: self.settings.remote_write.clone().map(|accepted| {
+                let storage = Arc::clone(&self.db) as _;
+                Arc::new(api::write::Receiver::new(accepted, storage, &self.registry))
+            }),
             engine: Arc::clone(&self.engine),
             scraper: Arc::clone(&self.scraper),
             rules: Arc::clone(&self.rules),

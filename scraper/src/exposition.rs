@@ -14,7 +14,7 @@
 //!
 //! # Not here
 //!
-//! Protobuf, and the ingestion of exemplars: they are checked and dropped.
+//! Protobuf.
 
 mod content_type;
 mod cursor;
@@ -51,6 +51,19 @@ pub struct SeriesLine<'a> {
     /// The value; every NaN is the ordinary one.
     pub value: f64,
     /// The line's own timestamp, milliseconds since the epoch.
+    pub timestamp_ms: Option<i64>,
+    /// The exemplar behind the sample.
+    pub exemplar: Option<ExemplarText<'a>>,
+}
+
+/// An exemplar of a sample line.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ExemplarText<'a> {
+    /// Its labels as written, in braces.
+    pub labels: &'a str,
+    /// The value.
+    pub value: f64,
+    /// Its timestamp, milliseconds since the epoch.
     pub timestamp_ms: Option<i64>,
 }
 

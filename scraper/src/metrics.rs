@@ -21,6 +21,7 @@ pub(crate) struct ScrapeMetrics {
     pub(crate) exceeded_label_limits: Counter,
     pub(crate) duplicate_timestamp: Counter,
     pub(crate) out_of_order: Counter,
+    pub(crate) exemplar_out_of_order: Counter,
     pub(crate) out_of_bounds: Counter,
     pub(crate) exceeded_sample_limit: Counter,
     pub(crate) exceeded_body_size_limit: Counter,
@@ -125,6 +126,10 @@ impl ScrapeMetrics {
             out_of_order: counter(
                 "prometheus_target_scrapes_sample_out_of_order_total",
                 "Total number of samples rejected due to not being out of the expected order.",
+            ),
+            exemplar_out_of_order: counter(
+                "prometheus_target_scrapes_exemplar_out_of_order_total",
+                "Total number of exemplar rejected due to not being out of the expected order.",
             ),
             out_of_bounds: counter(
                 "prometheus_target_scrapes_sample_out_of_bounds_total",

@@ -5,9 +5,10 @@
 
 use axum::body::Body;
 use bytes::Bytes;
-use model::{SampleValue, float};
+use model::{Labels, SampleValue, float};
 use promql::Value;
 use serde::Serialize;
+use tsdb::exemplars::StoredExemplar;
 
 use super::json::{self, Notes};
 
@@ -209,6 +210,29 @@ fn append_scalar(out: &mut Vec<u8>, t: i64, append: impl FnOnce(&mut Vec<u8>)) {
     float::append_json(out, t as f64 / 1000.0);
     out.push(b',');
     append(out);
+    out.push(b']');
+}
+
+/// Appends the series with their exemplars, `[{"seriesLabels":…,"exemplars":[…]},…]`.
+pub(super) fn append_exemplars(out: &mut Vec<u8>, found: &[(Labels, Vec<StoredExemplar>)]) {
+    out.push(b'[');
+    for (index, (labels, exemplars)) in found.iter().enumerate() {
+        json::separate(out, index);
+        out.extend_from_slice(b"{\"seriesLabels\":");
+        json::append_labels(out, labels);
+        out.extend_from_slice(b",\"exemplars\":[");
+        for (index, exemplar) in exemplars.iter().enumerate() {
+            json::separate(out, index);
+            out.extend_from_slice(b"{\"labels\":");
+            json::append_labels(out, &exemplar.labels);
+            out.extend_from_slice(b",\"value\":");
+            json::append_quoted_float(out, exemplar.value);
+            out.extend_from_slice(b",\"timestamp\":");
+            json::append_timestamp(out, exemplar.t);
+            out.push(b'}');
+        }
+        out.extend_from_slice(b"]}");
+    }
     out.push(b']');
 }
 

@@ -213,8 +213,7 @@ pub(super) async fn range(Ready(api): Ready, params: Params) -> Handled {
         .await
 }
 
-/// `/api/v1/query_exemplars`. Exemplars are not stored, so there is none; the parameters are checked all the same, and
-/// Grafana takes the answer as "no exemplars".
+/// `/api/v1/query_exemplars`: the exemplars of the series that the query selects anywhere in it.
 pub(super) async fn exemplars(Ready(api): Ready, params: Params) -> Handled {
     let (start_ms, end_ms) = (
         params.time_or("start", TIME_MIN_MS)?,
@@ -229,12 +228,21 @@ pub(super) async fn exemplars(Ready(api): Ready, params: Params) -> Handled {
         .engine
         .parse(params.first("query"))
         .map_err(|error| ApiError::BadData(error.to_string()))?;
-    if expr.selectors().is_empty() {
+    let selectors: Vec<Vec<model::Matcher>> = expr
+        .selectors()
+        .iter()
+        .map(|selector| selector.matchers.clone())
+        .collect();
+    if selectors.is_empty() {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    Ok(json::success(&Notes::default(), |out| {
-        out.extend_from_slice(b"[]")
-    }))
+    blocking(move || {
+        let found = api.db.exemplars(&selectors, start_ms, end_ms);
+        Ok(json::success(&Notes::default(), |out| {
+            encode::append_exemplars(out, &found);
+        }))
+    })
+    .await
 }
 
 /// `/api/v1/format_query`: the query, laid out.
@@ -545,6 +553,38 @@ mod tests {
             state.query_permits.available_permits(),
             usize::try_from(all).unwrap()
         );
+    }
+
+    #[tokio::test]
+    async fn exemplars_of_the_selected_series() {
+        use model::storage::Appendable as _;
+        let api = Api::new();
+        let db = api.shared.state().unwrap().db.clone();
+        db.set_exemplars_max(10);
+        let mut appender = db.appender();
+        let labels = [("__name__", "up"), ("instance", "a"), ("job", "x")];
+        let series = appender.series(&labels).unwrap();
+        let exemplar = model::exemplar::Exemplar {
+            labels: model::Labels::from_pairs([("trace_id", "EpTxMJ40fUus7aGY")]),
+            value: 6.0,
+            t: Some(1_000_050_479),
+        };
+        appender.append_exemplar(series, &exemplar).unwrap();
+        appender.commit().unwrap();
+        let expected = r#"{"status":"success","data":[{"seriesLabels":{"__name__":"up","instance":"a","job":"x"},"exemplars":[{"labels":{"trace_id":"EpTxMJ40fUus7aGY"},"value":"6","timestamp":1000050.479}]}]}"#;
+        let path = "/api/v1/query_exemplars?query=rate(up[5m])/on(a)up{job=\"y\"}";
+        api.check(path, 200, expected).await;
+        api.check_send(
+            Method::POST,
+            "/api/v1/query_exemplars",
+            "query=up",
+            200,
+            expected,
+        )
+        .await;
+        let late = "/api/v1/query_exemplars?query=up&start=1000051";
+        api.check(late, 200, r#"{"status":"success","data":[]}"#)
+            .await;
     }
 
     #[tokio::test]

@@ -142,6 +142,11 @@ pub(super) async fn walreplay(State(shared): State<Arc<Shared>>) -> Response {
 }
 
 #[derive(Serialize)]
+struct BlocksJson {
+    blocks: Vec<Arc<tsdb::block::meta::BlockMeta>>,
+}
+
+#[derive(Serialize)]
 struct HeadStatsJson {
     #[serde(rename = "numSeries")]
     series: usize,
@@ -196,6 +201,15 @@ pub(super) async fn tsdb(Ready(api): Ready, params: Params) -> Handled {
             &api,
             limit.min(TSDB_LIMIT_MAX),
         )))
+    })
+    .await
+}
+
+/// `/api/v1/status/tsdb/blocks`: what the `meta.json` of each block says, ascending by time.
+pub(super) async fn tsdb_blocks(Ready(api): Ready) -> Handled {
+    blocking(move || {
+        let blocks = api.db.block_metas();
+        Ok(json::success_of(&BlocksJson { blocks }))
     })
     .await
 }
@@ -275,6 +289,13 @@ mod tests {
         assert_eq!(data["storageRetention"], "15d");
         assert_eq!(data["corruptionCount"], 0);
         assert!(data["GOMAXPROCS"].as_u64().is_some_and(|cpus| 0 < cpus));
+    }
+
+    #[tokio::test]
+    async fn blocks_are_none_at_first() {
+        let api = Api::new();
+        let expected = r#"{"status":"success","data":{"blocks":[]}}"#;
+        api.check("/api/v1/status/tsdb/blocks", 200, expected).await;
     }
 
     #[tokio::test]

@@ -184,7 +184,13 @@ fn state(dir: &std::path::Path, registry: &Registry) -> ApiState {
         default_subquery_step_ms: 60_000,
         workers: 1,
     };
+    let write = super::write::Receiver::new(
+        super::write::Version::ALL.to_vec(),
+        Arc::clone(&db) as _,
+        registry,
+    );
     ApiState {
+        write: Some(Arc::new(write)),
         storage: Arc::clone(&db) as _,
         is_admin_enabled: false,
         engine: Arc::new(promql::Engine::new(engine_options, registry)),

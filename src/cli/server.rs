@@ -94,13 +94,13 @@ pub(crate) static FLAGS: &[Flag] = &[
         "web.enable-remote-write-receiver",
         Kind::Bool,
         "false",
-        "Accepted; the remote-write receiver is not built yet.",
+        "Take samples that others send to /api/v1/write.",
     ),
     Flag::shown(
         "web.remote-write-receiver.accepted-protobuf-messages",
         Kind::List,
         "",
-        "Accepted; the remote-write receiver is not built yet.",
+        "Message of remote write that is taken, prometheus.WriteRequest or io.prometheus.write.v2.Request; may be repeated, both if not given.",
     ),
     Flag::shown(
         "web.enable-otlp-receiver",
@@ -382,11 +382,7 @@ pub(crate) static FLAGS: &[Flag] = &[
 ];
 
 /// Flags that do nothing yet although leaving them out silently would surprise; a warning names them when they are set.
-pub(crate) const UNBUILT: &[&str] = &[
-    "web.enable-remote-write-receiver",
-    "web.enable-otlp-receiver",
-    "web.user-assets",
-];
+pub(crate) const UNBUILT: &[&str] = &["web.enable-otlp-receiver", "web.user-assets"];
 
 /// Returns the command `name` with these flags.
 pub(crate) fn command(name: &'static str) -> Command {

@@ -10,6 +10,7 @@ use anyhow::Context as _;
 use model::Duration;
 use scraper::{GlobalUrl, ScrapeOptions};
 
+use crate::api::write::Version;
 use crate::cli::flag::Values;
 use crate::cli::server::UNBUILT;
 use crate::config::{LoadError, Loaded};
@@ -48,6 +49,8 @@ pub(crate) struct Settings {
     pub(crate) data_dir: PathBuf,
     /// Whether series may be deleted and snapshots taken.
     pub(crate) admin: bool,
+    /// The messages of remote write that are taken; `None` when the receiver is off.
+    pub(crate) remote_write: Option<Vec<Version>>,
     /// The database.
     pub(crate) storage: StorageSettings,
     /// The engine.
@@ -120,6 +123,7 @@ impl Settings {
             cors_origin,
             data_dir: PathBuf::from(values.text("storage.tsdb.path")),
             admin: values.is_on("web.enable-admin-api"),
+            remote_write: remote_write(values)?,
             storage: StorageSettings::of(values, &features)?,
             engine: promql::EngineOptions {
                 lookback_ms: values.duration("query.lookback-delta").as_ms(),
@@ -156,6 +160,24 @@ impl Settings {
     }
 }
 
+/// Returns which messages of remote write are taken.
+fn remote_write(values: &Values) -> anyhow::Result<Option<Vec<Version>>> {
+    const MESSAGES: &str = "web.remote-write-receiver.accepted-protobuf-messages";
+    let named = values
+        .list(MESSAGES)
+        .iter()
+        .map(|name| Version::parse(name));
+    let named: Result<Vec<Version>, String> = named.collect();
+    let named = named.map_err(|why| anyhow::anyhow!("--{MESSAGES}: {why}"))?;
+    if !values.is_on("web.enable-remote-write-receiver") {
+        return Ok(None);
+    }
+    Ok(Some(match named.is_empty() {
+        true => Version::ALL.to_vec(),
+        false => named,
+    }))
+}
+
 /// Returns this machine's name.
 pub(crate) fn hostname() -> String {
     rustix::system::uname()
@@ -175,6 +197,8 @@ fn warnings(values: &Values, features: &[&str]) -> Vec<String> {
         "native-histograms",
         "auto-reload-config",
         "xor2-encoding",
+        "exemplar-storage",
+        "metadata-wal-records",
         "",
     ];
     let unbuilt = UNBUILT

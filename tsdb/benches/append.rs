@@ -32,9 +32,8 @@ fn resident_bytes() -> f64 {
 fn main() {
     let dir = tempfile::tempdir().unwrap();
     let options = DbOptions {
-        retention: model::Duration::from_secs(86_400),
-        head: tsdb::HeadOptions::default(),
-        lock: true,
+        lock: false,
+        ..DbOptions::default()
     };
     let open = || {
         Db::open(

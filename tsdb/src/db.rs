@@ -27,10 +27,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use metrics::Registry;
 use model::storage::{Appendable, Appender, Querier, Queryable, ReadError};
+use model::{Labels, Matcher};
 use parking_lot::Mutex;
 
 use crate::block::OpenBlockError;
 use crate::block::meta::BlockMeta;
+use crate::exemplars::StoredExemplar;
 use crate::files::{Disk, Files};
 use crate::head::replay::{ReplayError, ReplayProgress, ReplayReport};
 use crate::head::status::{Cardinality, HeadStats};
@@ -161,6 +163,11 @@ impl LastSnapshot {
     }
 }
 
+/// Returns the milliseconds since `start`, for a log line.
+fn millis(start: std::time::Instant) -> u64 {
+    u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
 impl Inner {
     /// Writes the head snapshot when the one before is old and much was logged since.
     fn write_head_snapshot_if_due(&self) -> io::Result<()> {
@@ -181,10 +188,7 @@ impl Inner {
         let start = std::time::Instant::now();
         self.head.write_snapshot(&self.dir)?;
         *self.last_snapshot.lock() = LastSnapshot::now(self.head.log_position());
-        tracing::debug!(
-            elapsed_ms = start.elapsed().as_millis() as u64,
-            "wrote the head snapshot"
-        );
+        tracing::debug!(elapsed_ms = millis(start), "wrote the head snapshot");
         Ok(())
     }
 
@@ -287,6 +291,22 @@ impl Db {
     /// Takes samples that are up to `window` older than the newest from now on; zero takes none that is late.
     pub fn set_late_window(&self, window: model::Duration) {
         self.inner.head.set_late_window(window.as_ms());
+    }
+
+    /// Keeps up to `capacity` exemplars from now on; 0 keeps none.
+    pub fn set_exemplars_max(&self, capacity: usize) {
+        self.inner.head.set_exemplars_max(capacity);
+    }
+
+    /// Returns the exemplars in `mint..=maxt` of the series that pass all matchers of one of `selectors`: a list for each
+    /// series that has some, ascending by labels.
+    pub fn exemplars(
+        &self,
+        selectors: &[Vec<Matcher>],
+        mint: i64,
+        maxt: i64,
+    ) -> Vec<(Labels, Vec<StoredExemplar>)> {
+        self.inner.head.exemplars(selectors, mint, maxt)
     }
 
     /// Returns the counts of the head.

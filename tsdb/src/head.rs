@@ -16,7 +16,7 @@
 //!
 //! The head is shared as `Arc<Head>`. Series live in pages of [`PAGE_SERIES`]; appends to one page are serialized by its
 //! mutex, and a batch takes one lock per run of neighbours, because the series of a target are neighbours. Lock order:
-//! committing, isolation, index, pages, one page, head chunk tail; the logs' locks are taken with none but the first
+//! committing, isolation, index, pages, one page, head chunk tail; those of exemplars, metadata and the logs are taken with none but the first
 //! held. No lock is held across file I/O but the logs', the ones that serialize fsyncs, and, once in 128 MiB, a page's
 //! while a head chunk file begins.
 //!
@@ -26,11 +26,12 @@
 
 mod append;
 mod delete;
+mod exemplars;
 pub mod gc;
 pub mod index;
 pub mod isolation;
 pub mod late;
-mod late_mark;
+mod marks;
 mod open;
 pub mod postings;
 mod read;
@@ -50,13 +51,16 @@ use model::storage::{AppendError, SeriesRef};
 use parking_lot::{Mutex, RwLock};
 
 use crate::chunk::Encoding;
+use crate::exemplars::Exemplars;
 use crate::files::{Files, OpenFile};
 use crate::head_chunks::HeadChunks;
+use crate::metadata::MetadataStore;
 use crate::metrics::TsdbMetrics;
 use crate::tombstones::Tombstones;
 use crate::wal::segment::{self, Position, SegmentOptions, SegmentWriter};
 use index::Index;
 use isolation::{Isolation, Marks};
+use marks::HeadMarks;
 use series::{ChunkShape, MemSeries};
 
 pub use append::HeadAppender;
@@ -75,6 +79,10 @@ pub struct HeadOptions {
     pub chunks: ChunkShape,
     /// How WAL and WBL are written.
     pub segment: SegmentOptions,
+    /// How many exemplars are kept; 0 keeps none.
+    pub exemplars_max: usize,
+    /// Whether metadata of series is logged, and so there after a start.
+    pub logs_metadata: bool,
 }
 
 impl Default for HeadOptions {
@@ -85,6 +93,8 @@ impl Default for HeadOptions {
                 floats: Encoding::Xor,
             },
             segment: SegmentOptions::default(),
+            exemplars_max: 0,
+            logs_metadata: false,
         }
     }
 }
@@ -101,6 +111,8 @@ type LockedPage = Mutex<Page>;
 /// The newest samples of every series.
 pub struct Head {
     files: Arc<dyn Files>,
+    dir: PathBuf,
+    marks: Mutex<HeadMarks>,
     options: HeadOptions,
     index: RwLock<Index>,
     pages: RwLock<Vec<Arc<LockedPage>>>,
@@ -131,6 +143,8 @@ pub struct Head {
     /// Deleted intervals by series id.
     tombstones: RwLock<Tombstones>,
     has_tombstones: AtomicBool,
+    exemplars: Mutex<Exemplars>,
+    metadata: Mutex<MetadataStore>,
     appenders: OpenAppenders,
     buffers: Mutex<Vec<append::Buffers>>,
     metrics: TsdbMetrics,

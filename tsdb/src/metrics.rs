@@ -48,6 +48,12 @@ pub struct TsdbMetrics {
     pub(crate) size_retentions: Counter,
     pub(crate) retention_limit: Gauge,
     pub(crate) retention_limit_bytes: Gauge,
+    pub(crate) exemplars_appended: Counter,
+    pub(crate) exemplars_out_of_order: Counter,
+    pub(crate) exemplars: Gauge,
+    pub(crate) exemplar_series: Gauge,
+    pub(crate) exemplars_oldest_seconds: Gauge,
+    pub(crate) exemplars_max: Gauge,
 }
 
 impl TsdbMetrics {
@@ -178,6 +184,30 @@ impl TsdbMetrics {
             retention_limit_bytes: registry.gauge(
                 "prometheus_tsdb_retention_limit_bytes",
                 "Max number of bytes to be retained in the tsdb blocks, configured 0 means disabled",
+            ),
+            exemplars_appended: registry.counter(
+                "prometheus_tsdb_exemplar_exemplars_appended_total",
+                "Total number of appended exemplars.",
+            ),
+            exemplars_out_of_order: registry.counter(
+                "prometheus_tsdb_exemplar_out_of_order_exemplars_total",
+                "Total number of out of order exemplar ingestion failed attempts.",
+            ),
+            exemplars: registry.gauge(
+                "prometheus_tsdb_exemplar_exemplars_in_storage",
+                "Number of exemplars currently in circular storage.",
+            ),
+            exemplar_series: registry.gauge(
+                "prometheus_tsdb_exemplar_series_with_exemplars_in_storage",
+                "Number of series with exemplars currently in circular storage.",
+            ),
+            exemplars_oldest_seconds: registry.gauge(
+                "prometheus_tsdb_exemplar_last_exemplars_timestamp_seconds",
+                "The timestamp of the oldest exemplar stored in circular storage.",
+            ),
+            exemplars_max: registry.gauge(
+                "prometheus_tsdb_exemplar_max_exemplars",
+                "Total number of exemplars the exemplar storage can store, resizeable.",
             ),
             replay_seconds: registry
                 .gauge("prometheus_tsdb_data_replay_duration_seconds", "Time taken to replay the data on disk."),

@@ -6,7 +6,7 @@
 use model::metadata::MetricType;
 
 use super::cursor::{Cursor, Spacing};
-use super::{Event, MetadataKind, MetadataLine, ParseError, SeriesLine, text};
+use super::{Event, ExemplarText, MetadataKind, MetadataLine, ParseError, SeriesLine, text};
 
 pub(super) fn next<'a>(
     cursor: &mut Cursor<'a>,
@@ -34,13 +34,13 @@ fn series<'a>(cursor: &mut Cursor<'a>, expected: &str) -> Result<SeriesLine<'a>,
         return Err(cursor.error("expected value after metric"));
     }
     let value = cursor.value()?;
-    let mut timestamp_ms = None;
+    let (mut timestamp_ms, mut found) = (None, None);
     if !cursor.eat(b'\n') {
         if !at_exemplar(cursor) {
             timestamp_ms = Some(timestamp(cursor)?);
         }
         if at_exemplar(cursor) {
-            exemplar(cursor)?;
+            found = Some(exemplar(cursor)?);
         }
         if !cursor.eat(b'\n') {
             return Err(end_error(cursor, "expected next entry after timestamp"));
@@ -51,6 +51,7 @@ fn series<'a>(cursor: &mut Cursor<'a>, expected: &str) -> Result<SeriesLine<'a>,
         is_expected,
         value,
         timestamp_ms,
+        exemplar: found,
     })
 }
 
@@ -87,18 +88,25 @@ fn at_exemplar(cursor: &Cursor<'_>) -> bool {
     cursor.bytes().starts_with(b" # {")
 }
 
-/// Checks an exemplar, ` # {labels} value` and perhaps a timestamp, and moves behind it.
-fn exemplar(cursor: &mut Cursor<'_>) -> Result<(), ParseError> {
+/// Returns the exemplar here, ` # {labels} value` and perhaps a timestamp, and moves behind it.
+fn exemplar<'a>(cursor: &mut Cursor<'a>) -> Result<ExemplarText<'a>, ParseError> {
     cursor.skip(3);
+    let start = cursor.at();
     cursor.braces(Spacing::Strict, false)?;
+    let labels = cursor.since(start);
     if !cursor.eat(b' ') {
         return Err(cursor.error("expected value after exemplar labels"));
     }
-    cursor.value()?;
-    if cursor.peek() == Some(b' ') {
-        timestamp(cursor)?;
-    }
-    Ok(())
+    let value = cursor.value()?;
+    let timestamp_ms = match cursor.peek() {
+        Some(b' ') => Some(timestamp(cursor)?),
+        _ => None,
+    };
+    Ok(ExemplarText {
+        labels,
+        value,
+        timestamp_ms,
+    })
 }
 
 /// Moves behind a line that starts with `#` and returns what it says; `None` is the end.

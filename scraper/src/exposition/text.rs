@@ -64,6 +64,7 @@ fn series<'a>(cursor: &mut Cursor<'a>, expected: &str) -> Result<SeriesLine<'a>,
         is_expected,
         value,
         timestamp_ms,
+        exemplar: None,
     })
 }
 

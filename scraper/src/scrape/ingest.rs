@@ -3,6 +3,8 @@
 use std::panic::AssertUnwindSafe;
 use std::time::Instant;
 
+use model::Labels;
+use model::exemplar::Exemplar;
 use model::metadata::MetricType;
 use model::stale_nan;
 use model::storage::{AppendError, Appendable, Appender, FloatSample, Rejected, SeriesRef};
@@ -13,7 +15,7 @@ use super::labels;
 use super::report::{Report, ReportSeries};
 use super::scratch::{Batch, Scratch};
 use crate::cache::{Cache, Destination, EntryId, Found};
-use crate::exposition::{Event, Format, Parser};
+use crate::exposition::{Event, ExemplarText, Format, Parser};
 use crate::job::Job;
 use crate::metadata::{Interner, MetadataSet};
 use crate::metrics::ScrapeMetrics;
@@ -110,6 +112,7 @@ impl Scrape<'_> {
         if !is_read {
             batch.samples.clear();
             batch.sample_entries.clear();
+            batch.exemplars.clear();
         }
         self.append_ended(state, batch, is_read);
         report.up = is_read;
@@ -251,6 +254,9 @@ impl Scrape<'_> {
                 report.post_relabel += 1;
                 let t = timestamp_ms.unwrap_or(self.t);
                 self.push_sample(batch, id, series, t, line.value);
+                if let Some(text) = &line.exemplar {
+                    self.push_exemplar(batch, series, text);
+                }
             }
         }
         if sample_limit < report.post_relabel {
@@ -270,6 +276,34 @@ impl Scrape<'_> {
         }
         batch.samples.push(FloatSample { series, t, value });
         batch.sample_entries.push(id);
+    }
+
+    /// Adds an exemplar to the batch unless it is too far in the future.
+    fn push_exemplar(&self, batch: &mut Batch, series: SeriesRef, text: &ExemplarText<'_>) {
+        let latest = self.t.saturating_add(AHEAD_MS_MAX);
+        if text.timestamp_ms.is_some_and(|t| latest < t) {
+            return;
+        }
+        let mut pairs = Vec::new();
+        crate::exposition::labels::decode(text.labels, MetricType::Unknown, &mut pairs);
+        let pairs = pairs.iter().map(|(name, value)| (&**name, &**value));
+        let exemplar = Exemplar {
+            labels: Labels::from_pairs(pairs),
+            value: text.value,
+            t: text.timestamp_ms,
+        };
+        batch.exemplars.push((series, exemplar));
+    }
+
+    /// Appends the exemplars; one that is refused costs nothing else.
+    fn append_exemplars(&self, batch: &mut Batch, appender: &mut dyn Appender) {
+        for (series, exemplar) in batch.exemplars.drain(..) {
+            match appender.append_exemplar(series, &exemplar) {
+                Ok(()) => (),
+                Err(AppendError::OutOfOrder) => self.metrics.exemplar_out_of_order.inc(),
+                Err(error) => tracing::debug!(url = %self.target.url, %error, "exemplar refused"),
+            }
+        }
     }
 
     fn resolve(
@@ -390,6 +424,7 @@ impl Scrape<'_> {
             }
             appender.append_floats(&again, &mut batch.rejected);
         }
+        self.append_exemplars(batch, &mut *appender);
         appender.commit()
     }
 

@@ -1,5 +1,6 @@
 //! The buffers of a scrape, lent from a pool: memory grows with the scrapes under way, not with the targets.
 
+use model::exemplar::Exemplar;
 use model::storage::{FloatSample, Rejected, SeriesRef};
 use parking_lot::Mutex;
 
@@ -30,6 +31,7 @@ pub(crate) struct Batch {
     pub(crate) order: Vec<EntryId>,
     pub(crate) ended: Vec<SeriesRef>,
     pub(crate) rejected: Vec<Rejected>,
+    pub(crate) exemplars: Vec<(SeriesRef, Exemplar)>,
 }
 
 impl Batch {
@@ -39,6 +41,7 @@ impl Batch {
         self.order.clear();
         self.ended.clear();
         self.rejected.clear();
+        self.exemplars.clear();
     }
 
     fn bytes(&self) -> usize {
@@ -46,6 +49,7 @@ impl Batch {
             + (self.sample_entries.capacity() + self.order.capacity()) * size_of::<EntryId>()
             + self.ended.capacity() * size_of::<SeriesRef>()
             + self.rejected.capacity() * size_of::<Rejected>()
+            + self.exemplars.capacity() * size_of::<(SeriesRef, Exemplar)>()
     }
 }
 

@@ -25,6 +25,10 @@ pub(crate) struct StorageSettings {
     uploaded_blocks_file: Option<PathBuf>,
     reload_interval: std::time::Duration,
     is_xor2: bool,
+    /// Whether exemplars are kept even if the configuration says nothing of them.
+    pub(crate) keeps_exemplars: bool,
+    /// Whether metadata of series is logged.
+    logs_metadata: bool,
     lock: bool,
 }
 
@@ -77,6 +81,8 @@ impl StorageSettings {
             uploaded_blocks_file: (!file.is_empty()).then(|| PathBuf::from(file)),
             reload_interval: reload.max(Duration::from_secs(1)).to_std(),
             is_xor2: features.contains(&"xor2-encoding"),
+            keeps_exemplars: features.contains(&"exemplar-storage"),
+            logs_metadata: features.contains(&"metadata-wal-records"),
             lock: !values.is_on("storage.tsdb.no-lockfile"),
         })
     }
@@ -103,6 +109,8 @@ impl StorageSettings {
             ..HeadOptions::default()
         };
         head.chunks.range_ms = range_ms;
+        head.exemplars_max = loaded.exemplars_max(self.keeps_exemplars);
+        head.logs_metadata = self.logs_metadata;
         head.chunks.floats = floats;
         DbOptions {
             retention,

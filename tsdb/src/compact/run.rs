@@ -8,7 +8,9 @@ use super::encode::ChunkLimits;
 use super::merge::{MergeOptions, MergeSource};
 use super::source::{BlockSource, SeriesSource};
 use crate::block::Block;
-use crate::block::meta::{BlockMeta, HINT_SELECTED_SERIES, HINT_STALE_SERIES, Parent};
+use crate::block::meta::{
+    BlockMeta, HINT_OUT_OF_ORDER, HINT_SELECTED_SERIES, HINT_STALE_SERIES, Parent,
+};
 use crate::block::write::{WriteBlockError, WriteBlockOptions, write_block};
 use crate::files::Files;
 use crate::ulid::Ulid;
@@ -117,6 +119,13 @@ pub fn merged_meta(ulid: Ulid, metas: &[Arc<BlockMeta>]) -> Option<BlockMeta> {
         if metas.iter().any(|meta| meta.compaction.has_hint(hint)) {
             merged.compaction.add_hint(hint);
         }
+    }
+    // Late samples among themselves say nothing of where the head's blocks end.
+    if metas
+        .iter()
+        .all(|meta| meta.compaction.has_hint(HINT_OUT_OF_ORDER))
+    {
+        merged.compaction.add_hint(HINT_OUT_OF_ORDER);
     }
     Some(merged)
 }

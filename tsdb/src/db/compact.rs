@@ -6,7 +6,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use hashbrown::HashSet;
 
-use super::Inner;
+use super::{Inner, millis};
 use crate::block::meta::{BlockMeta, HINT_OUT_OF_ORDER};
 use crate::block::write::{WriteBlockError, WriteBlockOptions, write_block};
 use crate::block::{Block, OpenBlockError};
@@ -73,6 +73,7 @@ impl Inner {
             Some(block) => self.blocks.add(block, end),
             None => self.blocks.advance_head(end),
         }
+        self.head.mark_in_blocks(end)?;
         if !self.head.wait_for_readers_before(end, &is_stopped) {
             return Ok(false);
         }
@@ -129,7 +130,7 @@ impl Inner {
             block = %meta.ulid,
             series = meta.stats.num_series,
             samples = meta.stats.num_samples,
-            elapsed_ms = start.elapsed().as_millis() as u64,
+            elapsed_ms = millis(start),
             "wrote a block"
         );
         Ok(Some(block))
@@ -233,7 +234,7 @@ impl Inner {
         tracing::info!(
             blocks = parents.len(),
             into = %written.map_or_else(|| "nothing".to_owned(), |meta| meta.ulid.to_string()),
-            elapsed_ms = start.elapsed().as_millis() as u64,
+            elapsed_ms = millis(start),
             "compacted blocks"
         );
         Ok(())

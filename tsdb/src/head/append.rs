@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
+use model::exemplar::Exemplar;
+use model::metadata::Metadata;
 use model::storage::{AppendError, Appender, FloatSample, HistogramSample, Rejected, SeriesRef};
 
+use super::exemplars::{PendingExemplar, PendingMetadata};
 use super::late::{LateSamples, LateValue};
 use super::series::{FullChunk, Placed};
 use super::{Head, MemSeries, Page, SlotId, for_each_page, place_in_page};
@@ -16,10 +19,10 @@ const LABELS_MAX: usize = 10_000;
 
 /// A sample that passed the checks.
 #[derive(Clone, Copy)]
-struct Pending {
+pub(super) struct Pending {
     slot: u32,
     id: u64,
-    t: i64,
+    pub(super) t: i64,
     value: f64,
 }
 
@@ -34,15 +37,17 @@ struct PendingHistogram {
 /// Room that one batch after the other uses.
 #[derive(Default)]
 pub(super) struct Buffers {
-    pending: Vec<Pending>,
+    pub(super) pending: Vec<Pending>,
     /// Samples older than their series' newest.
     late: Vec<Pending>,
     histograms: Vec<PendingHistogram>,
     late_histograms: Vec<PendingHistogram>,
+    pub(super) exemplars: Vec<PendingExemplar>,
+    pub(super) metadata: Vec<PendingMetadata>,
     /// Slots of series whose labels are not in the WAL yet.
-    unlogged: Vec<u32>,
-    record: Vec<u8>,
-    packer: Packer,
+    pub(super) unlogged: Vec<u32>,
+    pub(super) record: Vec<u8>,
+    pub(super) packer: Packer,
 }
 
 /// How many sets of buffers are kept for the next batches.
@@ -104,6 +109,8 @@ impl Drop for HeadAppender<'_> {
         buffers.late.clear();
         buffers.histograms.clear();
         buffers.late_histograms.clear();
+        buffers.exemplars.clear();
+        buffers.metadata.clear();
         buffers.unlogged.clear();
         buffers.record.clear();
         let mut kept = self.head.buffers.lock();
@@ -212,6 +219,22 @@ impl Appender for HeadAppender<'_> {
         Ok(())
     }
 
+    fn append_exemplar(
+        &mut self,
+        series: SeriesRef,
+        exemplar: &Exemplar,
+    ) -> Result<(), AppendError> {
+        self.buffers.push_exemplar(self.head, series, exemplar)
+    }
+
+    fn update_metadata(
+        &mut self,
+        series: SeriesRef,
+        metadata: &Metadata,
+    ) -> Result<(), AppendError> {
+        self.buffers.push_metadata(self.head, series, metadata)
+    }
+
     fn commit(mut self: Box<Self>) -> Result<(), AppendError> {
         if self.buffers.is_empty() {
             return Ok(());
@@ -226,6 +249,7 @@ impl Appender for HeadAppender<'_> {
         self.log()
             .map_err(|error| storage_error(&head.wal_dir, error))?;
         self.apply();
+        self.buffers.apply_extras(head);
         if !self.buffers.late.is_empty() || !self.buffers.late_histograms.is_empty() {
             self.commit_late()
                 .map_err(|error| storage_error(&head.wbl_dir, error))?;
@@ -288,6 +312,7 @@ impl HeadAppender<'_> {
             let packed = packer.pack(record, compression);
             self.head.wal.lock().append_packed(&packed)
         })?;
+        self.buffers.log_extras(self.head)?;
         let segment = self.head.wal.lock().index();
         self.head.metrics.wal_segment.set(f64::from(segment));
         Ok(())
@@ -573,6 +598,8 @@ impl Buffers {
             && self.late.is_empty()
             && self.histograms.is_empty()
             && self.late_histograms.is_empty()
+            && self.exemplars.is_empty()
+            && self.metadata.is_empty()
     }
 }
 

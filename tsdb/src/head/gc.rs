@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use hashbrown::HashMap;
 
-use super::late_mark;
+use super::marks::HeadMarks;
 use super::series::MemSeries;
 use super::{Head, PAGE_SERIES};
 use crate::head_chunks::ChunkRef;
@@ -25,6 +25,27 @@ pub struct LateMark {
 }
 
 impl Head {
+    /// Changes the marks that the next start goes by.
+    fn mark(&self, change: impl FnOnce(&mut HeadMarks)) -> io::Result<()> {
+        let mut marks = self.marks.lock();
+        let mut changed = *marks;
+        change(&mut changed);
+        changed.write(&*self.files, &self.dir)?;
+        *marks = changed;
+        Ok(())
+    }
+
+    /// Says that in-order samples before `end` are in blocks: the next start leaves them out of the log. None may be
+    /// appended any more.
+    ///
+    /// # Errors
+    ///
+    /// When the disk fails.
+    pub fn mark_in_blocks(&self, end: i64) -> io::Result<()> {
+        let segment = self.log_position().segment;
+        self.mark(|marks| (marks.head_from, marks.segment) = (end, segment))
+    }
+
     /// Forgets samples before `mint`, and series that have none left; deletes head chunk files that nothing names any
     /// more.
     ///
@@ -144,8 +165,7 @@ impl Head {
         self.metrics.chunks_removed.add(removed as f64);
         self.metrics.chunks.sub(removed as f64);
         // From here on neither the chunks nor the log of them are read at a start.
-        let dir = self.wbl_dir.parent().unwrap_or(&self.wbl_dir);
-        late_mark::write(&*self.files, dir, mark.end)?;
+        self.mark(|marks| marks.late_end = mark.end)?;
         let Some(last) = mark.last_segment else {
             return Ok(());
         };
@@ -171,12 +191,13 @@ impl Head {
     fn retain_series(&self, mut keep: impl FnMut(&mut MemSeries) -> bool) {
         let mut index = self.index.write();
         let pages = self.pages.read().clone();
-        let mut dropped = Vec::new();
+        let (mut dropped, mut ids) = (Vec::new(), Vec::new());
         for (page_number, page) in (0u32..).zip(&pages) {
             let mut page = page.lock();
             for (place, series) in (0u32..).zip(page.series.iter_mut()) {
                 if series.id != 0 && !keep(series) {
                     // The place stays, so that an old handle finds nobody there.
+                    ids.push(series.id);
                     *series = MemSeries::default();
                     dropped.push(page_number * u32::try_from(PAGE_SERIES).expect("small") + place);
                 }
@@ -195,6 +216,7 @@ impl Head {
         self.aliases
             .lock()
             .retain(|_, slot| dropped.binary_search(slot).is_err());
+        self.drop_extras(&ids);
         self.metrics.series_removed.add(dropped.len() as f64);
     }
 

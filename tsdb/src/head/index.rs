@@ -75,7 +75,7 @@ impl Runs {
         pages
             .flat_map(|page| page.iter_mut())
             .filter(|start| **start != NO_LABELS)
-            .for_each(|start| visit(start));
+            .for_each(&mut visit);
     }
 
     fn heap_bytes(&self) -> usize {

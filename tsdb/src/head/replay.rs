@@ -11,6 +11,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 
 use hashbrown::HashMap;
+use model::Labels;
+use model::metadata::Metadata;
 use model::storage::HistogramSample;
 use parking_lot::{Mutex, RwLock};
 use rapidhash::fast::RandomState;
@@ -19,12 +21,14 @@ use super::append::store;
 use super::index::{Index, IndexFull};
 use super::isolation::{Isolation, Marks};
 use super::late::LateValue;
-use super::late_mark;
+use super::marks::HeadMarks;
 use super::series::{ChunkShape, MemSeries, Placed};
 use super::snapshot::{self, NoSnapshot, SNAPSHOT_FILE, Snapshot};
 use super::{Head, HeadOptions, OpenAppenders, PAGE_SERIES, Page};
+use crate::exemplars::{Exemplars, StoredExemplar};
 use crate::files::{Files, OpenFile};
 use crate::head_chunks::{ChunkMeta, ChunkRef, FoundChunk, HeadChunks};
+use crate::metadata::MetadataStore;
 use crate::metrics::TsdbMetrics;
 use crate::tombstones::{Interval, Tombstones};
 use crate::wal::checkpoint;
@@ -88,6 +92,9 @@ struct Replay {
     shape: ChunkShape,
     /// Samples before this are in blocks.
     valid_from: i64,
+    marks: HeadMarks,
+    /// The segment that is being read.
+    segment: u32,
     index: Index,
     series: Vec<MemSeries>,
     slots: Slots,
@@ -95,6 +102,8 @@ struct Replay {
     found: HashMap<u64, Found, RandomState>,
     chunks: HeadChunks,
     tombstones: Tombstones,
+    exemplars: Exemplars,
+    metadata: MetadataStore,
     unsynced: Vec<Arc<dyn OpenFile>>,
     id_max: u64,
     mint: i64,
@@ -157,7 +166,8 @@ impl Head {
             .create_dir_all(&wal_dir)
             .map_err(io_error("create", &wal_dir))?;
         let mut start = Start::of(&files, dir, options.chunks.range_ms, valid_from);
-        let late_from = late_mark::read(&*files, dir);
+        let marks = HeadMarks::read(&*files, dir);
+        let late_from = marks.late_end;
         for series in &mut start.series {
             if let Some(late) = &mut series.late {
                 late.forget_full(|chunk| chunk.chunk < late_from);
@@ -170,7 +180,7 @@ impl Head {
                 if late_from <= chunk.meta.chunk {
                     of_series.late.push(chunk.meta);
                 }
-            } else if valid_from <= chunk.meta.maxt() {
+            } else if valid_from.max(marks.head_from) <= chunk.meta.maxt() {
                 of_series.in_order.push(chunk.meta);
             }
         };
@@ -186,6 +196,8 @@ impl Head {
             files: Arc::clone(&files),
             shape: options.chunks,
             valid_from,
+            marks,
+            segment: 0,
             index: start.index,
             series: start.series,
             slots: start.slots,
@@ -193,6 +205,8 @@ impl Head {
             found,
             chunks,
             tombstones: start.tombstones,
+            exemplars: Exemplars::new(options.exemplars_max),
+            metadata: MetadataStore::default(),
             unsynced: Vec::new(),
             id_max: id_max.max(start.id_max),
             mint: i64::MAX,
@@ -206,13 +220,17 @@ impl Head {
         };
         replay.report.damages.extend(start.damage);
         replay.take_found();
+        for bytes in start.records.iter().filter(|bytes| !bytes.is_empty()) {
+            // It was written by us and has a checksum; what cannot be read of it is left out.
+            let _ = replay.take_extras(bytes);
+        }
         let next_segment = replay.read_log(&wal_dir, start.position, &metrics, progress)?;
         let wbl_dir = dir.join("wbl");
         replay.read_late_log(&wbl_dir, &metrics)?;
         let wal = SegmentWriter::create(files, &wal_dir, next_segment, options.segment)
             .map_err(io_error("start a segment in", &wal_dir))?;
         metrics.wal_segment.set(f64::from(next_segment));
-        Ok(replay.finish(options, wal, wal_dir, wbl_dir, metrics))
+        Ok(replay.finish(options, wal, dir, metrics))
     }
 }
 
@@ -230,6 +248,7 @@ struct Start {
     /// Where in the head chunk files what is not known yet begins.
     chunks_from: ChunkRef,
     snapshot_series: Option<usize>,
+    records: Vec<Vec<u8>>,
     damage: Option<String>,
 }
 
@@ -274,6 +293,7 @@ impl Start {
             index: snapshot.index,
             series: snapshot.series,
             tombstones: snapshot.tombstones,
+            records: snapshot.records,
             ..Start::default()
         };
         start.slots.reserve(start.series.len());
@@ -366,6 +386,7 @@ impl Replay {
             .store(segments.last().copied().unwrap_or(next), Ordering::Relaxed);
         for &segment in &segments {
             progress.current.store(segment, Ordering::Relaxed);
+            self.segment = segment;
             let is_last = Some(&segment) == segments.last();
             let offset = match segment == from.segment {
                 true => from.offset,
@@ -428,6 +449,7 @@ impl Replay {
                 RecordKind::Samples | RecordKind::SamplesV2 => {
                     record::decode_samples(bytes, |sample| replay.take_sample(sample))
                 }
+                RecordKind::Exemplars | RecordKind::Metadata => replay.take_extras(bytes),
                 RecordKind::Tombstones => {
                     record::decode_tombstones(bytes, |tombstone| replay.take_tombstone(&tombstone))
                 }
@@ -553,11 +575,15 @@ impl Replay {
         slot
     }
 
+    fn is_in_block(&self, t: i64) -> bool {
+        t < self.valid_from || self.marks.covers(self.segment, t)
+    }
+
     fn take_sample(&mut self, sample: record::RecordSample) {
         let Some(slot) = self.slot_of_sample(sample.id) else {
             return;
         };
-        if sample.t < self.valid_from {
+        if self.is_in_block(sample.t) {
             return;
         }
         let chunks = &self.chunks;
@@ -578,7 +604,7 @@ impl Replay {
         let Some(slot) = self.slot_of_sample(id) else {
             return;
         };
-        if t < self.valid_from || !is_valid(&histogram) {
+        if self.is_in_block(t) || !is_valid(&histogram) {
             return;
         }
         let chunks = &self.chunks;
@@ -609,6 +635,40 @@ impl Replay {
             maxt: tombstone.maxt,
         };
         self.tombstones.add(self.series[slot as usize].id, interval);
+    }
+
+    /// Takes in a record of exemplars or metadata.
+    fn take_extras(&mut self, bytes: &[u8]) -> Result<(), record::RecordError> {
+        match record::kind(bytes) {
+            RecordKind::Exemplars if self.exemplars.capacity() != 0 => {
+                record::decode_exemplars(bytes, |exemplar, labels| {
+                    let Some(slot) = self.slots.find(exemplar.id, &self.series) else {
+                        return;
+                    };
+                    let stored = StoredExemplar {
+                        t: exemplar.t,
+                        value: exemplar.value,
+                        labels: Labels::from_pairs(labels.iter().copied()),
+                    };
+                    // One that is there already, or older than that, was in the snapshot.
+                    let _ = self
+                        .exemplars
+                        .push(self.series[slot as usize].id, slot, stored);
+                })
+            }
+            RecordKind::Metadata => record::decode_metadata(bytes, |item| {
+                if let Some(slot) = self.slots.find(item.id, &self.series) {
+                    let metadata = Metadata {
+                        kind: item.kind,
+                        help: item.help.to_owned(),
+                        unit: item.unit.to_owned(),
+                    };
+                    let id = self.series[slot as usize].id;
+                    self.metadata.set(id, &metadata);
+                }
+            }),
+            _ => Ok(()),
+        }
     }
 
     fn take_late(&mut self, id: u64, t: i64, value: LateValue) {
@@ -653,8 +713,7 @@ impl Replay {
         mut self,
         options: HeadOptions,
         wal: SegmentWriter,
-        wal_dir: PathBuf,
-        wbl_dir: PathBuf,
+        dir: &Path,
         metrics: TsdbMetrics,
     ) -> (Head, ReplayReport) {
         let orphans = self.found.values();
@@ -685,6 +744,8 @@ impl Replay {
         }
         let head = Head {
             files: self.files,
+            dir: dir.to_owned(),
+            marks: Mutex::new(self.marks),
             options,
             index: RwLock::new(self.index),
             pages: RwLock::new(pages),
@@ -692,9 +753,9 @@ impl Replay {
             committing: RwLock::new(()),
             isolation: Isolation::default(),
             wal: Mutex::new(wal),
-            wal_dir,
+            wal_dir: dir.join("wal"),
             wbl: Mutex::new(None),
-            wbl_dir,
+            wbl_dir: dir.join("wbl"),
             unsynced: Mutex::new(self.unsynced),
             aliases: Mutex::new(self.aliases),
             next_id: AtomicU64::new(self.id_max.saturating_add(1)),
@@ -706,10 +767,13 @@ impl Replay {
             valid_from: AtomicI64::new(self.valid_from),
             has_tombstones: AtomicBool::new(!self.tombstones.is_empty()),
             tombstones: RwLock::new(self.tombstones),
+            exemplars: Mutex::new(self.exemplars),
+            metadata: Mutex::new(self.metadata),
             appenders: OpenAppenders::default(),
             buffers: Mutex::default(),
             metrics,
         };
+        head.update_exemplar_gauges(&head.exemplars.lock());
         (head, self.report)
     }
 }

@@ -33,6 +33,10 @@ use crate::tombstones::{Interval, Tombstones};
 use crate::varint::{decode_uvarint, decode_varint, encode_uvarint, encode_varint};
 use crate::wal::segment::Position;
 
+/// Slots are made of pages of this size.
+pub(super) const SLOTS_PER_PAGE: u32 = 256;
+const _: () = assert!(PAGE_SERIES == 256);
+
 /// The file's name in the data directory.
 pub const SNAPSHOT_FILE: &str = "head_snapshot";
 const MAGIC: &[u8; 8] = b"HEARTHHS";
@@ -45,6 +49,8 @@ const SERIES: u8 = 4;
 const ALIASES: u8 = 5;
 const TOMBSTONES: u8 = 6;
 const END: u8 = 7;
+/// A record as the log has it: exemplars or metadata.
+const RECORD: u8 = 8;
 
 /// What a snapshot holds of the head as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +77,8 @@ pub struct Snapshot {
     pub aliases: Vec<(u64, u32)>,
     /// What is deleted.
     pub tombstones: Tombstones,
+    /// Exemplars and metadata, as records of the log.
+    pub records: Vec<Vec<u8>>,
 }
 
 impl Head {
@@ -113,7 +121,7 @@ impl Head {
             let index = self.index.read();
             let page = page.lock();
             for (place, series) in (0u32..).zip(&page.series) {
-                let slot = page_number * PAGE_SERIES as u32 + place;
+                let slot = page_number * SLOTS_PER_PAGE + place;
                 let run = index
                     .run_of(slot)
                     .filter(|_| series.id != 0 && series.logged);
@@ -143,6 +151,10 @@ impl Head {
             }
         }
         out.section(TOMBSTONES)?;
+        self.encode_exemplars(&mut out.payload);
+        out.section(RECORD)?;
+        self.encode_metadata(&mut out.payload);
+        out.section(RECORD)?;
         // The chunks that are named must be on disk before the snapshot counts.
         let chunks_end = self.chunks.end();
         self.chunks.sync()?;
@@ -447,7 +459,10 @@ impl Snapshot {
             tombstones.add(id, Interval { mint, maxt });
             rest = after;
         }
+        let records = sections.iter().filter(|section| section.kind == RECORD);
+        let records = records.map(|section| section.payload.to_vec()).collect();
         Some(Snapshot {
+            records,
             state,
             index,
             series,

@@ -106,7 +106,7 @@ impl Head {
                         .any(|c| c.chunk < end && c.mint <= maxt && mint <= c.maxt()),
                 };
                 if series.id != 0 && is_in {
-                    slots.push(page_number * 256 + place);
+                    slots.push(page_number * super::snapshot::SLOTS_PER_PAGE + place);
                 }
             }
         }

@@ -1,0 +1,476 @@
+//! Requests as senders encode them, through the router to the database and back.
+
+use axum::body::Body;
+use axum::response::Response;
+use http::{Method, header};
+use model::storage::{Queryable as _, SampleColumns, SelectHints};
+use proptest::prelude::*;
+
+use super::batch::Batch;
+use super::ingest::Decode;
+use super::key::KeyHasher;
+use super::{Version, v1, v2};
+use crate::api::testing::{Api, NOW_MS, body_of};
+
+/// Writes protobuf messages, field by field.
+#[derive(Clone, Default)]
+struct Message(Vec<u8>);
+
+impl Message {
+    fn number(mut self, field: u64, value: u64) -> Self {
+        put_varint(&mut self.0, field << 3);
+        put_varint(&mut self.0, value);
+        self
+    }
+
+    fn signed(self, field: u64, value: i64) -> Self {
+        self.number(field, value.cast_unsigned())
+    }
+
+    fn zigzag(self, field: u64, value: i64) -> Self {
+        self.number(field, zigzag(value))
+    }
+
+    fn double(mut self, field: u64, value: f64) -> Self {
+        put_varint(&mut self.0, field << 3 | 1);
+        self.0.extend(value.to_le_bytes());
+        self
+    }
+
+    fn bytes(mut self, field: u64, bytes: &[u8]) -> Self {
+        put_varint(&mut self.0, field << 3 | 2);
+        put_varint(&mut self.0, bytes.len() as u64);
+        self.0.extend(bytes);
+        self
+    }
+
+    fn message(self, field: u64, message: Message) -> Self {
+        self.bytes(field, &message.0)
+    }
+
+    fn packed(self, field: u64, numbers: impl IntoIterator<Item = u64>) -> Self {
+        let mut packed = Vec::new();
+        numbers
+            .into_iter()
+            .for_each(|number| put_varint(&mut packed, number));
+        self.bytes(field, &packed)
+    }
+
+    fn packed_doubles(self, field: u64, numbers: &[f64]) -> Self {
+        let packed: Vec<u8> = numbers.iter().flat_map(|n| n.to_le_bytes()).collect();
+        self.bytes(field, &packed)
+    }
+}
+
+fn put_varint(out: &mut Vec<u8>, mut number: u64) {
+    while 0x80 <= number {
+        out.push(number.to_le_bytes()[0] | 0x80);
+        number >>= 7;
+    }
+    out.push(number.to_le_bytes()[0]);
+}
+
+fn zigzag(value: i64) -> u64 {
+    (value << 1 ^ value >> 63).cast_unsigned()
+}
+
+fn message() -> Message {
+    Message::default()
+}
+
+fn sample(t: i64, value: f64) -> Message {
+    message().double(1, value).signed(2, t)
+}
+
+/// A series of version 1.0.
+fn series(labels: &[(&str, &str)]) -> Message {
+    labels.iter().fold(message(), |series, (name, value)| {
+        let label = message()
+            .bytes(1, name.as_bytes())
+            .bytes(2, value.as_bytes());
+        series.message(1, label)
+    })
+}
+
+/// A native histogram with two positive buckets.
+fn histogram(t: i64) -> Message {
+    message()
+        .number(1, 4)
+        .double(3, 7.5)
+        .zigzag(4, 1)
+        .double(5, 0.001)
+        .number(6, 1)
+        .message(11, message().zigzag(1, 2).number(2, 2))
+        .packed(12, [zigzag(1), zigzag(1)])
+        .signed(15, t)
+}
+
+/// A float histogram with custom buckets.
+fn custom_histogram(t: i64) -> Message {
+    message()
+        .double(2, 3.0)
+        .double(3, 1.5)
+        .zigzag(4, -53)
+        .message(11, message().number(2, 2))
+        .packed_doubles(13, &[1.0, 2.0])
+        .packed_doubles(16, &[0.5, 1.0])
+        .signed(15, t)
+}
+
+async fn send_with(api: &Api, headers: &[(header::HeaderName, &str)], body: Vec<u8>) -> Response {
+    let mut request = api.request(Method::POST, "/api/v1/write", "");
+    for (name, value) in headers {
+        request = request.header(name, *value);
+    }
+    api.respond(request.body(Body::from(body)).unwrap()).await
+}
+
+const V2: &str = "application/x-protobuf;proto=io.prometheus.write.v2.Request";
+
+async fn send(api: &Api, content_type: &str, request: Message) -> Response {
+    let body = snap::raw::Encoder::new().compress_vec(&request.0).unwrap();
+    let headers = [
+        (header::CONTENT_TYPE, content_type),
+        (header::CONTENT_ENCODING, "snappy"),
+    ];
+    send_with(api, &headers, body).await
+}
+
+async fn send_v1(api: &Api, series: impl IntoIterator<Item = Message>) -> Response {
+    let request = series
+        .into_iter()
+        .fold(message(), |request, series| request.message(1, series));
+    send(api, "application/x-protobuf", request).await
+}
+
+#[track_caller]
+fn check(response: Response, status: u16, body: &str) {
+    let found = response.status().as_u16();
+    assert_eq!((found, body_of(response).as_str()), (status, body));
+}
+
+#[track_caller]
+fn check_counts(response: &Response, counts: [u64; 3]) {
+    let names = ["samples", "histograms", "exemplars"];
+    for (name, count) in names.into_iter().zip(counts) {
+        let header = format!("x-prometheus-remote-write-{name}-written");
+        let expected = count.to_string();
+        assert_eq!(
+            response.headers()[header].to_str().unwrap(),
+            expected,
+            "{name}"
+        );
+    }
+}
+
+/// Returns labels and samples of the series that are called `name`.
+fn stored(api: &Api, name: &str) -> Vec<(String, SampleColumns)> {
+    let db = api.shared.state().unwrap().db.clone();
+    let matcher = model::Matcher::new("__name__", model::MatchOp::Equal, name).unwrap();
+    let querier = db.querier(0, i64::MAX).unwrap();
+    let found = querier
+        .select(&[matcher], &SelectHints::range(0, i64::MAX))
+        .unwrap();
+    let read = |index| {
+        let mut columns = SampleColumns::default();
+        found.read(index, 0, i64::MAX, &mut columns).unwrap();
+        (found.labels(index).to_string(), columns)
+    };
+    (0..found.len()).map(read).collect()
+}
+
+#[tokio::test]
+async fn version_1_with_everything() {
+    let api = Api::new();
+    let exemplar = message()
+        .message(1, message().bytes(1, b"trace_id").bytes(2, b"x"))
+        .double(2, 1.0)
+        .signed(3, NOW_MS);
+    let request = [
+        // Unsorted, with an empty value, and a field between the labels.
+        message()
+            .message(1, message().bytes(1, b"job").bytes(2, b"j"))
+            .message(2, sample(NOW_MS - 1, 1.5))
+            .message(1, message().bytes(1, b"__name__").bytes(2, b"floats"))
+            .message(1, message().bytes(1, b"gone").bytes(2, b""))
+            .message(2, sample(NOW_MS, -2.5))
+            .message(3, exemplar),
+        series(&[("__name__", "histograms")])
+            .message(4, histogram(NOW_MS - 1))
+            .message(4, custom_histogram(NOW_MS)),
+    ];
+    check(send_v1(&api, request.clone()).await, 204, "");
+    // Again, by keys now: what is older than the newest is refused, the newest changes nothing.
+    check(send_v1(&api, request).await, 400, "out of order sample\n");
+    let floats = stored(&api, "floats");
+    assert_eq!(floats[0].0, r#"floats{job="j"}"#);
+    assert_eq!(floats[0].1.timestamps, [NOW_MS - 1, NOW_MS]);
+    assert_eq!(floats[0].1.floats, [1.5, -2.5]);
+    let histograms = stored(&api, "histograms");
+    let shown: Vec<String> = histograms[0]
+        .1
+        .histograms
+        .iter()
+        .map(|(_, histogram)| histogram.to_string())
+        .collect();
+    assert_eq!(histograms[0].1.timestamps, [NOW_MS - 1, NOW_MS]);
+    assert_eq!(shown[1], "{count:3, sum:1.5, [-Inf,0.5]:1, (0.5,1]:2}");
+    assert!(
+        shown[0].starts_with("{count:4, sum:7.5, [-0.001,0.001]:1, "),
+        "{}",
+        shown[0]
+    );
+}
+
+/// A request of version 2.0: one series with each kind of item.
+fn version_2() -> Message {
+    let symbols = [
+        "", "__name__", "two", "job", "j", "seconds", "trace_id", "x",
+    ];
+    let exemplar = message().packed(1, [6, 7]).double(2, 1.0).signed(3, NOW_MS);
+    let metadata = message().number(1, 1).number(3, 2).number(4, 5);
+    let series = message()
+        .packed(1, [3, 4, 1, 2])
+        .message(2, sample(NOW_MS, 1.0).signed(3, 5))
+        .message(4, exemplar)
+        .message(5, metadata)
+        .signed(6, 7);
+    let other = message()
+        .number(1, 1)
+        .number(1, 5)
+        .message(3, histogram(NOW_MS));
+    let request = message().message(5, series).message(5, other);
+    symbols.iter().fold(request, |request, symbol| {
+        request.bytes(4, symbol.as_bytes())
+    })
+}
+
+#[tokio::test]
+async fn version_2_with_symbols_after_the_series() {
+    let api = Api::new();
+    for _ in 0..2 {
+        let response = send(&api, V2, version_2()).await;
+        check_counts(&response, [1, 1, 1]);
+        check(response, 204, "");
+    }
+    let found = stored(&api, "two");
+    assert_eq!(found[0].0, r#"two{job="j"}"#);
+    assert_eq!(found[0].1.floats, [1.0]);
+    assert_eq!(stored(&api, "seconds")[0].1.histograms.len(), 1);
+}
+
+#[tokio::test]
+async fn what_can_be_stored_is_stored() {
+    let api = Api::new();
+    let late = series(&[("__name__", "up"), ("instance", "a"), ("job", "x")]);
+    let request = [
+        late.clone().message(2, sample(1_000_000_000, 7.0)),
+        series(&[("__name__", "new")]).message(2, sample(NOW_MS, 1.0)),
+        late.message(2, sample(NOW_MS + 600_001, 7.0)),
+    ];
+    let far = "out of bounds: timestamp is too far in the future\n";
+    check(send_v1(&api, request).await, 400, far);
+    assert_eq!(stored(&api, "new")[0].1.floats, [1.0]);
+    let symbols = ["", "__name__", "new", "newer"];
+    let request = message()
+        .message(
+            5,
+            message()
+                .packed(1, [1, 2])
+                .message(2, sample(NOW_MS - 1, 2.0)),
+        )
+        .message(
+            5,
+            message().packed(1, [1, 2]).message(2, sample(NOW_MS, 3.0)),
+        )
+        .message(
+            5,
+            message().packed(1, [1, 3]).message(2, sample(NOW_MS, 4.0)),
+        )
+        .message(5, message().packed(1, [1]).message(2, sample(NOW_MS, 4.0)))
+        .message(
+            5,
+            message().packed(1, [1, 9]).message(2, sample(NOW_MS, 4.0)),
+        )
+        .message(
+            5,
+            message().packed(1, [0, 3]).message(2, sample(NOW_MS, 4.0)),
+        );
+    let request = symbols.iter().fold(request, |request, symbol| {
+        request.bytes(4, symbol.as_bytes())
+    });
+    let response = send(&api, V2, request).await;
+    check_counts(&response, [1, 0, 0]);
+    let expected = r#"parsing labels: invalid labelRefs length 1
+parsing labels: labelRefs 1 (name) or 9 (value) outside of symbols table (size 4)
+invalid metric name or labels, got {="newer"}
+out of order sample for series {__name__="new"}
+duplicate sample for timestamp for series {__name__="new"}
+"#;
+    check(response, 400, expected);
+    assert_eq!(stored(&api, "newer")[0].1.floats, [4.0]);
+}
+
+#[tokio::test]
+async fn labels_that_are_none() {
+    let api = Api::new();
+    let one = |labels: &[(&str, &str)]| [series(labels).message(2, sample(NOW_MS, 1.0))];
+    let no_name = "invalid metric name or labels, got {job=\"x\"}\n";
+    check(send_v1(&api, one(&[("job", "x")])).await, 400, no_name);
+    let twice =
+        "invalid labels for series, labels {__name__=\"m\", a=\"1\", a=\"\"}, duplicated label a\n";
+    let labels = [("__name__", "m"), ("a", "1"), ("a", "")];
+    check(send_v1(&api, one(&labels)).await, 400, twice);
+    let invalid = series(&[("__name__", "m")])
+        .message(1, message().bytes(1, b"a").bytes(2, b"\xff"))
+        .message(2, sample(NOW_MS, 1.0));
+    let text = "invalid metric name or labels, got {__name__=\"m\", a=\"\u{fffd}\"}\n";
+    check(send_v1(&api, [invalid]).await, 400, text);
+    assert_eq!(stored(&api, "m"), []);
+}
+
+#[tokio::test]
+async fn invalid_histograms_are_refused_for_good() {
+    let api = Api::new();
+    let broken = message().number(1, 9).zigzag(4, 0).signed(15, NOW_MS);
+    let request = [series(&[("__name__", "h")]).message(4, broken)];
+    let text = "invalid histogram: 0 observations found in buckets, but the count field is 9\n";
+    check(send_v1(&api, request).await, 400, text);
+    let fine = histogram(NOW_MS).zigzag(4, 9);
+    let request = [series(&[("__name__", "h")]).message(4, fine)];
+    check(send_v1(&api, request).await, 204, "");
+}
+
+#[tokio::test]
+async fn series_that_were_dropped_are_made_again() {
+    let api = Api::new();
+    let request = |t| [series(&[("__name__", "back")]).message(2, sample(t, 1.0))];
+    check(send_v1(&api, request(NOW_MS)).await, 204, "");
+    let db = api.shared.state().unwrap().db.clone();
+    db.head().truncate(NOW_MS + 1).unwrap();
+    check(send_v1(&api, request(NOW_MS + 2)).await, 204, "");
+    assert_eq!(stored(&api, "back")[0].1.timestamps, [NOW_MS + 2]);
+}
+
+#[tokio::test]
+async fn negotiation() {
+    let api = Api::new();
+    let with = async |content_type: &str, encoding: &str| {
+        let mut headers = Vec::new();
+        if !content_type.is_empty() {
+            headers.push((header::CONTENT_TYPE, content_type));
+        }
+        if !encoding.is_empty() {
+            headers.push((header::CONTENT_ENCODING, encoding));
+        }
+        send_with(&api, &headers, vec![0]).await
+    };
+    check(with("", "").await, 204, "");
+    check(with("application/x-protobuf", "Snappy").await, 204, "");
+    let spaced = "application/x-protobuf; proto=io.prometheus.write.v2.Request";
+    check_counts(&with(spaced, "").await, [0, 0, 0]);
+    check(
+        with("text/plain", "").await,
+        415,
+        "expected application/x-protobuf as the first (media) part, got text/plain content-type\n",
+    );
+    check(
+        with("application/x-protobuf;proto=foo", "").await,
+        415,
+        "got application/x-protobuf;proto=foo content type; unknown remote write protobuf message foo, supported: prometheus.WriteRequest, io.prometheus.write.v2.Request\n",
+    );
+    check(
+        with("application/x-protobuf;proto", "").await,
+        415,
+        "as per https://www.rfc-editor.org/rfc/rfc9110#parameter expected parameters to be key-values, got proto in application/x-protobuf;proto content-type\n",
+    );
+    check(
+        with("", "gzip").await,
+        415,
+        "gzip encoding (compression) is not accepted by this server; only snappy is acceptable\n",
+    );
+    let only_v2 = super::negotiate(&http::HeaderMap::new(), &[Version::V2]);
+    let text = "prometheus.WriteRequest protobuf message is not accepted by this server; accepted [io.prometheus.write.v2.Request]";
+    assert_eq!(only_v2, Err(text.to_owned()));
+}
+
+#[tokio::test]
+async fn malformed_and_large_bodies() {
+    let api = Api::new();
+    let send = async |body: &[u8]| send_with(&api, &[], body.to_vec()).await;
+    check(send(b"").await, 400, "snappy: corrupt input\n");
+    check(send(b"abcdefg").await, 400, "snappy: corrupt input\n");
+    check(send(b"\x03\x08\x0a\xff\xff").await, 400, "unexpected EOF\n");
+    let limit = "snappy: decoded length 268435455 exceeds limit 33554432\n";
+    check(send(b"\xff\xff\xff\x7f\x00").await, 400, limit);
+    let length = (super::BODY_BYTES_MAX + 1).to_string();
+    let announced = [(header::CONTENT_LENGTH, length.as_str())];
+    let response = send_with(&api, &announced, vec![0]).await;
+    assert_eq!(response.status(), 413);
+    let get = api.send(Method::GET, "/api/v1/write", "").await;
+    check(get, 405, "Method Not Allowed\n");
+}
+
+#[test]
+fn a_request_of_many_samples_comes_in_parts() {
+    let many = (0..200_000).fold(series(&[("__name__", "x")]), |series, t| {
+        series.message(2, sample(t, 1.0))
+    });
+    let few = series(&[("__name__", "y")]).message(2, sample(1, 1.0));
+    let request = message().message(1, many).message(1, few);
+    let hasher = KeyHasher::new();
+    let mut decoder = v1::Decoder::new(&request.0);
+    let mut batch = Batch::new(i64::MAX, Vec::new());
+    assert_eq!(decoder.fill(&hasher, &mut batch), Ok(true));
+    assert_eq!((batch.series.len(), batch.floats.len()), (1, 200_000));
+    batch.clear();
+    assert_eq!(decoder.fill(&hasher, &mut batch), Ok(false));
+    assert_eq!((batch.series.len(), batch.floats.len()), (1, 1));
+}
+
+/// Decodes `bytes` as either version, labels included.
+fn decode_all(bytes: &[u8]) {
+    let hasher = KeyHasher::new();
+    visit_all(v1::Decoder::new(bytes), &hasher);
+    if let Ok(decoder) = v2::Decoder::new(bytes, &hasher) {
+        visit_all(decoder, &hasher);
+    }
+}
+
+fn visit_all<'a>(mut decoder: impl Decode<'a>, hasher: &KeyHasher) {
+    loop {
+        let mut batch = Batch::new(i64::MAX, Vec::new());
+        let filled = decoder.fill(hasher, &mut batch);
+        for series in &batch.series {
+            let _ = decoder.labels(series.labels, &mut Vec::new());
+        }
+        for exemplar in &batch.exemplars {
+            let _ = decoder.labels(exemplar.labels, &mut Vec::new());
+        }
+        if filled != Ok(true) {
+            return;
+        }
+    }
+}
+
+proptest! {
+    /// Neither arbitrary bytes nor damaged requests make the decoders panic.
+    #[test]
+    fn any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        decode_all(&bytes);
+    }
+
+    /// See above.
+    #[test]
+    fn damaged_requests(at in 0usize..400, byte in any::<u8>(), cut in 0usize..400) {
+        let v1 = message().message(1, series(&[("__name__", "h")])
+            .message(2, sample(1, 2.0)).message(4, histogram(1)).message(4, custom_histogram(2)));
+        for request in [v1, version_2()] {
+            let mut bytes = request.0;
+            let at = at % bytes.len();
+            bytes[at] = byte;
+            bytes.truncate(bytes.len().saturating_sub(cut % 7));
+            decode_all(&bytes);
+        }
+    }
+}

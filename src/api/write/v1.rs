@@ -1,0 +1,140 @@
+//! `prometheus.WriteRequest`, the message of remote write 1.0: each series spells its labels out.
+//!
+//! Its `metadata` is passed over, as Prometheus does: it names families and no series.
+//!
+//! Source: [remote write 1.0](https://prometheus.io/docs/specs/prw/remote_write_spec/).
+
+use super::batch::{Batch, Series};
+use super::histogram;
+use super::ingest::{Decode, LabelError, Pairs};
+use super::key::KeyHasher;
+use super::proto::{Fields, WireError};
+
+/// Reads one request.
+pub(crate) struct Decoder<'a> {
+    fields: Fields<'a>,
+}
+
+impl<'a> Decoder<'a> {
+    /// Returns the decoder of `request`.
+    pub(crate) fn new(request: &'a [u8]) -> Self {
+        Decoder {
+            fields: Fields::of(request),
+        }
+    }
+}
+
+impl<'a> Decode<'a> for Decoder<'a> {
+    fn fill(&mut self, hasher: &KeyHasher, batch: &mut Batch<'a>) -> Result<bool, WireError> {
+        while !batch.is_full() {
+            match self.fields.next()? {
+                Some((1, value)) => series(value.bytes("Timeseries")?, hasher, batch)?,
+                Some(_) => (),
+                None => return Ok(false),
+            }
+        }
+        Ok(true)
+    }
+
+    fn labels(&self, bytes: &'a [u8], out: &mut Pairs<'a>) -> Result<(), LabelError> {
+        let mut fields = Fields::of(bytes);
+        while let Some((number, value)) = fields.next()? {
+            if number == 1 {
+                out.push(label(value.bytes("Labels")?)?);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn series<'a>(
+    message: &'a [u8],
+    hasher: &KeyHasher,
+    batch: &mut Batch<'a>,
+) -> Result<(), WireError> {
+    let mut fields = Fields::of(message);
+    // Where the first label begins and the last one ends; other fields in between are allowed, and never seen.
+    let (mut begin, mut end, mut is_one_run) = (0, 0, true);
+    loop {
+        let at = message.len() - fields.left();
+        let Some((number, value)) = fields.next()? else {
+            break;
+        };
+        match number {
+            1 => {
+                value.bytes("Labels")?;
+                if end == 0 {
+                    begin = at;
+                } else {
+                    is_one_run &= at == end;
+                }
+                end = message.len() - fields.left();
+            }
+            2 => {
+                let (t, value) = sample(value.bytes("Samples")?)?;
+                batch.push_float(t, value);
+            }
+            3 => exemplar(value.bytes("Exemplars")?, batch)?,
+            4 => {
+                let (t, value) = histogram::decode(value.bytes("Histograms")?)?;
+                batch.push_histogram(t, value);
+            }
+            _ => (),
+        }
+    }
+    let labels = if is_one_run {
+        &message[begin..end]
+    } else {
+        message
+    };
+    batch.push_series(Series {
+        labels,
+        key: is_one_run.then(|| hasher.key(labels)),
+        metadata: None,
+        has_items: false,
+    });
+    Ok(())
+}
+
+/// Returns time and value of a sample message, which is the same in both versions.
+#[inline]
+pub(super) fn sample(message: &[u8]) -> Result<(i64, f64), WireError> {
+    let mut fields = Fields::of(message);
+    let (mut t, mut v) = (0, 0.0);
+    while let Some((number, value)) = fields.next()? {
+        match number {
+            1 => v = value.double("Value")?,
+            2 => t = value.int64("Timestamp")?,
+            _ => (),
+        }
+    }
+    Ok((t, v))
+}
+
+/// Adds an exemplar; its labels, field 1, differ between the versions and are looked at later.
+pub(super) fn exemplar<'a>(message: &'a [u8], batch: &mut Batch<'a>) -> Result<(), WireError> {
+    let mut fields = Fields::of(message);
+    let (mut t, mut v) = (0, 0.0);
+    while let Some((number, value)) = fields.next()? {
+        match number {
+            2 => v = value.double("Value")?,
+            3 => t = value.int64("Timestamp")?,
+            _ => (),
+        }
+    }
+    batch.push_exemplar(message, t, v);
+    Ok(())
+}
+
+fn label(message: &[u8]) -> Result<(&[u8], &[u8]), WireError> {
+    let mut fields = Fields::of(message);
+    let (mut name, mut text) = (&[][..], &[][..]);
+    while let Some((number, value)) = fields.next()? {
+        match number {
+            1 => name = value.bytes("Name")?,
+            2 => text = value.bytes("Value")?,
+            _ => (),
+        }
+    }
+    Ok((name, text))
+}

@@ -1,0 +1,180 @@
+//! `io.prometheus.write.v2.Request`, the message of remote write 2.0: strings are in one table, series name them by number.
+//!
+//! Start and created timestamps are passed over.
+//!
+//! Source: [remote write 2.0](https://prometheus.io/docs/specs/prw/remote_write_spec_2_0/).
+
+use super::batch::{Batch, RawMetadata, Series};
+use super::histogram::{self, uint32};
+use super::ingest::{Decode, LabelError, Pairs};
+use super::key::{KeyHasher, SeriesKey};
+use super::proto::{Fields, WireError};
+use super::v1::{exemplar, sample};
+
+/// Most strings that a request may have.
+const SYMBOLS_MAX: usize = 1_000_000;
+
+/// Reads one request.
+pub(crate) struct Decoder<'a> {
+    fields: Fields<'a>,
+    symbols: Vec<&'a [u8]>,
+    /// The key of each symbol.
+    keys: Vec<SeriesKey>,
+    /// Room for the keys of one series' labels.
+    scratch: Vec<u8>,
+    refs: Vec<u32>,
+}
+
+impl<'a> Decoder<'a> {
+    /// Returns the decoder of `request`; its symbols are read before its series, in whatever order they come.
+    ///
+    /// # Errors
+    ///
+    /// When the bytes are no such message.
+    pub(crate) fn new(request: &'a [u8], hasher: &KeyHasher) -> Result<Self, WireError> {
+        let mut symbols = Vec::new();
+        let mut fields = Fields::of(request);
+        while let Some((number, value)) = fields.next()? {
+            if number == 4 {
+                if symbols.len() == SYMBOLS_MAX {
+                    return Err(WireError::Symbols(SYMBOLS_MAX));
+                }
+                symbols.push(value.bytes("Symbols")?);
+            }
+        }
+        Ok(Decoder {
+            fields: Fields::of(request),
+            keys: symbols.iter().map(|text| hasher.key(text)).collect(),
+            symbols,
+            scratch: Vec::new(),
+            refs: Vec::new(),
+        })
+    }
+
+    fn series(
+        &mut self,
+        message: &'a [u8],
+        hasher: &KeyHasher,
+        batch: &mut Batch<'a>,
+    ) -> Result<(), WireError> {
+        let mut fields = Fields::of(message);
+        self.refs.clear();
+        let (mut begin, mut end, mut is_one_run) = (0, 0, true);
+        let mut metadata = None;
+        loop {
+            let at = message.len() - fields.left();
+            let Some((number, value)) = fields.next()? else {
+                break;
+            };
+            match number {
+                1 => {
+                    value.varints_into("LabelsRefs", &mut self.refs, uint32)?;
+                    if end == 0 {
+                        begin = at;
+                    } else {
+                        is_one_run &= at == end;
+                    }
+                    end = message.len() - fields.left();
+                }
+                2 => {
+                    let (t, value) = sample(value.bytes("Samples")?)?;
+                    batch.push_float(t, value);
+                }
+                3 => {
+                    let (t, value) = histogram::decode(value.bytes("Histograms")?)?;
+                    batch.push_histogram(t, value);
+                }
+                4 => exemplar(value.bytes("Exemplars")?, batch)?,
+                5 => metadata = self.metadata(value.bytes("Metadata")?)?,
+                _ => (),
+            }
+        }
+        batch.push_series(Series {
+            labels: if is_one_run {
+                &message[begin..end]
+            } else {
+                message
+            },
+            key: self.key(hasher),
+            metadata,
+            has_items: false,
+        });
+        Ok(())
+    }
+
+    /// Returns the key of the labels in `refs`; `None` when they name symbols that there are not.
+    fn key(&mut self, hasher: &KeyHasher) -> Option<SeriesKey> {
+        self.scratch.clear();
+        for &symbol in &self.refs {
+            let key = self.keys.get(symbol as usize)?;
+            key.append_to(&mut self.scratch);
+        }
+        Some(hasher.key(&self.scratch))
+    }
+
+    fn metadata(&self, message: &[u8]) -> Result<Option<RawMetadata<'a>>, WireError> {
+        let mut fields = Fields::of(message);
+        let (mut kind, mut help, mut unit) = (0, 0, 0);
+        while let Some((number, value)) = fields.next()? {
+            match number {
+                1 => kind = value.varint("Type")?,
+                3 => help = uint32(value.varint("HelpRef")?),
+                4 => unit = uint32(value.varint("UnitRef")?),
+                _ => (),
+            }
+        }
+        let text = |symbol: u32| {
+            let symbol = symbol as usize;
+            Some((*self.symbols.get(symbol)?, self.keys.get(symbol)?.short()))
+        };
+        let (Some((help, help_hash)), Some((unit, unit_hash))) = (text(help), text(unit)) else {
+            return Ok(None);
+        };
+        if kind == 0 && help.is_empty() && unit.is_empty() {
+            return Ok(None);
+        }
+        let hash = uint32(kind) ^ help_hash.rotate_left(7) ^ unit_hash.rotate_left(19);
+        Ok(Some(RawMetadata {
+            kind,
+            help,
+            unit,
+            hash: hash.max(1),
+        }))
+    }
+}
+
+impl<'a> Decode<'a> for Decoder<'a> {
+    fn fill(&mut self, hasher: &KeyHasher, batch: &mut Batch<'a>) -> Result<bool, WireError> {
+        while !batch.is_full() {
+            match self.fields.next()? {
+                Some((5, value)) => self.series(value.bytes("Timeseries")?, hasher, batch)?,
+                Some(_) => (),
+                None => return Ok(false),
+            }
+        }
+        Ok(true)
+    }
+
+    fn labels(&self, bytes: &'a [u8], out: &mut Pairs<'a>) -> Result<(), LabelError> {
+        let mut refs = Vec::new();
+        let mut fields = Fields::of(bytes);
+        while let Some((number, value)) = fields.next()? {
+            if number == 1 {
+                value.varints_into("LabelsRefs", &mut refs, uint32)?;
+            }
+        }
+        let (pairs, rest) = refs.as_chunks::<2>();
+        if !rest.is_empty() {
+            return Err(LabelError::OddRefs(refs.len()));
+        }
+        for &refs in pairs {
+            let [name, value] = refs.map(|symbol| self.symbols.get(symbol as usize));
+            let (Some(name), Some(value)) = (name, value) else {
+                let size = self.symbols.len();
+                return Err(LabelError::RefOutOfRange { refs, size });
+            };
+            out.push((name, value));
+        }
+        Ok(())
+    }
+}
