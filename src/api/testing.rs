@@ -42,6 +42,8 @@ pub(super) struct Options {
     pub(super) admin: bool,
     /// Whether the database is still being opened.
     pub(super) starting: bool,
+    /// Whether remote write is not received.
+    pub(super) write_off: bool,
 }
 
 type Reloads = mpsc::Receiver<oneshot::Sender<Result<(), String>>>;
@@ -90,6 +92,9 @@ impl Api {
         let shared = Arc::new(Shared::new(early));
         if !options.starting {
             let mut state = state(dir.path(), &registry);
+            if options.write_off {
+                state.write = None;
+            }
             state.is_admin_enabled = options.admin;
             shared.set_ready(state);
         }

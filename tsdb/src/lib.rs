@@ -9,7 +9,7 @@
 //!
 //! # Not here yet
 //!
-//! Blocks and compaction, late samples, native histogram chunks, exemplars. Until blocks exist the head holds the whole
+//! Blocks and compaction, late samples, native histogram chunks. Until blocks exist the head holds the whole
 //! retention, in memory-mapped chunks.
 
 pub mod backfill;

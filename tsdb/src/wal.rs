@@ -9,5 +9,6 @@
 //! ([`segment`]). Source: Prometheus WAL format documentation.
 
 pub mod checkpoint;
+pub mod read_ahead;
 pub mod record;
 pub mod segment;

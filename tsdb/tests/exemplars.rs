@@ -1,5 +1,6 @@
 //! Exemplars and metadata through a database: refused, kept, logged, replayed, and dropped with their series.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 use std::path::Path;
 use std::sync::Arc;
 

@@ -457,6 +457,27 @@ fn either() -> impl Strategy<Value = Format> {
     prop_oneof![Just(Format::Text), Just(Format::OpenMetrics)]
 }
 
+#[test]
+fn exemplars_come_with_their_samples() {
+    let body = b"a_total 1 # {trace_id=\"x\"} 0.5 2.25\nb_total 1 5 # {} 3\nc 1\n# EOF\n";
+    let mut parser = Parser::new(body, Format::OpenMetrics).unwrap();
+    let mut found = Vec::new();
+    while let Some(event) = parser.next("").unwrap() {
+        if let Event::Series(line) = event {
+            found.push(line.exemplar);
+        }
+    }
+    let exemplar = |labels, value, timestamp_ms| {
+        Some(ExemplarText {
+            labels,
+            value,
+            timestamp_ms,
+        })
+    };
+    let first = exemplar("{trace_id=\"x\"}", 0.5, Some(2_250));
+    assert_eq!(found, [first, exemplar("{}", 3.0, None), None]);
+}
+
 proptest! {
     #[test]
     fn arbitrary_bytes_do_no_harm(body in proptest::collection::vec(any::<u8>(), 0..200), format in either()) {

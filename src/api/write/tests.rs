@@ -10,7 +10,7 @@ use super::batch::Batch;
 use super::ingest::Decode;
 use super::key::KeyHasher;
 use super::{Version, v1, v2};
-use crate::api::testing::{Api, NOW_MS, body_of};
+use crate::api::testing::{Api, NOW_MS, Options, body_of};
 
 /// Writes protobuf messages, field by field.
 #[derive(Clone, Default)]
@@ -392,6 +392,17 @@ async fn negotiation() {
     let only_v2 = super::negotiate(&http::HeaderMap::new(), &[Version::V2]);
     let text = "prometheus.WriteRequest protobuf message is not accepted by this server; accepted [io.prometheus.write.v2.Request]";
     assert_eq!(only_v2, Err(text.to_owned()));
+}
+
+#[tokio::test]
+async fn off_unless_asked_for() {
+    let api = Api::with(Options {
+        write_off: true,
+        ..Options::default()
+    });
+    let text =
+        "remote write receiver needs to be enabled with --web.enable-remote-write-receiver\n";
+    check(send_v1(&api, []).await, 404, text);
 }
 
 #[tokio::test]

@@ -27,7 +27,7 @@ pub enum OpenChunk {
     /// Of floats.
     Xor(XorWriter),
     /// Of floats, Prometheus' second XOR encoding.
-    Xor2(Xor2Writer),
+    Xor2(Box<Xor2Writer>),
     /// Of native histograms with integer counts.
     Histogram(Box<HistogramWriter>),
     /// Of native histograms with float counts.
@@ -40,7 +40,7 @@ impl OpenChunk {
     pub fn new(encoding: Encoding) -> Self {
         match encoding {
             Encoding::Xor => OpenChunk::Xor(XorWriter::new()),
-            Encoding::Xor2 => OpenChunk::Xor2(Xor2Writer::new()),
+            Encoding::Xor2 => OpenChunk::Xor2(Box::default()),
             Encoding::Histogram | Encoding::HistogramSt => OpenChunk::Histogram(Box::default()),
             Encoding::FloatHistogram | Encoding::FloatHistogramSt => {
                 OpenChunk::FloatHistogram(Box::default())

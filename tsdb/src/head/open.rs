@@ -147,7 +147,8 @@ impl OpenChunk {
                 if !self.is_empty() {
                     cut(self);
                 }
-                self.restart(floats, ResetHint::Unknown);
+                // A new buffer, which is short: the one before has grown to a whole chunk's length.
+                *self = OpenChunk::new(floats);
                 self.append(&ChunkSample::Float(t, value));
             }
         }

@@ -32,6 +32,7 @@ use crate::metadata::MetadataStore;
 use crate::metrics::TsdbMetrics;
 use crate::tombstones::{Interval, Tombstones};
 use crate::wal::checkpoint;
+use crate::wal::read_ahead::{Piece, Source, read_ahead};
 use crate::wal::record::{self, MapMarker, RecordKind, RecordTombstone};
 use crate::wal::segment::{self, Position, SegmentError, SegmentReader, SegmentWriter, TORN};
 
@@ -234,6 +235,13 @@ impl Head {
     }
 }
 
+/// A segment of the log that is to be read.
+struct LogSegment {
+    /// `None` of one that belongs to a checkpoint.
+    number: Option<u32>,
+    source: Source,
+}
+
 /// What a replay starts from: a snapshot, or nothing.
 #[derive(Default)]
 struct Start {
@@ -352,14 +360,19 @@ impl Replay {
         } else {
             Position::default()
         };
-        let mut next = 0;
+        let (mut next, mut log) = (0, Vec::new());
         let newest = checkpoint::latest(&*files, dir).map_err(io_error)?;
         if let Some((number, path)) = newest {
             // What the snapshot was made after need not be read again.
             if from == Position::default() || from.segment <= number {
-                for segment in segment::list(&*files, &path).map_err(io_error)? {
-                    self.read_segment(segment::path(&path, segment), 0, false, metrics)?;
-                }
+                let segments = segment::list(&*files, &path).map_err(io_error)?;
+                log.extend(segments.into_iter().map(|segment| LogSegment {
+                    number: None,
+                    source: Source {
+                        path: segment::path(&path, segment),
+                        offset: 0,
+                    },
+                }));
             }
             next = number + 1;
         }
@@ -384,17 +397,19 @@ impl Replay {
         progress
             .max
             .store(segments.last().copied().unwrap_or(next), Ordering::Relaxed);
-        for &segment in &segments {
-            progress.current.store(segment, Ordering::Relaxed);
-            self.segment = segment;
-            let is_last = Some(&segment) == segments.last();
-            let offset = match segment == from.segment {
-                true => from.offset,
-                false => 0,
-            };
-            self.read_segment(segment::path(dir, segment), offset, is_last, metrics)?;
-            next = segment + 1;
-        }
+        log.extend(segments.iter().map(|&segment| LogSegment {
+            number: Some(segment),
+            source: Source {
+                path: segment::path(dir, segment),
+                offset: if segment == from.segment {
+                    from.offset
+                } else {
+                    0
+                },
+            },
+        }));
+        self.read_segments(&log, metrics, progress)?;
+        next = segments.last().map_or(next, |last| last + 1);
         match self.full {
             Some(full) => Err(full.into()),
             None => Ok(next),
@@ -416,7 +431,6 @@ impl Replay {
             let is_last = Some(&segment) == segments.last();
             self.read_repairing(
                 segment::path(dir, segment),
-                0,
                 is_last,
                 metrics,
                 |replay, bytes| match record::kind(bytes) {
@@ -430,73 +444,109 @@ impl Replay {
         Ok(())
     }
 
-    fn read_segment(
+    /// Takes in the segments, of which the next is read while one is taken in.
+    fn read_segments(
         &mut self,
-        path: PathBuf,
-        offset: u64,
-        is_last: bool,
+        log: &[LogSegment],
         metrics: &TsdbMetrics,
+        progress: &ReplayProgress,
     ) -> Result<(), ReplayError> {
-        self.read_repairing(
-            path,
-            offset,
-            is_last,
-            metrics,
-            |replay, bytes| match record::kind(bytes) {
-                RecordKind::Series => {
-                    record::decode_series(bytes, |id, labels| replay.take_series(id, labels))
+        let files = Arc::clone(&self.files);
+        let sources: Vec<Source> = log.iter().map(|segment| segment.source.clone()).collect();
+        let (mut at, mut failed) = (0, None);
+        let begin = |replay: &mut Self, at: usize| {
+            if let Some(number) = log.get(at).and_then(|segment| segment.number) {
+                progress.current.store(number, Ordering::Relaxed);
+                replay.segment = number;
+            }
+        };
+        begin(self, at);
+        read_ahead(&*files, &sources, |piece| match piece {
+            Piece::Samples(samples) => samples.iter().for_each(|&sample| self.take_sample(sample)),
+            Piece::Record(bytes) => {
+                if let Err(error) = self.take_record(bytes) {
+                    self.passed_over(&sources[at].path, &error);
                 }
-                RecordKind::Samples | RecordKind::SamplesV2 => {
-                    record::decode_samples(bytes, |sample| replay.take_sample(sample))
+            }
+            Piece::Bad(error) => self.passed_over(&sources[at].path, error),
+            Piece::End(index, outcome) => {
+                let is_last = index + 1 == sources.len();
+                let ended = self.end_segment(&sources[*index].path, is_last, outcome, metrics);
+                if let Err(error) = ended {
+                    failed.get_or_insert(error);
                 }
-                RecordKind::Exemplars | RecordKind::Metadata => replay.take_extras(bytes),
-                RecordKind::Tombstones => {
-                    record::decode_tombstones(bytes, |tombstone| replay.take_tombstone(&tombstone))
-                }
-                _ => decode_values(bytes, |id, t, value| replay.take_value(id, t, value)),
-            },
-        )
+                at = index + 1;
+                begin(self, at);
+            }
+        });
+        failed.map_or(Ok(()), Err)
+    }
+
+    fn take_record(&mut self, bytes: &[u8]) -> Result<(), record::RecordError> {
+        match record::kind(bytes) {
+            RecordKind::Series => {
+                record::decode_series(bytes, |id, labels| self.take_series(id, labels))
+            }
+            RecordKind::Exemplars | RecordKind::Metadata => self.take_extras(bytes),
+            RecordKind::Tombstones => {
+                record::decode_tombstones(bytes, |tombstone| self.take_tombstone(&tombstone))
+            }
+            _ => decode_values(bytes, |id, t, value| self.take_value(id, t, value)),
+        }
+    }
+
+    /// The checksum was right, so this is a writer's mistake and no damage.
+    fn passed_over(&mut self, path: &Path, error: &record::RecordError) {
+        let what = format!("{}: {error}, record passed over", path.display());
+        self.report.damages.push(what);
     }
 
     /// Gives each record of a segment to `take`. At the first that is torn or damaged the segment is cut.
     fn read_repairing(
         &mut self,
         path: PathBuf,
-        offset: u64,
         is_last: bool,
         metrics: &TsdbMetrics,
         mut take: impl FnMut(&mut Self, &[u8]) -> Result<(), record::RecordError>,
     ) -> Result<(), ReplayError> {
         let outcome = SegmentReader::open(&*self.files, path.clone()).and_then(|mut reader| {
-            reader.seek(offset);
             while let Some(bytes) = reader.next()? {
-                // The checksum was right, so this is a writer's mistake and no damage: the record is passed over.
                 if let Err(error) = take(self, bytes) {
-                    let what = format!("{}: {error}, record passed over", path.display());
-                    self.report.damages.push(what);
+                    self.passed_over(&path, &error);
                 }
             }
             Ok(())
         });
+        self.end_segment(&path, is_last, &outcome, metrics)
+    }
+
+    /// Cuts a segment where it is torn or damaged.
+    fn end_segment(
+        &mut self,
+        path: &Path,
+        is_last: bool,
+        outcome: &Result<(), SegmentError>,
+        metrics: &TsdbMetrics,
+    ) -> Result<(), ReplayError> {
         // A killed process may have left it written and not synced; the next sync takes care of that.
-        if let Ok(file) = self.files.open(&path) {
+        if let Ok(file) = self.files.open(path) {
             self.unsynced.push(file);
         }
+        let io_error = |what, source| ReplayError::Io {
+            what,
+            path: path.to_owned(),
+            source,
+        };
         match outcome {
             Ok(()) => Ok(()),
-            Err(SegmentError::Io { path, source }) => Err(ReplayError::Io {
-                what: "read",
-                path,
-                source,
-            }),
+            Err(SegmentError::Io { source, .. }) => Err(io_error(
+                "read",
+                io::Error::new(source.kind(), source.to_string()),
+            )),
             Err(SegmentError::Corrupt { offset, what, .. }) => {
                 metrics.wal_corruptions.inc();
-                self.repair(&path, is_last, offset, what)
-                    .map_err(|source| ReplayError::Io {
-                        what: "repair",
-                        path,
-                        source,
-                    })
+                self.repair(path, is_last, *offset, what)
+                    .map_err(|source| io_error("repair", source))
             }
         }
     }
