@@ -242,6 +242,10 @@ impl Bench {
             server.process.kill();
             self.tools_agree(left);
         }
+        // Prometheus has gone on from there; its head snapshot is of before that.
+        let server = self.start(Kind::Hearth, &ours, "quiet.yml");
+        let again = everything(&server, at, self.histograms);
+        assert_same(&format!("{data}, back in Hearth"), &expected, &again);
     }
 
     /// Takes a snapshot and returns its directory.

@@ -9,6 +9,7 @@ pub mod index;
 pub mod meta;
 pub mod record;
 pub mod segment;
+pub mod snapshot;
 pub mod tombstones;
 
 use std::path::Path;
@@ -74,6 +75,12 @@ pub const TARGETS: &[Target] = &[
         check: head_chunks::check,
         seeds: head_chunks::seeds,
         bytes_per_byte: 256,
+    },
+    Target {
+        name: "snapshot",
+        check: snapshot::check,
+        seeds: snapshot::seeds,
+        bytes_per_byte: 1_024,
     },
 ];
 

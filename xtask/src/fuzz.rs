@@ -16,25 +16,26 @@ pub(crate) fn fuzz() -> Result<()> {
     };
     let manifest = root().join("fuzz/Cargo.toml");
     let manifest = manifest.to_string_lossy();
+    let mutate = |word: &str| {
+        let words = [
+            "run",
+            "--release",
+            "--manifest-path",
+            &manifest,
+            "--bin",
+            "mutate",
+            "--",
+            word,
+        ];
+        run(command("cargo", &words))
+    };
     if !has_cargo_word("fuzz") {
         say(
             "cargo-fuzz is not installed (cargo install cargo-fuzz): mutations without coverage instead",
         );
-        let time = seconds.to_string();
-        return run(command(
-            "cargo",
-            &[
-                "run",
-                "--release",
-                "--manifest-path",
-                &manifest,
-                "--bin",
-                "mutate",
-                "--",
-                &time,
-            ],
-        ));
+        return mutate(&seconds.to_string());
     }
+    mutate("seeds")?;
     let targets = targets()?;
     ensure!(
         !targets.is_empty(),

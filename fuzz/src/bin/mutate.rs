@@ -1,5 +1,7 @@
 //! `mutate SECONDS [TARGET]...`: lets each target look at mutations of its seeds and counts what it allocates; inputs that
 //! it has not seen a new peak for are not kept. Ends with the input when a target panics or allocates too much.
+//!
+//! `mutate seeds`: writes the seeds as the corpus that `cargo fuzz` starts from.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -37,7 +39,11 @@ const ALLOWED_BYTES: usize = 1 << 20;
 
 fn main() {
     let mut words = std::env::args().skip(1);
-    let seconds = words.next().and_then(|word| word.parse().ok());
+    let first = words.next();
+    if first.as_deref() == Some("seeds") {
+        return write_seeds();
+    }
+    let seconds = first.and_then(|word| word.parse().ok());
     let time = Duration::from_secs(seconds.expect("the first word is a number of seconds"));
     let names: Vec<String> = words.collect();
     for target in TARGETS {
@@ -74,5 +80,16 @@ fn main() {
             "{}: {rounds} rounds, at most {worst} bytes allocated",
             target.name
         );
+    }
+}
+
+fn write_seeds() {
+    for target in TARGETS {
+        let dir = format!("{}/corpus/{}", env!("CARGO_MANIFEST_DIR"), target.name);
+        std::fs::create_dir_all(&dir).expect("the crate's directory can be written to");
+        for (number, seed) in (target.seeds)().iter().enumerate() {
+            let written = std::fs::write(format!("{dir}/seed{number}"), seed);
+            written.expect("the crate's directory can be written to");
+        }
     }
 }

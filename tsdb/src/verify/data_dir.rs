@@ -1,4 +1,5 @@
-//! Verifying a data directory: its blocks, its logs with their checkpoint, and its head chunk files.
+//! Verifying a data directory: its blocks, its logs with their checkpoint, its head chunk files and
+//! head snapshot.
 //!
 //! Nothing is changed. The directory may be in use; then the newest record or chunk may be seen half written, which is
 //! told apart from damage as after a crash: it is the last of the last file.
@@ -15,6 +16,8 @@ use model::storage::SampleColumns;
 use super::{Problem, VerifyReport, verify_block};
 use crate::chunk;
 use crate::files::Files;
+use crate::head::CHUNK_RANGE_MS;
+use crate::head::snapshot::{NoSnapshot, SNAPSHOT_FILE, Snapshot};
 use crate::head_chunks::{self, FoundChunk};
 use crate::ulid::Ulid;
 use crate::wal::checkpoint;
@@ -89,6 +92,7 @@ pub fn verify_data_dir(files: &Arc<dyn Files>, dir: &Path) -> io::Result<DirRepo
     verifier.verify_wal(&dir.join("wal"))?;
     verifier.verify_wbl(&dir.join("wbl"))?;
     verifier.verify_head_chunks(&dir.join("chunks_head"))?;
+    verifier.verify_snapshot(dir);
     verifier.report.counts.series = verifier.fingerprints.len();
     Ok(verifier.report)
 }
@@ -199,6 +203,19 @@ impl Verifier<'_> {
                 self.note(path, Some(offset), what);
             }
             SegmentError::Corrupt { offset, what, .. } => self.problem(path, Some(offset), what),
+        }
+    }
+
+    /// A start does without a snapshot that is of no use, only slower.
+    fn verify_snapshot(&mut self, dir: &Path) {
+        let path = dir.join(SNAPSHOT_FILE);
+        match Snapshot::read(&**self.files, dir, CHUNK_RANGE_MS, i64::MIN) {
+            Ok(_) | Err(NoSnapshot::Missing) => (),
+            Err(NoSnapshot::Damaged) => self.problem(&path, None, "damaged head snapshot"),
+            Err(NoSnapshot::Foreign) => {
+                let what = "of other head chunk files; the next start reads the whole log";
+                self.note(&path, None, what);
+            }
         }
     }
 
