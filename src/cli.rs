@@ -7,6 +7,7 @@
 pub(crate) mod exporter;
 pub(crate) mod flag;
 pub(crate) mod server;
+pub(crate) mod tool;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -14,6 +15,7 @@ use std::path::Path;
 use clap::Command;
 
 use flag::Values;
+use tool::ToolCall;
 
 /// What is to run.
 pub(crate) enum Invocation {
@@ -21,10 +23,12 @@ pub(crate) enum Invocation {
     Server(Values),
     /// Only export this node's metrics, with these collectors switched on or off.
     NodeExporter(Values, Vec<(String, bool)>),
+    /// Do one thing and end.
+    Tool(ToolCall),
 }
 
-/// Reads the command line. A link named `prometheus` or `node_exporter` behaves as that program; no command at all is
-/// `server`.
+/// Reads the command line. A link named `prometheus`, `node_exporter` or `promtool` behaves as that program; no
+/// command at all is `server`.
 ///
 /// # Errors
 ///
@@ -44,6 +48,10 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocati
             return exporter_invocation(
                 exporter::command("node_exporter").try_get_matches_from(args)?,
             );
+        }
+        Some("promtool") => {
+            let matches = tool::command("promtool").try_get_matches_from(args)?;
+            return Ok(Invocation::Tool(tool::call(&matches)));
         }
         _ => {}
     }
@@ -65,6 +73,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocati
             Some((_, node)) => exporter_invocation(node.clone()),
             None => unreachable!("clap requires a subcommand"),
         },
+        Some(("tool", matches)) => Ok(Invocation::Tool(tool::call(matches))),
         Some((_, server)) => server_invocation(server.clone()),
         None => unreachable!("clap requires a subcommand"),
     }
@@ -93,6 +102,7 @@ fn hearth() -> Command {
         .subcommand_required(true)
         .subcommand(server::command("server"))
         .subcommand(exporter)
+        .subcommand(tool::command("tool"))
 }
 
 #[cfg(test)]
@@ -107,7 +117,7 @@ mod tests {
     fn check_server(words: &[&str], flag: &str, expected: &str) {
         match parse_words(words).unwrap() {
             Invocation::Server(values) => assert_eq!(values.printed()[flag], expected),
-            Invocation::NodeExporter(..) => panic!("not the server"),
+            Invocation::NodeExporter(..) | Invocation::Tool(_) => panic!("not the server"),
         }
     }
 
@@ -151,6 +161,12 @@ mod tests {
             parse_words(&["hearth", "exporter", "node"]),
             Ok(Invocation::NodeExporter(..))
         ));
+        for words in [
+            &["promtool", "tsdb", "list"][..],
+            &["hearth", "tool", "tsdb", "list"],
+        ] {
+            assert!(matches!(parse_words(words), Ok(Invocation::Tool(_))));
+        }
     }
 
     #[test]

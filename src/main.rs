@@ -1,9 +1,10 @@
 //! The `hearth` binary: the only crate that knows the others.
 //!
 //! [`cli`] says what was typed, [`config`] what is configured, [`server`] joins the rooms and starts, reloads and stops
-//! them, [`api`] answers HTTP, [`exporter`] is the node exporter as a program.
+//! them, [`api`] answers HTTP, [`exporter`] is the node exporter as a program, [`tool`] does one thing and ends.
 //!
-//! Exit codes: 0 stopped as asked, 1 could not start or run, 2 wrong command line or configuration.
+//! Exit codes: 0 stopped as asked, 1 could not start or run, 2 wrong command line or configuration; those of tools are
+//! in [`tool`].
 
 mod api;
 mod cli;
@@ -12,6 +13,7 @@ mod exporter;
 mod logging;
 mod server;
 mod signal;
+mod tool;
 
 use std::process::ExitCode;
 
@@ -26,6 +28,10 @@ fn main() -> ExitCode {
         // Help goes to standard output with code 0, wrong usage to standard error with code 2.
         Err(error) => error.exit(),
     };
+    if let Invocation::Tool(call) = &invocation {
+        logging::init("warn", "logfmt");
+        return tool::run(call);
+    }
     // An error means that another provider was installed before, which nobody here does.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -38,6 +44,7 @@ fn main() -> ExitCode {
             logging::init(values.text("log.level"), values.text("log.format"));
             runtime.block_on(server::run(values))
         }
+        (Ok(_), Invocation::Tool(_)) => unreachable!("has run"),
         (Ok(runtime), Invocation::NodeExporter(values, switches)) => {
             logging::init(values.text("log.level"), values.text("log.format"));
             runtime.block_on(exporter::run(values, switches))

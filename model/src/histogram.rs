@@ -6,6 +6,7 @@
 //!
 //! Source: [native histograms specification](https://prometheus.io/docs/specs/native_histograms/).
 
+mod bounds;
 mod reduce;
 
 use std::fmt;
@@ -295,7 +296,14 @@ pub fn exponential_bound(index: i32, schema: i32) -> f64 {
     if exponent == 1024 && fraction == 0 {
         return f64::MAX;
     }
-    2f64.powf(f64::from(fraction) / f64::from(steps)) * 2f64.powi(exponent.clamp(-1100, 1024))
+    let fraction = bounds::fraction(
+        usize::try_from(fraction).unwrap_or(0),
+        schema.cast_unsigned(),
+    );
+    // In two steps, so that only the result is rounded when it is subnormal.
+    let exponent = exponent.clamp(-1100, 1024);
+    let half = exponent / 2;
+    fraction * 2f64.powi(half) * 2f64.powi(exponent - half)
 }
 
 /// Iterates over (bucket index, population) of `spans`.

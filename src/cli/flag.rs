@@ -69,6 +69,8 @@ pub(crate) enum Kind {
     Size,
     /// A whole number from 0 on.
     Integer,
+    /// A whole number, also a negative one.
+    Signed,
     /// A number.
     Float,
     /// One of these words.
@@ -103,6 +105,10 @@ fn argument(flag: &'static Flag) -> Arg {
                 .overrides_with(format!("no-{}", flag.name));
         }
         Kind::List => arg.action(ArgAction::Append),
+        Kind::Signed => arg
+            .action(ArgAction::Set)
+            .overrides_with(flag.name)
+            .allow_negative_numbers(true),
         // As with Prometheus, giving a flag twice lets the last one win.
         _ => arg.action(ArgAction::Set).overrides_with(flag.name),
     };
@@ -125,6 +131,10 @@ fn check(kind: Kind, text: &str) -> Result<(), String> {
         Kind::Size => parse_size(text).map(|_| ()),
         Kind::Integer => text
             .parse::<u64>()
+            .map(|_| ())
+            .map_err(|_| "not a whole number".to_owned()),
+        Kind::Signed => text
+            .parse::<i64>()
             .map(|_| ())
             .map_err(|_| "not a whole number".to_owned()),
         Kind::Float => text
@@ -207,6 +217,11 @@ impl Values {
 
     /// Returns a whole number; zero when it was not given and has no default.
     pub(crate) fn integer(&self, name: &str) -> usize {
+        self.text(name).parse().unwrap_or_default()
+    }
+
+    /// Returns a whole number, also a negative one; zero when it was not given and has no default.
+    pub(crate) fn signed(&self, name: &str) -> i64 {
         self.text(name).parse().unwrap_or_default()
     }
 

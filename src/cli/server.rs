@@ -399,11 +399,18 @@ mod tests {
     /// `docs/flags.md` is made from the tables; set `UPDATE_GOLDENS=1` to write it anew.
     #[test]
     fn the_reference_page_is_up_to_date() {
-        let page = format!(
+        let mut page = format!(
             "# Flags\n\nMade from the tables in `src/cli/`; do not edit.\n\n## hearth server\n\n{}\n## hearth exporter node\n\n{}",
             super::super::flag::reference(FLAGS),
             super::super::flag::reference(super::super::exporter::FLAGS),
         );
+        for row in super::super::tool::ROWS {
+            page += &format!("\n## hearth tool {}\n\n", row.words.join(" "));
+            page += &match row.flags {
+                [] => "No flags.\n".to_owned(),
+                flags => super::super::flag::reference(flags),
+            };
+        }
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/flags.md");
         if std::env::var_os("UPDATE_GOLDENS").is_some() {
             std::fs::write(path, &page).unwrap();

@@ -45,6 +45,7 @@ use lock::DirLock;
 use querier::MergedQuerier;
 
 pub use admin::{AdminError, SnapshotName};
+pub(crate) use compact::new_ulid;
 pub use retention::Retention;
 
 /// How often the head snapshot is written at most, while running …

@@ -7,6 +7,7 @@
 #[cfg(test)]
 pub(crate) mod faulty;
 pub mod file_writer;
+pub mod overlay;
 
 use std::fs::{self, File, OpenOptions};
 use std::io;

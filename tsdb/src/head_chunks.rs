@@ -32,7 +32,8 @@ pub const CHUNKS_DIR: &str = "chunks_head";
 /// Largest head chunk file.
 pub const FILE_BYTES: u64 = 128 << 20;
 const MAGIC: [u8; 4] = 0x0130_BC91u32.to_be_bytes();
-const FILE_HEADER_BYTES: usize = 8;
+/// Bytes of a head chunk file before the first chunk.
+pub const FILE_HEADER_BYTES: usize = 8;
 /// Series id, mint, maxt, encoding.
 const CHUNK_HEADER_BYTES: usize = 25;
 const CRC_BYTES: usize = 4;
@@ -68,7 +69,8 @@ impl ChunkRef {
         u32::try_from(self.0 >> 32).expect("the upper half")
     }
 
-    fn offset(self) -> u64 {
+    /// Returns the offset of the chunk in its file.
+    pub fn offset(self) -> u64 {
         self.0 & u64::from(u32::MAX)
     }
 }
@@ -283,7 +285,7 @@ impl HeadChunks {
                 0
             };
             let start = start.max(FILE_HEADER_BYTES);
-            let Some(prefix) = read_chunks(&map, number, start, &mut visit) else {
+            let Some(prefix) = read_chunks(&map, number, start, |chunk, _| visit(chunk)) else {
                 drop(map);
                 let aside = path.with_extension("corrupt");
                 files.rename(&path, &aside)?;
@@ -578,21 +580,24 @@ fn parse_chunk(bytes: &[u8]) -> Option<Parsed> {
 }
 
 /// What [`read_chunks`] found.
-struct Prefix {
+#[derive(Debug)]
+pub struct Prefix {
     /// Where the last whole chunk ends.
-    end: u64,
+    pub end: u64,
     /// Where damaged chunks are that good ones follow.
-    passed_over: Vec<usize>,
+    pub passed_over: Vec<usize>,
     /// Whether what follows the end is neither a chunk nor empty.
-    is_torn: bool,
+    pub is_torn: bool,
 }
 
-/// Visits the whole chunks of a file from byte `start` on, where one begins. `None` when it is no head chunk file at all.
-fn read_chunks(
+/// Visits the whole chunks of file `number`, whose bytes are `map`, with their data, from byte `start` on, where one begins
+/// ([`FILE_HEADER_BYTES`] for all); chunks of an encoding that is not known are left out. `None` when it is no head chunk
+/// file at all.
+pub fn read_chunks(
     map: &[u8],
     number: u32,
     start: usize,
-    visit: &mut impl FnMut(FoundChunk),
+    mut visit: impl FnMut(FoundChunk, &[u8]),
 ) -> Option<Prefix> {
     if !map.starts_with(&MAGIC) || map.get(4) != Some(&1) {
         return None;
@@ -624,12 +629,13 @@ fn read_chunks(
         let encoding = Encoding::from_byte(parsed.encoding & !OUT_OF_ORDER);
         if let (Some(encoding), Some(count)) = (encoding, data.first_chunk()) {
             let chunk = ChunkRef::new(number, at as u64);
-            visit(FoundChunk {
+            let found = FoundChunk {
                 series_id: parsed.series_id,
                 meta: ChunkMeta::new(chunk, parsed.mint, parsed.maxt, encoding),
                 is_out_of_order: parsed.encoding & OUT_OF_ORDER != 0,
                 samples: u16::from_be_bytes(*count),
-            });
+            };
+            visit(found, data);
         }
         at += parsed.len;
     }
@@ -659,12 +665,17 @@ fn set_aside(files: &dyn Files, path: &Path) -> io::Result<String> {
     Ok(aside.display().to_string())
 }
 
-fn file_path(dir: &Path, number: u32) -> PathBuf {
+/// Returns the path of file `number` in `dir`.
+pub fn file_path(dir: &Path, number: u32) -> PathBuf {
     dir.join(format!("{number:06}"))
 }
 
-/// Returns numbers and lengths of the files, ascending.
-fn list(files: &dyn Files, dir: &Path) -> io::Result<Vec<(u32, u64)>> {
+/// Returns numbers and lengths of the files in `dir`, ascending.
+///
+/// # Errors
+///
+/// When the directory cannot be listed.
+pub fn list(files: &dyn Files, dir: &Path) -> io::Result<Vec<(u32, u64)>> {
     let entries = files.list(dir)?.into_iter().filter(|entry| !entry.is_dir);
     let mut numbers: Vec<_> = entries
         .filter_map(|entry| Some((entry.name.parse().ok()?, entry.len)))

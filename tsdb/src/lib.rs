@@ -12,6 +12,7 @@
 //! Blocks and compaction, late samples, native histogram chunks. Until blocks exist the head holds the whole
 //! retention, in memory-mapped chunks.
 
+pub mod backfill;
 pub mod block;
 pub mod chunk;
 pub mod compact;
@@ -23,7 +24,7 @@ pub mod head_chunks;
 pub mod map;
 pub mod metadata;
 pub mod metrics;
-
+pub mod read_only;
 pub mod tombstones;
 pub mod ulid;
 pub mod varint;

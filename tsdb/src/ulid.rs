@@ -33,6 +33,11 @@ impl Ulid {
         Ulid((ms as u128) << RANDOM_BITS | random)
     }
 
+    /// Returns a ULID of this moment that no other call returns.
+    pub fn now() -> Self {
+        crate::db::new_ulid()
+    }
+
     /// Returns when it was made, in milliseconds since the epoch.
     pub fn ms(self) -> u64 {
         u64::try_from(self.0 >> RANDOM_BITS).expect("48 bits are left")

@@ -1,6 +1,9 @@
-//! Verifying a block: every checksum, and whether its files agree with each other.
+//! Verifying a block: every checksum, and whether its files agree with each other. A whole data directory is verified
+//! in [`data_dir`].
 //!
 //! Nothing is changed, and damage in one place does not keep the rest from being looked at.
+
+pub mod data_dir;
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -21,7 +24,7 @@ use crate::tombstones::{TOMBSTONES_FILE, Tombstones};
 /// After so many problems a block is not looked at any further.
 pub const PROBLEMS_MAX: usize = 1000;
 
-/// Something that is wrong with a block.
+/// Something that is wrong with a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// In which file.
@@ -30,6 +33,16 @@ pub struct Problem {
     pub offset: Option<u64>,
     /// What is wrong.
     pub what: String,
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.path.display(), self.what)?;
+        match self.offset {
+            Some(offset) if !self.what.contains(" at byte ") => write!(f, " at byte {offset}"),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// What was found in a block.

@@ -6,6 +6,7 @@ mod bench;
 mod check;
 mod conformance;
 mod deps;
+mod fuzz;
 mod licence;
 mod run;
 
@@ -40,6 +41,11 @@ const WORDS: &[Word] = &[
         name: "bench",
         about: "an optimised build, then the ingest benchmark of the folder that HEARTH_BENCH names",
         chore: bench::bench,
+    },
+    Word {
+        name: "fuzz",
+        about: "each fuzz target for HEARTH_FUZZ_SECONDS (60), with cargo-fuzz if it is installed",
+        chore: fuzz::fuzz,
     },
     Word {
         name: "help",

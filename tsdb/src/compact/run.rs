@@ -120,6 +120,12 @@ pub fn merged_meta(ulid: Ulid, metas: &[Arc<BlockMeta>]) -> Option<BlockMeta> {
             merged.compaction.add_hint(hint);
         }
     }
+    // A block without this hint says that the head's samples of its time are in blocks, too; of late ones alone that is
+    // not so, and at the next start the head's would be lost.
+    let is_late = |meta: &Arc<BlockMeta>| meta.compaction.has_hint(HINT_OUT_OF_ORDER);
+    if metas.iter().all(is_late) {
+        merged.compaction.add_hint(HINT_OUT_OF_ORDER);
+    }
     // Late samples among themselves say nothing of where the head's blocks end.
     if metas
         .iter()
@@ -149,6 +155,22 @@ mod tests {
         let samples = (0..9).map(|t| (t, 1.0)).collect();
         let model = Model::from([(Labels::from_pairs([("a", "b")]), samples)]);
         write(dir, &model, 4, 1).unwrap()
+    }
+
+    #[test]
+    fn late_samples_alone_stay_late() {
+        let meta = |hints: &[&str]| {
+            let mut meta = BlockMeta::new(Ulid::new(1, 0), 0, 10);
+            hints.iter().for_each(|hint| meta.compaction.add_hint(hint));
+            Arc::new(meta)
+        };
+        let hints = |metas: &[Arc<BlockMeta>]| {
+            let merged = merged_meta(Ulid::new(2, 0), metas).unwrap();
+            merged.compaction.hints
+        };
+        let (late, other) = (meta(&[HINT_OUT_OF_ORDER]), meta(&[]));
+        assert_eq!(hints(&[late.clone(), late.clone()]), [HINT_OUT_OF_ORDER]);
+        assert!(hints(&[late, other]).is_empty());
     }
 
     #[test]

@@ -242,7 +242,7 @@ impl Inner {
 }
 
 /// Returns a name for a block that is made now.
-pub(super) fn new_ulid() -> Ulid {
+pub(crate) fn new_ulid() -> Ulid {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let ms = now.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(0));
     Ulid::new(ms, randomness())

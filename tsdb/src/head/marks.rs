@@ -16,18 +16,18 @@ use crate::files::{self, Files};
 use crate::head_chunks::{CHUNKS_DIR, ChunkRef, HeadChunks};
 use crate::varint::{decode_uvarint, decode_varint, encode_uvarint, encode_varint};
 
-const FILE: &str = "head_marks";
+pub(crate) const MARKS_FILE: &str = "head_marks";
 const VERSION: u8 = 1;
 
 /// What is in blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct HeadMarks {
+pub(crate) struct HeadMarks {
     /// In-order samples before this are, …
-    pub(super) head_from: i64,
+    pub(crate) head_from: i64,
     /// … if they are in a segment up to this one.
-    pub(super) segment: u32,
+    pub(crate) segment: u32,
     /// Chunks of late samples before this are.
-    pub(super) late_end: ChunkRef,
+    pub(crate) late_end: ChunkRef,
 }
 
 impl Default for HeadMarks {
@@ -42,7 +42,7 @@ impl Default for HeadMarks {
 
 impl HeadMarks {
     /// Returns whether an in-order sample or chunk end at `t` in this segment is in a block.
-    pub(super) fn covers(&self, segment: u32, t: i64) -> bool {
+    pub(crate) fn covers(&self, segment: u32, t: i64) -> bool {
         t < self.head_from && segment <= self.segment
     }
 
@@ -51,7 +51,7 @@ impl HeadMarks {
     /// # Errors
     ///
     /// When the file system fails.
-    pub(super) fn write(&self, files: &dyn Files, dir: &Path) -> io::Result<()> {
+    pub(crate) fn write(&self, files: &dyn Files, dir: &Path) -> io::Result<()> {
         let mut bytes = vec![VERSION];
         encode_varint(&mut bytes, self.head_from);
         encode_uvarint(&mut bytes, u64::from(self.segment));
@@ -61,13 +61,13 @@ impl HeadMarks {
         bytes.extend_from_slice(&begin);
         let crc = crc32c::crc32c(&bytes);
         bytes.extend_from_slice(&crc.to_be_bytes());
-        files::replace(files, &dir.join(FILE), &bytes)
+        files::replace(files, &dir.join(MARKS_FILE), &bytes)
     }
 
     /// Reads the marks; the default when there are none or they do not count. Says what is wrong with the file, if
     /// something is.
-    pub(super) fn read(files: &dyn Files, dir: &Path) -> (Self, Option<String>) {
-        let path = dir.join(FILE);
+    pub(crate) fn read(files: &dyn Files, dir: &Path) -> (Self, Option<String>) {
+        let path = dir.join(MARKS_FILE);
         if !files.exists(&path) {
             return (HeadMarks::default(), None);
         }

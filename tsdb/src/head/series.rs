@@ -252,7 +252,7 @@ impl MemSeries {
         if self.last_t().is_some_and(|last| t <= last) {
             return Placed::Stale;
         }
-        let is_full = self.is_full_at(t);
+        let is_full = self.is_full_at(t, range_ms);
         let was_empty = self.open.is_empty();
         let (id, mint) = (self.id, self.open_mint);
         let (mut hand_over, mut cut) = (Some(hand_over), None);
@@ -284,13 +284,21 @@ impl MemSeries {
 
     /// Returns whether the open chunk is to be cut before a sample of time `t`.
     #[inline]
-    fn is_full_at(&mut self, t: i64) -> bool {
+    fn is_full_at(&mut self, t: i64, range_ms: i64) -> bool {
         let count = self.open.count();
         if count == 0 {
             return false;
         }
         if count == SAMPLES_PER_CHUNK / 4 {
-            self.next_at = predicted_end(self.open_mint, self.open.last_t(), self.next_at);
+            let range_end = self.next_at;
+            self.next_at = predicted_end(self.open_mint, self.open.last_t(), range_end);
+            let starts_range = || {
+                let start = range_end.saturating_sub(range_ms);
+                self.full.last().is_none_or(|chunk| chunk.maxt() < start)
+            };
+            if self.next_at < range_end && starts_range() {
+                self.next_at = staggered_end(self.id, self.open_mint, self.next_at);
+            }
         }
         let count_min = match self.open.encoding().is_float() {
             true => SAMPLES_PER_CHUNK / 4 + 1,
@@ -349,6 +357,15 @@ fn predicted_end(start: i64, now: i64, end: i64) -> i64 {
     start + share
 }
 
+/// Returns when to end the first chunk of a range that others would end at `end`: series that began together are not to
+/// be full together, so that at any time the open chunks are half full on average and not all nearly so.
+fn staggered_end(id: u64, start: i64, end: i64) -> i64 {
+    // Ids of a target follow each other: spread them evenly over 40 to 100 percent.
+    let percent = 40 + id.wrapping_mul(37) % 61;
+    let length = end.saturating_sub(start);
+    start.saturating_add(length / 100 * percent.cast_signed())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -376,14 +393,18 @@ mod tests {
     #[test]
     fn chunks_end_at_the_range_and_have_about_120_samples() {
         let handed = chunks(0, 15_000, 481);
-        assert_eq!(handed.len(), 4);
         assert_eq!(handed.last().unwrap().1, RANGE - 15_000);
-        for (mint, maxt) in &handed {
-            assert!(
-                (100..=140).contains(&((maxt - mint) / 15_000 + 1)),
-                "{handed:?}"
-            );
-        }
+        let counts: Vec<i64> = handed
+            .iter()
+            .map(|(mint, maxt)| (maxt - mint) / 15_000 + 1)
+            .collect();
+        // The first is shorter, so that not all series are full at once.
+        assert!((40..=120).contains(&counts[0]), "{counts:?}");
+        let others = counts[1..].iter();
+        assert!(
+            others.clone().all(|count| (90..=140).contains(count)),
+            "{counts:?}"
+        );
     }
 
     #[test]

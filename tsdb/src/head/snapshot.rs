@@ -386,6 +386,14 @@ pub struct Needed {
     pub late_from: ChunkRef,
 }
 
+impl Needed {
+    /// Nothing is in blocks.
+    pub const ALL: Needed = Needed {
+        valid_from: i64::MIN,
+        late_from: ChunkRef::from_number(0),
+    };
+}
+
 impl Snapshot {
     /// Reads the snapshot of a data directory.
     ///

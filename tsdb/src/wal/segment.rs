@@ -25,6 +25,10 @@ pub const SEGMENT_BYTES: u64 = 128 << 20;
 /// Largest record that is believed when read: four segments' worth, decompressed.
 const RECORD_BYTES_MAX: usize = 512 << 20;
 
+/// How many times its length a record may have been compressed from with zstd; a longer one would cost memory for a lie.
+/// Real records are compressed by less than a hundredth of that.
+const ZSTD_RATIO_MAX: usize = 4096;
+
 const TYPE_MASK: u8 = 0b111;
 const SNAPPY: u8 = 1 << 3;
 const ZSTD: u8 = 1 << 4;
@@ -523,7 +527,7 @@ fn unpack(
     snappy: &mut snap::raw::Decoder,
     out: &mut Vec<u8>,
 ) -> Result<bool, &'static str> {
-    const TOO_LARGE: &str = "record larger than 512 MiB";
+    const TOO_LARGE: &str = "record decompresses to more than is believed";
     const NOT_PACKED: &str = "record does not decompress";
     match flags {
         0 => Ok(false),
@@ -539,11 +543,12 @@ fn unpack(
         }
         ZSTD => {
             out.clear();
-            let limit = RECORD_BYTES_MAX as u64 + 1;
+            let believed = RECORD_BYTES_MAX.min(data.len().saturating_mul(ZSTD_RATIO_MAX));
+            let limit = believed as u64 + 1;
             let done = zstd::stream::read::Decoder::with_buffer(data)
                 .and_then(|decoder| decoder.take(limit).read_to_end(out));
             match done {
-                Ok(len) if len <= RECORD_BYTES_MAX => Ok(true),
+                Ok(len) if len <= believed => Ok(true),
                 Ok(_) => Err(TOO_LARGE),
                 Err(_) => Err(NOT_PACKED),
             }

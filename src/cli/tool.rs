@@ -1,0 +1,345 @@
+//! `hearth tool`: promtool's commands, one row each with their flags.
+
+use clap::{Arg, ArgMatches, Command};
+
+use super::flag::{Flag, Kind, Values, add_flags};
+
+/// A command of `hearth tool` as it was typed; the values have been checked.
+pub(crate) struct ToolCall {
+    /// Which command.
+    pub(crate) tool: Tool,
+    /// Its flags.
+    pub(crate) flags: Values,
+    /// Its other arguments, those left out with their defaults.
+    pub(crate) args: Vec<String>,
+}
+
+/// The commands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tool {
+    /// `tsdb list`
+    List,
+    /// `tsdb analyze`
+    Analyze,
+    /// `tsdb dump`
+    Dump,
+    /// `tsdb dump-openmetrics`
+    DumpOpenMetrics,
+    /// `tsdb verify`
+    Verify,
+    /// `tsdb create-blocks-from openmetrics`
+    CreateBlocks,
+}
+
+/// A command: its words, what it takes, and a sentence.
+pub(crate) struct Row {
+    tool: Tool,
+    /// The words after `hearth tool`.
+    pub(crate) words: &'static [&'static str],
+    about: &'static str,
+    /// Its flags.
+    pub(crate) flags: &'static [Flag],
+    /// Flags with a letter.
+    letters: &'static [(&'static str, char)],
+    args: &'static [Positional],
+}
+
+/// An argument without a name.
+struct Positional {
+    name: &'static str,
+    /// When it is not given; without a default it must be.
+    default: Option<&'static str>,
+    help: &'static str,
+}
+
+const DB: Positional = Positional {
+    name: "db path",
+    default: Some("data/"),
+    help: "Database path.",
+};
+
+const HUMAN_READABLE: Flag = Flag::shown(
+    "human-readable",
+    Kind::Bool,
+    "false",
+    "Print human readable values.",
+);
+
+const DUMP_FLAGS: &[Flag] = &[
+    MIN_TIME,
+    MAX_TIME,
+    MATCH,
+    Flag::hidden(
+        "sandbox-dir-root",
+        Kind::Text,
+        "",
+        "Accepted; what the replay of the log writes stays in memory.",
+    ),
+    Flag::shown(
+        "format",
+        Kind::Word(&["prom", "seriesjson"]),
+        "prom",
+        "What is printed: samples, or the labels of each series as JSON.",
+    ),
+];
+
+const DUMP_OPEN_METRICS_FLAGS: &[Flag] = &[
+    MIN_TIME,
+    MAX_TIME,
+    MATCH,
+    Flag::hidden(
+        "sandbox-dir-root",
+        Kind::Text,
+        "",
+        "Accepted; what the replay of the log writes stays in memory.",
+    ),
+];
+
+const MIN_TIME: Flag = Flag::shown(
+    "min-time",
+    Kind::Signed,
+    "-9223372036854775808",
+    "Minimum timestamp to dump, in milliseconds since the Unix epoch.",
+);
+
+const MAX_TIME: Flag = Flag::shown(
+    "max-time",
+    Kind::Signed,
+    "9223372036854775807",
+    "Maximum timestamp to dump, in milliseconds since the Unix epoch.",
+);
+
+const MATCH: Flag = Flag::shown(
+    "match",
+    Kind::List,
+    "{__name__=~'(?s:.*)'}",
+    "Series selector; may be repeated, and a series is taken that passes one of them.",
+);
+
+/// All commands.
+pub(crate) static ROWS: &[Row] = &[
+    Row {
+        tool: Tool::List,
+        words: &["tsdb", "list"],
+        about: "List TSDB blocks",
+        flags: &[HUMAN_READABLE],
+        letters: &[("human-readable", 'r')],
+        args: &[DB],
+    },
+    Row {
+        tool: Tool::Analyze,
+        words: &["tsdb", "analyze"],
+        about: "Analyze churn, label pair cardinality and compaction efficiency of a block",
+        flags: &[
+            Flag::shown(
+                "limit",
+                Kind::Integer,
+                "20",
+                "How many items to show in each list.",
+            ),
+            Flag::shown("extended", Kind::Bool, "false", "Run extended analysis."),
+            Flag::shown(
+                "match",
+                Kind::Text,
+                "",
+                "Series selector to analyze; one only.",
+            ),
+        ],
+        letters: &[],
+        args: &[
+            DB,
+            Positional {
+                name: "block id",
+                default: Some(""),
+                help: "Block to analyze [default: the newest].",
+            },
+        ],
+    },
+    Row {
+        tool: Tool::Dump,
+        words: &["tsdb", "dump"],
+        about: "Dump samples of blocks and head; nothing in the directory changes",
+        flags: DUMP_FLAGS,
+        letters: &[],
+        args: &[DB],
+    },
+    Row {
+        tool: Tool::DumpOpenMetrics,
+        words: &["tsdb", "dump-openmetrics"],
+        about: "Dump samples as OpenMetrics text, without native histograms, which it cannot hold",
+        flags: DUMP_OPEN_METRICS_FLAGS,
+        letters: &[],
+        args: &[DB],
+    },
+    Row {
+        tool: Tool::Verify,
+        words: &["tsdb", "verify"],
+        about: "Verify every checksum and invariant; exits with 1 when something is wrong. Nothing changes",
+        flags: &[],
+        letters: &[],
+        args: &[DB],
+    },
+    Row {
+        tool: Tool::CreateBlocks,
+        words: &["tsdb", "create-blocks-from", "openmetrics"],
+        about: "Import samples from OpenMetrics text as blocks",
+        flags: &[
+            HUMAN_READABLE,
+            Flag::shown("quiet", Kind::Bool, "false", "Do not print created blocks."),
+            Flag::shown(
+                "label",
+                Kind::List,
+                "",
+                "Label to attach to all series, as name=value; may be repeated.",
+            ),
+            Flag::hidden(
+                "max-block-duration",
+                Kind::Duration,
+                "2h",
+                "Longest time that a block covers; the largest of 2h, 6h, 18h, 54h, ... that is not longer is used.",
+            ),
+        ],
+        letters: &[("human-readable", 'r'), ("quiet", 'q')],
+        args: &[
+            Positional {
+                name: "input file",
+                default: None,
+                help: "OpenMetrics file to read samples from.",
+            },
+            Positional {
+                name: "output directory",
+                default: Some("data/"),
+                help: "Output directory for generated blocks.",
+            },
+        ],
+    },
+];
+
+impl Row {
+    fn command(&self, name: &'static str) -> Command {
+        let mut command = add_flags(Command::new(name).about(self.about), self.flags);
+        for &(flag, letter) in self.letters {
+            command = command.mut_arg(flag, |arg| arg.short(letter));
+        }
+        for (index, positional) in (1..).zip(self.args) {
+            let arg = Arg::new(positional.name)
+                .help(positional.help)
+                .index(index)
+                .required(positional.default.is_none());
+            command = command.arg(match positional.default {
+                Some(default) if !default.is_empty() => arg.default_value(default),
+                _ => arg,
+            });
+        }
+        command
+    }
+
+    fn call(&self, matches: &ArgMatches) -> ToolCall {
+        let arg = |positional: &Positional| {
+            let given = matches.get_one::<String>(positional.name);
+            given.cloned().unwrap_or_default()
+        };
+        ToolCall {
+            tool: self.tool,
+            flags: Values::of(self.flags, matches),
+            args: self.args.iter().map(arg).collect(),
+        }
+    }
+}
+
+/// Returns the command `name` with all commands of [`ROWS`] below it.
+pub(crate) fn command(name: &'static str) -> Command {
+    let command = Command::new(name)
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Works on data directories and files, as promtool does");
+    with_rows(command, &ROWS.iter().collect::<Vec<_>>(), 0)
+}
+
+/// Adds `rows`, which agree in their first `depth` words.
+fn with_rows(command: Command, rows: &[&Row], depth: usize) -> Command {
+    let mut command = command.subcommand_required(true);
+    for group in rows.chunk_by(|a, b| a.words[depth] == b.words[depth]) {
+        let name = group[0].words[depth];
+        let is_leaf = group.len() == 1 && group[0].words.len() == depth + 1;
+        command = command.subcommand(if is_leaf {
+            group[0].command(name)
+        } else {
+            with_rows(Command::new(name).about(about(name)), group, depth + 1)
+        });
+    }
+    command
+}
+
+fn about(word: &str) -> &'static str {
+    match word {
+        "tsdb" => "Works on data directories",
+        _ => "Imports samples and makes blocks of them",
+    }
+}
+
+/// Returns what was typed after [`command`].
+pub(crate) fn call(matches: &ArgMatches) -> ToolCall {
+    let (mut matches, mut words) = (matches, Vec::new());
+    while let Some((word, below)) = matches.subcommand() {
+        words.push(word);
+        matches = below;
+    }
+    let row = ROWS.iter().find(|row| row.words == words);
+    row.expect("clap requires the words of a row").call(matches)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(words: &[&str]) -> Result<ToolCall, clap::Error> {
+        let matches = command("tool").try_get_matches_from([&["tool", "tsdb"], words].concat())?;
+        Ok(call(&matches))
+    }
+
+    #[test]
+    fn promtool_command_lines_are_taken() {
+        let list = parse(&["list", "-r"]).unwrap();
+        assert_eq!((list.tool, &*list.args[0]), (Tool::List, "data/"));
+        assert!(list.flags.is_on("human-readable"));
+        let analyze = parse(&["analyze", "--limit=3", "--extended", "d", "X"]).unwrap();
+        assert_eq!(analyze.args, ["d", "X"]);
+        assert_eq!(analyze.flags.integer("limit"), 3);
+        let dump = parse(&["dump", "--min-time=-5", "--max-time", "-1", "d"]).unwrap();
+        assert_eq!(dump.flags.signed("min-time"), -5);
+        assert_eq!(dump.flags.signed("max-time"), -1);
+        assert_eq!(dump.flags.list("match"), ["{__name__=~'(?s:.*)'}"]);
+        let words = [
+            "create-blocks-from",
+            "openmetrics",
+            "-q",
+            "--label",
+            "a=b",
+            "in",
+        ];
+        let create = parse(&words).unwrap();
+        assert_eq!(create.args, ["in", "data/"]);
+        assert_eq!(create.flags.list("label"), ["a=b"]);
+    }
+
+    #[test]
+    fn wrong_usage_exits_with_2() {
+        for words in [
+            &[][..],
+            &["list", "--bad"],
+            &["dump", "--min-time=x"],
+            &["dump", "--format=xml"],
+            &["create-blocks-from", "openmetrics"],
+            &["create-blocks-from", "rules"],
+        ] {
+            assert_eq!(parse(words).err().unwrap().exit_code(), 2, "{words:?}");
+        }
+    }
+
+    #[test]
+    fn every_flag_has_a_sentence() {
+        for flag in ROWS.iter().flat_map(|row| row.flags) {
+            assert!(flag.help.ends_with('.'), "{}", flag.name);
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! `hearth tool`: commands that do one thing and end, with promtool's names, flags and output.
+//!
+//! Data goes to standard output, everything else to standard error. Exit codes: 0 done, 1 failed or, of a command that
+//! checks, something is wrong, 2 wrong usage.
+
+mod go;
+mod table;
+mod tsdb;
+
+use std::io::{self, BufWriter, Write};
+use std::process::ExitCode;
+
+use crate::cli::tool::{Tool, ToolCall};
+
+/// What a command found: done, or something is wrong with what it looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    Done,
+    FoundProblems,
+}
+
+/// What was typed makes no sense, beyond what the command line's parser can see.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct UsageError(String);
+
+/// Runs a command and says how it went.
+pub(crate) fn run(call: &ToolCall) -> ExitCode {
+    let mut out = BufWriter::with_capacity(64 << 10, io::stdout().lock());
+    let outcome = run_tool(call, &mut out).and_then(|outcome| {
+        out.flush()?;
+        Ok(outcome)
+    });
+    match outcome {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::FoundProblems) => ExitCode::from(1),
+        // Whoever read has seen enough, as `head` has.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&format!("hearth tool: error: {error:#}"));
+            ExitCode::from(if error.is::<UsageError>() { 2 } else { 1 })
+        }
+    }
+}
+
+fn run_tool(call: &ToolCall, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+    match call.tool {
+        Tool::List => tsdb::list::run(call, out),
+        Tool::Analyze => tsdb::analyze::run(call, out),
+        Tool::Dump => tsdb::dump::run(call, out),
+        Tool::DumpOpenMetrics => tsdb::dump::run_open_metrics(call, out),
+        Tool::Verify => tsdb::verify::run(call, out),
+        Tool::CreateBlocks => tsdb::create_blocks::run(call, out),
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<io::Error>()
+        .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// Says something to the person, beside the data.
+fn complain(text: &str) {
+    // Nobody is left to tell when standard error is gone.
+    let _ = writeln!(io::stderr(), "{text}");
+}

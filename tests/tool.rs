@@ -1,0 +1,124 @@
+//! `hearth tool` as a program: what goes in comes out, and damage is found.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use support::monitor::hearth_binary;
+
+const SAMPLES: &str = r#"# HELP http_requests The total number of HTTP requests.
+# TYPE http_requests counter
+http_requests_total{code="200",service="a\"b\nc"} 123 1609954636
+http_requests_total{code="200",service="a\"b\nc"} 125.5 1609954666
+http_requests_total{code="400",service="é"} 1e+30 1609954636
+# TYPE up gauge
+up 1e-05 1609964636
+up NaN 1609984636.123
+up 123456789 1609984656
+# EOF
+"#;
+
+fn tool(dir: &Path, words: &str) -> Output {
+    Command::new(hearth_binary())
+        .args(["tool", "tsdb"])
+        .args(words.split(' '))
+        .current_dir(dir)
+        .output()
+        .unwrap()
+}
+
+/// Runs a command and returns what it printed; it must exit with `code`.
+#[track_caller]
+fn printed(dir: &Path, words: &str, code: i32) -> String {
+    let output = tool(dir, words);
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{words}: {complaint}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn imported() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("in"), SAMPLES).unwrap();
+    printed(dir.path(), "create-blocks-from openmetrics -q in data", 0);
+    dir
+}
+
+#[test]
+fn what_was_imported_is_listed_dumped_and_sound() {
+    let dir = imported();
+    let list = printed(dir.path(), "list -r data", 0);
+    let lines: Vec<&str> = list.lines().collect();
+    assert_eq!(lines.len(), 4, "{list}");
+    assert!(lines[0].starts_with("BLOCK ULID                  MIN TIME"));
+    assert!(lines[1].contains("  2021-01-06 17:37:16 +0000 UTC  2021-01-06 17:37:46 +0000 UTC  30.001s      3            2            2            "));
+    let dump = printed(dir.path(), "dump data", 0);
+    assert_eq!(
+        dump,
+        r#"{__name__="http_requests_total", code="200", service="a\"b\nc"} 123 1609954636000
+{__name__="http_requests_total", code="200", service="a\"b\nc"} 125.5 1609954666000
+{__name__="http_requests_total", code="400", service="é"} 1e+30 1609954636000
+{__name__="up"} 1e-05 1609964636000
+{__name__="up"} NaN 1609984636123
+{__name__="up"} 1.23456789e+08 1609984656000
+"#
+    );
+    let text = printed(dir.path(), "dump-openmetrics data", 0);
+    fs::write(dir.path().join("again"), text).unwrap();
+    let words = "create-blocks-from openmetrics --max-block-duration=24d again data2";
+    let table = printed(dir.path(), words, 0);
+    assert_eq!(table.lines().count(), 2, "{table}");
+    assert_eq!(printed(dir.path(), "dump data2", 0), dump);
+    let json = printed(dir.path(), "dump --format=seriesjson --match=up data", 0);
+    assert_eq!(json, "{\"__name__\":\"up\"}\n");
+    let analysis = printed(dir.path(), "analyze --extended data2", 0);
+    assert!(
+        analysis.contains("Total Series: 3\nLabel names: 3\nPostings (unique label pairs): 6\n")
+    );
+    assert!(analysis.contains("samples per float chunk (min/avg/max): 1/2/3\n"));
+    assert_eq!(printed(dir.path(), "verify data", 0), "");
+}
+
+#[test]
+fn damage_is_found_and_named() {
+    let dir = imported();
+    let data = dir.path().join("data");
+    let blocks = fs::read_dir(&data).unwrap();
+    let block = blocks.map(|entry| entry.unwrap().path()).min().unwrap();
+    let chunks = block.join("chunks/000001");
+    let mut bytes = fs::read(&chunks).unwrap();
+    bytes[12] ^= 1;
+    fs::write(&chunks, bytes).unwrap();
+    fs::create_dir(data.join("wal")).unwrap();
+    fs::write(data.join("wal/00000000"), [1, 0, 1, 0, 0, 0, 0, 7]).unwrap();
+    let found = printed(dir.path(), "verify data", 1);
+    let lines: Vec<&str> = found.lines().collect();
+    assert!(
+        lines[0].contains("chunks/000001: ") && lines[0].ends_with(" at byte 8"),
+        "{found}"
+    );
+    assert!(
+        found.contains("wal/00000000: checksum mismatch at byte 0"),
+        "{found}"
+    );
+}
+
+#[test]
+fn what_cannot_be_done_exits_with_1_and_wrong_usage_with_2() {
+    let dir = imported();
+    for (words, code) in [
+        ("list none", 1),
+        ("verify none", 1),
+        ("dump none", 1),
+        ("analyze data X", 1),
+        ("create-blocks-from openmetrics none", 1),
+        ("create-blocks-from openmetrics --label=x in", 2),
+        ("dump --match=x{ data", 2),
+        ("list --bad", 2),
+        ("nonsense", 2),
+    ] {
+        assert_eq!(printed(dir.path(), words, code), "", "{words}");
+    }
+}
