@@ -37,8 +37,6 @@ pub struct FoundBlocks {
     pub blocks: Vec<Arc<Block>>,
     /// Where a block should be, and what is wrong with it.
     pub failed: Vec<(PathBuf, OpenBlockError)>,
-    /// One sentence for each thing that is wrong with a block that was opened all the same.
-    pub damages: Vec<String>,
 }
 
 /// Opens all blocks in `dir`, also those that another has replaced, without changing anything.
@@ -62,10 +60,7 @@ fn find_blocks(files: &Arc<dyn Files>, dir: &Path) -> io::Result<FoundBlocks> {
         }
         let path = dir.join(&entry.name);
         match Block::open(Arc::clone(files), &path) {
-            Ok(block) => {
-                found.damages.extend(block.lost_tombstones());
-                found.blocks.push(Arc::new(block));
-            }
+            Ok(block) => found.blocks.push(Arc::new(block)),
             Err(error) => found.failed.push((path, error)),
         }
     }
@@ -118,6 +113,8 @@ impl ReadOnlyDb {
         )?;
         let late = head.begin_late_compaction().map_err(unusable)?;
         let kept = |block: &Arc<Block>| !replaced.contains(&block.meta().ulid);
+        let blocks = found.blocks.iter();
+        let block_damages = blocks.flat_map(|block| block.lost_tombstones()).collect();
         let db = ReadOnlyDb {
             blocks: found.blocks.into_iter().filter(kept).collect(),
             head,
@@ -127,7 +124,7 @@ impl ReadOnlyDb {
         let report = OpenReport {
             replay,
             failed_blocks: found.failed,
-            block_damages: found.damages,
+            block_damages,
         };
         Ok((db, report))
     }
