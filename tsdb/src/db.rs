@@ -180,7 +180,8 @@ impl Inner {
         let now = self.head.log_position();
         let is_much =
             before.segment != now.segment || before.offset + SNAPSHOT_LOG_BYTES < now.offset;
-        if age < SNAPSHOT_EVERY || !is_much {
+        let is_due = SNAPSHOT_EVERY <= age && is_much;
+        if !is_due && !self.head.has_bad_chunk() {
             return Ok(());
         }
         self.write_head_snapshot()

@@ -140,10 +140,15 @@ pub struct Head {
     late_window_ms: AtomicI64,
     /// In-order samples before this are refused: they are in blocks, or retention has passed over them.
     valid_from: AtomicI64,
-    /// What it was when the log was folded last.
+    /// Samples before this are in blocks for sure, or past retention: while a block is being written, or when that failed,
+    /// `valid_from` is ahead.
+    truncated_to: AtomicI64,
+    /// What that was when the log was folded last.
     checkpointed_from: AtomicI64,
     /// Deleted intervals by series id.
     tombstones: RwLock<Tombstones>,
+    /// Whether a full chunk could not be read: the next start is to make the chunks again from the log.
+    has_bad_chunk: AtomicBool,
     has_tombstones: AtomicBool,
     exemplars: Mutex<Exemplars>,
     metadata: Mutex<MetadataStore>,

@@ -15,6 +15,8 @@
 //!
 //! `tail` is held for copying bytes only; `writing` serializes the file writes and is taken first.
 
+mod open;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -26,6 +28,8 @@ use crate::chunk::Encoding;
 use crate::files::{Files, OpenFile};
 use crate::map::Map;
 use crate::varint::{decode_uvarint, encode_uvarint};
+
+pub use open::OpenReport;
 
 /// Name of the directory in the data directory.
 pub const CHUNKS_DIR: &str = "chunks_head";
@@ -243,95 +247,7 @@ impl std::ops::Deref for ChunkBytes {
     }
 }
 
-/// What [`HeadChunks::open`] found wrong and how it dealt with it.
-#[derive(Debug, Default)]
-pub struct OpenReport {
-    /// One sentence per damaged file: it was cut, or set aside with the files after it.
-    pub damages: Vec<String>,
-}
-
 impl HeadChunks {
-    /// Opens the directory, creating it if need be, and calls `visit` with every chunk from `from` on, in order of writing.
-    /// What is before is known to the caller, and verified when it is read.
-    ///
-    /// A torn chunk ends the reading of its file, which is cut there and kept whole beside as `NNNNNN.corrupt`; its
-    /// samples are in the WAL. A damaged chunk between good ones is passed over.
-    ///
-    /// # Errors
-    ///
-    /// When the file system fails.
-    pub fn open(
-        files: Arc<dyn Files>,
-        dir: &Path,
-        from: ChunkRef,
-        mut visit: impl FnMut(FoundChunk),
-    ) -> io::Result<(Self, OpenReport)> {
-        files.create_dir_all(dir)?;
-        let mut report = OpenReport::default();
-        let (mut maps, mut unsynced) = (BTreeMap::new(), Vec::new());
-        let mut last = 0;
-        for (number, len) in list(&*files, dir)? {
-            let path = file_path(dir, number);
-            report.damages.extend(gap(&*files, dir, last, number));
-            last = number;
-            let map = files.map(&path)?;
-            if number < from.file() {
-                maps.insert(number, Arc::new(map));
-                continue;
-            }
-            let start = if number == from.file() {
-                usize::try_from(from.offset()).expect("offsets are u32")
-            } else {
-                0
-            };
-            let start = start.max(FILE_HEADER_BYTES);
-            let Some(prefix) = read_chunks(&map, number, start, |chunk, _| visit(chunk)) else {
-                drop(map);
-                let aside = path.with_extension("corrupt");
-                files.rename(&path, &aside)?;
-                let what = format!("no head chunk file, kept as {}", aside.display());
-                report.damages.push(format!("{}: {what}", path.display()));
-                continue;
-            };
-            drop(map);
-            for at in prefix.passed_over {
-                report.damages.push(format!(
-                    "{}: damaged chunk at byte {at}, passed over",
-                    path.display()
-                ));
-            }
-            if prefix.is_torn {
-                let aside = set_aside(&*files, &path)?;
-                let what = format!(
-                    "torn chunk at byte {}, cut there, the whole is kept as {aside}",
-                    prefix.end
-                );
-                report.damages.push(format!("{}: {what}", path.display()));
-            }
-            if prefix.end < len {
-                let file = files.open(&path)?;
-                file.set_len(prefix.end)?;
-                file.sync()?;
-            }
-            // A killed process may have left it written and not synced.
-            unsynced.push(files.open(&path)?);
-            maps.insert(number, Arc::new(files.map(&path)?));
-        }
-        let tail = Tail {
-            number: last,
-            parts: Vec::new(),
-            full: unsynced,
-        };
-        let chunks = HeadChunks {
-            files,
-            dir: dir.to_owned(),
-            writing: Mutex::new(()),
-            tail: Mutex::new(tail),
-            maps: RwLock::new(maps),
-        };
-        Ok((chunks, report))
-    }
-
     /// Takes a full chunk and returns where it will be. It can be read at once; [`write_out`](Self::write_out) brings it
     /// to the file.
     pub fn append(
@@ -647,24 +563,6 @@ fn whole_chunk_after(bytes: &[u8]) -> Option<usize> {
     parse_chunk(bytes.get(len..)?).map(|_| len)
 }
 
-/// Says so when files are missing between number `last`, 0 before the first, and `next`: old ones go from the front only.
-/// One that was set aside was reported then.
-fn gap(files: &dyn Files, dir: &Path, last: u32, next: u32) -> Option<String> {
-    let missing = file_path(dir, last + 1);
-    let is_gap = last != 0 && last + 1 < next && !files.exists(&missing.with_extension("corrupt"));
-    is_gap.then(|| {
-        let what = "missing; samples that were only there are lost";
-        format!("{}: {what}", missing.display())
-    })
-}
-
-/// Keeps a copy of a damaged file for a person to look at; returns its name.
-fn set_aside(files: &dyn Files, path: &Path) -> io::Result<String> {
-    let aside = path.with_extension("corrupt");
-    crate::files::copy(files, path, &aside)?;
-    Ok(aside.display().to_string())
-}
-
 /// Returns the path of file `number` in `dir`.
 pub fn file_path(dir: &Path, number: u32) -> PathBuf {
     dir.join(format!("{number:06}"))
@@ -694,8 +592,10 @@ mod tests {
 
     fn open(dir: &Path) -> (HeadChunks, Vec<FoundChunk>, OpenReport) {
         let mut found = Vec::new();
-        let (chunks, report) =
-            HeadChunks::open(Arc::new(Disk), dir, ChunkRef(0), |chunk| found.push(chunk)).unwrap();
+        let (chunks, report) = HeadChunks::open(Arc::new(Disk), dir, ChunkRef(0), None, |chunk| {
+            found.push(chunk)
+        })
+        .unwrap();
         (chunks, found, report)
     }
 
@@ -756,7 +656,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_chunk_between_good_ones_is_passed_over() {
+    fn what_comes_after_a_damaged_chunk_is_set_aside() {
         let dir = tempfile::tempdir().unwrap();
         let (chunks, ..) = open(dir.path());
         for id in 1..=3 {
@@ -769,11 +669,10 @@ mod tests {
         bytes[8 + 132 + 60] ^= 1;
         fs::write(&path, bytes).unwrap();
         let (_, found, report) = open(dir.path());
-        assert_eq!(
-            found.iter().map(|f| f.series_id).collect::<Vec<_>>(),
-            [1, 3]
-        );
+        assert_eq!(found.iter().map(|f| f.series_id).collect::<Vec<_>>(), [1]);
         assert_eq!(report.damages.len(), 1, "{report:?}");
+        assert!(dir.path().join("000001.corrupt").exists());
+        assert!(open(dir.path()).2.damages.is_empty(), "reported once");
     }
 
     #[test]

@@ -384,12 +384,21 @@ fn check(base: &Path, expected: &View, file: &Path, cost: &Cost) {
         for (place, found) in &found.cells {
             for (when, now) in [("housekeeping", &kept), ("another start", &again)] {
                 let now = &now.cells[place];
-                // What could not be read may be set aside by then.
+                // What could not be read may be there again.
+                let is_back = found.is_err() && (now.is_err() || *now == expected.cells[place]);
                 assert!(
-                    found.is_err() || now == found,
+                    is_back || now == found,
                     "{what}: {place:?} after {when}: {:?} for {:?}\n{messages:#?}\n{later:#?}",
                     now.as_ref().map(Vec::len),
                     found.as_ref().map(Vec::len)
+                );
+            }
+        }
+        if file.starts_with("chunks_head") && !is_silent {
+            for (place, expected) in &expected.cells {
+                assert_eq!(
+                    again.cells[place], *expected,
+                    "{what}: {place:?} after another start"
                 );
             }
         }
@@ -491,10 +500,16 @@ fn a_damaged_log_of_late_samples_costs_late_samples() {
 }
 
 #[test]
-fn a_damaged_head_chunk_file_costs_samples_of_the_head() {
-    check_all("chunks_head/", 2, |with_snapshot, index, count| Cost {
-        hours: HEAD_FROM_HOUR..HOURS,
-        deletes_silently: !with_snapshot && (index == 0 || index + 1 == count),
+fn a_damaged_head_chunk_file_costs_nothing_after_a_start() {
+    check_all("chunks_head/", 2, |with_snapshot, index, _| Cost {
+        // Without a snapshot everything is looked at, and what is bad made again from the log; but nothing says that
+        // there was a file before the first.
+        hours: if with_snapshot || index == 0 {
+            HEAD_FROM_HOUR..HOURS
+        } else {
+            0..0
+        },
+        deletes_silently: !with_snapshot && index == 0,
     });
 }
 

@@ -58,6 +58,7 @@ impl Head {
         }
         self.metrics.truncations.inc();
         self.valid_from.fetch_max(mint, Ordering::Relaxed);
+        self.truncated_to.fetch_max(mint, Ordering::Relaxed);
         // The file in use now is kept whatever happens meanwhile.
         let mut oldest_file = self.chunks.current_file();
         let (mut oldest, mut chunks_removed) = (i64::MAX, 0);
@@ -262,13 +263,14 @@ impl Head {
             .into_iter()
             .filter(|&s| s < current)
             .collect();
-        let valid_from = self.valid_from.load(Ordering::Relaxed);
-        let is_done = valid_from <= self.checkpointed_from.load(Ordering::Relaxed);
+        let truncated_to = self.truncated_to.load(Ordering::Relaxed);
+        let is_done = truncated_to <= self.checkpointed_from.load(Ordering::Relaxed);
         if full.len() < SEGMENTS_BEFORE_CHECKPOINT || is_done {
             return Ok(());
         }
         self.checkpoint(full[full.len() * 2 / 3 - 1])?;
-        self.checkpointed_from.store(valid_from, Ordering::Relaxed);
+        self.checkpointed_from
+            .store(truncated_to, Ordering::Relaxed);
         Ok(())
     }
 
@@ -298,7 +300,7 @@ impl Head {
         live.extend(self.aliases.lock().iter().map(|(&id, &slot)| (id, slot)));
         live.sort_unstable();
         let is_live = |id: u64| live.binary_search_by_key(&id, |&(id, _)| id).is_ok();
-        let valid_from = self.valid_from.load(Ordering::Relaxed);
+        let truncated_to = self.truncated_to.load(Ordering::Relaxed);
         let files = std::sync::Arc::clone(&self.files);
         let mut writer =
             checkpoint::CheckpointWriter::create(files, &self.wal_dir, last, self.options.segment)?;
@@ -312,9 +314,9 @@ impl Head {
             writer.append(&record)?;
         }
         writer.copy(&checkpoint::Keep {
-            sample: &|id, t| valid_from <= t && is_live(id),
+            sample: &|id, t| truncated_to <= t && is_live(id),
             series: &is_live,
-            from: self.oldest_needed(valid_from),
+            from: self.oldest_needed(truncated_to),
         })?;
         writer.finish()
     }

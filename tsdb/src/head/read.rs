@@ -1,6 +1,7 @@
 //! Reading: selections over the index, samples from open and full chunks.
 
 use std::ops::ControlFlow;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -210,8 +211,10 @@ impl HeadSeriesSet<'_> {
         let bytes = match self.head.chunks.read(chunk.chunk) {
             Ok(bytes) => bytes,
             // Retention took the chunk since it was named.
-            Err(_) if chunk.maxt() < self.head.valid_from.load(Ordering::Relaxed) => return Ok(()),
-            Err((path, what)) => return Err(ReadError::Corrupt { path, what }),
+            Err(_) if chunk.maxt() < self.head.truncated_to.load(Ordering::Relaxed) => {
+                return Ok(());
+            }
+            Err(bad) => return Err(self.head.bad_chunk(bad)),
         };
         chunk::decode(chunk.encoding, &bytes, mint, maxt, out)
             .map_err(|error| in_memory(error, "head chunk"))
@@ -255,6 +258,16 @@ impl HeadSeriesSet<'_> {
         columns.push(late.open.clone());
         merge_columns(&columns, out);
         Ok(())
+    }
+}
+
+impl Head {
+    /// Returns the error of a query that meets a bad chunk, and sees to it that the next start makes the chunks again from
+    /// the log: without a head snapshot it looks at all of them.
+    pub(super) fn bad_chunk(&self, (path, what): (PathBuf, String)) -> ReadError {
+        self.metrics.head_chunk_corruptions.inc();
+        self.has_bad_chunk.store(true, Ordering::Relaxed);
+        ReadError::Corrupt { path, what }
     }
 }
 

@@ -159,9 +159,14 @@ impl Head {
                 of_series.in_order.push(chunk.meta);
             }
         };
-        let (chunks, opened) =
-            HeadChunks::open(Arc::clone(&files), &chunks_dir, start.chunks_from, visit)
-                .map_err(io_error("open head chunk files in", &chunks_dir))?;
+        let (chunks, opened) = HeadChunks::open(
+            Arc::clone(&files),
+            &chunks_dir,
+            start.chunks_from,
+            start.missing_chunks,
+            visit,
+        )
+        .map_err(io_error("open head chunk files in", &chunks_dir))?;
         metrics
             .head_chunk_corruptions
             .add(opened.damages.len() as f64);
@@ -737,9 +742,11 @@ impl Replay {
             late_maxt: AtomicI64::new(late_maxt),
             late_window_ms: AtomicI64::new(0),
             valid_from: AtomicI64::new(self.valid_from),
+            truncated_to: AtomicI64::new(self.valid_from),
             checkpointed_from: AtomicI64::new(i64::MIN),
             has_tombstones: AtomicBool::new(!self.tombstones.is_empty()),
             tombstones: RwLock::new(self.tombstones),
+            has_bad_chunk: AtomicBool::new(false),
             exemplars: Mutex::new(self.exemplars),
             metadata: Mutex::new(self.metadata),
             appenders: OpenAppenders::default(),

@@ -82,12 +82,16 @@ pub struct Snapshot {
 }
 
 impl Head {
-    /// Writes a snapshot into the data directory, in place of the one before.
+    /// Writes a snapshot into the data directory, in place of the one before. When a full chunk could not be read it is
+    /// deleted instead: a snapshot would have the next start believe in that chunk.
     ///
     /// # Errors
     ///
     /// When the disk fails; the snapshot before is then still there.
     pub fn write_snapshot(&self, dir: &Path) -> io::Result<()> {
+        if self.has_bad_chunk() {
+            return remove(&self.files, dir);
+        }
         let path = dir.join(SNAPSHOT_FILE);
         let tmp = dir.join(format!("{SNAPSHOT_FILE}.tmp"));
         if self.files.exists(&tmp) {
@@ -103,6 +107,11 @@ impl Head {
         out.file.finish()?;
         self.files.rename(&tmp, &path)?;
         self.files.sync_dir(dir)
+    }
+
+    /// Returns whether a full chunk could not be read, so that no snapshot should stand.
+    pub fn has_bad_chunk(&self) -> bool {
+        self.has_bad_chunk.load(Ordering::Relaxed)
     }
 
     fn write_sections(&self, dir: &Path, out: &mut Writer) -> io::Result<()> {

@@ -116,7 +116,7 @@ impl Head {
     fn read_chunk(&self, meta: &ChunkMeta) -> Result<ChunkBytes, ReadError> {
         self.chunks
             .read(meta.chunk)
-            .map_err(|(path, what)| ReadError::Corrupt { path, what })
+            .map_err(|bad| self.bad_chunk(bad))
     }
 }
 

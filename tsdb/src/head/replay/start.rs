@@ -27,6 +27,8 @@ pub(super) struct Start {
     pub(super) position: Position,
     /// Where in the head chunk files what is not known yet begins.
     pub(super) chunks_from: ChunkRef,
+    /// A head chunk file that the snapshot names and that is gone.
+    pub(super) missing_chunks: Option<u32>,
     pub(super) snapshot_series: Option<usize>,
     pub(super) records: Vec<Vec<u8>>,
     pub(super) damage: Option<String>,
@@ -57,8 +59,16 @@ impl Start {
                     (what, Ok(())) => what,
                     (_, Err(error)) => Some(format!("remove {SNAPSHOT_FILE}: {error}")),
                 };
+                let missing_chunks = match why {
+                    NoSnapshot::Foreign(file) => {
+                        let path = HeadChunks::path(&dir.join(CHUNKS_DIR), file);
+                        (!files.exists(&path)).then_some(file)
+                    }
+                    _ => None,
+                };
                 return Start {
                     damage,
+                    missing_chunks,
                     ..Start::default()
                 };
             }
