@@ -138,8 +138,10 @@ pub struct Head {
     late_maxt: AtomicI64,
     /// How long before the newest sample late ones are taken, in milliseconds; 0 takes none.
     late_window_ms: AtomicI64,
-    /// In-order samples before this are refused: they are in blocks, or retention has passed over them.
+    /// In-order samples before this are refused: they are in blocks, or about to be.
     valid_from: AtomicI64,
+    /// In-order samples before this are in blocks.
+    in_blocks_until: AtomicI64,
     /// What it was when the log was folded last.
     checkpointed_from: AtomicI64,
     /// Deleted intervals by series id.

@@ -40,6 +40,7 @@ impl Head {
     ///
     /// When the disk fails.
     pub fn mark_in_blocks(&self, end: i64) -> io::Result<()> {
+        self.in_blocks_until.fetch_max(end, Ordering::Relaxed);
         let segment = self.log_position().segment;
         self.mark(|marks| (marks.head_from, marks.segment) = (end, segment))
     }
@@ -262,13 +263,13 @@ impl Head {
             .into_iter()
             .filter(|&s| s < current)
             .collect();
-        let valid_from = self.valid_from.load(Ordering::Relaxed);
-        let is_done = valid_from <= self.checkpointed_from.load(Ordering::Relaxed);
+        let in_blocks = self.in_blocks_until.load(Ordering::Relaxed);
+        let is_done = in_blocks <= self.checkpointed_from.load(Ordering::Relaxed);
         if full.len() < SEGMENTS_BEFORE_CHECKPOINT || is_done {
             return Ok(());
         }
         self.checkpoint(full[full.len() * 2 / 3 - 1])?;
-        self.checkpointed_from.store(valid_from, Ordering::Relaxed);
+        self.checkpointed_from.store(in_blocks, Ordering::Relaxed);
         Ok(())
     }
 
@@ -298,7 +299,7 @@ impl Head {
         live.extend(self.aliases.lock().iter().map(|(&id, &slot)| (id, slot)));
         live.sort_unstable();
         let is_live = |id: u64| live.binary_search_by_key(&id, |&(id, _)| id).is_ok();
-        let valid_from = self.valid_from.load(Ordering::Relaxed);
+        let in_blocks = self.in_blocks_until.load(Ordering::Relaxed);
         let files = std::sync::Arc::clone(&self.files);
         let mut writer =
             checkpoint::CheckpointWriter::create(files, &self.wal_dir, last, self.options.segment)?;
@@ -312,9 +313,9 @@ impl Head {
             writer.append(&record)?;
         }
         writer.copy(&checkpoint::Keep {
-            sample: &|id, t| valid_from <= t && is_live(id),
+            sample: &|id, t| in_blocks <= t && is_live(id),
             series: &is_live,
-            from: self.oldest_needed(valid_from),
+            from: self.oldest_needed(in_blocks),
         })?;
         writer.finish()
     }

@@ -209,8 +209,10 @@ impl HeadSeriesSet<'_> {
     ) -> Result<(), ReadError> {
         let bytes = match self.head.chunks.read(chunk.chunk) {
             Ok(bytes) => bytes,
-            // Retention took the chunk since it was named.
-            Err(_) if chunk.maxt() < self.head.valid_from.load(Ordering::Relaxed) => return Ok(()),
+            // It has come into a block since it was named, and a query that needs it from here has ended.
+            Err(_) if chunk.maxt() < self.head.in_blocks_until.load(Ordering::Relaxed) => {
+                return Ok(());
+            }
             Err((path, what)) => return Err(ReadError::Corrupt { path, what }),
         };
         chunk::decode(chunk.encoding, &bytes, mint, maxt, out)
