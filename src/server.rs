@@ -425,8 +425,12 @@ async fn open_database(
     for damage in &report.replay.damages {
         tracing::error!(%damage, "damaged data was set aside");
     }
+    for damage in &report.block_damages {
+        tracing::warn!(%damage, "a block is damaged");
+    }
     for (path, error) in &report.failed_blocks {
-        tracing::error!(block = %path.display(), %error, "a block cannot be opened; its samples are not served");
+        let error: &dyn std::error::Error = error;
+        tracing::error!(block = %path.display(), error, "a block cannot be opened; its samples are not served");
     }
     let report = report.replay;
     if 0 < report.orphan_samples || 0 < report.orphan_chunks {

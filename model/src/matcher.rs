@@ -7,6 +7,7 @@ use regex::Regex;
 use crate::labels::Labels;
 use crate::name::Quoted;
 
+mod cache;
 mod dialect;
 
 /// How a matcher compares.
@@ -56,6 +57,8 @@ enum Pattern {
     NonEmpty,
     /// A literal prefix, then `.*` or (with `true`) `.+`.
     Prefix(String, bool),
+    /// `.*`, a literal, `.*`
+    Contains(String),
     Regex(Regex),
 }
 
@@ -79,8 +82,19 @@ const REGEX_BYTES_MAX: usize = 10 << 20;
 ///
 /// When it is not a regular expression, or its program would be larger than 10 MiB.
 pub fn compile_anchored(pattern: &str) -> Result<Regex, InvalidRegex> {
+    if let Some(known) = cache::find(pattern) {
+        return Ok(known);
+    }
     let translated = dialect::translated(pattern);
-    regex::RegexBuilder::new(&format!("^(?s:{translated})$"))
+    let anchored = format!("^(?s:{translated})$");
+    if let Ok(small) = regex::RegexBuilder::new(&anchored)
+        .size_limit(cache::REGEX_BYTES_MAX)
+        .build()
+    {
+        cache::keep(pattern, &small);
+        return Ok(small);
+    }
+    regex::RegexBuilder::new(&anchored)
         .size_limit(REGEX_BYTES_MAX)
         .build()
         .map_err(|error| {
@@ -202,6 +216,12 @@ impl Pattern {
             values.dedup();
             return Ok(Pattern::Set(values));
         }
+        let contained = pattern
+            .strip_prefix(".*")
+            .and_then(|rest| rest.strip_suffix(".*"));
+        if let Some(contained) = contained.filter(|text| is_literal(text)) {
+            return Ok(Pattern::Contains(contained.to_owned()));
+        }
         for (suffix, non_empty) in [(".*", false), (".+", true)] {
             if let Some(prefix) = pattern
                 .strip_suffix(suffix)
@@ -222,6 +242,7 @@ impl Pattern {
             Pattern::Prefix(prefix, non_empty) => {
                 value.starts_with(prefix.as_str()) && (!non_empty || prefix.len() < value.len())
             }
+            Pattern::Contains(text) => value.contains(text.as_str()),
             Pattern::Regex(regex) => regex.is_match(value),
         }
     }
@@ -299,6 +320,7 @@ mod tests {
         check("a.+", &["ab"], &["a", "b"]);
         check(".*", &["", "x\ny"], &[]);
         check(".+", &["x"], &[""]);
+        check(".*b.*", &["b", "abc", "\nb"], &["", "a"]);
         check("a.c|d", &["abc", "a\nc", "d"], &["ac", "dd"]);
         check("", &[""], &["a"]);
         check("5..", &["500", "5xx"], &["50", "5000"]);

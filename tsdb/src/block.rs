@@ -121,6 +121,20 @@ impl Block {
         self.tombstones.load_full()
     }
 
+    /// Says so when tombstones are gone that the meta file counts: what was deleted is served again then. They do not keep
+    /// the block from being served, because uploaders leave the file out.
+    pub fn lost_tombstones(&self) -> Option<String> {
+        let (there, counted) = (
+            self.tombstones().len() as u64,
+            self.meta().stats.num_tombstones,
+        );
+        (there < counted).then(|| {
+            let path = self.dir.join(TOMBSTONES_FILE);
+            let what = "has fewer deleted intervals than meta.json counts; what they deleted is served again";
+            format!("{}: {what} ({there} of {counted})", path.display())
+        })
+    }
+
     /// Returns the bytes of index and chunk files.
     pub fn file_bytes(&self) -> u64 {
         let chunks = self.chunks.segments().map(|(_, bytes)| bytes.len() as u64);

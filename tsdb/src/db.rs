@@ -119,6 +119,8 @@ pub struct OpenReport {
     pub replay: ReplayReport,
     /// Blocks that could not be opened, and why. They stay on disk; their samples are not served.
     pub failed_blocks: Vec<(PathBuf, OpenBlockError)>,
+    /// One sentence for each thing that is wrong with a block that was opened all the same.
+    pub block_damages: Vec<String>,
 }
 
 /// A time series database in one directory.
@@ -278,6 +280,7 @@ impl Db {
         let report = OpenReport {
             replay,
             failed_blocks: found.failed,
+            block_damages: found.damages,
         };
         Ok((db, report))
     }

@@ -140,6 +140,8 @@ pub struct Head {
     late_window_ms: AtomicI64,
     /// In-order samples before this are refused: they are in blocks, or retention has passed over them.
     valid_from: AtomicI64,
+    /// What it was when the log was folded last.
+    checkpointed_from: AtomicI64,
     /// Deleted intervals by series id.
     tombstones: RwLock<Tombstones>,
     has_tombstones: AtomicBool,

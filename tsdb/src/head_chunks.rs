@@ -27,6 +27,8 @@ use crate::files::{Files, OpenFile};
 use crate::map::Map;
 use crate::varint::{decode_uvarint, encode_uvarint};
 
+/// Name of the directory in the data directory.
+pub const CHUNKS_DIR: &str = "chunks_head";
 /// Largest head chunk file.
 pub const FILE_BYTES: u64 = 128 << 20;
 const MAGIC: [u8; 4] = 0x0130_BC91u32.to_be_bytes();
@@ -269,8 +271,9 @@ impl HeadChunks {
         let (mut maps, mut unsynced) = (BTreeMap::new(), Vec::new());
         let mut last = 0;
         for (number, len) in list(&*files, dir)? {
-            last = number;
             let path = file_path(dir, number);
+            report.damages.extend(gap(&*files, dir, last, number));
+            last = number;
             let map = files.map(&path)?;
             if number < from.file() {
                 maps.insert(number, Arc::new(map));
@@ -503,6 +506,11 @@ impl HeadChunks {
         Ok(fingerprints)
     }
 
+    /// Returns the path of the file with this number in the directory `dir`.
+    pub fn path(dir: &Path, number: u32) -> PathBuf {
+        file_path(dir, number)
+    }
+
     /// Returns the number of the file in use.
     pub fn current_file(&self) -> u32 {
         self.tail.lock().number
@@ -637,6 +645,17 @@ pub fn read_chunks(
 fn whole_chunk_after(bytes: &[u8]) -> Option<usize> {
     let len = chunk_len(bytes)?;
     parse_chunk(bytes.get(len..)?).map(|_| len)
+}
+
+/// Says so when files are missing between number `last`, 0 before the first, and `next`: old ones go from the front only.
+/// One that was set aside was reported then.
+fn gap(files: &dyn Files, dir: &Path, last: u32, next: u32) -> Option<String> {
+    let missing = file_path(dir, last + 1);
+    let is_gap = last != 0 && last + 1 < next && !files.exists(&missing.with_extension("corrupt"));
+    is_gap.then(|| {
+        let what = "missing; samples that were only there are lost";
+        format!("{}: {what}", missing.display())
+    })
 }
 
 /// Keeps a copy of a damaged file for a person to look at; returns its name.

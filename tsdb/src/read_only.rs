@@ -113,6 +113,8 @@ impl ReadOnlyDb {
         )?;
         let late = head.begin_late_compaction().map_err(unusable)?;
         let kept = |block: &Arc<Block>| !replaced.contains(&block.meta().ulid);
+        let blocks = found.blocks.iter();
+        let block_damages = blocks.flat_map(|block| block.lost_tombstones()).collect();
         let db = ReadOnlyDb {
             blocks: found.blocks.into_iter().filter(kept).collect(),
             head,
@@ -122,6 +124,7 @@ impl ReadOnlyDb {
         let report = OpenReport {
             replay,
             failed_blocks: found.failed,
+            block_damages,
         };
         Ok((db, report))
     }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use super::{DIR, file};
 use model::storage::{Appender as _, FloatSample};
-use tsdb::head::snapshot::{SNAPSHOT_FILE, Snapshot};
+use tsdb::head::snapshot::{Needed, SNAPSHOT_FILE, Snapshot};
 use tsdb::head::{CHUNK_RANGE_MS, Head, HeadOptions};
+use tsdb::head_chunks::ChunkRef;
 
 const HEADER_BYTES: usize = 9;
 
@@ -34,7 +35,11 @@ pub fn check(data: &[u8]) {
 
 fn read(bytes: &[u8]) {
     let files = file(SNAPSHOT_FILE, bytes);
-    let snapshot = Snapshot::read(&*files, Path::new(DIR), CHUNK_RANGE_MS, i64::MIN);
+    let needed = Needed {
+        valid_from: i64::MIN,
+        late_from: ChunkRef::default(),
+    };
+    let snapshot = Snapshot::read(&*files, Path::new(DIR), CHUNK_RANGE_MS, needed);
     if let Ok(snapshot) = snapshot {
         assert!(snapshot.series.len() <= bytes.len());
     }

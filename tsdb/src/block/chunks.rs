@@ -7,6 +7,7 @@
 //!
 //! All numbers are big-endian. The chunks of one series are neighbours, in order of time.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -134,7 +135,9 @@ pub struct StoredChunk<'a> {
 
 /// The mapped chunk files of a block.
 pub struct ChunkReader {
-    segments: Vec<(PathBuf, Map)>,
+    dir: PathBuf,
+    /// By number from 0; a file that is missing leaves a hole, so that the others keep their numbers.
+    segments: BTreeMap<usize, (PathBuf, Map)>,
 }
 
 impl ChunkReader {
@@ -148,19 +151,24 @@ impl ChunkReader {
             let path = path.to_owned();
             move |source| OpenBlockError::Io { path, source }
         };
-        let mut segments = Vec::new();
+        let mut segments = BTreeMap::new();
         for entry in files.list(dir).map_err(io_error(dir))? {
-            if entry.is_dir || !entry.name.bytes().all(|b| b.is_ascii_digit()) {
+            let is_number = !entry.is_dir && entry.name.bytes().all(|b| b.is_ascii_digit());
+            let number = entry.name.parse().ok().filter(|_| is_number);
+            let Some(segment) = number.and_then(|number: usize| number.checked_sub(1)) else {
                 continue;
-            }
+            };
             let path = dir.join(entry.name);
             let map = files.map(&path).map_err(io_error(&path))?;
             match check_header(&map) {
-                Ok(()) => segments.push((path, map)),
+                Ok(()) => segments.insert(segment, (path, map)),
                 Err(damage) => return Err(damage.at_open(&path)),
-            }
+            };
         }
-        Ok(ChunkReader { segments })
+        Ok(ChunkReader {
+            dir: dir.to_owned(),
+            segments,
+        })
     }
 
     /// Returns the chunk at a reference. Its checksum has been verified.
@@ -169,32 +177,30 @@ impl ChunkReader {
     ///
     /// When there is no chunk there, or a damaged one.
     pub fn read(&self, at: ChunkRef) -> Result<StoredChunk<'_>, ReadError> {
-        let Some((path, map)) = self.segments.get(at.segment()) else {
-            let path = self.segments.last().map(|(path, _)| path.clone());
-            return Err(ReadError::Corrupt {
-                path: path.unwrap_or_else(|| CHUNKS_DIR.into()),
-                what: format!("there is no chunk file {}", at.segment() + 1),
-            });
+        let Some((path, map)) = self.segments.get(&at.segment()) else {
+            let path = self.path(at.segment());
+            let what = "the chunk file is missing".to_owned();
+            return Err(ReadError::Corrupt { path, what });
         };
         read_chunk(map, at.offset()).map_err(|damage| damage.at_read(path))
     }
 
     /// Returns the error that says that what is in a chunk is wrong.
     pub(crate) fn corrupt(&self, at: ChunkRef, what: &str) -> ReadError {
-        let path = self
-            .segments
-            .get(at.segment())
-            .map(|(path, _)| path.clone());
         ReadError::Corrupt {
-            path: path.unwrap_or_else(|| CHUNKS_DIR.into()),
+            path: self.path(at.segment()),
             what: format!("{what} (chunk at byte {})", at.offset()),
         }
+    }
+
+    fn path(&self, segment: usize) -> PathBuf {
+        self.dir.join(format!("{:06}", segment + 1))
     }
 
     /// Returns the mapped files with their paths.
     pub fn segments(&self) -> impl Iterator<Item = (&Path, &[u8])> {
         self.segments
-            .iter()
+            .values()
             .map(|(path, map)| (path.as_path(), &map[..]))
     }
 }

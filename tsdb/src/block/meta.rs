@@ -1,7 +1,8 @@
 //! `meta.json`: what a block is, without opening it.
 //!
-//! Fields and their order are Prometheus'; a section that Thanos adds is kept as it is. The file is written last of a
-//! block, and replaced as a whole.
+//! Fields and their order are Prometheus'; a section that Thanos adds is kept as it is, and a section of ours, which
+//! others pass over, has a checksum: one wrong digit of a time would hide samples. The file is written last of a block,
+//! and replaced as a whole.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -45,6 +46,16 @@ pub struct BlockMeta {
     /// What Thanos says about the block, untouched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thanos: Option<Box<RawValue>>,
+    /// What we say about the file, when we wrote it.
+    #[serde(default, rename = "hearth", skip_serializing_if = "Option::is_none")]
+    check: Option<Check>,
+}
+
+/// How a file that we wrote is verified.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Check {
+    /// CRC32C of the values of all fields before `version`, as a JSON list without white space.
+    crc32c: u32,
 }
 
 /// How much is in a block.
@@ -143,6 +154,7 @@ impl BlockMeta {
             },
             version: META_VERSION,
             thanos: None,
+            check: None,
         }
     }
 
@@ -155,13 +167,17 @@ impl BlockMeta {
     ///
     /// # Errors
     ///
-    /// When it cannot be read, is no such JSON, or has another version.
+    /// When it cannot be read, is no such JSON, has another version, or is not what we wrote.
     pub fn read(files: &dyn Files, dir: &Path) -> Result<Self, OpenBlockError> {
         let path = dir.join(META_FILE);
         let meta = Self::read_any_version(files, dir)?;
         if meta.version != META_VERSION {
             let found = meta.version;
             return Err(OpenBlockError::Version { path, found });
+        }
+        if meta.check.is_some_and(|check| check.crc32c != meta.crc()) {
+            let (offset, what) = (0, "meta file with a wrong checksum");
+            return Err(OpenBlockError::Corrupt { path, offset, what });
         }
         Ok(meta)
     }
@@ -182,7 +198,23 @@ impl BlockMeta {
     ///
     /// When the file system fails; the old one is then still there.
     pub fn write(&self, files: &dyn Files, dir: &Path) -> io::Result<()> {
-        files::replace(files, &dir.join(META_FILE), &self.to_json())
+        let mut checked = self.clone();
+        let crc32c = self.crc();
+        checked.check = Some(Check { crc32c });
+        files::replace(files, &dir.join(META_FILE), &checked.to_json())
+    }
+
+    /// Returns the checksum of what matters. White space does not, and neither does what others add.
+    fn crc(&self) -> u32 {
+        let fields = (
+            &self.ulid,
+            self.min_time,
+            self.max_time,
+            &self.stats,
+            &self.compaction,
+        );
+        let json = serde_json::to_vec(&fields);
+        crc32c::crc32c(&json.expect("numbers, strings and lists always have a JSON form"))
     }
 
     /// Returns the file's bytes.
@@ -238,6 +270,31 @@ mod tests {
         assert!(error.contains("version 3"), "{error}");
         assert!(read("{").is_err());
         assert!(read("").is_err());
+    }
+
+    #[test]
+    fn every_flipped_bit_that_matters_is_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(META_FILE);
+        let meta: BlockMeta = serde_json::from_str(PROMETHEUS).unwrap();
+        meta.write(&Disk, dir.path()).unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        assert!(BlockMeta::read(&Disk, dir.path()).is_ok());
+        for bit in 0..8 * whole.len() {
+            let mut bytes = whole.clone();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            std::fs::write(&path, bytes).unwrap();
+            if let Ok(read) = BlockMeta::read(&Disk, dir.path()) {
+                assert_eq!(read.to_json(), meta_json(&meta, &read), "bit {bit}");
+            }
+        }
+    }
+
+    /// The file of `meta`, with the section of `read` that is ours.
+    fn meta_json(meta: &BlockMeta, read: &BlockMeta) -> Vec<u8> {
+        let mut meta = meta.clone();
+        meta.check = read.check;
+        meta.to_json()
     }
 
     #[test]

@@ -76,6 +76,8 @@ pub struct Blocks {
 pub struct ReloadReport {
     /// Blocks that could not be opened, and why. They stay on disk and are tried again.
     pub failed: Vec<(PathBuf, OpenBlockError)>,
+    /// One sentence for each thing that is wrong with a block that was opened all the same.
+    pub damages: Vec<String>,
 }
 
 impl Blocks {
@@ -144,7 +146,10 @@ impl Blocks {
             }
             let path = self.dir.join(&entry.name);
             match Block::open(Arc::clone(&self.files), &path) {
-                Ok(block) => blocks.push(Arc::new(block)),
+                Ok(block) => {
+                    report.damages.extend(block.lost_tombstones());
+                    blocks.push(Arc::new(block));
+                }
                 Err(error) => report.failed.push((path, error)),
             }
         }

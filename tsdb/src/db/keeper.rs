@@ -122,7 +122,11 @@ impl Inner {
             Ok(report) => {
                 for (path, error) in &report.failed {
                     self.metrics.reloads_failed.inc();
-                    tracing::error!(block = %path.display(), %error, "a block cannot be opened; its samples are not served");
+                    let error: &dyn std::error::Error = error;
+                    tracing::error!(block = %path.display(), error, "a block cannot be opened; its samples are not served");
+                }
+                for damage in &report.damages {
+                    tracing::warn!(%damage, "a block is damaged");
                 }
             }
             Err(error) => {

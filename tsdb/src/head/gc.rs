@@ -4,8 +4,6 @@ use std::io;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use hashbrown::HashMap;
-
 use super::marks::HeadMarks;
 use super::series::MemSeries;
 use super::{Head, PAGE_SERIES};
@@ -248,10 +246,11 @@ impl Head {
         self.chunks.sync()
     }
 
-    /// Folds the older two thirds of the WAL into a checkpoint when there are many segments.
+    /// Folds the older two thirds of the WAL into a checkpoint when there are many segments and something in them has
+    /// come into a block since the last time.
     ///
-    /// The checkpoint keeps the labels of live series, and the samples that are not in a full chunk: those chunks are
-    /// fsynced first, and checked by their checksums at the next start.
+    /// The checkpoint keeps the labels of live series and the samples that are not in blocks: those in head chunk files
+    /// too, so that a damaged chunk can be made again from the log.
     ///
     /// # Errors
     ///
@@ -263,10 +262,14 @@ impl Head {
             .into_iter()
             .filter(|&s| s < current)
             .collect();
-        if full.len() < SEGMENTS_BEFORE_CHECKPOINT {
+        let valid_from = self.valid_from.load(Ordering::Relaxed);
+        let is_done = valid_from <= self.checkpointed_from.load(Ordering::Relaxed);
+        if full.len() < SEGMENTS_BEFORE_CHECKPOINT || is_done {
             return Ok(());
         }
-        self.checkpoint(full[full.len() * 2 / 3 - 1])
+        self.checkpoint(full[full.len() * 2 / 3 - 1])?;
+        self.checkpointed_from.store(valid_from, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Folds the segments up to `last`, which must be full, into a checkpoint.
@@ -281,32 +284,21 @@ impl Head {
     }
 
     fn write_checkpoint(&self, last: u32) -> io::Result<()> {
-        let mut in_chunks_until: HashMap<u64, i64> = HashMap::new();
         let mut live: Vec<(u64, u32)> = Vec::new();
         let pages = self.pages.read().clone();
         for (page_number, page) in pages.iter().enumerate() {
-            for (place, series) in page
-                .lock()
-                .series
-                .iter()
-                .enumerate()
-                .filter(|(_, series)| series.logged)
-            {
-                let slot = u32::try_from(page_number * PAGE_SERIES + place).expect("slots are u32");
-                live.push((series.id, slot));
-                in_chunks_until.insert(series.id, series.full_maxt().unwrap_or(i64::MIN));
+            let page = page.lock();
+            for (place, series) in page.series.iter().enumerate() {
+                if series.logged {
+                    let slot = page_number * PAGE_SERIES + place;
+                    live.push((series.id, u32::try_from(slot).expect("slots are u32")));
+                }
             }
         }
-        for (&id, &slot) in self.aliases.lock().iter() {
-            let (page, place) = (slot as usize / PAGE_SERIES, super::place_in_page(slot));
-            let until = pages[page].lock().series[place]
-                .full_maxt()
-                .unwrap_or(i64::MIN);
-            live.push((id, slot));
-            in_chunks_until.insert(id, until);
-        }
-        // The chunks that were counted on must be on disk before the samples in them are left out.
-        self.sync()?;
+        live.extend(self.aliases.lock().iter().map(|(&id, &slot)| (id, slot)));
+        live.sort_unstable();
+        let is_live = |id: u64| live.binary_search_by_key(&id, |&(id, _)| id).is_ok();
+        let valid_from = self.valid_from.load(Ordering::Relaxed);
         let files = std::sync::Arc::clone(&self.files);
         let mut writer =
             checkpoint::CheckpointWriter::create(files, &self.wal_dir, last, self.options.segment)?;
@@ -320,9 +312,9 @@ impl Head {
             writer.append(&record)?;
         }
         writer.copy(&checkpoint::Keep {
-            sample: &|id, t| in_chunks_until.get(&id).is_some_and(|&until| until < t),
-            series: &|id| in_chunks_until.contains_key(&id),
-            from: self.oldest_needed(self.valid_from.load(Ordering::Relaxed)),
+            sample: &|id, t| valid_from <= t && is_live(id),
+            series: &is_live,
+            from: self.oldest_needed(valid_from),
         })?;
         writer.finish()
     }

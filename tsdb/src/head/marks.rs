@@ -13,7 +13,7 @@ use std::io;
 use std::path::Path;
 
 use crate::files::{self, Files};
-use crate::head_chunks::{ChunkRef, HeadChunks};
+use crate::head_chunks::{CHUNKS_DIR, ChunkRef, HeadChunks};
 use crate::varint::{decode_uvarint, decode_varint, encode_uvarint, encode_varint};
 
 const FILE: &str = "head_marks";
@@ -64,15 +64,19 @@ impl HeadMarks {
         files::replace(files, &dir.join(FILE), &bytes)
     }
 
-    /// Reads the marks; the default when there are none or they do not count.
-    pub(super) fn read(files: &dyn Files, dir: &Path) -> Self {
+    /// Reads the marks; the default when there are none or they do not count. Says what is wrong with the file, if
+    /// something is.
+    pub(super) fn read(files: &dyn Files, dir: &Path) -> (Self, Option<String>) {
         let path = dir.join(FILE);
         if !files.exists(&path) {
-            return HeadMarks::default();
+            return (HeadMarks::default(), None);
         }
         let read = files.map(&path).ok().and_then(|bytes| decode(&bytes));
         let Some((mut marks, begin)) = read else {
-            return HeadMarks::default();
+            let what =
+                "does not verify, left aside; samples that were deleted from blocks may come back";
+            let damage = format!("{}: {what}", path.display());
+            return (HeadMarks::default(), Some(damage));
         };
         let is_same = match begin_of(files, dir, marks.late_end.file()) {
             Some(now) => now.starts_with(&begin),
@@ -82,7 +86,7 @@ impl HeadMarks {
         if !is_same {
             marks.late_end = ChunkRef::default();
         }
-        marks
+        (marks, None)
     }
 }
 
@@ -105,14 +109,14 @@ fn decode(bytes: &[u8]) -> Option<(HeadMarks, Vec<u8>)> {
 }
 
 fn begin_of(files: &dyn Files, dir: &Path, number: u32) -> Option<Vec<u8>> {
-    let all = HeadChunks::fingerprints(files, &dir.join("chunks_head")).ok()?;
+    let all = HeadChunks::fingerprints(files, &dir.join(CHUNKS_DIR)).ok()?;
     let found = all.into_iter().find(|(n, _)| *n == number);
     found.map(|(_, begin)| begin)
 }
 
 /// Whether the newest file is the one before `end`, which had not been begun.
 fn has_up_to(files: &dyn Files, dir: &Path, end: ChunkRef) -> bool {
-    let all = HeadChunks::fingerprints(files, &dir.join("chunks_head")).unwrap_or_default();
+    let all = HeadChunks::fingerprints(files, &dir.join(CHUNKS_DIR)).unwrap_or_default();
     all.last()
         .is_some_and(|(number, _)| end.file() <= number + 1)
 }

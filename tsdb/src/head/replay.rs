@@ -5,6 +5,8 @@
 //! costs the rest of that segment only: the segment is set aside as `NNNNNNNN.corrupt` beside its readable part, and
 //! reading goes on with the next.
 
+mod start;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,11 +25,11 @@ use super::isolation::{Isolation, Marks};
 use super::late::LateValue;
 use super::marks::HeadMarks;
 use super::series::{ChunkShape, MemSeries, Placed};
-use super::snapshot::{self, NoSnapshot, SNAPSHOT_FILE, Snapshot};
+use super::snapshot::Needed;
 use super::{Head, HeadOptions, OpenAppenders, PAGE_SERIES, Page};
 use crate::exemplars::{Exemplars, StoredExemplar};
 use crate::files::{Files, OpenFile};
-use crate::head_chunks::{ChunkMeta, ChunkRef, FoundChunk, HeadChunks};
+use crate::head_chunks::{CHUNKS_DIR, ChunkMeta, ChunkRef, FoundChunk, HeadChunks};
 use crate::metadata::MetadataStore;
 use crate::metrics::TsdbMetrics;
 use crate::tombstones::{Interval, Tombstones};
@@ -35,6 +37,7 @@ use crate::wal::checkpoint;
 use crate::wal::read_ahead::{Piece, Source, read_ahead};
 use crate::wal::record::{self, MapMarker, RecordKind, RecordTombstone};
 use crate::wal::segment::{self, Position, SegmentError, SegmentReader, SegmentWriter, TORN};
+use start::Start;
 
 /// How far the replay is, for whoever asks while it runs.
 #[derive(Debug, Default)]
@@ -158,7 +161,7 @@ impl Head {
         metrics: TsdbMetrics,
         progress: &ReplayProgress,
     ) -> Result<(Head, ReplayReport), ReplayError> {
-        let (wal_dir, chunks_dir) = (dir.join("wal"), dir.join("chunks_head"));
+        let (wal_dir, chunks_dir) = (dir.join("wal"), dir.join(CHUNKS_DIR));
         let io_error = |what, path: &Path| {
             let path = path.to_owned();
             move |source| ReplayError::Io { what, path, source }
@@ -166,14 +169,13 @@ impl Head {
         files
             .create_dir_all(&wal_dir)
             .map_err(io_error("create", &wal_dir))?;
-        let mut start = Start::of(&files, dir, options.chunks.range_ms, valid_from);
-        let marks = HeadMarks::read(&*files, dir);
+        let (marks, marks_damage) = HeadMarks::read(&*files, dir);
         let late_from = marks.late_end;
-        for series in &mut start.series {
-            if let Some(late) = &mut series.late {
-                late.forget_full(|chunk| chunk.chunk < late_from);
-            }
-        }
+        let needed = Needed {
+            valid_from: valid_from.max(marks.head_from),
+            late_from,
+        };
+        let start = Start::of(&files, dir, options.chunks.range_ms, needed);
         let mut found: HashMap<u64, Found, RandomState> = HashMap::default();
         let visit = |chunk: FoundChunk| {
             let of_series = found.entry(chunk.series_id).or_default();
@@ -219,6 +221,7 @@ impl Head {
             },
             full: None,
         };
+        replay.report.damages.extend(marks_damage);
         replay.report.damages.extend(start.damage);
         replay.take_found();
         for bytes in start.records.iter().filter(|bytes| !bytes.is_empty()) {
@@ -240,81 +243,6 @@ struct LogSegment {
     /// `None` of one that belongs to a checkpoint.
     number: Option<u32>,
     source: Source,
-}
-
-/// What a replay starts from: a snapshot, or nothing.
-#[derive(Default)]
-struct Start {
-    index: Index,
-    series: Vec<MemSeries>,
-    slots: Slots,
-    aliases: HashMap<u64, u32>,
-    tombstones: Tombstones,
-    id_max: u64,
-    /// Where in the log what is not known yet begins.
-    position: Position,
-    /// Where in the head chunk files what is not known yet begins.
-    chunks_from: ChunkRef,
-    snapshot_series: Option<usize>,
-    records: Vec<Vec<u8>>,
-    damage: Option<String>,
-}
-
-impl Start {
-    fn of(files: &Arc<dyn Files>, dir: &Path, range_ms: i64, valid_from: i64) -> Self {
-        let snapshot = match Snapshot::read(&**files, dir, range_ms, valid_from) {
-            Ok(snapshot) => snapshot,
-            Err(why) => {
-                let what = match why {
-                    NoSnapshot::Missing => None,
-                    NoSnapshot::Foreign => {
-                        tracing::info!(
-                            "another program has changed the head chunk files since the head snapshot; reading the whole log"
-                        );
-                        None
-                    }
-                    NoSnapshot::Damaged => Some(format!(
-                        "{}: does not verify, left aside, the whole log is read instead",
-                        dir.join(SNAPSHOT_FILE).display()
-                    )),
-                };
-                // It must not be believed by a later start either, when the log before it is gone.
-                let removed = match why {
-                    NoSnapshot::Missing => Ok(()),
-                    _ => snapshot::remove(files, dir),
-                };
-                let damage = match (what, removed) {
-                    (what, Ok(())) => what,
-                    (_, Err(error)) => Some(format!("remove {SNAPSHOT_FILE}: {error}")),
-                };
-                return Start {
-                    damage,
-                    ..Start::default()
-                };
-            }
-        };
-        let mut start = Start {
-            position: snapshot.state.position,
-            chunks_from: snapshot.state.chunks_end,
-            id_max: snapshot.state.next_id.saturating_sub(1),
-            snapshot_series: Some(snapshot.series.len()),
-            index: snapshot.index,
-            series: snapshot.series,
-            tombstones: snapshot.tombstones,
-            records: snapshot.records,
-            ..Start::default()
-        };
-        start.slots.reserve(start.series.len());
-        for (slot, series) in (0u32..).zip(&start.series) {
-            start.slots.insert(series.id, slot);
-            start.id_max = start.id_max.max(series.id);
-        }
-        for (id, slot) in snapshot.aliases {
-            start.aliases.insert(id, slot);
-            start.slots.insert(id, slot);
-        }
-        start
-    }
 }
 
 impl Replay {
@@ -353,6 +281,8 @@ impl Replay {
             source,
         };
         let has_segment = files.exists(&segment::path(dir, from.segment));
+        // There is one at least up to that which a snapshot was made in.
+        let last_known = from.segment;
         // Without the segment that a snapshot was made in, nothing says what of the others it knows; reading all of them
         // again does no harm.
         let from = if has_segment {
@@ -366,6 +296,7 @@ impl Replay {
             // What the snapshot was made after need not be read again.
             if from == Position::default() || from.segment <= number {
                 let segments = segment::list(&*files, &path).map_err(io_error)?;
+                self.report_gaps(&path, 0, &segments, Some(0));
                 log.extend(segments.into_iter().map(|segment| LogSegment {
                     number: None,
                     source: Source {
@@ -382,15 +313,8 @@ impl Replay {
             .into_iter()
             .filter(|&s| next <= s)
             .collect();
-        let expected = (next..)
-            .zip(&segments)
-            .find(|(number, found)| number != *found);
-        if let Some((missing, _)) = expected {
-            self.report.damages.push(format!(
-                "{}: segment is missing; samples that were only there are lost",
-                segment::path(dir, missing).display()
-            ));
-        }
+        let last_known = (last_known != 0).then_some(last_known);
+        self.report_gaps(dir, next, &segments, last_known);
         progress
             .min
             .store(segments.first().copied().unwrap_or(next), Ordering::Relaxed);
@@ -416,6 +340,27 @@ impl Replay {
         }
     }
 
+    /// Reports the segments that are missing between `first` and the last that is there, or that must be.
+    ///
+    /// * `found`: the segments of `dir` that are there, ascending.
+    fn report_gaps(&mut self, dir: &Path, first: u32, found: &[u32], last_known: Option<u32>) {
+        let mut expected = first;
+        let end = last_known.map(|last| last.saturating_add(1));
+        for next in found.iter().copied().chain(end) {
+            if expected < next {
+                let more = match next - expected {
+                    1 => String::new(),
+                    count => format!(" and the {} after it", count - 1),
+                };
+                self.report.damages.push(format!(
+                    "{}{more}: missing; samples that were only there are lost",
+                    segment::path(dir, expected).display()
+                ));
+            }
+            expected = expected.max(next.saturating_add(1));
+        }
+    }
+
     /// Reads the log of late samples, if there is one.
     fn read_late_log(&mut self, dir: &Path, metrics: &TsdbMetrics) -> Result<(), ReplayError> {
         let files = Arc::clone(&self.files);
@@ -427,6 +372,9 @@ impl Replay {
             path: dir.to_owned(),
             source,
         })?;
+        if let Some(&first) = segments.first() {
+            self.report_gaps(dir, first, &segments, None);
+        }
         for &segment in &segments {
             let is_last = Some(&segment) == segments.last();
             self.read_repairing(
@@ -495,10 +443,12 @@ impl Replay {
         }
     }
 
-    /// The checksum was right, so this is a writer's mistake and no damage.
+    /// The checksum was right, so a writer's mistake is likelier than damage. Said once for a row of them.
     fn passed_over(&mut self, path: &Path, error: &record::RecordError) {
         let what = format!("{}: {error}, record passed over", path.display());
-        self.report.damages.push(what);
+        if self.report.damages.last() != Some(&what) {
+            self.report.damages.push(what);
+        }
     }
 
     /// Gives each record of a segment to `take`. At the first that is torn or damaged the segment is cut.
@@ -815,6 +765,7 @@ impl Replay {
             late_maxt: AtomicI64::new(late_maxt),
             late_window_ms: AtomicI64::new(0),
             valid_from: AtomicI64::new(self.valid_from),
+            checkpointed_from: AtomicI64::new(i64::MIN),
             has_tombstones: AtomicBool::new(!self.tombstones.is_empty()),
             tombstones: RwLock::new(self.tombstones),
             exemplars: Mutex::new(self.exemplars),
@@ -856,6 +807,11 @@ fn decode_values(
         | RecordKind::FloatHistogramsV2 => record::decode_float_histograms(bytes, |sample| {
             let histogram = HistogramSample::Float(Arc::new(sample.histogram));
             visit(sample.id, sample.t, LateValue::Histogram(histogram));
+        }),
+        // Also what a flipped compression bit makes of a record; its checksum does not cover that bit.
+        RecordKind::Other(_) => Err(record::RecordError {
+            kind: "unknown",
+            what: "nothing that this build knows",
         }),
         _ => Ok(()),
     }

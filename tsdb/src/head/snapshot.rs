@@ -28,7 +28,7 @@ use super::{Head, PAGE_SERIES};
 use crate::chunk::{Encoding, OpenChunk};
 use crate::files::Files;
 use crate::files::file_writer::FileWriter;
-use crate::head_chunks::{ChunkMeta, ChunkRef, HeadChunks};
+use crate::head_chunks::{CHUNKS_DIR, ChunkMeta, ChunkRef, HeadChunks};
 use crate::tombstones::{Interval, Tombstones};
 use crate::varint::{decode_uvarint, decode_varint, encode_uvarint, encode_varint};
 use crate::wal::segment::Position;
@@ -158,7 +158,7 @@ impl Head {
         // The chunks that are named must be on disk before the snapshot counts.
         let chunks_end = self.chunks.end();
         self.chunks.sync()?;
-        for (number, begin) in HeadChunks::fingerprints(&*self.files, &dir.join("chunks_head"))? {
+        for (number, begin) in HeadChunks::fingerprints(&*self.files, &dir.join(CHUNKS_DIR))? {
             encode_uvarint(&mut out.payload, u64::from(number));
             encode_uvarint(&mut out.payload, begin.len() as u64);
             out.payload.extend_from_slice(&begin);
@@ -373,14 +373,23 @@ pub enum NoSnapshot {
     Missing,
     /// It is torn, damaged or of another version.
     Damaged,
-    /// Another program has changed the head chunk files since it was written.
-    Foreign,
+    /// This head chunk file is not the one that it names: another program has been here, or the file is damaged or gone.
+    Foreign(u32),
+}
+
+/// From where on what is in a snapshot counts.
+#[derive(Clone, Copy, Debug)]
+pub struct Needed {
+    /// In-order samples before this are in blocks.
+    pub valid_from: i64,
+    /// Chunks of late samples before this place are in blocks.
+    pub late_from: ChunkRef,
 }
 
 impl Snapshot {
     /// Reads the snapshot of a data directory.
     ///
-    /// * `range_ms`: chunks do not cross multiples of this. `valid_from`: what is before is in blocks and left out.
+    /// * `range_ms`: chunks do not cross multiples of this. `needed`: what is before is in blocks and left out.
     ///
     /// # Errors
     ///
@@ -389,7 +398,7 @@ impl Snapshot {
         files: &dyn Files,
         dir: &Path,
         range_ms: i64,
-        valid_from: i64,
+        needed: Needed,
     ) -> Result<Self, NoSnapshot> {
         let path = dir.join(SNAPSHOT_FILE);
         if !files.exists(&path) {
@@ -402,14 +411,15 @@ impl Snapshot {
         let there = same_files(files, dir, fingerprints).ok_or(NoSnapshot::Damaged)?;
         let mut snapshot = Self::of(&sections, range_ms).ok_or(NoSnapshot::Damaged)?;
         // Files go when all in them is in blocks; a chunk that still counts must be where it was.
-        let is_there = |chunk: &ChunkMeta| there.contains(&chunk.chunk.file());
+        let is_gone = |chunk: &&ChunkMeta| !there.contains(&chunk.chunk.file());
         for series in &mut snapshot.series {
-            series.truncate(valid_from);
-            if !series.full().iter().all(is_there) {
-                return Err(NoSnapshot::Foreign);
-            }
+            series.truncate(needed.valid_from);
             if let Some(late) = &mut series.late {
-                late.forget_full(|chunk| !is_there(chunk));
+                late.forget_full(|chunk| chunk.chunk < needed.late_from);
+            }
+            let late = series.late.iter().flat_map(|late| late.full());
+            if let Some(gone) = series.full().iter().chain(late).find(is_gone) {
+                return Err(NoSnapshot::Foreign(gone.chunk.file()));
             }
         }
         Ok(snapshot)
@@ -474,7 +484,7 @@ impl Snapshot {
 
 /// Returns the numbers of the head chunk files that are those that a snapshot names; `None` when its list is damaged.
 fn same_files(files: &dyn Files, dir: &Path, mut fingerprints: &[u8]) -> Option<HashSet<u32>> {
-    let there = HeadChunks::fingerprints(files, &dir.join("chunks_head")).ok()?;
+    let there = HeadChunks::fingerprints(files, &dir.join(CHUNKS_DIR)).ok()?;
     let mut same = HashSet::new();
     while !fingerprints.is_empty() {
         let (number, rest) = decode_uvarint(fingerprints)?;

@@ -17,8 +17,8 @@ use super::{Problem, VerifyReport, verify_block};
 use crate::chunk;
 use crate::files::Files;
 use crate::head::CHUNK_RANGE_MS;
-use crate::head::snapshot::{NoSnapshot, SNAPSHOT_FILE, Snapshot};
-use crate::head_chunks::{self, FoundChunk};
+use crate::head::snapshot::{Needed, NoSnapshot, SNAPSHOT_FILE, Snapshot};
+use crate::head_chunks::{self, ChunkRef, FoundChunk};
 use crate::ulid::Ulid;
 use crate::wal::checkpoint;
 use crate::wal::record::{self, RecordError, RecordKind};
@@ -209,10 +209,14 @@ impl Verifier<'_> {
     /// A start does without a snapshot that is of no use, only slower.
     fn verify_snapshot(&mut self, dir: &Path) {
         let path = dir.join(SNAPSHOT_FILE);
-        match Snapshot::read(&**self.files, dir, CHUNK_RANGE_MS, i64::MIN) {
+        let needed = Needed {
+            valid_from: i64::MIN,
+            late_from: ChunkRef::default(),
+        };
+        match Snapshot::read(&**self.files, dir, CHUNK_RANGE_MS, needed) {
             Ok(_) | Err(NoSnapshot::Missing) => (),
             Err(NoSnapshot::Damaged) => self.problem(&path, None, "damaged head snapshot"),
-            Err(NoSnapshot::Foreign) => {
+            Err(NoSnapshot::Foreign(_)) => {
                 let what = "of other head chunk files; the next start reads the whole log";
                 self.note(&path, None, what);
             }
