@@ -138,12 +138,11 @@ pub struct Head {
     late_maxt: AtomicI64,
     /// How long before the newest sample late ones are taken, in milliseconds; 0 takes none.
     late_window_ms: AtomicI64,
-    /// In-order samples before this are refused: they are in blocks, or retention has passed over them.
+    /// In-order samples before this are refused: they are in blocks, or about to be.
     valid_from: AtomicI64,
-    /// Samples before this are in blocks for sure, or past retention: while a block is being written, or when that failed,
-    /// `valid_from` is ahead.
-    truncated_to: AtomicI64,
-    /// What that was when the log was folded last.
+    /// In-order samples before this are in blocks.
+    in_blocks_until: AtomicI64,
+    /// What it was when the log was folded last.
     checkpointed_from: AtomicI64,
     /// Deleted intervals by series id.
     tombstones: RwLock<Tombstones>,

@@ -40,6 +40,7 @@ impl Head {
     ///
     /// When the disk fails.
     pub fn mark_in_blocks(&self, end: i64) -> io::Result<()> {
+        self.in_blocks_until.fetch_max(end, Ordering::Relaxed);
         let segment = self.log_position().segment;
         self.mark(|marks| (marks.head_from, marks.segment) = (end, segment))
     }
@@ -58,7 +59,6 @@ impl Head {
         }
         self.metrics.truncations.inc();
         self.valid_from.fetch_max(mint, Ordering::Relaxed);
-        self.truncated_to.fetch_max(mint, Ordering::Relaxed);
         // The file in use now is kept whatever happens meanwhile.
         let mut oldest_file = self.chunks.current_file();
         let (mut oldest, mut chunks_removed) = (i64::MAX, 0);
@@ -263,14 +263,13 @@ impl Head {
             .into_iter()
             .filter(|&s| s < current)
             .collect();
-        let truncated_to = self.truncated_to.load(Ordering::Relaxed);
-        let is_done = truncated_to <= self.checkpointed_from.load(Ordering::Relaxed);
+        let in_blocks = self.in_blocks_until.load(Ordering::Relaxed);
+        let is_done = in_blocks <= self.checkpointed_from.load(Ordering::Relaxed);
         if full.len() < SEGMENTS_BEFORE_CHECKPOINT || is_done {
             return Ok(());
         }
         self.checkpoint(full[full.len() * 2 / 3 - 1])?;
-        self.checkpointed_from
-            .store(truncated_to, Ordering::Relaxed);
+        self.checkpointed_from.store(in_blocks, Ordering::Relaxed);
         Ok(())
     }
 
@@ -300,7 +299,7 @@ impl Head {
         live.extend(self.aliases.lock().iter().map(|(&id, &slot)| (id, slot)));
         live.sort_unstable();
         let is_live = |id: u64| live.binary_search_by_key(&id, |&(id, _)| id).is_ok();
-        let truncated_to = self.truncated_to.load(Ordering::Relaxed);
+        let in_blocks = self.in_blocks_until.load(Ordering::Relaxed);
         let files = std::sync::Arc::clone(&self.files);
         let mut writer =
             checkpoint::CheckpointWriter::create(files, &self.wal_dir, last, self.options.segment)?;
@@ -314,9 +313,9 @@ impl Head {
             writer.append(&record)?;
         }
         writer.copy(&checkpoint::Keep {
-            sample: &|id, t| truncated_to <= t && is_live(id),
+            sample: &|id, t| in_blocks <= t && is_live(id),
             series: &is_live,
-            from: self.oldest_needed(truncated_to),
+            from: self.oldest_needed(in_blocks),
         })?;
         writer.finish()
     }

@@ -210,8 +210,8 @@ impl HeadSeriesSet<'_> {
     ) -> Result<(), ReadError> {
         let bytes = match self.head.chunks.read(chunk.chunk) {
             Ok(bytes) => bytes,
-            // Retention took the chunk since it was named.
-            Err(_) if chunk.maxt() < self.head.truncated_to.load(Ordering::Relaxed) => {
+            // It has come into a block since it was named, and a query that needs it from here has ended.
+            Err(_) if chunk.maxt() < self.head.in_blocks_until.load(Ordering::Relaxed) => {
                 return Ok(());
             }
             Err(bad) => return Err(self.head.bad_chunk(bad)),

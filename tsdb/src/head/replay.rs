@@ -742,7 +742,7 @@ impl Replay {
             late_maxt: AtomicI64::new(late_maxt),
             late_window_ms: AtomicI64::new(0),
             valid_from: AtomicI64::new(self.valid_from),
-            truncated_to: AtomicI64::new(self.valid_from),
+            in_blocks_until: AtomicI64::new(self.valid_from),
             checkpointed_from: AtomicI64::new(i64::MIN),
             has_tombstones: AtomicBool::new(!self.tombstones.is_empty()),
             tombstones: RwLock::new(self.tombstones),
