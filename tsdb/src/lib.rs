@@ -1,16 +1,13 @@
 //! Hearth's storage engine.
 //!
 //! Samples are appended in batches: logged ([`wal`]), then added to the open chunk of their series ([`head`]); full
-//! chunks ([`chunk`]) move to memory-mapped files ([`head_chunks`]). Blocks ([`block`]) are directories of samples that never
-//! change; compaction ([`compact`]) makes larger ones of them. All files are in Prometheus' formats, both ways.
+//! chunks ([`chunk`]) move to memory-mapped files ([`head_chunks`]). Every two hours the head becomes a block ([`block`]), a
+//! directory of samples that never change; compaction ([`compact`]) makes larger ones of them. Samples that come late have a
+//! log and chunks of their own, and become blocks too. [`Db`] puts it together for one data directory. Blocks, logs and
+//! chunk files are in Prometheus' formats, both ways; what is ours, Prometheus passes over.
 //!
 //! Everything here is synchronous; the callers bring the threads. The crate reads and writes through the traits of
 //! [`model::storage`] and knows nothing of queries or scrapes.
-//!
-//! # Not here yet
-//!
-//! Blocks and compaction, late samples, native histogram chunks. Until blocks exist the head holds the whole
-//! retention, in memory-mapped chunks.
 
 pub mod backfill;
 pub mod block;
