@@ -1,5 +1,4 @@
 //! The fuzz targets, over a few thousand seeded mutations each, so that every test run exercises them.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
 #![allow(
     missing_docs,
     unreachable_pub,
