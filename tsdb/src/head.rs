@@ -57,7 +57,7 @@ use crate::head_chunks::HeadChunks;
 use crate::metadata::MetadataStore;
 use crate::metrics::TsdbMetrics;
 use crate::tombstones::Tombstones;
-use crate::wal::segment::{self, Position, SegmentOptions, SegmentWriter};
+use crate::wal::segment::{self, LogBatch, Position, SegmentOptions, SegmentWriter};
 use index::Index;
 use isolation::{Isolation, Marks};
 use marks::HeadMarks;
@@ -297,8 +297,8 @@ impl Head {
         self.late_maxt.fetch_max(maxt, Ordering::Relaxed);
     }
 
-    /// Appends a record to the log of late samples.
-    fn log_late(&self, record: &[u8]) -> std::io::Result<()> {
+    /// Appends records to the log of late samples.
+    fn log_late(&self, batch: &LogBatch) -> std::io::Result<()> {
         let mut wbl = self.wbl.lock();
         let writer = match &mut *wbl {
             Some(writer) => writer,
@@ -315,7 +315,7 @@ impl Head {
                 )?)
             }
         };
-        writer.append(record)
+        writer.append_batch(batch)
     }
 
     fn count_rejected(&self, error: &AppendError) {

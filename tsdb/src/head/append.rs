@@ -12,7 +12,7 @@ use super::series::{FullChunk, Placed};
 use super::{Head, MemSeries, Page, SlotId, for_each_page, place_in_page};
 use crate::head_chunks::{ChunkKind, ChunkRef, HeadChunks};
 use crate::wal::record::{self, MapMarker, RecordBuckets, RecordHistogram, RecordSample};
-use crate::wal::segment::Packer;
+use crate::wal::segment::LogBatch;
 
 /// Most labels that one series may have.
 const LABELS_MAX: usize = 10_000;
@@ -47,7 +47,7 @@ pub(super) struct Buffers {
     /// Slots of series whose labels are not in the WAL yet.
     pub(super) unlogged: Vec<u32>,
     pub(super) record: Vec<u8>,
-    pub(super) packer: Packer,
+    pub(super) log: LogBatch,
 }
 
 /// How many sets of buffers are kept for the next batches.
@@ -246,14 +246,20 @@ impl Appender for HeadAppender<'_> {
         };
         // What is logged before a snapshot of the head begins is also in the series by then.
         let _committing = head.committing.read();
+        // Late samples come first: when only they are logged and the rest fails, a start finds samples that nobody was told
+        // of. The other way round it would find in-order samples that make others late which were acknowledged since.
+        self.buffers
+            .log_late(head, LateLogged::default())
+            .map_err(|error| storage_error(&head.wbl_dir, error))?;
         self.log()
             .map_err(|error| storage_error(&head.wal_dir, error))?;
+        let logged = self.buffers.late_logged();
         self.apply();
         self.buffers.apply_extras(head);
-        if !self.buffers.late.is_empty() || !self.buffers.late_histograms.is_empty() {
-            self.commit_late()
-                .map_err(|error| storage_error(&head.wbl_dir, error))?;
-        }
+        self.buffers
+            .log_late(head, logged)
+            .and_then(|()| self.apply_late())
+            .map_err(|error| storage_error(&head.wbl_dir, error))?;
         // A failure keeps the chunks in memory; it is counted, and the next commit tries again.
         if head.chunks.write_out(false).is_err() {
             head.metrics.head_chunk_writes_failed.inc();
@@ -276,9 +282,10 @@ impl HeadAppender<'_> {
             unlogged,
             histograms,
             record,
-            packer,
+            log,
             ..
         } = &mut self.buffers;
+        log.clear();
         let compression = self.head.options.segment.compression;
         if !unlogged.is_empty() {
             unlogged.sort_unstable();
@@ -301,20 +308,16 @@ impl HeadAppender<'_> {
                 },
             );
             drop((index, pages));
-            let packed = packer.pack(record, compression);
-            self.head.wal.lock().append_packed(&packed)?;
+            log.add(record, compression);
         }
         record.clear();
         record::encode_samples(record, pending.iter().map(Pending::as_record));
-        let packed = packer.pack(record, compression);
-        self.head.wal.lock().append_packed(&packed)?;
-        for_each_histogram_record(histograms, record, |record| {
-            let packed = packer.pack(record, compression);
-            self.head.wal.lock().append_packed(&packed)
-        })?;
-        self.buffers.log_extras(self.head)?;
-        let segment = self.head.wal.lock().index();
-        self.head.metrics.wal_segment.set(f64::from(segment));
+        log.add(record, compression);
+        for_each_histogram_record(histograms, record, |record| log.add(record, compression));
+        self.buffers.log_extras(self.head);
+        let mut wal = self.head.wal.lock();
+        wal.append_batch(&self.buffers.log)?;
+        self.head.metrics.wal_segment.set(f64::from(wal.index()));
         Ok(())
     }
 
@@ -380,19 +383,16 @@ impl HeadAppender<'_> {
         head.count_new_chunks(done.chunks);
     }
 
-    /// Logs and stores the late samples.
-    fn commit_late(&mut self) -> std::io::Result<()> {
+    /// Gives the logged late samples to their series.
+    fn apply_late(&mut self) -> std::io::Result<()> {
         let head = self.head;
         let Buffers {
             late,
             late_histograms,
             record,
+            log,
             ..
         } = &mut self.buffers;
-        record.clear();
-        record::encode_samples(record, late.iter().map(Pending::as_record));
-        head.log_late(record)?;
-        for_each_histogram_record(late_histograms, record, |record| head.log_late(record))?;
         let mut done = Applied::default();
         let mut markers = Vec::new();
         let mut cut_slots = Vec::new();
@@ -439,7 +439,9 @@ impl HeadAppender<'_> {
         // A marker says that what came before it is in the chunk; what is not has to be logged again.
         record.clear();
         record::encode_markers(record, markers);
-        head.log_late(record)?;
+        let compression = head.options.segment.compression;
+        log.clear();
+        log.add(record, compression);
         let (mut waiting, mut waiting_histograms) = (Vec::new(), Vec::new());
         cut_slots.sort_unstable();
         cut_slots.dedup();
@@ -473,8 +475,11 @@ impl HeadAppender<'_> {
         );
         record.clear();
         record::encode_samples(record, waiting);
-        head.log_late(record)?;
-        for_each_histogram_record(&waiting_histograms, record, |record| head.log_late(record))
+        log.add(record, compression);
+        for_each_histogram_record(&waiting_histograms, record, |record| {
+            log.add(record, compression);
+        });
+        head.log_late(log)
     }
 }
 
@@ -556,10 +561,10 @@ fn append_to(
 fn for_each_histogram_record(
     histograms: &[PendingHistogram],
     record: &mut Vec<u8>,
-    mut log: impl FnMut(&[u8]) -> std::io::Result<()>,
-) -> std::io::Result<()> {
+    mut log: impl FnMut(&[u8]),
+) {
     if histograms.is_empty() {
-        return Ok(());
+        return;
     }
     for buckets in [RecordBuckets::Exponential, RecordBuckets::Custom] {
         record.clear();
@@ -574,7 +579,7 @@ fn for_each_histogram_record(
             _ => None,
         });
         record::encode_histograms(record, buckets, integers);
-        log(record)?;
+        log(record);
         record.clear();
         let floats = histograms.iter().filter_map(|p| match &p.histogram {
             HistogramSample::Float(h) if RecordBuckets::of(h.schema) == buckets => {
@@ -587,12 +592,42 @@ fn for_each_histogram_record(
             _ => None,
         });
         record::encode_float_histograms(record, buckets, floats);
-        log(record)?;
+        log(record);
     }
-    Ok(())
+}
+
+/// How many late samples are in their log already.
+#[derive(Clone, Copy, Default)]
+struct LateLogged {
+    floats: usize,
+    histograms: usize,
 }
 
 impl Buffers {
+    fn late_logged(&self) -> LateLogged {
+        LateLogged {
+            floats: self.late.len(),
+            histograms: self.late_histograms.len(),
+        }
+    }
+
+    /// Writes the late samples to their log, but for those that are there already.
+    fn log_late(&mut self, head: &Head, logged: LateLogged) -> std::io::Result<()> {
+        let compression = head.options.segment.compression;
+        let (record, log) = (&mut self.record, &mut self.log);
+        log.clear();
+        record.clear();
+        let floats = self.late[logged.floats..].iter();
+        record::encode_samples(record, floats.map(Pending::as_record));
+        log.add(record, compression);
+        let histograms = &self.late_histograms[logged.histograms..];
+        for_each_histogram_record(histograms, record, |record| log.add(record, compression));
+        match log.is_empty() {
+            true => Ok(()),
+            false => head.log_late(log),
+        }
+    }
+
     fn is_empty(&self) -> bool {
         self.pending.is_empty()
             && self.late.is_empty()

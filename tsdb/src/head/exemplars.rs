@@ -115,13 +115,13 @@ impl Buffers {
         Ok(())
     }
 
-    /// Writes the batch's exemplars and metadata to the WAL, a record for each kind that there is.
-    pub(super) fn log_extras(&mut self, head: &Head) -> std::io::Result<()> {
+    /// Adds the batch's exemplars and metadata to what is logged, a record for each kind that there is.
+    pub(super) fn log_extras(&mut self, head: &Head) {
         let Buffers {
             exemplars,
             metadata,
             record,
-            packer,
+            log,
             ..
         } = self;
         let compression = head.options.segment.compression;
@@ -136,8 +136,7 @@ impl Buffers {
                 (item, p.exemplar.labels.iter())
             });
             record::encode_exemplars(record, items);
-            let packed = packer.pack(record, compression);
-            head.wal.lock().append_packed(&packed)?;
+            log.add(record, compression);
         }
         if head.options.logs_metadata && !metadata.is_empty() {
             record.clear();
@@ -148,10 +147,8 @@ impl Buffers {
                 help: &p.metadata.help,
             });
             record::encode_metadata(record, items);
-            let packed = packer.pack(record, compression);
-            head.wal.lock().append_packed(&packed)?;
+            log.add(record, compression);
         }
-        Ok(())
     }
 
     /// Gives the logged exemplars and metadata to the head.

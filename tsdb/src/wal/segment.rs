@@ -116,8 +116,8 @@ pub struct Position {
     pub offset: u64,
 }
 
-/// Compresses records. Each appender has one, so that the log's lock is not held meanwhile.
-pub struct Packer {
+/// Compresses records.
+struct Packer {
     snappy: snap::raw::Encoder,
     zstd: Option<zstd::bulk::Compressor<'static>>,
     compressed: Vec<u8>,
@@ -191,21 +191,38 @@ impl SegmentWriter {
             return Ok(());
         }
         let mut packer = std::mem::take(&mut self.packer);
-        let result = self.append_packed(&packer.pack(record, self.options.compression));
+        let packed = packer.pack(record, self.options.compression);
+        let result = self
+            .make_room(bytes_needed(packed.data.len()))
+            .and_then(|()| {
+                self.out.clear();
+                self.push_fragments(packed.data, packed.flag);
+                self.write_out()
+            });
         self.packer = packer;
         result
     }
 
-    /// Appends one record that was compressed before.
+    /// Appends the records of a batch: all of them or none.
     ///
     /// # Errors
     ///
     /// As [`append`](Self::append).
-    pub fn append_packed(&mut self, record: &Packed<'_>) -> io::Result<()> {
-        if record.data.is_empty() {
-            return Ok(());
+    pub fn append_batch(&mut self, batch: &LogBatch) -> io::Result<()> {
+        let needed = batch
+            .records
+            .iter()
+            .map(|&(len, _)| bytes_needed(len))
+            .sum();
+        self.make_room(needed)?;
+        self.out.clear();
+        let mut rest = &batch.data[..];
+        for &(len, flag) in &batch.records {
+            let (data, after) = rest.split_at(len);
+            self.push_fragments(data, flag);
+            rest = after;
         }
-        self.append_fragments(record.data, record.flag)
+        self.write_out()
     }
 
     /// Returns the current segment's file; syncing it and what [`take_full`](Self::take_full) returned makes everything
@@ -232,11 +249,16 @@ impl SegmentWriter {
         Ok(())
     }
 
-    fn append_fragments(&mut self, mut data: &[u8], flags: u8) -> io::Result<()> {
-        if self.options.bytes_max < self.len + bytes_needed(data.len()) && 0 < self.len {
+    /// Begins the next segment if `needed` more bytes do not fit into this one.
+    fn make_room(&mut self, needed: u64) -> io::Result<()> {
+        if self.options.bytes_max < self.len + needed && 0 < self.len {
             self.next_segment()?;
         }
-        self.out.clear();
+        Ok(())
+    }
+
+    /// Adds a record to what is written next.
+    fn push_fragments(&mut self, mut data: &[u8], flags: u8) {
         let mut first = true;
         while first || !data.is_empty() {
             let page_left = page_left(self.len + self.out.len() as u64);
@@ -262,6 +284,9 @@ impl SegmentWriter {
             data = rest;
             first = false;
         }
+    }
+
+    fn write_out(&mut self) -> io::Result<()> {
         if let Err(error) = self.file.write_all_at(&self.out, self.len) {
             // What was written in part must not stand before what comes next: cut it, or leave this segment.
             if self.file.set_len(self.len).is_err() {
@@ -274,16 +299,49 @@ impl SegmentWriter {
     }
 }
 
+/// Records that are appended together: a crash or a failing disk leaves all of them or none.
+#[derive(Default)]
+pub struct LogBatch {
+    packer: Packer,
+    /// The records as they are written, end to end.
+    data: Vec<u8>,
+    /// Length and compression of each.
+    records: Vec<(usize, u8)>,
+}
+
+impl LogBatch {
+    /// Adds a record, compressed when that makes it smaller; an empty one is left out.
+    pub fn add(&mut self, record: &[u8], compression: Compression) {
+        if record.is_empty() {
+            return;
+        }
+        let packed = self.packer.pack(record, compression);
+        self.data.extend_from_slice(packed.data);
+        self.records.push((packed.data.len(), packed.flag));
+    }
+
+    /// Forgets the records and keeps the room.
+    pub fn clear(&mut self) {
+        self.data.clear();
+        self.records.clear();
+    }
+
+    /// Returns whether there is no record.
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+}
+
 /// A record as it is written.
 #[derive(Clone, Copy, Debug)]
-pub struct Packed<'a> {
+struct Packed<'a> {
     data: &'a [u8],
     flag: u8,
 }
 
 impl Packer {
     /// Returns the record compressed, if that makes it smaller.
-    pub fn pack<'a>(&'a mut self, record: &'a [u8], compression: Compression) -> Packed<'a> {
+    fn pack<'a>(&'a mut self, record: &'a [u8], compression: Compression) -> Packed<'a> {
         let plain = Packed {
             data: record,
             flag: 0,
