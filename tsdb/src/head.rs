@@ -368,7 +368,10 @@ impl Head {
 
     fn slot_id(&self, slot: u32) -> Option<SlotId> {
         let page = self.page_of(slot)?;
-        let id = page.lock().series.get(place_in_page(slot))?.id;
+        let mut page = page.lock();
+        let series = page.series.get_mut(place_in_page(slot))?;
+        series.is_wanted = true;
+        let id = series.id;
         (id != 0).then_some(SlotId { slot, id })
     }
 }

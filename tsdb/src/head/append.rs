@@ -152,7 +152,7 @@ impl Appender for HeadAppender<'_> {
             visited = from + run.len();
             for (index, sample) in (from..).zip(run) {
                 let slot = slot_of(sample);
-                let series = page.series.get(place_in_page(slot));
+                let series = page.series.get_mut(place_in_page(slot));
                 let Some(series) = series.filter(|s| SlotId::names(sample.series, s.id)) else {
                     rejected.push(unknown(index));
                     continue;
@@ -166,6 +166,7 @@ impl Appender for HeadAppender<'_> {
                         continue;
                     }
                 };
+                series.is_wanted = true;
                 place.push(Pending {
                     slot,
                     id: series.id,
@@ -195,11 +196,12 @@ impl Appender for HeadAppender<'_> {
         valid.map_err(|error| AppendError::InvalidHistogram(error.to_string()))?;
         let slot = SlotId::slot_of(handle);
         let page = self.head.page_of(slot).ok_or(AppendError::UnknownSeries)?;
-        let page = page.lock();
-        let series = page.series.get(place_in_page(slot));
+        let mut page = page.lock();
+        let series = page.series.get_mut(place_in_page(slot));
         let series = series
             .filter(|series| SlotId::names(handle, series.id))
             .ok_or(AppendError::UnknownSeries)?;
+        series.is_wanted = true;
         let place = check(series, t, &New::Histogram(&histogram), self.bounds);
         let place = place.inspect_err(|error| self.head.count_rejected(error))?;
         let list = match place {

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::marks::HeadMarks;
 use super::series::MemSeries;
+use super::snapshot::SLOTS_PER_PAGE;
 use super::{Head, PAGE_SERIES};
 use crate::head_chunks::ChunkRef;
 use crate::wal::{checkpoint, segment};
@@ -188,20 +189,36 @@ impl Head {
 
     /// Forgets the series that `keep` says no to. Handles to them are unknown from then on.
     fn retain_series(&self, mut keep: impl FnMut(&mut MemSeries) -> bool) {
-        let mut index = self.index.write();
         let pages = self.pages.read().clone();
-        let (mut dropped, mut ids) = (Vec::new(), Vec::new());
+        let mut candidates = Vec::new();
         for (page_number, page) in (0u32..).zip(&pages) {
-            let mut page = page.lock();
-            for (place, series) in (0u32..).zip(page.series.iter_mut()) {
-                if series.id != 0 && !keep(series) {
+            for (place, series) in (0u32..).zip(page.lock().series.iter_mut()) {
+                // Asked for since the last look, it may be about to get a sample of a batch that is being put together.
+                let is_wanted = std::mem::take(&mut series.is_wanted);
+                if series.id != 0 && !keep(series) && !is_wanted {
+                    candidates.push(page_number * SLOTS_PER_PAGE + place);
+                }
+            }
+        }
+        if candidates.is_empty() {
+            return;
+        }
+        // Only now, so that new series and queries do not wait for the walk; what was asked for meanwhile stays.
+        let mut index = self.index.write();
+        let (mut dropped, mut ids) = (Vec::new(), Vec::new());
+        for run in candidates.chunk_by(|a, b| a / SLOTS_PER_PAGE == b / SLOTS_PER_PAGE) {
+            let page_number = run[0] / SLOTS_PER_PAGE;
+            let mut page = pages[page_number as usize].lock();
+            for &slot in run {
+                let series = &mut page.series[super::place_in_page(slot)];
+                if series.first_t().is_none() && !series.is_wanted {
                     // The place stays, so that an old handle finds nobody there.
                     ids.push(series.id);
                     *series = MemSeries::default();
-                    dropped.push(page_number * u32::try_from(PAGE_SERIES).expect("small") + place);
+                    dropped.push(slot);
                 }
             }
-            let is_last = page_number as usize + 1 == pages.len();
+            let is_last = page_number as usize + 1 == self.pages.read().len();
             if !is_last && page.series.iter().all(|series| series.id == 0) {
                 *page = super::Page::default();
             }

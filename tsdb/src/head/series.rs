@@ -22,6 +22,8 @@ pub struct MemSeries {
     pub logged: bool,
     /// Whether housekeeping found it without samples the last time.
     pub seen_empty: bool,
+    /// Whether somebody has asked for it since housekeeping looked: a batch may be about to bring a sample.
+    pub is_wanted: bool,
     /// Samples that came late; most series have none.
     pub late: Option<Box<LateSamples>>,
     open: OpenChunk,
@@ -71,6 +73,7 @@ impl MemSeries {
     pub fn new(id: u64) -> Self {
         MemSeries {
             id,
+            is_wanted: true,
             ..MemSeries::default()
         }
     }
@@ -90,6 +93,7 @@ impl MemSeries {
             id,
             logged: true,
             seen_empty: false,
+            is_wanted: false,
             late,
             next_at: range_end(open_mint, range_ms),
             open,
