@@ -110,6 +110,9 @@ fn dropped_with_their_series() {
     append(&db, "a", (Some(1_000), "x"), true).unwrap();
     append(&db, "b", (Some(9_000), "y"), true).unwrap();
     db.head().truncate(5_000).unwrap();
+    // The series goes when it is found empty twice.
+    db.head().drop_empty_series();
+    db.head().drop_empty_series();
     assert_eq!(shown(&db, ".+"), r#"b: {trace_id="y"}@9000"#);
 }
 
