@@ -50,7 +50,7 @@ impl Inner {
 
     /// Returns the next range of the head that is to become a block, both ends inclusive: when the head holds more than
     /// one and a half ranges, the one that its oldest sample is in.
-    fn range_due(&self) -> Option<(i64, i64)> {
+    pub(super) fn range_due(&self) -> Option<(i64, i64)> {
         let range = self.options.head.chunks.range_ms;
         let (oldest, newest) = self.head.time_range()?;
         if newest.saturating_sub(oldest) <= range / 2 * 3 {

@@ -11,8 +11,10 @@ use super::Inner;
 
 /// How often the log and the head chunks are fsynced: what a power cut may cost. A killed process loses nothing.
 const SYNC_EVERY: Duration = Duration::from_secs(5);
-/// How often blocks, retention and checkpoints are looked at.
+/// How often blocks, retention and checkpoints are looked at …
 const UPKEEP_EVERY: Duration = Duration::from_secs(60);
+/// … and how often whether the head has a range to be turned into a block: under a backfill it grows fast.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// The threads, while they run.
 pub(super) struct Keeper {
@@ -64,8 +66,12 @@ impl Keeper {
         let inner = Arc::clone(inner);
         let every = UPKEEP_EVERY.min(inner.options.reload_interval);
         keeper.spawn("tsdb-keeper", move || {
-            while orders.go_on_after(every) {
-                inner.upkeep();
+            let mut last = Instant::now();
+            while orders.go_on_after(LOOK_EVERY.min(every)) {
+                if every <= last.elapsed() || inner.range_due().is_some() {
+                    inner.upkeep();
+                    last = Instant::now();
+                }
             }
         })?;
         Ok(keeper)
