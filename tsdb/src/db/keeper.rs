@@ -67,9 +67,13 @@ impl Keeper {
         let every = UPKEEP_EVERY.min(inner.options.reload_interval);
         keeper.spawn("tsdb-keeper", move || {
             let mut last = Instant::now();
+            // A range that could not be turned into a block is tried again at the next regular round.
+            let mut failed = None;
             while orders.go_on_after(LOOK_EVERY.min(every)) {
-                if every <= last.elapsed() || inner.range_due().is_some() {
+                let due = inner.range_due();
+                if every <= last.elapsed() || (due.is_some() && due != failed) {
                     inner.upkeep();
+                    failed = inner.range_due();
                     last = Instant::now();
                 }
             }
