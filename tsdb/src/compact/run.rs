@@ -15,8 +15,8 @@ use crate::block::write::{WriteBlockError, WriteBlockOptions, write_block};
 use crate::files::Files;
 use crate::ulid::Ulid;
 
-/// Blocks that cover so much get large chunks: a day.
-const LARGE_RANGE_MS: i64 = 24 * 3_600_000;
+/// Blocks that cover so much get large chunks: half a day, so that the third level of the usual ranges (18 h) has them.
+const LARGE_RANGE_MS: i64 = 12 * 3_600_000;
 
 /// How blocks are compacted.
 #[derive(Clone, Copy, Debug)]
