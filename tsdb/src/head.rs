@@ -133,6 +133,8 @@ pub struct Head {
     /// Oldest and newest in-order sample; `i64::MAX` and `i64::MIN` while there is none.
     mint: AtomicI64,
     maxt: AtomicI64,
+    /// The oldest in-order sample that came since a truncation began.
+    mint_since: AtomicI64,
     /// The same of the late ones.
     late_mint: AtomicI64,
     late_maxt: AtomicI64,
@@ -289,6 +291,7 @@ impl Head {
 
     fn saw_time(&self, mint: i64, maxt: i64) {
         self.mint.fetch_min(mint, Ordering::Relaxed);
+        self.mint_since.fetch_min(mint, Ordering::SeqCst);
         self.maxt.fetch_max(maxt, Ordering::Relaxed);
     }
 

@@ -147,6 +147,7 @@ pub struct HeadChunks {
     files: Arc<dyn Files>,
     dir: PathBuf,
     writing: Mutex<()>,
+    syncing: Mutex<()>,
     tail: Mutex<Tail>,
     maps: RwLock<BTreeMap<u32, Arc<Map>>>,
 }
@@ -289,7 +290,14 @@ impl HeadChunks {
         if !due(&self.tail.lock()) {
             return Ok(());
         }
-        let _one_writer = self.writing.lock();
+        let _one_writer = match all {
+            true => self.writing.lock(),
+            // Whoever is at it writes this too, or the next batch does: no batch waits for a disk.
+            false => match self.writing.try_lock() {
+                Some(guard) => guard,
+                None => return Ok(()),
+            },
+        };
         loop {
             let (number, file, start, bytes) = {
                 let tail = self.tail.lock();
@@ -340,7 +348,7 @@ impl HeadChunks {
     /// When the disk fails.
     pub fn sync(&self) -> io::Result<()> {
         self.write_out(true)?;
-        let _one_writer = self.writing.lock();
+        let _one_syncs = self.syncing.lock();
         let (full, current) = {
             let tail = self.tail.lock();
             let current = tail.parts.last().and_then(|part| part.file.clone());

@@ -11,6 +11,7 @@ use std::path::Path;
 use model::storage::SampleColumns;
 
 use crate::files::{self, Files};
+use crate::head::late::without_reset_hint;
 use crate::varint::{decode_uvarint, decode_varint, encode_uvarint, encode_varint};
 
 /// Name of the file in a block's directory.
@@ -108,6 +109,7 @@ impl Intervals {
             .histograms
             .partition_point(|&(index, _)| index < from);
         let mut kept_histograms = histograms;
+        let mut follows_gap = false;
         for index in from..columns.len() {
             let is_histogram = columns
                 .histograms
@@ -118,10 +120,18 @@ impl Intervals {
                 columns.floats[kept] = columns.floats[index];
                 if is_histogram {
                     columns.histograms.swap(kept_histograms, histograms);
-                    columns.histograms[kept_histograms].0 = kept;
+                    let (place, histogram) = &mut columns.histograms[kept_histograms];
+                    *place = kept;
+                    // What it says of a counter reset is said of a sample that is deleted.
+                    if follows_gap {
+                        *histogram = without_reset_hint(histogram);
+                    }
                     kept_histograms += 1;
                 }
                 kept += 1;
+                follows_gap = false;
+            } else {
+                follows_gap = true;
             }
             histograms += usize::from(is_histogram);
         }

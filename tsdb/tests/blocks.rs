@@ -6,8 +6,8 @@ mod support;
 
 use model::storage::{AppendError, Appendable, FloatSample, Queryable};
 use model::{MatchOp, Matcher};
-use support::{HOUR, append, assert_same, contents, everything, fill, open};
-use tsdb::Db;
+use support::{HOUR, append, assert_same, contents, everything, fill, open, options};
+use tsdb::{Db, ReplayProgress};
 
 #[test]
 fn retention_drops_old_chunks_and_series() {
@@ -183,5 +183,30 @@ fn a_snapshot_is_a_database_of_its_own() {
     assert_eq!(
         everything(&open(&snapshot(&without_head)).0)["a"].len(),
         240
+    );
+}
+
+#[test]
+fn another_block_range_than_before_is_no_trouble() {
+    let dir = tempfile::tempdir().unwrap();
+    let (db, _) = open(dir.path());
+    // Chunks of 120 minutes: one crosses the full hour.
+    fill(&db, 0, 5);
+    let before = everything(&db);
+    drop(db);
+    let mut options = options();
+    options.head.chunks.range_ms = HOUR;
+    let registry = metrics::Registry::new();
+    let opened = Db::open(dir.path(), &options, &registry, &ReplayProgress::default());
+    let (db, _) = opened.unwrap();
+    db.keep_house();
+    let metas = db.block_metas();
+    assert!(!metas.is_empty() && metas.len() < 6, "{metas:?}");
+    assert_same(&everything(&db), &before);
+    db.keep_house();
+    assert_eq!(
+        db.block_metas().len(),
+        metas.len(),
+        "nothing is written again"
     );
 }

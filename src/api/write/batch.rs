@@ -4,6 +4,7 @@ use model::metadata::{Metadata, MetricType};
 use model::storage::{FloatSample, HistogramSample, SeriesRef};
 
 use super::key::SeriesKey;
+use super::proto::WireError;
 
 /// A part of a request, borrowed from its bytes.
 ///
@@ -65,6 +66,9 @@ pub(crate) struct RawExemplar<'a> {
 /// How many items a batch takes before it is stored; a larger request is stored in parts.
 const ITEMS_MAX: usize = 65_536;
 
+/// How many items one series may have in a request; histograms and exemplars count for [`HISTOGRAM_ITEMS`].
+const SERIES_ITEMS_MAX: usize = 2 << 20;
+
 /// How many items a histogram counts for.
 const HISTOGRAM_ITEMS: usize = 16;
 
@@ -86,6 +90,17 @@ impl<'a> Batch<'a> {
     pub(crate) fn is_full(&self) -> bool {
         let small = self.series.len() + self.floats.len() + self.exemplars.len();
         ITEMS_MAX <= small + HISTOGRAM_ITEMS * self.histograms.len() + self.too_far.len()
+    }
+
+    /// Fails when the series that is being read has more items than one may have: a batch is cut between series only.
+    #[inline]
+    pub(crate) fn check_size(&self) -> Result<(), WireError> {
+        let heavy = self.histograms.len() + self.exemplars.len() + self.too_far.len();
+        let limit = SERIES_ITEMS_MAX + ITEMS_MAX;
+        if limit < self.floats.len() || limit / HISTOGRAM_ITEMS < heavy {
+            return Err(WireError::TooMany(SERIES_ITEMS_MAX / HISTOGRAM_ITEMS));
+        }
+        Ok(())
     }
 
     /// Adds a float sample of the series that is to be added next.

@@ -422,6 +422,18 @@ async fn malformed_and_large_bodies() {
     check(get, 405, "Method Not Allowed\n");
 }
 
+/// Two bytes on the wire would be some hundred in memory.
+#[tokio::test]
+async fn one_series_has_only_so_many_histograms() {
+    let api = Api::new();
+    let mut series = series(&[("__name__", "h")]);
+    for _ in 0..200_000 {
+        series = series.bytes(4, b"");
+    }
+    let response = send_v1(&api, [series]).await;
+    assert_eq!(response.status(), 400);
+}
+
 #[test]
 fn a_request_of_many_samples_comes_in_parts() {
     let many = (0..200_000).fold(series(&[("__name__", "x")]), |series, t| {

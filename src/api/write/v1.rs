@@ -60,6 +60,7 @@ fn series<'a>(
         let Some((number, value)) = fields.next()? else {
             break;
         };
+        batch.check_size()?;
         match number {
             1 => {
                 value.bytes("Labels")?;

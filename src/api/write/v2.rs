@@ -66,6 +66,7 @@ impl<'a> Decoder<'a> {
             let Some((number, value)) = fields.next()? else {
                 break;
             };
+            batch.check_size()?;
             match number {
                 1 => {
                     value.varints_into("LabelsRefs", &mut self.refs, uint32)?;

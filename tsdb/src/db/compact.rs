@@ -37,7 +37,7 @@ impl Inner {
     pub(super) fn compact_head(&self) -> Result<(), CompactError> {
         let mut has_compacted = false;
         while let Some((mint, maxt)) = self.range_due() {
-            if !self.compact_range(mint, maxt)? {
+            if self.is_stopping() || !self.compact_range(mint, maxt)? {
                 return Ok(());
             }
             has_compacted = true;
@@ -67,11 +67,15 @@ impl Inner {
         if !self.head.close_before(end, &is_stopped) {
             return Ok(false);
         }
-        let mut source = self.head.in_order_source(mint, maxt);
-        let meta = BlockMeta::new(new_ulid(), mint, end);
-        match self.write(&mut source, meta)? {
-            Some(block) => self.blocks.add(block, end),
-            None => self.blocks.advance_head(end),
+        // What is before is in a block already: something after writing it had failed.
+        let mint = mint.max(self.blocks.set().head_from);
+        if mint <= maxt {
+            let mut source = self.head.in_order_source(mint, maxt);
+            let meta = BlockMeta::new(new_ulid(), mint, end);
+            match self.write(&mut source, meta)? {
+                Some(block) => self.blocks.add(block, end),
+                None => self.blocks.advance_head(end),
+            }
         }
         self.head.mark_in_blocks(end)?;
         if !self.head.wait_for_readers_before(end, &is_stopped) {

@@ -7,6 +7,7 @@ use model::metadata::Metadata;
 use model::storage::{AppendError, Appender, FloatSample, HistogramSample, Rejected, SeriesRef};
 
 use super::exemplars::{PendingExemplar, PendingMetadata};
+use super::isolation::Applying;
 use super::late::{LateSamples, LateValue};
 use super::series::{FullChunk, Placed};
 use super::{Head, MemSeries, Page, SlotId, for_each_page, place_in_page};
@@ -50,6 +51,8 @@ pub(super) struct Buffers {
     pub(super) log: LogBatch,
 }
 
+/// Buffers with room for more samples are not kept.
+const BUFFERED_SAMPLES_MAX: usize = 256 << 10;
 /// How many sets of buffers are kept for the next batches.
 const BUFFERS_KEPT_MAX: usize = 8;
 
@@ -114,7 +117,9 @@ impl Drop for HeadAppender<'_> {
         buffers.unlogged.clear();
         buffers.record.clear();
         let mut kept = self.head.buffers.lock();
-        if kept.len() < BUFFERS_KEPT_MAX {
+        // The room of an unusually large batch is given back.
+        let is_large = BUFFERED_SAMPLES_MAX < buffers.pending.capacity() + buffers.late.capacity();
+        if kept.len() < BUFFERS_KEPT_MAX && !is_large {
             kept.push(buffers);
         }
         drop(kept);
@@ -344,7 +349,7 @@ impl HeadAppender<'_> {
             |p| p.slot,
             |page, _, run| {
                 for p in run {
-                    let placed = append_to(page, p.slot, p.id, applying.newest, |series| {
+                    let placed = append_to(page, p.slot, p.id, &applying, |series| {
                         series
                             .append_float(p.t, p.value, shape, |chunk| head.hand_over(chunk, false))
                     });
@@ -354,23 +359,18 @@ impl HeadAppender<'_> {
                 }
             },
         );
-        let mut index = 0;
-        while index < histograms.len() {
-            let p = &histograms[index];
+        // In their order: those of one series ascend.
+        for p in histograms.drain(..) {
             let placed = match pages.get(p.slot as usize / super::PAGE_SERIES) {
-                Some(page) => {
-                    append_to(&mut page.lock(), p.slot, p.id, applying.newest, |series| {
-                        series.append_histogram(p.t, &p.histogram, shape, |chunk| {
-                            head.hand_over(chunk, false)
-                        })
+                Some(page) => append_to(&mut page.lock(), p.slot, p.id, &applying, |series| {
+                    series.append_histogram(p.t, &p.histogram, shape, |chunk| {
+                        head.hand_over(chunk, false)
                     })
-                }
+                }),
                 None => None,
             };
             if !done.count(p.t, placed, true) && takes_late {
-                late_histograms.push(histograms.swap_remove(index));
-            } else {
-                index += 1;
+                late_histograms.push(p);
             }
         }
         drop(applying);
@@ -453,7 +453,9 @@ impl HeadAppender<'_> {
             |&slot| slot,
             |page, _, run| {
                 for &slot in run {
-                    let series = &page.series[place_in_page(slot)];
+                    let Some(series) = page.series.get(place_in_page(slot)) else {
+                        continue;
+                    };
                     let (id, late) = (series.id, series.late.as_deref());
                     for (t, value) in late.map_or(&[][..], LateSamples::open) {
                         match value {
@@ -529,14 +531,14 @@ struct Appended {
     has_new_chunk: bool,
 }
 
-/// Appends to a series with `append`, and hides the sample from the views up to `newest`. `None` when it is late, or the
+/// Appends to a series with `append`, and hides the sample from the open views. `None` when it is late, or the
 /// series was dropped since it was looked at: too old for retention, as the sample is.
 #[inline]
 fn append_to(
     page: &mut Page,
     slot: u32,
     id: u64,
-    newest_view: u64,
+    applying: &Applying<'_>,
     append: impl FnOnce(&mut MemSeries) -> Placed,
 ) -> Option<Appended> {
     let place = place_in_page(slot);
@@ -553,7 +555,7 @@ fn append_to(
     }
     #[expect(clippy::cast_possible_truncation, reason = "a page has 256 places")]
     page.marks
-        .hide_after(place as u8, newest_view, before.unwrap_or(i64::MIN));
+        .hide_after(place as u8, applying, before.unwrap_or(i64::MIN));
     Some(Appended {
         has_new_chunk: placed == Placed::Cut || was_empty,
     })

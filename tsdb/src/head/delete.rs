@@ -25,7 +25,9 @@ impl Head {
             |&slot| slot,
             |page, _, run| {
                 for &slot in run {
-                    let series = &page.series[place_in_page(slot)];
+                    let Some(series) = page.series.get(place_in_page(slot)) else {
+                        continue;
+                    };
                     if series.id == 0 || !series.overlaps(mint, maxt) {
                         continue;
                     }

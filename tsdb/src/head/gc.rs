@@ -63,18 +63,25 @@ impl Head {
         // The file in use now is kept whatever happens meanwhile.
         let mut oldest_file = self.chunks.current_file();
         let (mut oldest, mut chunks_removed) = (i64::MAX, 0);
+        self.mint_since.store(i64::MAX, Ordering::SeqCst);
         self.retain_series(|series| {
             let removed = series.truncate(mint);
             chunks_removed += removed;
             let late = series.late.iter().flat_map(|late| late.full());
-            for chunk in series.full().first().into_iter().chain(late) {
+            for chunk in series.full().iter().chain(late) {
                 oldest_file = oldest_file.min(chunk.chunk.file());
             }
             oldest = oldest.min(series.first_in_order_t().unwrap_or(i64::MAX));
             series.first_t().is_some() || removed == 0
         });
         self.truncate_tombstones(self.oldest_needed(mint));
-        self.mint.store(oldest, Ordering::Relaxed);
+        {
+            // A batch may have brought an older sample to a series that had been looked at.
+            let _nothing_commits = self.committing.write();
+            let oldest = oldest.min(self.mint_since.load(Ordering::SeqCst));
+            // A chunk that is older in part stays; what counts of it begins at `mint`.
+            self.mint.store(oldest.max(mint), Ordering::Relaxed);
+        }
         self.metrics.chunks_removed.add(chunks_removed as f64);
         self.metrics.chunks.sub(chunks_removed as f64);
         self.chunks
@@ -88,10 +95,15 @@ impl Head {
     ///
     /// When the disk fails.
     pub fn begin_late_compaction(&self) -> io::Result<LateMark> {
+        let mark = self.cut_late()?;
+        self.chunks.sync()?;
+        Ok(mark)
+    }
+
+    fn cut_late(&self) -> io::Result<LateMark> {
         // No batch may be between its log and its list.
         let _nothing_commits = self.committing.write();
-        let pages = self.pages.read().clone();
-        for page in &pages {
+        for page in &self.pages.read().clone() {
             for series in &mut page.lock().series {
                 let id = series.id;
                 if let Some(late) = series.late.as_mut().filter(|late| !late.open().is_empty()) {
@@ -100,7 +112,6 @@ impl Head {
                 }
             }
         }
-        self.chunks.sync()?;
         let mut wbl = self.wbl.lock();
         let last_segment = match &mut *wbl {
             Some(writer) => {
@@ -147,6 +158,8 @@ impl Head {
     /// When files cannot be deleted.
     pub fn end_late_compaction(&self, mark: &LateMark) -> io::Result<()> {
         let (mut mint, mut maxt, mut removed) = (i64::MAX, i64::MIN, 0);
+        // Memory only, and no late sample comes in between.
+        let nothing_commits = self.committing.write();
         for page in &self.pages.read().clone() {
             for series in &mut page.lock().series {
                 let Some(late) = &mut series.late else {
@@ -162,6 +175,7 @@ impl Head {
         }
         self.late_mint.store(mint, Ordering::Relaxed);
         self.late_maxt.store(maxt, Ordering::Relaxed);
+        drop(nothing_commits);
         self.metrics.chunks_removed.add(removed as f64);
         self.metrics.chunks.sub(removed as f64);
         // From here on neither the chunks nor the log of them are read at a start.

@@ -104,6 +104,45 @@ pub struct Index {
 #[error("the head is full: 4 GiB of label strings or four billion series since the start")]
 pub struct IndexFull;
 
+/// Labels of some series, as numbers, and the strings that they stand for.
+pub struct CopiedLabels {
+    slots: Vec<u32>,
+    /// The runs of the series, end to end, and where each ends.
+    runs: Vec<u32>,
+    ends: Vec<usize>,
+    text: String,
+    /// Where each symbol's string is.
+    symbols: Vec<(std::ops::Range<usize>, u32)>,
+    symbol_count: usize,
+}
+
+impl CopiedLabels {
+    /// Calls `visit` with the distinct strings, ascending, and returns the slots in order of the series' labels.
+    ///
+    /// Cost: a sort of the symbols as strings, and one of the series as runs of numbers.
+    pub fn in_order<'a>(&'a mut self, mut visit: impl FnMut(&'a str)) -> Vec<u32> {
+        let text = &self.text;
+        self.symbols
+            .sort_unstable_by(|(a, _), (b, _)| text[a.clone()].cmp(&text[b.clone()]));
+        let mut ranks = vec![0u32; self.symbol_count];
+        for (rank, (range, symbol)) in (0u32..).zip(&self.symbols) {
+            ranks[*symbol as usize] = rank;
+            visit(&text[range.clone()]);
+        }
+        self.runs
+            .iter_mut()
+            .for_each(|symbol| *symbol = ranks[*symbol as usize]);
+        let (runs, ends) = (&self.runs, &self.ends);
+        let run = |at: u32| {
+            let at = at as usize;
+            &runs[at.checked_sub(1).map_or(0, |before| ends[before])..ends[at]]
+        };
+        let mut order: Vec<u32> = (0u32..).take(self.slots.len()).collect();
+        order.sort_unstable_by(|&a, &b| run(a).cmp(run(b)));
+        order.iter().map(|&at| self.slots[at as usize]).collect()
+    }
+}
+
 impl Index {
     /// Returns the slot of the series with exactly these labels, if it is there. `labels` ascend by name.
     pub fn find(&self, labels: &[(&str, &str)]) -> Option<u32> {
@@ -274,30 +313,32 @@ impl Index {
         true
     }
 
-    /// Returns the distinct label strings of the series in `slots`, ascending, and the slots in order of their labels.
-    ///
-    /// Cost: a sort of the symbols as strings, and one of the series as runs of numbers.
-    pub fn in_label_order(&self, slots: &[u32]) -> (Vec<&str>, Vec<u32>) {
+    /// Copies the labels of the series in `slots`, to be put into order without the index.
+    pub fn copy_labels(&self, slots: Vec<u32>) -> CopiedLabels {
+        let (mut runs, mut ends) = (Vec::new(), Vec::with_capacity(slots.len()));
         let mut is_used = vec![false; self.symbols.len()];
-        for &symbol in slots.iter().filter_map(|&slot| self.run(slot)).flatten() {
-            is_used[symbol as usize] = true;
+        for &slot in &slots {
+            runs.extend_from_slice(self.run(slot).unwrap_or_default());
+            ends.push(runs.len());
         }
+        runs.iter()
+            .for_each(|&symbol| is_used[symbol as usize] = true);
+        let mut text = String::new();
         let used = (0u32..).zip(&is_used).filter(|(_, used)| **used);
-        let mut texts: Vec<(&str, u32)> = used
-            .map(|(symbol, _)| (self.symbols.text(Symbol(symbol)), symbol))
-            .collect();
-        texts.sort_unstable();
-        let mut ranks = vec![0u32; is_used.len()];
-        for (rank, &(_, symbol)) in (0u32..).zip(&texts) {
-            ranks[symbol as usize] = rank;
+        let symbols = used.map(|(symbol, _)| {
+            let start = text.len();
+            text.push_str(self.symbols.text(Symbol(symbol)));
+            (start..text.len(), symbol)
+        });
+        let symbols = symbols.collect();
+        CopiedLabels {
+            slots,
+            runs,
+            ends,
+            text,
+            symbols,
+            symbol_count: is_used.len(),
         }
-        let mut ordered: Vec<u32> = slots.to_vec();
-        let by_rank = |slot: u32| {
-            let run = self.run(slot).unwrap_or_default();
-            run.iter().map(|&symbol| ranks[symbol as usize])
-        };
-        ordered.sort_unstable_by(|&a, &b| by_rank(a).cmp(by_rank(b)));
-        (texts.into_iter().map(|(text, _)| text).collect(), ordered)
     }
 
     /// Returns how many series there are.
@@ -650,10 +691,13 @@ mod tests {
         for labels in &sets {
             index.add(labels).unwrap();
         }
-        let (symbols, slots) = index.in_label_order(&[0, 1, 3]);
-        assert_eq!(symbols, ["10", "2", "__name__", "a", "b"]);
+        let mut symbols = Vec::new();
+        let mut copied = index.copy_labels(vec![0, 1, 3]);
+        let slots = copied.in_order(|text| symbols.push(text));
         assert_eq!(slots, [1, 3, 0]);
-        assert_eq!(index.in_label_order(&[0, 1, 2, 3]).1, [2, 1, 3, 0]);
+        assert_eq!(symbols, ["10", "2", "__name__", "a", "b"]);
+        let slots = index.copy_labels(vec![0, 1, 2, 3]).in_order(|_| ());
+        assert_eq!(slots, [2, 1, 3, 0]);
     }
 
     proptest! {

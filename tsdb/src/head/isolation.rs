@@ -24,6 +24,8 @@ pub struct Isolation {
     closed: Condvar,
     /// The newest open view's epoch, 0 without one.
     newest: AtomicU64,
+    /// The oldest.
+    oldest: AtomicU64,
 }
 
 #[derive(Default)]
@@ -44,6 +46,8 @@ pub struct Applying<'a> {
     _guard: RwLockReadGuard<'a, ()>,
     /// The newest open view, 0 without one.
     pub newest: u64,
+    /// The oldest open view, 0 without one.
+    pub oldest: u64,
 }
 
 impl Isolation {
@@ -55,6 +59,8 @@ impl Isolation {
         let epoch = open.last;
         open.views.insert(epoch, mint);
         self.newest.store(epoch, Ordering::Release);
+        let oldest = open.views.first_key_value().map_or(0, |(&epoch, _)| epoch);
+        self.oldest.store(oldest, Ordering::Release);
         View {
             isolation: self,
             epoch,
@@ -67,6 +73,7 @@ impl Isolation {
         Applying {
             _guard: guard,
             newest: self.newest.load(Ordering::Acquire),
+            oldest: self.oldest.load(Ordering::Acquire),
         }
     }
 
@@ -102,6 +109,8 @@ impl Drop for View<'_> {
         open.views.remove(&self.epoch);
         let newest = open.views.last_key_value().map_or(0, |(&epoch, _)| epoch);
         self.isolation.newest.store(newest, Ordering::Release);
+        let oldest = open.views.first_key_value().map_or(0, |(&epoch, _)| epoch);
+        self.isolation.oldest.store(oldest, Ordering::Release);
         drop(open);
         self.isolation.closed.notify_all();
     }
@@ -112,8 +121,10 @@ impl Drop for View<'_> {
 pub struct Marks(HashMap<u8, SmallVec<[(u64, i64); 1]>>);
 
 impl Marks {
-    /// Writes down that the samples of a series after `before` are hidden from the views up to `newest`.
-    pub fn hide_after(&mut self, place: u8, newest: u64, before: i64) {
+    /// Writes down that the samples of a series after `before` are hidden from the views that are open, and forgets what
+    /// only views needed that are closed.
+    pub fn hide_after(&mut self, place: u8, applying: &Applying<'_>, before: i64) {
+        let newest = applying.newest;
         if newest == 0 {
             if !self.0.is_empty() {
                 self.0 = HashMap::new();
@@ -121,6 +132,7 @@ impl Marks {
             return;
         }
         let marks = self.0.entry(place).or_default();
+        marks.retain(|&mut (epoch, _)| applying.oldest <= epoch);
         if marks.last().is_none_or(|&(epoch, _)| epoch < newest) {
             marks.push((newest, before));
         }
@@ -144,24 +156,24 @@ mod tests {
     fn a_view_sees_what_was_there_when_it_was_opened() {
         let isolation = Isolation::default();
         let mut marks = Marks::default();
-        marks.hide_after(3, isolation.apply().newest, 10);
+        marks.hide_after(3, &isolation.apply(), 10);
         let first = isolation.view(0);
-        marks.hide_after(3, isolation.apply().newest, 20);
-        marks.hide_after(3, isolation.apply().newest, 30);
+        marks.hide_after(3, &isolation.apply(), 20);
+        marks.hide_after(3, &isolation.apply(), 30);
         let second = isolation.view(0);
         assert_eq!(marks.visible_until(3, first.epoch()), 20);
         assert_eq!(marks.visible_until(3, second.epoch()), i64::MAX);
         assert_eq!(marks.visible_until(4, first.epoch()), i64::MAX);
-        marks.hide_after(3, isolation.apply().newest, 40);
+        marks.hide_after(3, &isolation.apply(), 40);
         assert_eq!(marks.visible_until(3, first.epoch()), 20);
         assert_eq!(marks.visible_until(3, second.epoch()), 40);
         drop(second);
-        marks.hide_after(3, isolation.apply().newest, 50);
+        marks.hide_after(3, &isolation.apply(), 50);
         assert_eq!(marks.visible_until(3, first.epoch()), 20);
         let third = isolation.view(0);
         assert_eq!(marks.visible_until(3, third.epoch()), i64::MAX);
         drop((first, third));
-        marks.hide_after(3, isolation.apply().newest, 60);
+        marks.hide_after(3, &isolation.apply(), 60);
         assert!(marks.0.is_empty());
     }
 

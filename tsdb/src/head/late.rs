@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use model::FloatHistogram;
+use model::histogram::ResetHint;
 use model::storage::{HistogramSample, SampleColumns};
 
 use super::series::{FullChunk, SAMPLES_PER_CHUNK};
@@ -211,6 +213,7 @@ pub fn encode_late(samples: &[(i64, LateValue)]) -> Vec<(i64, i64, Encoding, Vec
 /// first column wins.
 pub fn merge_columns(columns: &[SampleColumns], out: &mut SampleColumns) {
     let mut at = vec![0; columns.len()];
+    let mut last_winner = None;
     loop {
         let next = (0..columns.len())
             .filter_map(|i| Some((*columns[i].timestamps.get(at[i])?, i)))
@@ -218,14 +221,31 @@ pub fn merge_columns(columns: &[SampleColumns], out: &mut SampleColumns) {
         let Some((t, winner)) = next else { return };
         if out.timestamps.last().is_none_or(|&last| last < t) {
             match columns[winner].histogram(at[winner]) {
+                // What a chunk says of a counter reset is said of the sample before it in that chunk.
+                Some(histogram) if last_winner != Some(winner) => {
+                    out.push_histogram(t, without_reset_hint(histogram));
+                }
                 Some(histogram) => out.push_histogram(t, Arc::clone(histogram)),
                 None => out.push_float(t, columns[winner].floats[at[winner]]),
             }
+            last_winner = Some(winner);
         }
         for (i, column) in columns.iter().enumerate() {
             if column.timestamps.get(at[i]) == Some(&t) {
                 at[i] += 1;
             }
+        }
+    }
+}
+
+/// Returns the histogram with nothing said of a counter reset before it, unless it is a gauge.
+pub fn without_reset_hint(histogram: &Arc<FloatHistogram>) -> Arc<FloatHistogram> {
+    match histogram.reset_hint {
+        ResetHint::Gauge | ResetHint::Unknown => Arc::clone(histogram),
+        ResetHint::CounterReset | ResetHint::NotCounterReset => {
+            let mut changed = FloatHistogram::clone(histogram);
+            changed.reset_hint = ResetHint::Unknown;
+            Arc::new(changed)
         }
     }
 }
@@ -269,5 +289,30 @@ mod tests {
         ];
         merge_columns(&columns, &mut out);
         assert_eq!(out, column(&[(1, 1.0), (2, 2.0), (3, 1.0), (5, 1.0)]));
+    }
+
+    #[test]
+    fn merged_histograms_say_nothing_of_resets_in_another_column() {
+        let column = |samples: &[(i64, ResetHint)]| {
+            let mut column = SampleColumns::default();
+            for &(t, reset_hint) in samples {
+                let histogram = FloatHistogram {
+                    reset_hint,
+                    ..FloatHistogram::default()
+                };
+                column.push_histogram(t, Arc::new(histogram));
+            }
+            column
+        };
+        let (reset, none) = (ResetHint::CounterReset, ResetHint::NotCounterReset);
+        let columns = [
+            column(&[(1, none), (2, none), (5, reset)]),
+            column(&[(3, none), (4, none)]),
+        ];
+        let mut out = SampleColumns::default();
+        merge_columns(&columns, &mut out);
+        let hints: Vec<_> = out.histograms.iter().map(|(_, h)| h.reset_hint).collect();
+        let unknown = ResetHint::Unknown;
+        assert_eq!(hints, [unknown, none, unknown, none, unknown]);
     }
 }

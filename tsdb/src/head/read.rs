@@ -69,10 +69,11 @@ impl HeadQuerier<'_> {
                 &slots,
                 |&slot| slot,
                 |page, _, run| {
-                    kept.extend(
-                        run.iter()
-                            .filter(|&&slot| page.series[place_in_page(slot)].overlaps(mint, maxt)),
-                    );
+                    kept.extend(run.iter().filter(|&&slot| {
+                        // A page is emptied when all its series are gone.
+                        let series = page.series.get(place_in_page(slot));
+                        series.is_some_and(|series| series.overlaps(mint, maxt))
+                    }));
                 },
             );
             slots = kept;
@@ -204,14 +205,16 @@ impl HeadSeriesSet<'_> {
     fn decode_full(
         &self,
         chunk: ChunkMeta,
-        mint: i64,
-        maxt: i64,
+        is_late: bool,
+        (mint, maxt): (i64, i64),
         out: &mut SampleColumns,
     ) -> Result<(), ReadError> {
+        let in_blocks_until = self.head.in_blocks_until.load(Ordering::Relaxed);
         let bytes = match self.head.chunks.read(chunk.chunk) {
             Ok(bytes) => bytes,
-            // It has come into a block since it was named, and a query that needs it from here has ended.
-            Err(_) if chunk.maxt() < self.head.in_blocks_until.load(Ordering::Relaxed) => {
+            // It has come into a block since it was named, and a query that needs it from here has ended. Late chunks are
+            // older than that and still here.
+            Err(_) if !is_late && chunk.maxt() < in_blocks_until => {
                 return Ok(());
             }
             Err(bad) => return Err(self.head.bad_chunk(bad)),
@@ -230,7 +233,7 @@ impl HeadSeriesSet<'_> {
     ) -> Result<(), ReadError> {
         let (mint, maxt) = (mint.max(self.in_order_from), maxt.min(copied.visible_until));
         for &chunk in &copied.full {
-            self.decode_full(chunk, mint, maxt, out)?;
+            self.decode_full(chunk, false, (mint, maxt), out)?;
         }
         if let Some((encoding, bytes)) = &copied.open {
             chunk::decode(*encoding, bytes, mint, maxt, out)
@@ -252,7 +255,7 @@ impl HeadSeriesSet<'_> {
         self.decode(copied, mint, maxt, &mut columns[0])?;
         for &chunk in &late.full {
             let mut column = SampleColumns::default();
-            self.decode_full(chunk, mint, maxt, &mut column)?;
+            self.decode_full(chunk, true, (mint, maxt), &mut column)?;
             columns.push(column);
         }
         columns.push(late.open.clone());

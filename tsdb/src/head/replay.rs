@@ -738,6 +738,7 @@ impl Replay {
             next_id: AtomicU64::new(self.id_max.saturating_add(1)),
             mint: AtomicI64::new(self.mint),
             maxt: AtomicI64::new(self.maxt),
+            mint_since: AtomicI64::new(i64::MAX),
             late_mint: AtomicI64::new(late_mint),
             late_maxt: AtomicI64::new(late_maxt),
             late_window_ms: AtomicI64::new(0),

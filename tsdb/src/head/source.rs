@@ -74,11 +74,9 @@ impl Head {
 
     fn source(&self, kind: Kind, mint: i64, maxt: i64) -> HeadSource<'_> {
         let selected = self.slots_with_chunks(kind, mint, maxt);
-        let index = self.index.read();
-        let (symbols, slots) = index.in_label_order(&selected);
+        let mut labels = self.index.read().copy_labels(selected);
         let mut sorted = SortedSymbols::default();
-        symbols.iter().for_each(|text| sorted.push(text));
-        drop(index);
+        let slots = labels.in_order(|text| sorted.push(text));
         HeadSource {
             head: self,
             kind,

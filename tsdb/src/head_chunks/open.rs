@@ -114,6 +114,7 @@ impl HeadChunks {
             files,
             dir: dir.to_owned(),
             writing: Mutex::new(()),
+            syncing: Mutex::new(()),
             tail: Mutex::new(tail),
             maps: RwLock::new(maps),
         };

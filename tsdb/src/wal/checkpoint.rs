@@ -14,7 +14,7 @@ use super::record::{
     self, RecordBuckets, RecordError, RecordExemplar, RecordHistogram, RecordKind, RecordMetadata,
     RecordSample, RecordTombstone,
 };
-use super::segment::{self, SegmentError, SegmentOptions, SegmentReader, SegmentWriter};
+use super::segment::{self, SegmentError, SegmentOptions, SegmentReader, SegmentWriter, TORN};
 use crate::files::Files;
 
 const PREFIX: &str = "checkpoint.";
@@ -99,11 +99,11 @@ impl CheckpointWriter {
     }
 
     /// Adds what `keep` says yes to of the checkpoint before and of the segments up to the last; labels are left to the
-    /// caller. What cannot be read is left out, as a replay would.
+    /// caller.
     ///
     /// # Errors
     ///
-    /// When the file system fails.
+    /// When the file system fails, or a segment is damaged: then nothing is deleted, and the next start sets it aside.
     pub fn copy(&mut self, keep: &Keep<'_>) -> io::Result<()> {
         let files = Arc::clone(&self.files);
         let mut copier = Copier {
@@ -116,7 +116,9 @@ impl CheckpointWriter {
             loop {
                 let bytes = match reader.next() {
                     Ok(Some(bytes)) => bytes,
-                    Ok(None) | Err(SegmentError::Corrupt { .. }) => break,
+                    Ok(None) => break,
+                    // A write that failed and could not be undone: what it was for was never acknowledged.
+                    Err(SegmentError::Corrupt { what, .. }) if what == TORN => break,
                     Err(error) => return Err(into_io(error)),
                 };
                 copier.out.clear();
