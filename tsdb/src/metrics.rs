@@ -6,6 +6,7 @@ use metrics::{Counter, Family, Gauge, Histogram, Registry, Summary};
 #[derive(Clone)]
 pub struct TsdbMetrics {
     pub(crate) series: Gauge,
+    pub(crate) stale_series: Gauge,
     pub(crate) series_created: Counter,
     pub(crate) series_removed: Counter,
     pub(crate) chunks: Gauge,
@@ -67,6 +68,8 @@ impl TsdbMetrics {
         );
         TsdbMetrics {
             series: registry.gauge("prometheus_tsdb_head_series", "Total number of series in the head block."),
+            stale_series: registry
+                .gauge("prometheus_tsdb_head_stale_series", "Total number of stale series in the head block."),
             series_created: registry
                 .counter("prometheus_tsdb_head_series_created_total", "Total number of series created in the head"),
             series_removed: registry

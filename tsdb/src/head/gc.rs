@@ -360,6 +360,12 @@ impl Head {
 
     /// Brings the gauges up to date that nobody updates on the way.
     pub fn update_gauges(&self) {
+        let pages = self.pages.read().clone();
+        let stale = pages.iter().map(|page| {
+            let page = page.lock();
+            page.series.iter().filter(|s| s.is_stale()).count()
+        });
+        self.metrics.stale_series.set(stale.sum::<usize>() as f64);
         if let Some((mint, maxt)) = self.time_range() {
             self.metrics.min_time.set(mint as f64);
             self.metrics.max_time.set(maxt as f64);
