@@ -7,7 +7,7 @@
 //! # Bounds
 //!
 //! * [`BODY_BYTES_MAX`] and [`DECODED_BYTES_MAX`] a request; larger ones are refused.
-//! * [`BODIES_BYTES_MAX`] over all requests at once; more wait.
+//! * [`BODIES_BYTES_MAX`] over all requests at once, as far as they have arrived; more are refused with a 503.
 //! * As many requests are decoded at once as there are processors; more wait.
 //!
 //! # Departures from Prometheus
@@ -33,12 +33,12 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http_body_util::BodyExt as _;
 use metrics::Registry;
 use model::storage::Appendable;
 use parking_lot::Mutex;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Ready;
 use super::error::plain_error;
@@ -50,7 +50,7 @@ const DECODED_BYTES_MAX: usize = 32 << 20;
 /// Largest request as it is sent, in bytes: the former as snappy writes what it cannot compress.
 const BODY_BYTES_MAX: usize = 32 + DECODED_BYTES_MAX + DECODED_BYTES_MAX / 6;
 
-/// Most bytes of requests as they are sent that are held at once.
+/// Most bytes of requests as they are sent that are held at once, as far as they have arrived.
 const BODIES_BYTES_MAX: usize = 128 << 20;
 
 /// How long a request may take to arrive.
@@ -160,22 +160,15 @@ pub(super) async fn write(Ready(state): Ready, request: Request) -> Response {
     if BODY_BYTES_MAX < announced {
         return too_large();
     }
-    let weight = u32::try_from(announced).expect("checked against a limit below 4 GiB");
-    let Ok(_body_permit) = Arc::clone(&receiver.body_bytes)
-        .acquire_many_owned(weight)
-        .await
-    else {
-        return unavailable();
-    };
-    let body = match read_body(body).await {
-        Ok(body) => body,
+    let (body, body_permit) = match read_body(body, &receiver.body_bytes).await {
+        Ok(read) => read,
         Err(refusal) => return *refusal,
     };
     let Ok(worker_permit) = Arc::clone(&receiver.workers).acquire_owned().await else {
         return unavailable();
     };
     let work = move || {
-        let _permit = worker_permit;
+        let _permits = (body_permit, worker_permit);
         Ok(receiver.receive(version, &body, state.clock.now_ms()))
     };
     super::blocking(work)
@@ -193,19 +186,50 @@ fn unavailable() -> Response {
     plain_error(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable")
 }
 
-async fn read_body(body: Body) -> Result<Bytes, Box<Response>> {
-    let read = axum::body::to_bytes(body, BODY_BYTES_MAX);
-    match tokio::time::timeout(BODY_TIMEOUT, read).await {
-        Ok(Ok(body)) => Ok(body),
-        Ok(Err(_)) => Err(Box::new(plain_error(
-            StatusCode::BAD_REQUEST,
-            "the request body is too large or was cut off",
-        ))),
-        Err(_) => Err(Box::new(plain_error(
+/// A body, and the right to have it in memory.
+type HeldBody = (Vec<u8>, Option<OwnedSemaphorePermit>);
+
+async fn read_body(body: Body, room: &Arc<Semaphore>) -> Result<HeldBody, Box<Response>> {
+    let read = tokio::time::timeout(BODY_TIMEOUT, collect(body, room)).await;
+    read.unwrap_or_else(|_| {
+        Err(Box::new(plain_error(
             StatusCode::REQUEST_TIMEOUT,
             "the request body took too long to arrive",
-        ))),
+        )))
+    })
+}
+
+/// Collects a body, taking `room` for what has arrived and not for what was announced, so that slow senders keep nobody
+/// out. Without room the sender is told to try again.
+async fn collect(mut body: Body, room: &Arc<Semaphore>) -> Result<HeldBody, Box<Response>> {
+    let (mut bytes, mut held): HeldBody = (Vec::new(), None);
+    while let Some(frame) = body.frame().await {
+        let Ok(frame) = frame else {
+            return Err(Box::new(plain_error(
+                StatusCode::BAD_REQUEST,
+                "the request body was cut off",
+            )));
+        };
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
+        if BODY_BYTES_MAX < bytes.len() + data.len() {
+            return Err(Box::new(too_large()));
+        }
+        let weight = u32::try_from(data.len()).expect("checked against a limit below 4 GiB");
+        let Ok(permit) = Arc::clone(room).try_acquire_many_owned(weight) else {
+            return Err(Box::new(plain_error(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "too many request bodies are in memory; try again",
+            )));
+        };
+        match &mut held {
+            Some(held) => held.merge(permit),
+            None => held = Some(permit),
+        }
+        bytes.extend_from_slice(&data);
     }
+    Ok((bytes, held))
 }
 
 /// Returns which message the body is, from the headers; without headers it is taken for version 1.0 in snappy.

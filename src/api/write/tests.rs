@@ -1,10 +1,14 @@
 //! Requests as senders encode them, through the router to the database and back.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::response::Response;
+use bytes::Bytes;
 use http::{Method, header};
 use model::storage::{Queryable as _, SampleColumns, SelectHints};
 use proptest::prelude::*;
+use tokio::sync::Semaphore;
 
 use super::batch::Batch;
 use super::ingest::Decode;
@@ -420,6 +424,31 @@ async fn malformed_and_large_bodies() {
     assert_eq!(response.status(), 413);
     let get = api.send(Method::GET, "/api/v1/write", "").await;
     check(get, 405, "Method Not Allowed\n");
+}
+
+/// A sender that has announced much and sent nothing keeps nobody out; one for whom there is no room tries again.
+#[tokio::test]
+async fn bodies_take_room_as_they_arrive() {
+    let room = Arc::new(Semaphore::new(10));
+    let slow = tokio::spawn({
+        let room = Arc::clone(&room);
+        let nothing = futures_util::stream::pending::<Result<Bytes, std::io::Error>>();
+        async move { super::read_body(Body::from_stream(nothing), &room).await }
+    });
+    tokio::task::yield_now().await;
+    let (body, held) = super::read_body(Body::from("12345678"), &room)
+        .await
+        .unwrap();
+    assert_eq!(body, b"12345678");
+    let refused = super::read_body(Body::from("123"), &room)
+        .await
+        .unwrap_err();
+    assert_eq!(refused.status(), 503);
+    drop(held);
+    let (body, _) = super::read_body(Body::from("123"), &room).await.unwrap();
+    assert_eq!(body, b"123");
+    assert_eq!(room.available_permits(), 10);
+    slow.abort();
 }
 
 /// Two bytes on the wire would be some hundred in memory.
