@@ -279,10 +279,7 @@ pub trait SeriesSet: Send + Sync {
     ) -> Result<Option<Sample>, ReadError> {
         scratch.clear();
         self.read(index, mint, maxt, scratch)?;
-        Ok(scratch
-            .len()
-            .checked_sub(1)
-            .map(|last| scratch.sample(last)))
+        Ok(scratch.last())
     }
 }
 
@@ -340,6 +337,11 @@ impl SampleColumns {
             .binary_search_by_key(&index, |&(i, _)| i)
             .ok()?;
         Some(&self.histograms[at].1)
+    }
+
+    /// Returns the last sample.
+    pub fn last(&self) -> Option<Sample> {
+        Some(self.sample(self.len().checked_sub(1)?))
     }
 
     /// Returns the sample at `index`.

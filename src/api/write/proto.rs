@@ -194,6 +194,47 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// Where the fields of one kind are in a message.
+#[derive(Debug)]
+pub(crate) struct Run {
+    begin: usize,
+    end: usize,
+    /// Nothing else stands between the first and the last.
+    pub(crate) is_whole: bool,
+}
+
+impl Run {
+    /// Returns the run without fields.
+    pub(crate) fn new() -> Self {
+        Run {
+            begin: 0,
+            end: 0,
+            is_whole: true,
+        }
+    }
+
+    /// Adds the field that stands at `begin..end`.
+    #[inline]
+    pub(crate) fn add(&mut self, begin: usize, end: usize) {
+        if self.end == 0 {
+            self.begin = begin;
+        } else {
+            self.is_whole &= begin == self.end;
+        }
+        self.end = end;
+    }
+
+    /// Returns the part of `message` in which the fields are: the whole where other fields stand between them.
+    #[inline]
+    pub(crate) fn of<'a>(&self, message: &'a [u8]) -> &'a [u8] {
+        if self.is_whole {
+            &message[self.begin..self.end]
+        } else {
+            message
+        }
+    }
+}
+
 /// Reads a varint off the front of `bytes`.
 ///
 /// # Errors

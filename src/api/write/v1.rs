@@ -8,7 +8,7 @@ use super::batch::{Batch, Series};
 use super::histogram;
 use super::ingest::{Decode, LabelError, Pairs};
 use super::key::KeyHasher;
-use super::proto::{Fields, WireError};
+use super::proto::{Fields, Run, WireError};
 
 /// Reads one request.
 pub(crate) struct Decoder<'a> {
@@ -53,8 +53,8 @@ fn series<'a>(
     batch: &mut Batch<'a>,
 ) -> Result<(), WireError> {
     let mut fields = Fields::of(message);
-    // Where the first label begins and the last one ends; other fields in between are allowed, and never seen.
-    let (mut begin, mut end, mut is_one_run) = (0, 0, true);
+    // Other fields between the labels are allowed, and never seen.
+    let mut run = Run::new();
     loop {
         let at = message.len() - fields.left();
         let Some((number, value)) = fields.next()? else {
@@ -64,12 +64,7 @@ fn series<'a>(
         match number {
             1 => {
                 value.bytes("Labels")?;
-                if end == 0 {
-                    begin = at;
-                } else {
-                    is_one_run &= at == end;
-                }
-                end = message.len() - fields.left();
+                run.add(at, message.len() - fields.left());
             }
             2 => {
                 let (t, value) = sample(value.bytes("Samples")?)?;
@@ -83,14 +78,10 @@ fn series<'a>(
             _ => (),
         }
     }
-    let labels = if is_one_run {
-        &message[begin..end]
-    } else {
-        message
-    };
+    let labels = run.of(message);
     batch.push_series(Series {
         labels,
-        key: is_one_run.then(|| hasher.key(labels)),
+        key: run.is_whole.then(|| hasher.key(labels)),
         metadata: None,
         has_items: false,
     });

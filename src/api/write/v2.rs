@@ -8,7 +8,7 @@ use super::batch::{Batch, RawMetadata, Series};
 use super::histogram::{self, uint32};
 use super::ingest::{Decode, LabelError, Pairs};
 use super::key::{KeyHasher, SeriesKey};
-use super::proto::{Fields, WireError};
+use super::proto::{Fields, Run, WireError};
 use super::v1::{exemplar, sample};
 
 /// Most strings that a request may have.
@@ -59,7 +59,7 @@ impl<'a> Decoder<'a> {
     ) -> Result<(), WireError> {
         let mut fields = Fields::of(message);
         self.refs.clear();
-        let (mut begin, mut end, mut is_one_run) = (0, 0, true);
+        let mut run = Run::new();
         let mut metadata = None;
         loop {
             let at = message.len() - fields.left();
@@ -70,12 +70,7 @@ impl<'a> Decoder<'a> {
             match number {
                 1 => {
                     value.varints_into("LabelsRefs", &mut self.refs, uint32)?;
-                    if end == 0 {
-                        begin = at;
-                    } else {
-                        is_one_run &= at == end;
-                    }
-                    end = message.len() - fields.left();
+                    run.add(at, message.len() - fields.left());
                 }
                 2 => {
                     let (t, value) = sample(value.bytes("Samples")?)?;
@@ -91,11 +86,7 @@ impl<'a> Decoder<'a> {
             }
         }
         batch.push_series(Series {
-            labels: if is_one_run {
-                &message[begin..end]
-            } else {
-                message
-            },
+            labels: run.of(message),
             key: self.key(hasher),
             metadata,
             has_items: false,

@@ -248,8 +248,8 @@ impl SeriesSet for BlockSeriesSet<'_> {
         for chunk in in_range(&entry.chunks, mint, maxt).iter().rev() {
             scratch.clear();
             self.decode(chunk, deleted, (mint, maxt), scratch)?;
-            if let Some(last) = scratch.len().checked_sub(1) {
-                return Ok(Some(scratch.sample(last)));
+            if let Some(last) = scratch.last() {
+                return Ok(Some(last));
             }
         }
         Ok(None)

@@ -1,10 +1,13 @@
 //! What the head asks of an open chunk: the newest sample, and to take samples of whatever kind, cutting as needed.
 
+use std::sync::Arc;
+
 use model::histogram::ResetHint;
 use model::storage::HistogramSample;
 use model::{FloatHistogram, Histogram, is_stale};
 
-use crate::chunk::histogram::{self, Appended, FloatHistogramWriter, HistogramWriter};
+use crate::chunk::histogram::fields::Fields;
+use crate::chunk::histogram::{self, Appended, Writer};
 use crate::chunk::xor::XorWriter;
 use crate::chunk::{ChunkError, ChunkSample, Encoding, OpenChunk, samples};
 
@@ -137,10 +140,12 @@ impl OpenChunk {
     ) {
         match self {
             OpenChunk::Histogram(_) if is_stale(value) => {
-                self.append_integer(t, &stale_histogram(value), is_full, cut);
+                let marker = HistogramSample::Integer(Arc::new(stale_histogram(value)));
+                self.append_histogram(t, &marker, is_full, cut);
             }
             OpenChunk::FloatHistogram(_) if is_stale(value) => {
-                self.append_float_counts(t, &stale_float_histogram(value), is_full, cut);
+                let marker = HistogramSample::Float(Arc::new(stale_float_histogram(value)));
+                self.append_histogram(t, &marker, is_full, cut);
             }
             OpenChunk::Xor2(chunk) if !is_full => chunk.append(t, value),
             _ => {
@@ -163,63 +168,51 @@ impl OpenChunk {
         is_full: bool,
         cut: &mut dyn FnMut(&OpenChunk),
     ) {
-        match histogram {
-            HistogramSample::Integer(histogram) => self.append_integer(t, histogram, is_full, cut),
+        let next = match histogram {
+            HistogramSample::Integer(histogram) => {
+                let open = match self {
+                    OpenChunk::Histogram(chunk) => Some(&mut **chunk),
+                    _ => None,
+                };
+                append_or_begin(open, t, histogram, is_full).map(OpenChunk::Histogram)
+            }
             HistogramSample::Float(histogram) => {
-                self.append_float_counts(t, histogram, is_full, cut);
+                let open = match self {
+                    OpenChunk::FloatHistogram(chunk) => Some(&mut **chunk),
+                    _ => None,
+                };
+                append_or_begin(open, t, histogram, is_full).map(OpenChunk::FloatHistogram)
             }
+        };
+        if let Some(next) = next {
+            if !self.is_empty() {
+                cut(self);
+            }
+            *self = next;
         }
     }
+}
 
-    fn append_integer(
-        &mut self,
-        t: i64,
-        histogram: &Histogram,
-        is_full: bool,
-        cut: &mut dyn FnMut(&OpenChunk),
-    ) {
-        let mut header = ResetHint::Unknown;
-        if let OpenChunk::Histogram(chunk) = self {
-            if is_full {
-                header = chunk.header_after(histogram);
-            } else if let Appended::Cut(next) = chunk.append(t, histogram) {
-                header = next;
-            } else {
-                return;
-            }
+/// Appends a histogram to `open`. Returns a new chunk that begins with it where none is open, the open one is full or the
+/// histogram does not fit into it.
+fn append_or_begin<F: Fields>(
+    open: Option<&mut Writer<F>>,
+    t: i64,
+    histogram: &F::Histogram,
+    is_full: bool,
+) -> Option<Box<Writer<F>>> {
+    let mut header = ResetHint::Unknown;
+    if let Some(chunk) = open {
+        if is_full {
+            header = chunk.header_after(histogram);
+        } else if let Appended::Cut(next) = chunk.append(t, histogram) {
+            header = next;
+        } else {
+            return None;
         }
-        if !self.is_empty() {
-            cut(self);
-        }
-        let mut chunk = Box::new(HistogramWriter::new());
-        chunk.restart(header);
-        chunk.append(t, histogram);
-        *self = OpenChunk::Histogram(chunk);
     }
-
-    fn append_float_counts(
-        &mut self,
-        t: i64,
-        histogram: &FloatHistogram,
-        is_full: bool,
-        cut: &mut dyn FnMut(&OpenChunk),
-    ) {
-        let mut header = ResetHint::Unknown;
-        if let OpenChunk::FloatHistogram(chunk) = self {
-            if is_full {
-                header = chunk.header_after(histogram);
-            } else if let Appended::Cut(next) = chunk.append(t, histogram) {
-                header = next;
-            } else {
-                return;
-            }
-        }
-        if !self.is_empty() {
-            cut(self);
-        }
-        let mut chunk = Box::new(FloatHistogramWriter::new());
-        chunk.restart(header);
-        chunk.append(t, histogram);
-        *self = OpenChunk::FloatHistogram(chunk);
-    }
+    let mut chunk = Box::new(Writer::default());
+    chunk.restart(header);
+    chunk.append(t, histogram);
+    Some(chunk)
 }

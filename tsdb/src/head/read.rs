@@ -326,10 +326,7 @@ impl SeriesSet for HeadSeriesSet<'_> {
         }
         scratch.clear();
         self.read(index, mint, maxt, scratch)?;
-        Ok(scratch
-            .len()
-            .checked_sub(1)
-            .map(|last| scratch.sample(last)))
+        Ok(scratch.last())
     }
 }
 

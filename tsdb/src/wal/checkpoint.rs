@@ -252,11 +252,7 @@ impl Copier<'_> {
         // One record has one kind of buckets.
         if let Some(first) = kept.first() {
             let buckets = RecordBuckets::of(first.histogram.schema);
-            let items = kept.iter().map(|s| RecordHistogram {
-                id: s.id,
-                t: s.t,
-                histogram: &s.histogram,
-            });
+            let items = kept.iter().map(RecordHistogram::by_ref);
             record::encode_histograms(&mut self.out, buckets, items);
         }
         read
@@ -269,11 +265,7 @@ impl Copier<'_> {
         });
         if let Some(first) = kept.first() {
             let buckets = RecordBuckets::of(first.histogram.schema);
-            let items = kept.iter().map(|s| RecordHistogram {
-                id: s.id,
-                t: s.t,
-                histogram: &s.histogram,
-            });
+            let items = kept.iter().map(RecordHistogram::by_ref);
             record::encode_float_histograms(&mut self.out, buckets, items);
         }
         read

@@ -37,6 +37,17 @@ pub struct RecordHistogram<H> {
     pub histogram: H,
 }
 
+impl<H> RecordHistogram<H> {
+    /// Returns the same with the value borrowed.
+    pub fn by_ref(&self) -> RecordHistogram<&H> {
+        RecordHistogram {
+            id: self.id,
+            t: self.t,
+            histogram: &self.histogram,
+        }
+    }
+}
+
 /// Which buckets the histograms of a record have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecordBuckets {
@@ -381,17 +392,13 @@ mod tests {
                 }).collect();
 
                 let mut out = Vec::new();
-                encode_histograms(&mut out, buckets, histograms.iter().map(|item| RecordHistogram {
-                    id: item.id, t: item.t, histogram: &item.histogram,
-                }));
+                encode_histograms(&mut out, buckets, histograms.iter().map(RecordHistogram::by_ref));
                 let mut seen = Vec::new();
                 decode_histograms(&out, |item| seen.push(item)).unwrap();
                 prop_assert_eq!(&seen, &of_kind);
 
                 out.clear();
-                encode_float_histograms(&mut out, buckets, floats.iter().map(|item| RecordHistogram {
-                    id: item.id, t: item.t, histogram: &item.histogram,
-                }));
+                encode_float_histograms(&mut out, buckets, floats.iter().map(RecordHistogram::by_ref));
                 let mut seen = Vec::new();
                 decode_float_histograms(&out, |item| seen.push(item)).unwrap();
                 prop_assert_eq!(&seen, &floats);
