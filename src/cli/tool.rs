@@ -69,12 +69,7 @@ const DUMP_FLAGS: &[Flag] = &[
     MIN_TIME,
     MAX_TIME,
     MATCH,
-    Flag::hidden(
-        "sandbox-dir-root",
-        Kind::Text,
-        "",
-        "Accepted; what the replay of the log writes stays in memory.",
-    ),
+    SANDBOX_DIR_ROOT,
     Flag::shown(
         "format",
         Kind::Word(&["prom", "seriesjson"]),
@@ -83,17 +78,7 @@ const DUMP_FLAGS: &[Flag] = &[
     ),
 ];
 
-const DUMP_OPEN_METRICS_FLAGS: &[Flag] = &[
-    MIN_TIME,
-    MAX_TIME,
-    MATCH,
-    Flag::hidden(
-        "sandbox-dir-root",
-        Kind::Text,
-        "",
-        "Accepted; what the replay of the log writes stays in memory.",
-    ),
-];
+const DUMP_OPEN_METRICS_FLAGS: &[Flag] = &[MIN_TIME, MAX_TIME, MATCH, SANDBOX_DIR_ROOT];
 
 const MIN_TIME: Flag = Flag::shown(
     "min-time",
@@ -114,6 +99,13 @@ const MATCH: Flag = Flag::shown(
     Kind::List,
     "{__name__=~'(?s:.*)'}",
     "Series selector; may be repeated, and a series is taken that passes one of them.",
+);
+
+const SANDBOX_DIR_ROOT: Flag = Flag::hidden(
+    "sandbox-dir-root",
+    Kind::Text,
+    "",
+    "Accepted; what the replay of the log writes stays in memory.",
 );
 
 /// All commands.

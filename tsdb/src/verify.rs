@@ -272,15 +272,8 @@ impl Verifier {
             );
             return Err(corrupt(&what));
         }
-        let samples = times.len() as u64;
         let stats = &mut self.report.stats;
-        stats.num_chunks += 1;
-        stats.num_samples += samples;
-        if chunk.encoding.is_float() {
-            stats.num_float_samples += samples;
-        } else {
-            stats.num_histogram_samples += samples;
-        }
+        stats.add_chunk(chunk.encoding, times.len() as u64);
         Ok(())
     }
 

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::OpenBlockError;
+use crate::chunk::Encoding;
 use crate::files::{self, Files};
 use crate::ulid::Ulid;
 
@@ -80,6 +81,19 @@ pub struct BlockStats {
     /// Deleted intervals.
     #[serde(skip_serializing_if = "is_zero")]
     pub num_tombstones: u64,
+}
+
+impl BlockStats {
+    /// Counts a chunk with so many samples.
+    pub(crate) fn add_chunk(&mut self, encoding: Encoding, samples: u64) {
+        self.num_chunks += 1;
+        self.num_samples += samples;
+        if encoding.is_float() {
+            self.num_float_samples += samples;
+        } else {
+            self.num_histogram_samples += samples;
+        }
+    }
 }
 
 /// How a block came to be.

@@ -133,14 +133,7 @@ fn count_chunk(
         path: block.to_owned(),
         what: error.to_string(),
     })?;
-    let samples = u64::from(samples);
-    stats.num_chunks += 1;
-    stats.num_samples += samples;
-    if chunk.encoding.is_float() {
-        stats.num_float_samples += samples;
-    } else {
-        stats.num_histogram_samples += samples;
-    }
+    stats.add_chunk(chunk.encoding, u64::from(samples));
     Ok(())
 }
 

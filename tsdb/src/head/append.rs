@@ -35,6 +35,17 @@ struct PendingHistogram {
     histogram: HistogramSample,
 }
 
+impl PendingHistogram {
+    /// Returns it as it is logged, with its value as the record wants it.
+    fn record<H>(&self, histogram: H) -> RecordHistogram<H> {
+        RecordHistogram {
+            id: self.id,
+            t: self.t,
+            histogram,
+        }
+    }
+}
+
 /// Room that one batch after the other uses.
 #[derive(Default)]
 pub(super) struct Buffers {
@@ -573,26 +584,14 @@ fn for_each_histogram_record(
     for buckets in [RecordBuckets::Exponential, RecordBuckets::Custom] {
         record.clear();
         let integers = histograms.iter().filter_map(|p| match &p.histogram {
-            HistogramSample::Integer(h) if RecordBuckets::of(h.schema) == buckets => {
-                Some(RecordHistogram {
-                    id: p.id,
-                    t: p.t,
-                    histogram: &**h,
-                })
-            }
+            HistogramSample::Integer(h) => Some(p.record(&**h)),
             _ => None,
         });
         record::encode_histograms(record, buckets, integers);
         log(record);
         record.clear();
         let floats = histograms.iter().filter_map(|p| match &p.histogram {
-            HistogramSample::Float(h) if RecordBuckets::of(h.schema) == buckets => {
-                Some(RecordHistogram {
-                    id: p.id,
-                    t: p.t,
-                    histogram: &**h,
-                })
-            }
+            HistogramSample::Float(h) => Some(p.record(&**h)),
             _ => None,
         });
         record::encode_float_histograms(record, buckets, floats);
