@@ -143,33 +143,13 @@ fn link_tree(files: &dyn Files, from: &Path, to: &Path) -> io::Result<()> {
     files.sync_dir(to)
 }
 
-/// Returns a time as Prometheus names snapshots: `20060102T150405Z`, in UTC.
+/// Returns a time as Prometheus names snapshots: `20060102T150405Z`, in UTC; the milliseconds after the year 9999.
 fn timestamp(ms: u64) -> String {
-    let seconds = ms / 1_000;
-    let (days, rest) = (seconds / 86_400, seconds % 86_400);
-    let (year, month, day) = date_of(days);
-    let (hour, minute, second) = (rest / 3_600, rest % 3_600 / 60, rest % 60);
-    format!("{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z")
-}
-
-/// Returns year, month and day of a number of days since 1970-01-01.
-///
-/// Source: H. Hinnant, "chrono-compatible low-level date algorithms", `civil_from_days`.
-fn date_of(days: u64) -> (u64, u64, u64) {
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 {
-        shifted_month + 3
-    } else {
-        shifted_month - 9
-    };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    (year, month, day)
+    let time = i64::try_from(ms).map(jiff::Timestamp::from_millisecond);
+    match time {
+        Ok(Ok(time)) => time.strftime("%Y%m%dT%H%M%SZ").to_string(),
+        _ => ms.to_string(),
+    }
 }
 
 #[cfg(test)]

@@ -213,10 +213,8 @@ impl Inner {
     pub(super) fn merge(&self, dirs: &[PathBuf]) -> Result<(), CompactError> {
         let start = Instant::now();
         let set = self.blocks.set();
-        let chosen = set
-            .blocks
-            .iter()
-            .filter(|b| dirs.contains(&b.dir().to_owned()));
+        let is_chosen = |block: &&Arc<Block>| dirs.iter().any(|dir| dir == block.dir());
+        let chosen = set.blocks.iter().filter(is_chosen);
         let blocks: Vec<Arc<Block>> = chosen.cloned().collect();
         let options = CompactOptions {
             ulid: new_ulid(),
