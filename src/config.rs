@@ -113,7 +113,7 @@ pub(crate) struct TsdbConfig {
     /// How much older than the newest sample late ones may be.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) out_of_order_time_window: Option<Duration>,
-    /// Accepted; has no effect.
+    /// The share of series that have ended, 0 to 1, from which on they leave the head before their time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) stale_series_compaction_threshold: Option<f64>,
     /// How new chunks are encoded.
@@ -385,6 +385,12 @@ impl Loaded {
     pub(crate) fn late_window(&self) -> Duration {
         let window = self.config.storage.tsdb.out_of_order_time_window;
         window.unwrap_or(Duration::ZERO)
+    }
+
+    /// Returns the share of series that have ended from which on they leave the head before their time; zero: never.
+    pub(crate) fn stale_share_min(&self) -> f64 {
+        let tsdb = &self.config.storage.tsdb;
+        tsdb.stale_series_compaction_threshold.unwrap_or(0.0)
     }
 
     /// Returns how many exemplars are kept: those that the configuration says, or as many as are usual if

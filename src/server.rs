@@ -294,6 +294,7 @@ impl Server {
         self.db
             .set_retention(loaded.retention(self.settings.storage.retention));
         self.db.set_late_window(loaded.late_window());
+        self.db.set_stale_share_min(loaded.stale_share_min());
         let keeps_exemplars = self.settings.storage.keeps_exemplars;
         self.db
             .set_exemplars_max(loaded.exemplars_max(keeps_exemplars));

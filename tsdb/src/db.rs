@@ -71,6 +71,8 @@ pub struct DbOptions {
     pub uploaded_blocks_file: Option<PathBuf>,
     /// Samples that are up to this older than the newest are taken; zero takes none that is late.
     pub late_window: model::Duration,
+    /// The share of series that have ended (0 to 1) from which on they leave the head before their time; zero: never.
+    pub stale_share_min: f64,
     /// How often the directory is looked at for blocks that others put there.
     pub reload_interval: std::time::Duration,
     /// Whether a lock file keeps other processes out.
@@ -87,6 +89,7 @@ impl Default for DbOptions {
             merges_overlapping: true,
             uploaded_blocks_file: None,
             late_window: model::Duration::from_secs(0),
+            stale_share_min: 0.0,
             reload_interval: std::time::Duration::from_secs(60),
             lock: true,
         }
@@ -143,6 +146,8 @@ struct Inner {
     head: Head,
     blocks: Blocks,
     retention: Mutex<Retention>,
+    /// As in the options.
+    stale_share_min: Mutex<f64>,
     /// Held by whoever turns samples into blocks or changes which blocks there are.
     changing_blocks: Mutex<()>,
     last_snapshot: Mutex<LastSnapshot>,
@@ -266,6 +271,7 @@ impl Db {
             head,
             blocks,
             retention: Mutex::new(options.retention),
+            stale_share_min: Mutex::new(options.stale_share_min),
             changing_blocks: Mutex::new(()),
             last_snapshot: Mutex::new(LastSnapshot::now(Position::default())),
             is_stopping: AtomicBool::new(false),
@@ -295,6 +301,11 @@ impl Db {
     /// Takes samples that are up to `window` older than the newest from now on; zero takes none that is late.
     pub fn set_late_window(&self, window: model::Duration) {
         self.inner.head.set_late_window(window.as_ms());
+    }
+
+    /// Lets series that have ended leave the head when at least this share has (0 to 1); zero: never before their time.
+    pub fn set_stale_share_min(&self, share: f64) {
+        *self.inner.stale_share_min.lock() = share;
     }
 
     /// Keeps up to `capacity` exemplars from now on; 0 keeps none.

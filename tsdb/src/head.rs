@@ -39,6 +39,7 @@ pub mod replay;
 pub mod series;
 pub mod snapshot;
 pub mod source;
+pub mod stale;
 pub mod status;
 pub mod symbols;
 

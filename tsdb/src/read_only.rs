@@ -15,7 +15,7 @@ use std::sync::Arc;
 use metrics::Registry;
 use model::storage::ReadError;
 
-use crate::block::meta::{BlockMeta, HINT_OUT_OF_ORDER};
+use crate::block::meta::BlockMeta;
 use crate::block::{Block, OpenBlockError};
 use crate::compact::encode::ChunkLimits;
 use crate::compact::merge::{MergeOptions, MergeSource};
@@ -100,7 +100,7 @@ impl ReadOnlyDb {
         let replaced = superseded(&metas);
         let in_order = metas
             .iter()
-            .filter(|meta| !meta.compaction.has_hint(HINT_OUT_OF_ORDER));
+            .filter(|meta| meta.compaction.is_cut_off_head());
         let head_from = in_order.map(|meta| meta.max_time).max();
         let head_from = head_from.unwrap_or(i64::MIN);
         let (head, replay) = Head::open(

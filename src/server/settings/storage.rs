@@ -120,6 +120,7 @@ impl StorageSettings {
             merges_overlapping: self.merges_overlapping,
             uploaded_blocks_file: self.uploaded_blocks_file.clone(),
             late_window: loaded.late_window(),
+            stale_share_min: loaded.stale_share_min(),
             reload_interval: self.reload_interval,
             lock: self.lock,
         }

@@ -144,6 +144,13 @@ impl Compaction {
         self.hints.iter().any(|h| h == hint)
     }
 
+    /// Returns whether the block was cut off the head with all of its in-order samples, so that those of the head count
+    /// from the block's end on.
+    pub fn is_cut_off_head(&self) -> bool {
+        let of_some = [HINT_OUT_OF_ORDER, HINT_STALE_SERIES, HINT_SELECTED_SERIES];
+        !of_some.iter().any(|hint| self.has_hint(hint))
+    }
+
     /// Sets a hint; again is the same as once.
     pub fn add_hint(&mut self, hint: &str) {
         if !self.has_hint(hint) {

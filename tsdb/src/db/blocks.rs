@@ -10,7 +10,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use hashbrown::HashMap;
 
-use crate::block::meta::{BlockMeta, HINT_OUT_OF_ORDER};
+use crate::block::meta::BlockMeta;
 use crate::block::{Block, OpenBlockError};
 use crate::compact::plan::superseded;
 use crate::files::Files;
@@ -101,9 +101,9 @@ impl Blocks {
             set: ArcSwap::from_pointee(BlockSet::of(Vec::new(), i64::MIN)),
         };
         let report = blocks.reload()?;
-        // Blocks of late samples may be ahead of the head's; all others were cut off the head.
+        // Blocks of late samples, or of some series only, may be ahead of those that were cut off the head.
         let metas = blocks.set().metas().into_iter();
-        let in_order = metas.filter(|meta| !meta.compaction.has_hint(HINT_OUT_OF_ORDER));
+        let in_order = metas.filter(|meta| meta.compaction.is_cut_off_head());
         if let Some(end) = in_order.map(|meta| meta.max_time).max() {
             blocks.advance_head(end);
         }

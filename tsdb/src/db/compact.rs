@@ -7,7 +7,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use hashbrown::HashSet;
 
 use super::{Inner, millis};
-use crate::block::meta::{BlockMeta, HINT_OUT_OF_ORDER};
+use crate::block::meta::{BlockMeta, HINT_OUT_OF_ORDER, HINT_STALE_SERIES};
 use crate::block::write::{WriteBlockError, WriteBlockOptions, write_block};
 use crate::block::{Block, OpenBlockError};
 use crate::compact::plan::{PlannedBlock, block_ranges, plan};
@@ -111,6 +111,47 @@ impl Inner {
         let is_stopped = || self.is_stopping();
         if self.head.wait_for_readers_before(i64::MAX, &is_stopped) {
             self.head.end_late_compaction(&mark)?;
+        }
+        Ok(())
+    }
+
+    /// When the share of series that have ended is at least what the options say, turns their samples into a block for
+    /// each range and takes them out of the head.
+    pub(super) fn compact_stale_series(&self) -> Result<(), CompactError> {
+        let share_min = *self.stale_share_min.lock();
+        if share_min <= 0.0 {
+            return Ok(());
+        }
+        let Some(ended) = self.head.ended_series(share_min) else {
+            return Ok(());
+        };
+        let range = self.options.head.chunks.range_ms;
+        let (mint, maxt) = (ended.mint.max(self.blocks.set().head_from), ended.maxt);
+        let mut from = mint.div_euclid(range).saturating_mul(range);
+        while from <= maxt {
+            if self.is_stopping() {
+                return Ok(());
+            }
+            let to = from.saturating_add(range - 1);
+            let mut source = self.head.ended_source(&ended, mint.max(from), maxt.min(to));
+            let mut meta = BlockMeta::new(new_ulid(), from, to.saturating_add(1));
+            // Before 3.10, Prometheus knows the other hint only, and would take the rest of the head as being in here.
+            meta.compaction.add_hint(HINT_OUT_OF_ORDER);
+            meta.compaction.add_hint(HINT_STALE_SERIES);
+            if let Some(block) = self.write(&mut source, meta)? {
+                self.blocks.add(block, i64::MIN);
+            }
+            if to == i64::MAX {
+                break;
+            }
+            from = to + 1;
+        }
+        if self
+            .head
+            .wait_for_readers_before(i64::MAX, &|| self.is_stopping())
+        {
+            let series = self.head.forget_ended(&ended)?;
+            tracing::info!(series, "series that have ended left the head");
         }
         Ok(())
     }

@@ -12,7 +12,7 @@ use metrics::Registry;
 use model::storage::{
     Appendable as _, FloatSample, HistogramSample, Queryable as _, SampleColumns, SelectHints,
 };
-use model::{Histogram, MatchOp, Matcher};
+use model::{Histogram, MatchOp, Matcher, stale_nan};
 
 use super::{Db, DbOptions, Retention};
 use crate::files::Files;
@@ -73,6 +73,7 @@ fn options(retention: i64) -> DbOptions {
         },
         block_range_max_ms: 9 * RANGE,
         late_window: model::Duration::from_ms(LATE_WINDOW),
+        stale_share_min: 0.3,
         ..DbOptions::default()
     }
 }
@@ -198,7 +199,12 @@ impl Run {
                     batch.push((key, number));
                 }
             } else {
-                let value = number as f64 / 3.0;
+                let ends = self.dice.below(4) == 0;
+                let value = if ends {
+                    stale_nan()
+                } else {
+                    number as f64 / 3.0
+                };
                 floats.push((key, FloatSample { series, t, value }));
             }
         }

@@ -107,6 +107,10 @@ impl Inner {
             self.metrics.compactions_failed.inc();
             tracing::error!(%error, "turning the head into a block failed; its samples stay in the head");
         }
+        if let Err(error) = self.compact_stale_series() {
+            self.metrics.compactions_failed.inc();
+            tracing::error!(%error, "turning series that have ended into a block failed; they stay in the head");
+        }
         if let Err(error) = self.compact_blocks() {
             self.metrics.compactions_failed.inc();
             tracing::error!(%error, "compacting blocks failed; they stay as they are");

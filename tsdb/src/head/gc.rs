@@ -64,7 +64,7 @@ impl Head {
         let mut oldest_file = self.chunks.current_file();
         let (mut oldest, mut chunks_removed) = (i64::MAX, 0);
         self.mint_since.store(i64::MAX, Ordering::SeqCst);
-        self.retain_series(|series| {
+        self.retain_series(|_, series| {
             let removed = series.truncate(mint);
             chunks_removed += removed;
             let late = series.late.iter().flat_map(|late| late.full());
@@ -194,23 +194,24 @@ impl Head {
 
     /// Forgets series that had no sample at the last call and have none now: scrapes that failed leave them behind.
     pub fn drop_empty_series(&self) {
-        self.retain_series(|series| {
+        self.retain_series(|_, series| {
             let is_empty = series.first_t().is_none();
             let was_empty = std::mem::replace(&mut series.seen_empty, is_empty);
             !(was_empty && series.seen_empty)
         });
     }
 
-    /// Forgets the series that `keep` says no to. Handles to them are unknown from then on.
-    fn retain_series(&self, mut keep: impl FnMut(&mut MemSeries) -> bool) {
+    /// Forgets the series that `keep` says no to by slot, in ascending order. Handles to them are unknown from then on.
+    pub(super) fn retain_series(&self, mut keep: impl FnMut(u32, &mut MemSeries) -> bool) {
         let pages = self.pages.read().clone();
         let mut candidates = Vec::new();
         for (page_number, page) in (0u32..).zip(&pages) {
             for (place, series) in (0u32..).zip(page.lock().series.iter_mut()) {
                 // Asked for since the last look, it may be about to get a sample of a batch that is being put together.
                 let is_wanted = std::mem::take(&mut series.is_wanted);
-                if series.id != 0 && !keep(series) && !is_wanted {
-                    candidates.push(page_number * SLOTS_PER_PAGE + place);
+                let slot = page_number * SLOTS_PER_PAGE + place;
+                if series.id != 0 && !keep(slot, series) && !is_wanted {
+                    candidates.push(slot);
                 }
             }
         }

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use model::Labels;
 use model::metadata::Metadata;
 use model::storage::HistogramSample;
@@ -106,6 +106,10 @@ struct Replay {
     slots: Slots,
     aliases: HashMap<u64, u32>,
     found: HashMap<u64, Found, RandomState>,
+    /// Series that had left the head, of which the log has no labels any more.
+    left: HashSet<u64, RandomState>,
+    /// Samples without labels by series.
+    orphan_samples: HashMap<u64, u64, RandomState>,
     chunks: HeadChunks,
     tombstones: Tombstones,
     exemplars: Exemplars,
@@ -183,6 +187,8 @@ impl Head {
             slots: start.slots,
             aliases: start.aliases,
             found,
+            left: HashSet::default(),
+            orphan_samples: HashMap::default(),
             chunks,
             tombstones: start.tombstones,
             exemplars: Exemplars::new(options.exemplars_max),
@@ -545,8 +551,8 @@ impl Replay {
     fn slot_of_sample(&mut self, id: u64) -> Option<u32> {
         self.report.samples += 1;
         let slot = self.slots.find(id, &self.series);
-        if slot.is_none() {
-            self.report.orphan_samples += 1;
+        if slot.is_none() && !self.left.contains(&id) {
+            *self.orphan_samples.entry(id).or_default() += 1;
             self.id_max = self.id_max.max(id);
         }
         slot
@@ -603,9 +609,24 @@ impl Replay {
     }
 
     fn take_tombstone(&mut self, tombstone: &RecordTombstone) {
+        let has_left = tombstone.mint == i64::MIN;
         let Some(slot) = self.slots.find(tombstone.id, &self.series) else {
+            if has_left {
+                let id = tombstone.id;
+                self.id_max = self.id_max.max(id);
+                self.left.insert(id);
+                self.found.remove(&id);
+                self.orphan_samples.remove(&id);
+            }
             return;
         };
+        if has_left {
+            // Its samples are in blocks; late ones came afterwards, and so did what is newer. The housekeeping takes the
+            // empty place.
+            let series = &mut self.series[slot as usize];
+            series.truncate(tombstone.maxt.saturating_add(1));
+            return;
+        }
         // Late samples may be older than what is in blocks, so all count.
         let interval = Interval {
             mint: tombstone.mint,
@@ -693,6 +714,7 @@ impl Replay {
         dir: &Path,
         metrics: TsdbMetrics,
     ) -> (Head, ReplayReport) {
+        self.report.orphan_samples = self.orphan_samples.values().sum();
         let orphans = self.found.values();
         self.report.orphan_chunks = orphans.map(|f| f.in_order.len() + f.late.len()).sum();
         metrics.series.set(self.index.len() as f64);

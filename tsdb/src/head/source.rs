@@ -4,6 +4,7 @@ use model::Labels;
 use model::storage::ReadError;
 
 use super::late::{LateValue, encode_late};
+use super::stale::EndedSeries;
 use super::{Head, PAGE_SERIES, place_in_page};
 use crate::chunk::{self, ChunkSample, Encoding};
 use crate::compact::source::{SeriesSource, SourceChunk};
@@ -64,17 +65,27 @@ impl SortedSymbols {
 impl Head {
     /// Returns the series with in-order samples in `mint..=maxt`. No such sample may be appended any more.
     pub fn in_order_source(&self, mint: i64, maxt: i64) -> HeadSource<'_> {
-        self.source(Kind::InOrder, mint, maxt)
+        self.source(
+            Kind::InOrder,
+            mint,
+            maxt,
+            self.slots_with_chunks(Kind::InOrder, mint, maxt),
+        )
+    }
+
+    /// Returns the series among `ended` with samples in `mint..=maxt`; one that goes on meanwhile gives what it has.
+    pub fn ended_source(&self, ended: &EndedSeries, mint: i64, maxt: i64) -> HeadSource<'_> {
+        self.source(Kind::InOrder, mint, maxt, ended.slots().collect())
     }
 
     /// Returns the series with late samples in `mint..=maxt`, of the chunks before `end`.
     pub fn late_source(&self, end: ChunkRef, mint: i64, maxt: i64) -> HeadSource<'_> {
-        self.source(Kind::LateBefore(end), mint, maxt)
+        let kind = Kind::LateBefore(end);
+        self.source(kind, mint, maxt, self.slots_with_chunks(kind, mint, maxt))
     }
 
-    fn source(&self, kind: Kind, mint: i64, maxt: i64) -> HeadSource<'_> {
-        let selected = self.slots_with_chunks(kind, mint, maxt);
-        let mut labels = self.index.read().copy_labels(selected);
+    fn source(&self, kind: Kind, mint: i64, maxt: i64, slots: Vec<u32>) -> HeadSource<'_> {
+        let mut labels = self.index.read().copy_labels(slots);
         let mut sorted = SortedSymbols::default();
         let slots = labels.in_order(|text| sorted.push(text));
         HeadSource {

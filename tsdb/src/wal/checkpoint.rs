@@ -274,7 +274,9 @@ impl Copier<'_> {
     fn copy_tombstones(&mut self, bytes: &[u8]) -> Result<(), RecordError> {
         let mut kept: Vec<RecordTombstone> = Vec::new();
         let read = record::decode_tombstones(bytes, |t| {
-            kept.extend(((self.keep.series)(t.id) && self.keep.from <= t.maxt).then_some(t));
+            // That a series has left is of use as long as its samples are in the log.
+            let is_of_use = t.mint == i64::MIN || (self.keep.series)(t.id);
+            kept.extend((is_of_use && self.keep.from <= t.maxt).then_some(t));
         });
         if !kept.is_empty() {
             record::encode_tombstones(&mut self.out, kept);
