@@ -3,7 +3,7 @@
 //!
 //! `cargo fuzz run --features libfuzzer NAME` lets libFuzzer drive one of them (`cargo xtask fuzz` all of them), `cargo run
 //! --release --bin mutate -- SECONDS` a plain loop of mutations that counts what is allocated, and the tests of `tsdb` a few
-//! thousand seeded rounds. The decoder of remote write has its own test beside it, `src/api/write/tests.rs`.
+//! thousand seeded rounds. The decoder of remote write has its own test beside it, `remote/src/write/tests.rs`.
 
 pub mod mutation;
 pub mod targets;

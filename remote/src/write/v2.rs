@@ -5,11 +5,11 @@
 //! Source: [remote write 2.0](https://prometheus.io/docs/specs/prw/remote_write_spec_2_0/).
 
 use super::batch::{Batch, RawMetadata, Series};
-use super::histogram::{self, uint32};
 use super::ingest::{Decode, LabelError, Pairs};
 use super::key::{KeyHasher, SeriesKey};
-use super::proto::{Fields, Run, WireError};
 use super::v1::{exemplar, sample};
+use crate::histogram::{self, uint32};
+use crate::proto::{Fields, Run, WireError};
 
 /// Most strings that a request may have.
 const SYMBOLS_MAX: usize = 1_000_000;

@@ -16,8 +16,8 @@ use parking_lot::Mutex;
 
 use super::batch::{Batch, RawExemplar, Series};
 use super::key::{KeyHasher, Known, KnownSeries, SeriesKey};
-use super::proto::WireError;
 use super::{Version, v1, v2};
+use crate::proto::WireError;
 
 /// How far ahead of the clock samples are taken, in milliseconds.
 const AHEAD_MAX_MS: i64 = 10 * 60 * 1000;
@@ -83,7 +83,7 @@ pub(crate) enum LabelError {
 
 /// Why a request was not stored, or not to its end.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum WriteError {
+pub enum WriteError {
     /// It is malformed: sending it again does not help.
     #[error(transparent)]
     Wire(#[from] WireError),
@@ -94,17 +94,17 @@ pub(crate) enum WriteError {
 
 /// What became of a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Report {
+pub struct Report {
     /// Float samples that were stored.
-    pub(crate) samples: u64,
+    pub samples: u64,
     /// Histograms that were stored.
-    pub(crate) histograms: u64,
+    pub histograms: u64,
     /// Exemplars that were stored.
-    pub(crate) exemplars: u64,
+    pub exemplars: u64,
     /// What was refused, the first [`PROBLEMS_TOLD_MAX`] as a sentence each.
-    pub(crate) problems: Vec<String>,
+    pub problems: Vec<String>,
     /// How many there were in all.
-    pub(crate) problem_count: u64,
+    pub problem_count: u64,
 }
 
 impl Report {
@@ -170,7 +170,7 @@ struct Room {
 }
 
 /// Stores requests.
-pub(crate) struct Ingest {
+pub struct Ingest {
     storage: Arc<dyn Appendable>,
     hasher: KeyHasher,
     known: KnownSeries,
@@ -180,7 +180,7 @@ pub(crate) struct Ingest {
 
 impl Ingest {
     /// Returns one that stores to `storage`.
-    pub(crate) fn new(storage: Arc<dyn Appendable>, registry: &Registry) -> Self {
+    pub fn new(storage: Arc<dyn Appendable>, registry: &Registry) -> Self {
         Ingest {
             storage,
             hasher: KeyHasher::new(),
@@ -198,12 +198,7 @@ impl Ingest {
     /// # Errors
     ///
     /// When the bytes are no request, or the storage fails.
-    pub(crate) fn write(
-        &self,
-        version: Version,
-        bytes: &[u8],
-        now_ms: i64,
-    ) -> Result<Report, WriteError> {
+    pub fn write(&self, version: Version, bytes: &[u8], now_ms: i64) -> Result<Report, WriteError> {
         let outcome = match version {
             Version::V1 => self.write_with(version, v1::Decoder::new(bytes), now_ms),
             Version::V2 => v2::Decoder::new(bytes, &self.hasher)
