@@ -5,5 +5,6 @@
 //! --release --bin mutate -- SECONDS` a plain loop of mutations that counts what is allocated, and the tests of `tsdb` a few
 //! thousand seeded rounds. The decoder of remote write has its own test beside it, `remote/src/write/tests.rs`.
 
+pub mod files;
 pub mod mutation;
-pub mod targets;
+pub mod target;

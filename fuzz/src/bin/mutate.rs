@@ -7,8 +7,8 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use hearth_fuzz::files::TARGETS;
 use hearth_fuzz::mutation::{Numbers, mutate};
-use hearth_fuzz::targets::TARGETS;
 
 /// Bytes that are allocated now, and the most that were since it was set back.
 static NOW: AtomicUsize = AtomicUsize::new(0);
