@@ -403,9 +403,11 @@ impl<'a, D: Decode<'a>> Storing<'_, 'a, D> {
         floats: &[FloatSample],
         rejected: &[Rejected],
     ) -> Result<(), WriteError> {
+        // A series may be there once more without items, and then none is made of it.
         let owners: HashMap<SeriesRef, usize> = (0..)
-            .zip(&self.handles)
-            .filter_map(|(index, known)| Some(((*known)?.series, index)))
+            .zip(self.series.iter().zip(&self.handles))
+            .filter(|(_, (series, _))| series.has_items)
+            .filter_map(|(index, (_, known))| Some(((*known)?.series, index)))
             .collect();
         let mut again: Vec<(usize, FloatSample)> = Vec::new();
         for Rejected { index, error } in rejected {

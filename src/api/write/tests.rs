@@ -222,7 +222,11 @@ async fn invalid_histograms_are_refused_for_good() {
 #[tokio::test]
 async fn series_that_were_dropped_are_made_again() {
     let api = Api::new();
-    let request = |t| [series(&[("__name__", "back")]).message(2, sample(t, 1.0))];
+    // The series is there once more with nothing to store.
+    let request = |t| {
+        let back = series(&[("__name__", "back")]);
+        [back.clone().message(2, sample(t, 1.0)), back]
+    };
     check(send_v1(&api, request(NOW_MS)).await, 204, "");
     let db = api.shared.state().unwrap().db.clone();
     db.head().truncate(NOW_MS + 1).unwrap();
