@@ -304,6 +304,46 @@ async fn malformed_and_large_bodies() {
     check(get, 405, "Method Not Allowed\n");
 }
 
+/// A string is in a request of version 2.0 once, and may be named by many labels of many series.
+#[tokio::test]
+async fn long_strings_that_are_named_often() {
+    let api = Api::new();
+    let request = async |length: usize, series: Vec<Message>| {
+        let long = "x".repeat(length);
+        let symbols = ["", "__name__", "m", &long, "n"].map(str::to_owned);
+        let numbers = (0..1_000).map(|number| number.to_string());
+        let request = symbols
+            .into_iter()
+            .chain(numbers)
+            .fold(message(), |request, symbol| {
+                request.bytes(4, symbol.as_bytes())
+            });
+        let sample = sample(NOW_MS, 1.0);
+        let request = series.into_iter().fold(request, |request, series| {
+            request.message(5, series.message(2, sample.clone()))
+        });
+        send(&api, V2, request).await
+    };
+    let labels = |refs: &[u64]| message().packed(1, refs.iter().copied());
+
+    let too_long = "parsing labels: more than 1048576 bytes of labels\n";
+    let often = labels(&[3; 1_000_000]);
+    check(request(1 << 20, vec![often]).await, 400, too_long);
+
+    let response = request(500_000, vec![labels(&[3, 3])]).await;
+    assert_eq!(response.status(), 400);
+    assert!(body_of(response).len() < 20_000);
+
+    // Some hundred are new at a time.
+    let new = |number: u64| labels(&[1, 2, 3, 3, 5 + number, 4]);
+    let response = request(300_000, (0..1_000).map(new).collect()).await;
+    assert_eq!(response.status(), 400);
+    let text = "too many bytes of labels of new series in one request\n";
+    assert!(body_of(response).starts_with(text));
+    let found = stored(&api, "m").len();
+    assert!((50..200).contains(&found), "{found}");
+}
+
 /// A sender that has announced much and sent nothing keeps nobody out; one for whom there is no room tries again.
 #[tokio::test]
 async fn bodies_take_room_as_they_arrive() {
