@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Which room may import which: the whole list. The binary at the root may import all of them.
-const ARROWS: [(&str, &[&str]); 9] = [
+const ARROWS: [(&str, &[&str]); 10] = [
     ("model", &[]),
     ("metrics", &[]),
     ("net", &["model", "metrics"]),
@@ -15,6 +15,7 @@ const ARROWS: [(&str, &[&str]); 9] = [
     ("promql", &["model", "metrics"]),
     ("scraper", &["model", "metrics", "net"]),
     ("alertmanager", &["model", "metrics", "net", "promql"]),
+    ("remote", &["model", "metrics"]),
     ("exporters", &["model", "metrics", "net"]),
     ("dashboards", &[]),
 ];

@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| hearth_fuzz::targets::record::check(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| hearth_fuzz::files::record::check(data));

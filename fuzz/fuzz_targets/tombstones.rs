@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| hearth_fuzz::targets::tombstones::check(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| hearth_fuzz::files::tombstones::check(data));

@@ -2,8 +2,17 @@
 //! back to the same meaning.
 //!
 //! `cargo fuzz run --features libfuzzer NAME` lets libFuzzer drive one of them (`cargo xtask fuzz` all of them), `cargo run
-//! --release --bin mutate -- SECONDS` a plain loop of mutations that counts what is allocated, and the tests of `tsdb` a few
-//! thousand seeded rounds. The decoder of remote write has its own test beside it, `src/api/write/tests.rs`.
+//! --release --bin mutate -- SECONDS` a plain loop of mutations that counts what is allocated, and `tests/decoders.rs` of `tsdb`
+//! and `remote` a few thousand seeded rounds of those that are theirs.
 
+pub mod bodies;
+pub mod files;
 pub mod mutation;
-pub mod targets;
+pub mod target;
+
+use target::Target;
+
+/// Returns all targets.
+pub fn targets() -> impl Iterator<Item = &'static Target> {
+    files::TARGETS.iter().chain(bodies::TARGETS)
+}

@@ -190,7 +190,7 @@ fn state(dir: &std::path::Path, registry: &Registry) -> ApiState {
         workers: 1,
     };
     let write = super::write::Receiver::new(
-        super::write::Version::ALL.to_vec(),
+        remote::write::Version::ALL.to_vec(),
         Arc::clone(&db) as _,
         registry,
     );

@@ -1,7 +1,7 @@
 //! `/api/v1/write`: the remote-write receiver, versions 1.0 and 2.0 of the protocol.
 //!
 //! ```text
-//! headers ─► body (bounded) ─► worker thread: snappy ─► proto ─► v1 / v2 ─► batch ─► ingest ─► appender
+//! headers ─► body (bounded) ─► worker thread: snappy ─► remote::write ─► appender
 //! ```
 //!
 //! # Bounds
@@ -18,15 +18,8 @@
 //! Source: [1.0](https://prometheus.io/docs/specs/prw/remote_write_spec/),
 //! [2.0](https://prometheus.io/docs/specs/prw/remote_write_spec_2_0/), and what Prometheus 3.5 answers.
 
-mod batch;
-mod histogram;
-mod ingest;
-mod key;
-mod proto;
 #[cfg(test)]
 mod tests;
-mod v1;
-mod v2;
 
 use std::sync::Arc;
 
@@ -38,11 +31,11 @@ use http_body_util::BodyExt as _;
 use metrics::Registry;
 use model::storage::Appendable;
 use parking_lot::Mutex;
+use remote::write::{Ingest, Report, Version, WriteError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Ready;
 use super::error::plain_error;
-use ingest::{Ingest, Report, WriteError};
 
 /// Largest request after decompression, in bytes.
 const DECODED_BYTES_MAX: usize = 32 << 20;
@@ -58,43 +51,6 @@ const BODY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// The largest decompression buffer that is kept for the next request.
 const BUFFER_KEPT_BYTES_MAX: usize = 8 << 20;
-
-/// Which message a request has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Version {
-    /// `prometheus.WriteRequest`.
-    V1,
-    /// `io.prometheus.write.v2.Request`.
-    V2,
-}
-
-impl Version {
-    /// Both.
-    pub(crate) const ALL: [Version; 2] = [Version::V1, Version::V2];
-
-    fn name(self) -> &'static str {
-        match self {
-            Version::V1 => "prometheus.WriteRequest",
-            Version::V2 => "io.prometheus.write.v2.Request",
-        }
-    }
-
-    /// Returns the version whose message is called `name`.
-    ///
-    /// # Errors
-    ///
-    /// A sentence with the names that there are.
-    pub(crate) fn parse(name: &str) -> Result<Version, String> {
-        let known = Version::ALL.into_iter().find(|known| known.name() == name);
-        known.ok_or_else(|| {
-            format!(
-                "unknown remote write protobuf message {name}, supported: {}, {}",
-                Version::V1.name(),
-                Version::V2.name()
-            )
-        })
-    }
-}
 
 /// The receiver.
 pub(crate) struct Receiver {

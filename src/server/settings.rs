@@ -8,9 +8,9 @@ use std::time::Duration as StdDuration;
 use alertmanager::config::AlertmanagerConfig;
 use anyhow::Context as _;
 use model::Duration;
+use remote::write::Version;
 use scraper::{GlobalUrl, ScrapeOptions};
 
-use crate::api::write::Version;
 use crate::cli::flag::Values;
 use crate::cli::server::UNBUILT;
 use crate::config::{LoadError, Loaded};

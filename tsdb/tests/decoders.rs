@@ -1,4 +1,4 @@
-//! The fuzz targets, over a few thousand seeded mutations each, so that every test run exercises them.
+//! The fuzz targets of files, over a few thousand seeded mutations each, so that every test run exercises them.
 #![allow(
     missing_docs,
     unreachable_pub,
@@ -6,24 +6,19 @@
     reason = "the modules are of another crate, which has docs"
 )]
 
-#[path = "../../fuzz/src/lib.rs"]
-mod fuzz;
+#[path = "../../fuzz/src"]
+mod fuzz {
+    pub mod files;
+    pub mod mutation;
+    pub mod target;
+}
 
-use fuzz::mutation::{Numbers, mutate};
-use fuzz::targets::TARGETS;
+use fuzz::files::TARGETS;
+use fuzz::target::Target;
 
 #[test]
 fn decoders_take_whatever_comes() {
-    for target in TARGETS {
-        let seeds = (target.seeds)();
-        seeds.iter().for_each(|seed| (target.check)(seed));
-        let mut numbers = Numbers::new(1);
-        for round in 0..3_000 {
-            let input = mutate(&seeds, &mut numbers);
-            let outcome = std::panic::catch_unwind(|| (target.check)(&input));
-            assert!(outcome.is_ok(), "{}, round {round}: {input:?}", target.name);
-        }
-    }
+    TARGETS.iter().for_each(Target::check_mutations);
 }
 
 /// What fuzzing found once.

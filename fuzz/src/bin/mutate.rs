@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use hearth_fuzz::mutation::{Numbers, mutate};
-use hearth_fuzz::targets::TARGETS;
+use hearth_fuzz::targets;
 
 /// Bytes that are allocated now, and the most that were since it was set back.
 static NOW: AtomicUsize = AtomicUsize::new(0);
@@ -46,7 +46,7 @@ fn main() {
     let seconds = first.and_then(|word| word.parse().ok());
     let time = Duration::from_secs(seconds.expect("the first word is a number of seconds"));
     let names: Vec<String> = words.collect();
-    for target in TARGETS {
+    for target in targets() {
         if !names.is_empty() && !names.iter().any(|name| name == target.name) {
             continue;
         }
@@ -84,7 +84,7 @@ fn main() {
 }
 
 fn write_seeds() {
-    for target in TARGETS {
+    for target in targets() {
         let dir = format!("{}/corpus/{}", env!("CARGO_MANIFEST_DIR"), target.name);
         std::fs::create_dir_all(&dir).expect("the crate's directory can be written to");
         for (number, seed) in (target.seeds)().iter().enumerate() {

@@ -7,119 +7,16 @@ use axum::response::Response;
 use bytes::Bytes;
 use http::{Method, header};
 use model::storage::{Queryable as _, SampleColumns, SelectHints};
-use proptest::prelude::*;
 use tokio::sync::Semaphore;
 
-use super::batch::Batch;
-use super::ingest::Decode;
-use super::key::KeyHasher;
-use super::{Version, v1, v2};
+use super::Version;
 use crate::api::testing::{Api, NOW_MS, Options, body_of};
 
-/// Writes protobuf messages, field by field.
-#[derive(Clone, Default)]
-struct Message(Vec<u8>);
+#[path = "../../../remote/tests/support/message.rs"]
+#[expect(unreachable_pub, reason = "others use it too")]
+mod message;
 
-impl Message {
-    fn number(mut self, field: u64, value: u64) -> Self {
-        put_varint(&mut self.0, field << 3);
-        put_varint(&mut self.0, value);
-        self
-    }
-
-    fn signed(self, field: u64, value: i64) -> Self {
-        self.number(field, value.cast_unsigned())
-    }
-
-    fn zigzag(self, field: u64, value: i64) -> Self {
-        self.number(field, zigzag(value))
-    }
-
-    fn double(mut self, field: u64, value: f64) -> Self {
-        put_varint(&mut self.0, field << 3 | 1);
-        self.0.extend(value.to_le_bytes());
-        self
-    }
-
-    fn bytes(mut self, field: u64, bytes: &[u8]) -> Self {
-        put_varint(&mut self.0, field << 3 | 2);
-        put_varint(&mut self.0, bytes.len() as u64);
-        self.0.extend(bytes);
-        self
-    }
-
-    fn message(self, field: u64, message: Message) -> Self {
-        self.bytes(field, &message.0)
-    }
-
-    fn packed(self, field: u64, numbers: impl IntoIterator<Item = u64>) -> Self {
-        let mut packed = Vec::new();
-        numbers
-            .into_iter()
-            .for_each(|number| put_varint(&mut packed, number));
-        self.bytes(field, &packed)
-    }
-
-    fn packed_doubles(self, field: u64, numbers: &[f64]) -> Self {
-        let packed: Vec<u8> = numbers.iter().flat_map(|n| n.to_le_bytes()).collect();
-        self.bytes(field, &packed)
-    }
-}
-
-fn put_varint(out: &mut Vec<u8>, mut number: u64) {
-    while 0x80 <= number {
-        out.push(number.to_le_bytes()[0] | 0x80);
-        number >>= 7;
-    }
-    out.push(number.to_le_bytes()[0]);
-}
-
-fn zigzag(value: i64) -> u64 {
-    (value << 1 ^ value >> 63).cast_unsigned()
-}
-
-fn message() -> Message {
-    Message::default()
-}
-
-fn sample(t: i64, value: f64) -> Message {
-    message().double(1, value).signed(2, t)
-}
-
-/// A series of version 1.0.
-fn series(labels: &[(&str, &str)]) -> Message {
-    labels.iter().fold(message(), |series, (name, value)| {
-        let label = message()
-            .bytes(1, name.as_bytes())
-            .bytes(2, value.as_bytes());
-        series.message(1, label)
-    })
-}
-
-/// A native histogram with two positive buckets.
-fn histogram(t: i64) -> Message {
-    message()
-        .number(1, 4)
-        .double(3, 7.5)
-        .zigzag(4, 1)
-        .double(5, 0.001)
-        .number(6, 1)
-        .message(11, message().zigzag(1, 2).number(2, 2))
-        .packed(12, [zigzag(1), zigzag(1)])
-        .signed(15, t)
-}
-
-/// A float histogram with custom buckets.
-fn custom_histogram(t: i64) -> Message {
-    message()
-        .double(2, 3.0)
-        .double(3, 1.5)
-        .zigzag(4, -53)
-        .message(11, message().number(2, 2))
-        .packed_doubles(13, &[1.0, 2.0])
-        .packed_doubles(16, &[0.5, 1.0])
-        .signed(15, t)
-}
+use message::{Message, custom_histogram, histogram, message, sample, series, version_2};
 
 async fn send_with(api: &Api, headers: &[(header::HeaderName, &str)], body: Vec<u8>) -> Response {
     let mut request = api.request(Method::POST, "/api/v1/write", "");
@@ -226,34 +123,11 @@ async fn version_1_with_everything() {
     );
 }
 
-/// A request of version 2.0: one series with each kind of item.
-fn version_2() -> Message {
-    let symbols = [
-        "", "__name__", "two", "job", "j", "seconds", "trace_id", "x",
-    ];
-    let exemplar = message().packed(1, [6, 7]).double(2, 1.0).signed(3, NOW_MS);
-    let metadata = message().number(1, 1).number(3, 2).number(4, 5);
-    let series = message()
-        .packed(1, [3, 4, 1, 2])
-        .message(2, sample(NOW_MS, 1.0).signed(3, 5))
-        .message(4, exemplar)
-        .message(5, metadata)
-        .signed(6, 7);
-    let other = message()
-        .number(1, 1)
-        .number(1, 5)
-        .message(3, histogram(NOW_MS));
-    let request = message().message(5, series).message(5, other);
-    symbols.iter().fold(request, |request, symbol| {
-        request.bytes(4, symbol.as_bytes())
-    })
-}
-
 #[tokio::test]
 async fn version_2_with_symbols_after_the_series() {
     let api = Api::new();
     for _ in 0..2 {
-        let response = send(&api, V2, version_2()).await;
+        let response = send(&api, V2, version_2(NOW_MS)).await;
         check_counts(&response, [1, 1, 1]);
         check(response, 204, "");
     }
@@ -348,7 +222,11 @@ async fn invalid_histograms_are_refused_for_good() {
 #[tokio::test]
 async fn series_that_were_dropped_are_made_again() {
     let api = Api::new();
-    let request = |t| [series(&[("__name__", "back")]).message(2, sample(t, 1.0))];
+    // The series is there once more with nothing to store.
+    let request = |t| {
+        let back = series(&[("__name__", "back")]);
+        [back.clone().message(2, sample(t, 1.0)), back]
+    };
     check(send_v1(&api, request(NOW_MS)).await, 204, "");
     let db = api.shared.state().unwrap().db.clone();
     db.head().truncate(NOW_MS + 1).unwrap();
@@ -426,6 +304,46 @@ async fn malformed_and_large_bodies() {
     check(get, 405, "Method Not Allowed\n");
 }
 
+/// A string is in a request of version 2.0 once, and may be named by many labels of many series.
+#[tokio::test]
+async fn long_strings_that_are_named_often() {
+    let api = Api::new();
+    let request = async |length: usize, series: Vec<Message>| {
+        let long = "x".repeat(length);
+        let symbols = ["", "__name__", "m", &long, "n"].map(str::to_owned);
+        let numbers = (0..1_000).map(|number| number.to_string());
+        let request = symbols
+            .into_iter()
+            .chain(numbers)
+            .fold(message(), |request, symbol| {
+                request.bytes(4, symbol.as_bytes())
+            });
+        let sample = sample(NOW_MS, 1.0);
+        let request = series.into_iter().fold(request, |request, series| {
+            request.message(5, series.message(2, sample.clone()))
+        });
+        send(&api, V2, request).await
+    };
+    let labels = |refs: &[u64]| message().packed(1, refs.iter().copied());
+
+    let too_long = "parsing labels: more than 1048576 bytes of labels\n";
+    let often = labels(&[3; 1_000_000]);
+    check(request(1 << 20, vec![often]).await, 400, too_long);
+
+    let response = request(500_000, vec![labels(&[3, 3])]).await;
+    assert_eq!(response.status(), 400);
+    assert!(body_of(response).len() < 20_000);
+
+    // Some hundred are new at a time.
+    let new = |number: u64| labels(&[1, 2, 3, 3, 5 + number, 4]);
+    let response = request(300_000, (0..1_000).map(new).collect()).await;
+    assert_eq!(response.status(), 400);
+    let text = "too many bytes of labels of new series in one request\n";
+    assert!(body_of(response).starts_with(text));
+    let found = stored(&api, "m").len();
+    assert!((50..200).contains(&found), "{found}");
+}
+
 /// A sender that has announced much and sent nothing keeps nobody out; one for whom there is no room tries again.
 #[tokio::test]
 async fn bodies_take_room_as_they_arrive() {
@@ -461,68 +379,4 @@ async fn one_series_has_only_so_many_histograms() {
     }
     let response = send_v1(&api, [series]).await;
     assert_eq!(response.status(), 400);
-}
-
-#[test]
-fn a_request_of_many_samples_comes_in_parts() {
-    let many = (0..200_000).fold(series(&[("__name__", "x")]), |series, t| {
-        series.message(2, sample(t, 1.0))
-    });
-    let few = series(&[("__name__", "y")]).message(2, sample(1, 1.0));
-    let request = message().message(1, many).message(1, few);
-    let hasher = KeyHasher::new();
-    let mut decoder = v1::Decoder::new(&request.0);
-    let mut batch = Batch::new(i64::MAX, Vec::new());
-    assert_eq!(decoder.fill(&hasher, &mut batch), Ok(true));
-    assert_eq!((batch.series.len(), batch.floats.len()), (1, 200_000));
-    batch.clear();
-    assert_eq!(decoder.fill(&hasher, &mut batch), Ok(false));
-    assert_eq!((batch.series.len(), batch.floats.len()), (1, 1));
-}
-
-/// Decodes `bytes` as either version, labels included.
-fn decode_all(bytes: &[u8]) {
-    let hasher = KeyHasher::new();
-    visit_all(v1::Decoder::new(bytes), &hasher);
-    if let Ok(decoder) = v2::Decoder::new(bytes, &hasher) {
-        visit_all(decoder, &hasher);
-    }
-}
-
-fn visit_all<'a>(mut decoder: impl Decode<'a>, hasher: &KeyHasher) {
-    loop {
-        let mut batch = Batch::new(i64::MAX, Vec::new());
-        let filled = decoder.fill(hasher, &mut batch);
-        for series in &batch.series {
-            let _ = decoder.labels(series.labels, &mut Vec::new());
-        }
-        for exemplar in &batch.exemplars {
-            let _ = decoder.labels(exemplar.labels, &mut Vec::new());
-        }
-        if filled != Ok(true) {
-            return;
-        }
-    }
-}
-
-proptest! {
-    /// Neither arbitrary bytes nor damaged requests make the decoders panic.
-    #[test]
-    fn any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        decode_all(&bytes);
-    }
-
-    /// See above.
-    #[test]
-    fn damaged_requests(at in 0usize..400, byte in any::<u8>(), cut in 0usize..400) {
-        let v1 = message().message(1, series(&[("__name__", "h")])
-            .message(2, sample(1, 2.0)).message(4, histogram(1)).message(4, custom_histogram(2)));
-        for request in [v1, version_2()] {
-            let mut bytes = request.0;
-            let at = at % bytes.len();
-            bytes[at] = byte;
-            bytes.truncate(bytes.len().saturating_sub(cut % 7));
-            decode_all(&bytes);
-        }
-    }
 }

@@ -5,14 +5,17 @@
 //! Source: [remote write 2.0](https://prometheus.io/docs/specs/prw/remote_write_spec_2_0/).
 
 use super::batch::{Batch, RawMetadata, Series};
-use super::histogram::{self, uint32};
 use super::ingest::{Decode, LabelError, Pairs};
 use super::key::{KeyHasher, SeriesKey};
-use super::proto::{Fields, Run, WireError};
 use super::v1::{exemplar, sample};
+use crate::histogram::{self, uint32};
+use crate::proto::{Fields, Run, WireError};
 
 /// Most strings that a request may have.
 const SYMBOLS_MAX: usize = 1_000_000;
+
+/// Most bytes of one label set. A request can name one long string again and again.
+const LABELS_BYTES_MAX: usize = 1 << 20;
 
 /// Reads one request.
 pub(crate) struct Decoder<'a> {
@@ -159,12 +162,17 @@ impl<'a> Decode<'a> for Decoder<'a> {
         if !rest.is_empty() {
             return Err(LabelError::OddRefs(refs.len()));
         }
+        let mut bytes = 0;
         for &refs in pairs {
             let [name, value] = refs.map(|symbol| self.symbols.get(symbol as usize));
             let (Some(name), Some(value)) = (name, value) else {
                 let size = self.symbols.len();
                 return Err(LabelError::RefOutOfRange { refs, size });
             };
+            bytes += name.len() + value.len();
+            if LABELS_BYTES_MAX < bytes {
+                return Err(LabelError::TooLong(LABELS_BYTES_MAX));
+            }
             out.push((name, value));
         }
         Ok(())

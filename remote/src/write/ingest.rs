@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use metrics::{Counter, Registry};
+use model::exemplar::{Exemplar, LABELS_RUNES_MAX};
 use model::labels::{Labels, METRIC_NAME};
 use model::name::Quoted;
 use model::storage::{
@@ -16,8 +17,8 @@ use parking_lot::Mutex;
 
 use super::batch::{Batch, RawExemplar, Series};
 use super::key::{KeyHasher, Known, KnownSeries, SeriesKey};
-use super::proto::WireError;
 use super::{Version, v1, v2};
+use crate::proto::WireError;
 
 /// How far ahead of the clock samples are taken, in milliseconds.
 const AHEAD_MAX_MS: i64 = 10 * 60 * 1000;
@@ -25,11 +26,21 @@ const AHEAD_MAX_MS: i64 = 10 * 60 * 1000;
 /// How many refusals are told to the sender; the others are counted.
 const PROBLEMS_TOLD_MAX: usize = 100;
 
+/// How much of labels is told to the sender, in bytes.
+const LABELS_TOLD_BYTES_MAX: usize = 16 << 10;
+
+/// How many bytes of labels and metadata a batch may bring that are not known yet. The second version can say in few bytes
+/// what is long, and all of it is logged together.
+const NEW_TEXT_BYTES_MAX: usize = 64 << 20;
+
 /// How many samples the room may hold that is kept for the next request.
 const ROOM_KEPT_MAX: usize = 65_536;
 
 /// What a sample is refused with when it is after [`AHEAD_MAX_MS`].
 const TOO_FAR: &str = "out of bounds: timestamp is too far in the future";
+
+/// What a series is refused with when there are more bytes than [`NEW_TEXT_BYTES_MAX`].
+const NEW_TEXT: &str = "too many bytes of labels of new series in one request";
 
 /// Label pairs, borrowed from the request, in its order.
 pub(crate) type Pairs<'a> = Vec<(&'a [u8], &'a [u8])>;
@@ -68,6 +79,9 @@ pub(crate) enum LabelError {
         /// How many there are.
         size: usize,
     },
+    /// More than one set may have.
+    #[error("parsing labels: more than {0} bytes of labels")]
+    TooLong(usize),
     /// The name of the metric is missing, or a name or value is none.
     #[error("invalid metric name or labels, got {0}")]
     Invalid(String),
@@ -83,7 +97,7 @@ pub(crate) enum LabelError {
 
 /// Why a request was not stored, or not to its end.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum WriteError {
+pub enum WriteError {
     /// It is malformed: sending it again does not help.
     #[error(transparent)]
     Wire(#[from] WireError),
@@ -94,17 +108,17 @@ pub(crate) enum WriteError {
 
 /// What became of a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Report {
+pub struct Report {
     /// Float samples that were stored.
-    pub(crate) samples: u64,
+    pub samples: u64,
     /// Histograms that were stored.
-    pub(crate) histograms: u64,
+    pub histograms: u64,
     /// Exemplars that were stored.
-    pub(crate) exemplars: u64,
+    pub exemplars: u64,
     /// What was refused, the first [`PROBLEMS_TOLD_MAX`] as a sentence each.
-    pub(crate) problems: Vec<String>,
+    pub problems: Vec<String>,
     /// How many there were in all.
-    pub(crate) problem_count: u64,
+    pub problem_count: u64,
 }
 
 impl Report {
@@ -170,7 +184,7 @@ struct Room {
 }
 
 /// Stores requests.
-pub(crate) struct Ingest {
+pub struct Ingest {
     storage: Arc<dyn Appendable>,
     hasher: KeyHasher,
     known: KnownSeries,
@@ -180,7 +194,7 @@ pub(crate) struct Ingest {
 
 impl Ingest {
     /// Returns one that stores to `storage`.
-    pub(crate) fn new(storage: Arc<dyn Appendable>, registry: &Registry) -> Self {
+    pub fn new(storage: Arc<dyn Appendable>, registry: &Registry) -> Self {
         Ingest {
             storage,
             hasher: KeyHasher::new(),
@@ -198,12 +212,7 @@ impl Ingest {
     /// # Errors
     ///
     /// When the bytes are no request, or the storage fails.
-    pub(crate) fn write(
-        &self,
-        version: Version,
-        bytes: &[u8],
-        now_ms: i64,
-    ) -> Result<Report, WriteError> {
+    pub fn write(&self, version: Version, bytes: &[u8], now_ms: i64) -> Result<Report, WriteError> {
         let outcome = match version {
             Version::V1 => self.write_with(version, v1::Decoder::new(bytes), now_ms),
             Version::V2 => v2::Decoder::new(bytes, &self.hasher)
@@ -268,6 +277,7 @@ impl Ingest {
             appender: self.storage.appender(),
             learned: Vec::new(),
             pairs: Vec::new(),
+            new_text_bytes: 0,
             report,
         };
         storing.find_series()?;
@@ -301,6 +311,8 @@ struct Storing<'s, 'a, D> {
     /// What is to be remembered.
     learned: Vec<(SeriesKey, Known)>,
     pairs: Pairs<'a>,
+    /// Bytes of labels and metadata that were not known.
+    new_text_bytes: usize,
     report: &'s mut Report,
 }
 
@@ -337,6 +349,11 @@ impl<'a, D: Decode<'a>> Storing<'_, 'a, D> {
         let series = self.series[index];
         self.pairs.clear();
         let read = self.decoder.labels(series.labels, &mut self.pairs);
+        self.new_text_bytes += bytes_of(&self.pairs);
+        if NEW_TEXT_BYTES_MAX < self.new_text_bytes {
+            self.report.tell(|| NEW_TEXT.to_owned());
+            return Ok(None);
+        }
         let labels = match read.and_then(|()| checked(&mut self.pairs)) {
             Ok(labels) => labels,
             Err(LabelError::Wire(error)) => return Err(error.into()),
@@ -408,9 +425,11 @@ impl<'a, D: Decode<'a>> Storing<'_, 'a, D> {
         floats: &[FloatSample],
         rejected: &[Rejected],
     ) -> Result<(), WriteError> {
+        // A series may be there once more without items, and then none is made of it.
         let owners: HashMap<SeriesRef, usize> = (0..)
-            .zip(&self.handles)
-            .filter_map(|(index, known)| Some(((*known)?.series, index)))
+            .zip(self.series.iter().zip(&self.handles))
+            .filter(|(_, (series, _))| series.has_items)
+            .filter_map(|(index, (_, known))| Some(((*known)?.series, index)))
             .collect();
         let mut again: Vec<(usize, FloatSample)> = Vec::new();
         for Rejected { index, error } in rejected {
@@ -490,7 +509,7 @@ impl<'a, D: Decode<'a>> Storing<'_, 'a, D> {
             let Some(labels) = exemplar_labels(self.decoder, raw.labels) else {
                 continue;
             };
-            let exemplar = model::exemplar::Exemplar {
+            let exemplar = Exemplar {
                 labels,
                 value: raw.value,
                 t: Some(raw.t),
@@ -519,6 +538,11 @@ impl<'a, D: Decode<'a>> Storing<'_, 'a, D> {
             if known.metadata == metadata.hash {
                 continue;
             }
+            // What is not told now is with a later request.
+            self.new_text_bytes += metadata.help.len() + metadata.unit.len();
+            if NEW_TEXT_BYTES_MAX < self.new_text_bytes {
+                continue;
+            }
             let told = self
                 .appender
                 .update_metadata(known.series, &metadata.to_metadata());
@@ -541,7 +565,7 @@ fn checked<'a>(pairs: &mut Pairs<'a>) -> Result<Vec<(&'a str, &'a str)>, LabelEr
         if let Some(twice) = pairs.windows(2).find(|two| two[0].0 == two[1].0) {
             return Err(LabelError::Duplicate {
                 labels: printed(pairs),
-                name: String::from_utf8_lossy(twice[0].0).into_owned(),
+                name: clipped(String::from_utf8_lossy(twice[0].0).into_owned()),
             });
         }
     }
@@ -571,6 +595,10 @@ fn checked<'a>(pairs: &mut Pairs<'a>) -> Result<Vec<(&'a str, &'a str)>, LabelEr
 fn exemplar_labels<'a>(decoder: &impl Decode<'a>, bytes: &'a [u8]) -> Option<Labels> {
     let mut pairs = Vec::new();
     decoder.labels(bytes, &mut pairs).ok()?;
+    // No storage takes more, and a label is looked for among those before it.
+    if 4 * LABELS_RUNES_MAX < bytes_of(&pairs) {
+        return None;
+    }
     let pairs: Option<Vec<(&str, &str)>> = pairs
         .into_iter()
         .map(|(name, value)| Some((str::from_utf8(name).ok()?, str::from_utf8(value).ok()?)))
@@ -578,11 +606,19 @@ fn exemplar_labels<'a>(decoder: &impl Decode<'a>, bytes: &'a [u8]) -> Option<Lab
     Some(Labels::from_pairs(pairs?))
 }
 
-/// Returns the pairs as Prometheus prints labels: `{a="b", c="d"}`.
+fn bytes_of(pairs: &Pairs<'_>) -> usize {
+    let lengths = pairs.iter().map(|(name, value)| name.len() + value.len());
+    lengths.sum()
+}
+
+/// Returns the pairs as Prometheus prints labels: `{a="b", c="d"}`; not to the end when they are long.
 fn printed(pairs: &Pairs<'_>) -> String {
     use std::fmt::Write as _;
     let mut text = String::from("{");
     for (at, (name, value)) in pairs.iter().enumerate() {
+        if LABELS_TOLD_BYTES_MAX < text.len() {
+            break;
+        }
         let separator = if at == 0 { "" } else { ", " };
         let (name, value) = (
             String::from_utf8_lossy(name),
@@ -591,5 +627,14 @@ fn printed(pairs: &Pairs<'_>) -> String {
         let _ = write!(text, "{separator}{name}={}", Quoted(&value));
     }
     text.push('}');
+    clipped(text)
+}
+
+/// Returns the text, at most [`LABELS_TOLD_BYTES_MAX`] of it.
+fn clipped(mut text: String) -> String {
+    if LABELS_TOLD_BYTES_MAX < text.len() {
+        text.truncate(text.floor_char_boundary(LABELS_TOLD_BYTES_MAX));
+        text.push('…');
+    }
     text
 }

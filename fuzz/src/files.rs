@@ -1,4 +1,4 @@
-//! The targets, one decoder each.
+//! Targets of the files of `tsdb`, one decoder each.
 //!
 //! Formats with checksums are checked as they come and once more with the checksums put right, because a mutation hardly
 //! ever does that.
@@ -18,19 +18,9 @@ use std::sync::Arc;
 use tsdb::files::overlay::Overlay;
 use tsdb::files::{Disk, Files};
 
-/// A target: its name, what it does with bytes, and bytes that it accepts.
-pub struct Target {
-    /// As the file in `fuzz_targets`.
-    pub name: &'static str,
-    /// Panics when something is wrong.
-    pub check: fn(&[u8]),
-    /// Returns inputs to start from.
-    pub seeds: fn() -> Vec<Vec<u8>>,
-    /// How many bytes may be allocated at a time for each byte of input, besides 1 MiB.
-    pub bytes_per_byte: usize,
-}
+use super::target::Target;
 
-/// All targets.
+/// The targets.
 pub const TARGETS: &[Target] = &[
     // A sample that is as the one before is a bit a field: 8 samples of some 300 bytes of structs.
     Target {

@@ -4,7 +4,7 @@ use model::metadata::{Metadata, MetricType};
 use model::storage::{FloatSample, HistogramSample, SeriesRef};
 
 use super::key::SeriesKey;
-use super::proto::WireError;
+use crate::proto::WireError;
 
 /// A part of a request, borrowed from its bytes.
 ///

@@ -5,10 +5,10 @@
 //! Source: [remote write 1.0](https://prometheus.io/docs/specs/prw/remote_write_spec/).
 
 use super::batch::{Batch, Series};
-use super::histogram;
 use super::ingest::{Decode, LabelError, Pairs};
 use super::key::KeyHasher;
-use super::proto::{Fields, Run, WireError};
+use crate::histogram;
+use crate::proto::{Fields, Run, WireError};
 
 /// Reads one request.
 pub(crate) struct Decoder<'a> {

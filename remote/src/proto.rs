@@ -5,7 +5,7 @@
 
 /// Why bytes are no message of the expected type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum WireError {
+pub enum WireError {
     /// One series has more than one request may bring.
     #[error("more than {0} samples, histograms or exemplars of one series in one request")]
     TooMany(usize),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use model::histogram::{FloatHistogram, Histogram, ResetHint, SCHEMA_MAX, Span};
 use model::storage::HistogramSample;
 
-use super::proto::{Fields, Value, WireError, zigzag};
+use crate::proto::{Fields, Value, WireError, zigzag};
 
 /// The finest schema that senders may use; it is taken in at [`SCHEMA_MAX`].
 const SCHEMA_RESERVED_MAX: i32 = 52;
@@ -127,6 +127,6 @@ fn int32(number: i64) -> i32 {
     clippy::cast_possible_truncation,
     reason = "the wire format says that the upper bits of a 32-bit field are dropped"
 )]
-pub(super) fn uint32(number: u64) -> u32 {
+pub(crate) fn uint32(number: u64) -> u32 {
     number as u32
 }

@@ -1,0 +1,16 @@
+//! Targets of the request bodies that `remote` decodes.
+
+pub mod write;
+
+use super::target::Target;
+
+/// The targets.
+pub const TARGETS: &[Target] = &[
+    // An empty histogram is two bytes and some 300 in memory; the target keeps a few copies.
+    Target {
+        name: "write",
+        check: write::check,
+        seeds: write::seeds,
+        bytes_per_byte: 4_096,
+    },
+];
