@@ -3,6 +3,7 @@
 pub(crate) mod conversion;
 mod date;
 mod histogram;
+pub(crate) mod info;
 mod label;
 mod math;
 mod range;
@@ -74,6 +75,7 @@ pub(crate) fn rows<'q>(
         "absent_over_time" => conversion::absent_over_time(call),
         "vector" => conversion::vector(call, call.scalar(0)?),
         "timestamp" => timestamp(call),
+        "info" => info::rows(call),
         "label_replace" => label::replace(call),
         "label_join" => label::join(call),
         "sort" | "sort_desc" => sort::by_value(call),

@@ -17,6 +17,26 @@ pub(crate) enum Read {
     Timestamp,
 }
 
+/// Returns the steps that see a sample, each with the index of the newest in `(at(step) − lookback, at(step)]`.
+///
+/// `timestamps` ascend, and so does `at`. Whether a sample is a staleness marker is up to the caller.
+pub(crate) fn newest_per_step(
+    timestamps: &[i64],
+    steps: usize,
+    at: impl Fn(usize) -> i64,
+    lookback: i64,
+) -> impl Iterator<Item = (usize, usize)> {
+    let mut passed = 0;
+    (0..steps).filter_map(move |step| {
+        let at = at(step);
+        while timestamps.get(passed).is_some_and(|&t| t <= at) {
+            passed += 1;
+        }
+        let newest = passed.checked_sub(1)?;
+        (at.saturating_sub(lookback) < timestamps[newest]).then_some((step, newest))
+    })
+}
+
 /// Evaluates an instant vector selector.
 pub(crate) fn rows<'q>(
     context: &'q Context<'q>,
@@ -108,19 +128,9 @@ impl InstantRows<'_> {
         self.columns.clear();
         self.set
             .read(index, first.saturating_add(1), last, &mut self.columns)?;
-        let timestamps = &self.columns.timestamps;
-        let mut passed = 0;
-        for step in 0..self.steps.count {
-            let at = self.look.from(self.steps.time(step));
-            while timestamps.get(passed).is_some_and(|&t| t <= at) {
-                passed += 1;
-            }
-            let Some(newest) = passed.checked_sub(1) else {
-                continue;
-            };
-            if timestamps[newest] <= at.saturating_sub(lookback) {
-                continue;
-            }
+        let at = |step| self.look.from(self.steps.time(step));
+        let newest = newest_per_step(&self.columns.timestamps, self.steps.count, at, lookback);
+        for (step, newest) in newest {
             self.take(newest, step, row);
         }
         Ok(())
