@@ -266,11 +266,6 @@ fn what_is_not_evaluated_yet_says_so() {
         60,
         "execution: the modifier smoothed is not supported yet",
     );
-    check(
-        "up + fill(1) limits",
-        60,
-        "execution: the modifier fill is not supported yet",
-    );
 }
 
 #[test]
