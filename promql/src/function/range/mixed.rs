@@ -9,8 +9,9 @@ use model::name::Quoted;
 use super::rate::Ends;
 use super::{RangeFunction, RangeRows};
 use crate::error::QueryError;
-use crate::histogram::arithmetic::{add, compacted, divided, scaled, subtract};
+use crate::histogram::arithmetic::{add, compacted, scaled, subtract};
 use crate::histogram::reset::is_reset;
+use crate::histogram::total::Total;
 use crate::position::Position;
 use crate::row::Row;
 use crate::window::{self, Windows};
@@ -300,10 +301,13 @@ impl RangeRows<'_> {
         name: &str,
         position: Position,
     ) -> Option<FloatHistogram> {
-        let mut sum = FloatHistogram::clone(&values[0]);
+        let mut total = match self.function {
+            RangeFunction::Avg => Total::mean(&values[0]),
+            _ => Total::sum(&values[0]),
+        };
         let saw = |hint| values.iter().any(|value| value.reset_hint == hint);
         for value in &values[1..] {
-            match add(&mut sum, value) {
+            match total.add(value) {
                 Ok(added) => note_bounds(self, added.bounds_reconciled, "aggregation", position),
                 Err(_) => {
                     warn_schemas(self, name, position);
@@ -315,10 +319,7 @@ impl RangeRows<'_> {
             let message = "conflicting counter resets during histogram aggregation";
             self.call.context.warn(message, position);
         }
-        if self.function == RangeFunction::Avg {
-            sum = divided(sum, values.len() as f64);
-        }
-        Some(sum)
+        Some(total.finish())
     }
 
     /// The change from the first histogram to the last, counter resets made up for.
