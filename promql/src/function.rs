@@ -81,6 +81,7 @@ pub(crate) fn rows<'q>(
         "sort" | "sort_desc" => sort::by_value(call),
         "sort_by_label" | "sort_by_label_desc" => sort::by_label(call),
         "histogram_quantile" => histogram::quantile(call),
+        "histogram_quantiles" => histogram::quantiles(call),
         "histogram_fraction" => histogram::fraction(call),
         _ => match histogram::part(name) {
             Some(part) => histogram::parts(call, part),
