@@ -9,10 +9,11 @@ mod math;
 mod range;
 mod sort;
 
-use crate::ast::{Call, Expr};
+use crate::ast::{Call, Expr, Extension};
 use crate::engine::context::Context;
 use crate::engine::evaluate;
 use crate::error::QueryError;
+use crate::operator::range::RangeSource;
 use crate::operator::{map, selector};
 use crate::row::{BoxRows, Scalar, Steps};
 
@@ -40,9 +41,36 @@ impl<'q> Calling<'q> {
         evaluate::scalar(self.context, self.arg(index)?, self.steps)
     }
 
+    pub(crate) fn range(&self, index: usize) -> Result<RangeSource<'q>, QueryError> {
+        let arg = self.arg(index)?;
+        if let Expr::Matrix(matrix) = arg.unparenthesized() {
+            check_extension(self.node.function.name, matrix.selector.extension)?;
+        }
+        RangeSource::new(self.context, arg, self.steps)
+    }
+
     pub(crate) fn string(&self, index: usize) -> Result<&'q str, QueryError> {
         evaluate::string(self.arg(index)?)
     }
+}
+
+/// Fails if `function` is not for ranges with the modifier `extension`.
+fn check_extension(function: &str, extension: Extension) -> Result<(), QueryError> {
+    let (modifier, functions): (&str, &[&str]) = match extension {
+        Extension::None => return Ok(()),
+        Extension::Anchored => (
+            "anchored",
+            &["changes", "delta", "increase", "rate", "resets"],
+        ),
+        Extension::Smoothed => ("smoothed", &["delta", "increase", "rate"]),
+    };
+    if functions.contains(&function) {
+        return Ok(());
+    }
+    let functions = functions.join(", ");
+    Err(QueryError::Execution(format!(
+        "{modifier} modifier can only be used with: {functions} - not with {function}"
+    )))
 }
 
 /// Evaluates a function that returns an instant vector.

@@ -3,6 +3,7 @@
 pub(crate) mod aggregate;
 pub(crate) mod arithmetic;
 pub(crate) mod binary;
+pub(crate) mod interpolate;
 pub(crate) mod reset;
 pub(crate) mod total;
 mod trim;

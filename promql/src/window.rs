@@ -1,5 +1,7 @@
 //! The windows of all steps in the samples of one series.
 
+pub(crate) mod extended;
+
 use crate::engine::context::Look;
 use crate::error::QueryError;
 use crate::limits::Budget;

@@ -3,6 +3,7 @@
 //! A series' samples are decoded once and the windows of all steps are found by two pointers; each function then walks
 //! the windows. Windows that hold histograms are in [`mixed`].
 
+mod extended;
 mod mixed;
 mod over_time;
 mod rate;
@@ -88,6 +89,16 @@ impl RangeFunction {
         matches!(self, RangeFunction::Last | RangeFunction::First)
     }
 
+    /// Whether it is of counters and per second, if it is the change over a window.
+    fn as_change(self) -> Option<(bool, bool)> {
+        match self {
+            RangeFunction::Rate => Some((true, true)),
+            RangeFunction::Increase => Some((true, false)),
+            RangeFunction::Delta => Some((false, false)),
+            _ => None,
+        }
+    }
+
     /// Whether it only makes sense for counters.
     fn wants_counter(self) -> bool {
         matches!(
@@ -106,7 +117,7 @@ pub(super) fn rows<'q>(
     function: RangeFunction,
 ) -> Result<BoxRows<'q>, QueryError> {
     let range_arg = usize::from(function == RangeFunction::Quantile);
-    let source = RangeSource::new(call.context, call.arg(range_arg)?, call.steps)?;
+    let source = call.range(range_arg)?;
     let mut parameters = Vec::new();
     for index in (0..call.node.args.len()).filter(|&index| index != range_arg) {
         parameters.push(call.scalar(index)?);
@@ -164,7 +175,11 @@ impl Rows for RangeRows<'_> {
         row.reset(self.spec.steps.count);
         let name = self.series[self.next].labels.metric_name().to_owned();
         self.next += 1;
-        let seen = window::find(&self.spec, &self.columns.timestamps, &mut self.bounds);
+        let timestamps = &self.columns.timestamps;
+        let seen = match self.source.reach {
+            None => window::find(&self.spec, timestamps, &mut self.bounds),
+            Some(reach) => window::extended::find(&self.spec, reach, timestamps, &mut self.bounds),
+        };
         self.call.context.budget.see(seen)?;
         if self.columns.histograms.is_empty() {
             if 0 < seen {
@@ -189,6 +204,11 @@ impl Rows for RangeRows<'_> {
 impl RangeRows<'_> {
     /// Computes the function of windows without histograms.
     fn floats(&self, windows: &Windows<'_>, row: &mut Row) -> Result<(), QueryError> {
+        if let (Some(reach), Some((is_counter, is_rate))) =
+            (self.source.reach, self.function.as_change())
+        {
+            return extended::changes(windows, reach, is_counter, is_rate, row);
+        }
         match self.function {
             RangeFunction::Rate => rate::extrapolated(windows, true, true, row)?,
             RangeFunction::Increase => rate::extrapolated(windows, true, false, row)?,

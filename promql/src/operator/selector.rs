@@ -1,5 +1,7 @@
 //! Instant vector selectors: the newest sample within the lookback, per step.
 
+mod smoothed;
+
 use model::SampleValue;
 use model::storage::{SampleColumns, SelectHints, SeriesSet};
 
@@ -44,10 +46,10 @@ pub(crate) fn rows<'q>(
     steps: Steps,
     read: Read,
 ) -> Result<BoxRows<'q>, QueryError> {
-    if node.extension != Extension::None {
-        return Err(QueryError::unsupported("the modifier smoothed"));
-    }
     let look = context.times.look(&node.modifiers)?;
+    if node.extension == Extension::Smoothed {
+        return smoothed::rows(context, node, look, steps, read);
+    }
     let first = look
         .from(steps.start)
         .saturating_sub(context.times.lookback);

@@ -17,7 +17,7 @@ use crate::row::Row;
 use crate::window::{self, Windows};
 
 /// How many samples of work one histogram is.
-const HISTOGRAM_WORK: usize = 64;
+pub(super) const HISTOGRAM_WORK: usize = 64;
 
 /// The histogram samples of one series.
 #[derive(Default)]
@@ -55,6 +55,11 @@ impl RangeRows<'_> {
         };
         let position = self.position()?;
         match self.function {
+            RangeFunction::Rate | RangeFunction::Increase | RangeFunction::Delta
+                if let Some(reach) = self.source.reach =>
+            {
+                self.mixed_changes(reach, name, position, row)?;
+            }
             RangeFunction::Count | RangeFunction::Present => {
                 let all = Windows {
                     budget: &self.call.context.budget,
@@ -330,23 +335,8 @@ impl RangeRows<'_> {
         position: Position,
     ) -> Option<FloatHistogram> {
         let is_counter = self.function != RangeFunction::Delta;
-        let context = self.call.context;
-        let gauges = values
-            .iter()
-            .filter(|h| h.reset_hint == ResetHint::Gauge)
-            .count();
         let (first, last) = (&values[0], &values[values.len() - 1]);
-        let ends_are_gauges = [first, last]
-            .iter()
-            .all(|h| h.reset_hint == ResetHint::Gauge);
-        let wrong = match is_counter {
-            true if gauges != 0 => Some("this native histogram metric is not a counter"),
-            false if !ends_are_gauges => Some("this native histogram metric is not a gauge"),
-            _ => None,
-        };
-        if let Some(message) = wrong {
-            context.warn(&format!("{message}: {}", Quoted(name)), position);
-        }
+        self.check_kind(values.iter().map(|h| h.reset_hint), name, position);
         // After a reset between the first two, the first one says nothing.
         let starts_anew = is_counter && is_reset(&values[1], first);
         let looked_at = if starts_anew { &values[1..] } else { values };
@@ -373,16 +363,41 @@ impl RangeRows<'_> {
         change.reset_hint = ResetHint::Gauge;
         Some(change)
     }
+
+    /// Says so if histograms with these hints are not of the kind that the function is for.
+    pub(super) fn check_kind(
+        &self,
+        hints: impl DoubleEndedIterator<Item = ResetHint> + Clone,
+        name: &str,
+        position: Position,
+    ) {
+        let is_gauge = |hint| hint == ResetHint::Gauge;
+        let message = if self.function == RangeFunction::Delta {
+            let mut ends = [hints.clone().next(), hints.clone().next_back()]
+                .into_iter()
+                .flatten();
+            (!ends.all(is_gauge)).then_some("this native histogram metric is not a gauge")
+        } else {
+            let mut hints = hints;
+            hints
+                .any(is_gauge)
+                .then_some("this native histogram metric is not a counter")
+        };
+        if let Some(message) = message {
+            let message = format!("{message}: {}", Quoted(name));
+            self.call.context.warn(&message, position);
+        }
+    }
 }
 
-fn note_bounds(rows: &RangeRows<'_>, reconciled: bool, what: &str, position: Position) {
+pub(super) fn note_bounds(rows: &RangeRows<'_>, reconciled: bool, what: &str, position: Position) {
     if reconciled {
         let message = format!("mismatched custom buckets were reconciled during {what}");
         rows.call.context.info(&message, position);
     }
 }
 
-fn warn_schemas(rows: &RangeRows<'_>, name: &str, position: Position) {
+pub(super) fn warn_schemas(rows: &RangeRows<'_>, name: &str, position: Position) {
     let message = format!(
         "vector contains a mix of histograms with exponential and custom buckets schemas for metric name {}",
         Quoted(name)

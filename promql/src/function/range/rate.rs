@@ -17,23 +17,11 @@ pub(super) fn extrapolated(
     row: &mut Row,
 ) -> Result<(), QueryError> {
     let (timestamps, values) = (windows.timestamps, windows.values);
-    let resets = if is_counter {
-        resets(values)
-    } else {
-        Vec::new()
-    };
-    let (mut first_reset, mut end_reset) = (0, 0);
+    let mut resets = Resets::of(if is_counter { values } else { &[] });
     for (step, from, to) in windows.filled(2) {
         let last = to - 1;
         let mut change = values[last] - values[from];
-        while resets.get(first_reset).is_some_and(|&(at, _)| at <= from) {
-            first_reset += 1;
-        }
-        end_reset = end_reset.max(first_reset);
-        while resets.get(end_reset).is_some_and(|&(at, _)| at < to) {
-            end_reset += 1;
-        }
-        let inside = &resets[first_reset..end_reset];
+        let inside = resets.between(from, last);
         if !inside.is_empty() {
             windows.budget.check_work(inside.len())?;
         }
@@ -57,13 +45,39 @@ pub(super) fn extrapolated(
     Ok(())
 }
 
-/// Where a counter fell, and what it was before.
-fn resets(values: &[f64]) -> Vec<(usize, f64)> {
-    let pairs = values.windows(2).enumerate();
-    pairs
-        .filter(|(_, pair)| pair[1] < pair[0])
-        .map(|(at, pair)| (at + 1, pair[0]))
-        .collect()
+/// Where a counter fell.
+pub(super) struct Resets {
+    /// The index of the sample after a reset, and the value before it.
+    all: Vec<(usize, f64)>,
+    first: usize,
+    end: usize,
+}
+
+impl Resets {
+    pub(super) fn of(values: &[f64]) -> Self {
+        let pairs = values.windows(2).enumerate();
+        let all = pairs
+            .filter(|(_, pair)| pair[1] < pair[0])
+            .map(|(at, pair)| (at + 1, pair[0]))
+            .collect();
+        Resets {
+            all,
+            first: 0,
+            end: 0,
+        }
+    }
+
+    /// Returns the resets after the sample `from` up to the sample `last`. Neither may be less than in the call before.
+    pub(super) fn between(&mut self, from: usize, last: usize) -> &[(usize, f64)] {
+        while self.all.get(self.first).is_some_and(|&(at, _)| at <= from) {
+            self.first += 1;
+        }
+        self.end = self.end.max(self.first);
+        while self.all.get(self.end).is_some_and(|&(at, _)| at <= last) {
+            self.end += 1;
+        }
+        &self.all[self.first..self.end]
+    }
 }
 
 /// A window and the samples in it.
