@@ -103,6 +103,7 @@ pub(crate) fn rows<'q>(
         "absent_over_time" => conversion::absent_over_time(call),
         "vector" => conversion::vector(call, call.scalar(0)?),
         "timestamp" => timestamp(call),
+        "start_timestamp" => start_timestamp(call),
         "info" => info::rows(call),
         "label_replace" => label::replace(call),
         "label_join" => label::join(call),
@@ -134,6 +135,19 @@ fn timestamp(call: Calling<'_>) -> Result<BoxRows<'_>, QueryError> {
         for (step, value) in row.values.iter_mut().enumerate() {
             *value = steps.time(step) as f64 / 1e3;
         }
+        Ok(())
+    })
+}
+
+/// `start_timestamp(v)`: of a selector since when its samples count; anything else has lost that.
+fn start_timestamp(call: Calling<'_>) -> Result<BoxRows<'_>, QueryError> {
+    let steps = call.steps.count;
+    if let Expr::Vector(selector) = call.arg(0)?.unparenthesized() {
+        let rows = selector::rows(call.context, selector, call.steps, selector::Read::Start)?;
+        return map::map(call.context, rows, steps, |_| Ok(()));
+    }
+    map::map(call.context, call.vector(0)?, steps, move |row| {
+        row.reset(steps);
         Ok(())
     })
 }

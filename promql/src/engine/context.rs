@@ -18,6 +18,7 @@ pub(crate) struct Context<'s> {
     pub(crate) querier: Box<dyn Querier + 's>,
     pub(crate) times: Clock,
     pub(crate) delayed_name_removal: bool,
+    pub(crate) use_start_timestamps: bool,
     pub(crate) budget: Budget,
     pub(crate) notes: Mutex<Annotations>,
 }
@@ -151,6 +152,7 @@ impl<'s> Context<'s> {
             querier: storage.querier(mint, maxt)?,
             times: clock,
             delayed_name_removal: engine.features.delayed_name_removal,
+            use_start_timestamps: engine.features.use_start_timestamps,
             budget,
             notes: Mutex::default(),
         })

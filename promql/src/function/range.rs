@@ -9,6 +9,8 @@ mod over_time;
 mod rate;
 mod regression;
 
+use std::collections::BTreeMap;
+
 use model::name::Quoted;
 use model::storage::SampleColumns;
 
@@ -148,6 +150,7 @@ pub(super) fn rows<'q>(
         next: 0,
         columns: SampleColumns::default(),
         bounds: Vec::new(),
+        overlaps: BTreeMap::new(),
     });
     unique(call.context, range_rows, call.steps.count, SAME_LABELS)
 }
@@ -162,6 +165,8 @@ struct RangeRows<'q> {
     next: usize,
     columns: SampleColumns,
     bounds: Vec<(usize, usize)>,
+    /// Per metric name, how many windows had samples whose start is before the sample before them.
+    overlaps: BTreeMap<String, usize>,
 }
 
 impl Rows for RangeRows<'_> {
@@ -181,6 +186,7 @@ impl Rows for RangeRows<'_> {
             Some(reach) => window::extended::find(&self.spec, reach, timestamps, &mut self.bounds),
         };
         self.call.context.budget.see(seen)?;
+        self.check_starts(&name)?;
         if self.columns.histograms.is_empty() {
             if 0 < seen {
                 self.check_counter(&name)?;
@@ -190,6 +196,7 @@ impl Rows for RangeRows<'_> {
                 spec: self.spec,
                 timestamps: &self.columns.timestamps,
                 values: &self.columns.floats,
+                starts: &self.columns.starts,
                 bounds: &self.bounds,
             };
             return self.floats(&windows, row);
@@ -245,6 +252,52 @@ impl RangeRows<'_> {
             self.call
                 .context
                 .info(&message, self.call.arg(0)?.position());
+        }
+        Ok(())
+    }
+
+    /// Counts windows with contradicting start timestamps; says so when the last series has been seen.
+    fn check_starts(&mut self, name: &str) -> Result<(), QueryError> {
+        let is_of_starts = self.function.wants_counter() && self.function != RangeFunction::Resets;
+        if !is_of_starts {
+            return Ok(());
+        }
+        let starts = self.starts();
+        if !starts.is_empty() {
+            let mut total = 0;
+            let totals: Vec<usize> = (0..self.columns.len())
+                .map(|at| {
+                    total += usize::from(starts.overlaps(at));
+                    total
+                })
+                .collect();
+            let is_irate = self.function == RangeFunction::Irate;
+            let overlapping = self.bounds.iter().filter(|&&(from, to)| {
+                let from = if is_irate {
+                    from.max(to.saturating_sub(2))
+                } else {
+                    from
+                };
+                from < to && totals[from] < totals[to - 1]
+            });
+            let windows = overlapping.count();
+            if 0 < windows {
+                *self.overlaps.entry(name.to_owned()).or_default() += windows;
+            }
+        }
+        if self.next == self.series.len() {
+            for (name, windows) in std::mem::take(&mut self.overlaps) {
+                let mut message = format!(
+                    "sample has start time that overlaps with previous sample timestamp for metric {}",
+                    Quoted(&name)
+                );
+                if 1 < windows {
+                    message.push_str(&format!(" ({windows} occurrences)"));
+                }
+                self.call
+                    .context
+                    .warn(&message, self.call.arg(0)?.position());
+            }
         }
         Ok(())
     }

@@ -138,6 +138,9 @@ impl<'q> RangeSource<'q> {
         match &mut self.kind {
             Kind::Selector { set, mint, maxt } => {
                 set.read(self.next, *mint, *maxt, out)?;
+                if !self.context.use_start_timestamps {
+                    out.starts.clear();
+                }
                 remove_stale(out);
             }
             Kind::Subquery { inner, steps, row } => {
@@ -197,6 +200,9 @@ pub(super) fn remove_stale(columns: &mut SampleColumns) {
             Some(histogram) => kept.push_histogram(t, histogram.clone()),
             None if model::is_stale(columns.floats[index]) => (),
             None => kept.push_float(t, columns.floats[index]),
+        }
+        if kept.timestamps.last() == Some(&t) && columns.start(index) != 0 {
+            kept.set_last_start(columns.start(index));
         }
     }
     *columns = kept;

@@ -17,6 +17,8 @@ pub(crate) enum Read {
     Value,
     /// Its time, in seconds.
     Timestamp,
+    /// Its start timestamp, in seconds; 0 if it is unknown.
+    Start,
 }
 
 /// Returns the steps that see a sample, each with the index of the newest in `(at(step) − lookback, at(step)]`.
@@ -70,6 +72,15 @@ pub(crate) fn rows<'q>(
     }))
 }
 
+/// The start timestamp of a sample in seconds, 0 if it is unknown or not to be used.
+fn start_seconds(context: &Context<'_>, columns: &SampleColumns, sample: usize) -> f64 {
+    if context.use_start_timestamps {
+        columns.start(sample) as f64 / 1e3
+    } else {
+        0.0
+    }
+}
+
 struct InstantRows<'q> {
     context: &'q Context<'q>,
     set: Box<dyn SeriesSet + 'q>,
@@ -92,7 +103,7 @@ impl Rows for InstantRows<'_> {
         let index = self.next;
         self.next += 1;
         row.reset(self.steps.count);
-        if self.steps.count == 1 {
+        if self.steps.count == 1 && self.read != Read::Start {
             self.newest(index, row)?;
         } else {
             self.all(index, row)?;
@@ -116,8 +127,8 @@ impl InstantRows<'_> {
         }
         match (self.read, sample.value) {
             (Read::Timestamp, _) => row.set(0, sample.t as f64 / 1e3),
-            (Read::Value, SampleValue::Float(value)) => row.set(0, value),
-            (Read::Value, SampleValue::Histogram(histogram)) => row.set_histogram(0, histogram),
+            (_, SampleValue::Float(value)) => row.set(0, value),
+            (_, SampleValue::Histogram(histogram)) => row.set_histogram(0, histogram),
         }
         Ok(())
     }
@@ -152,6 +163,7 @@ impl InstantRows<'_> {
         match (self.read, histogram) {
             _ if is_stale => (),
             (Read::Timestamp, _) => row.set(step, self.columns.timestamps[sample] as f64 / 1e3),
+            (Read::Start, _) => row.set(step, start_seconds(self.context, &self.columns, sample)),
             (Read::Value, Some(histogram)) => row.set_histogram(step, histogram.clone()),
             (Read::Value, None) => row.set(step, value),
         }

@@ -6,7 +6,8 @@ use model::FloatHistogram;
 use model::histogram::ResetHint;
 use model::name::Quoted;
 
-use super::mixed::{HISTOGRAM_WORK, note_bounds, warn_schemas};
+use super::mixed::HISTOGRAM_WORK;
+use super::mixed::change::{note_bounds, warn_schemas};
 use super::rate::Resets;
 use super::{RangeFunction, RangeRows};
 use crate::error::QueryError;
@@ -27,12 +28,15 @@ pub(super) fn changes(
     row: &mut Row,
 ) -> Result<(), QueryError> {
     let (timestamps, values) = (windows.timestamps, windows.values);
-    let mut resets = Resets::of(if is_counter { values } else { &[] });
+    let mut resets = if is_counter {
+        Resets::of(values, windows.starts())
+    } else {
+        Resets::default()
+    };
     let seconds = windows.spec.range as f64 / 1e3;
     for window in windows.filled(1) {
         let extent = Extent::of(&windows.spec, reach, timestamps, window);
-        let mut change =
-            value(values, extent.right, is_counter) - value(values, extent.left, is_counter);
+        let mut change = value(values, extent.right, &resets) - value(values, extent.left, &resets);
         let resets = resets.between(extent.first_raw(), extent.last_raw());
         if !resets.is_empty() {
             windows.budget.check_work(resets.len())?;
@@ -46,12 +50,12 @@ pub(super) fn changes(
 }
 
 /// The value at `point`. A counter that was reset on the way is taken to have started from zero.
-fn value(values: &[f64], point: Point, is_counter: bool) -> f64 {
+fn value(values: &[f64], point: Point, resets: &Resets) -> f64 {
     match point {
         Point::At(index) => values[index],
         Point::Between(before, fraction) => {
             let (from, to) = (values[before], values[before + 1]);
-            if is_counter && to < from {
+            if resets.contains(before + 1) {
                 to * fraction
             } else {
                 from + (to - from) * fraction
@@ -102,6 +106,7 @@ impl RangeRows<'_> {
             spec: self.spec,
             timestamps: &columns.timestamps,
             values: &columns.floats,
+            starts: &columns.starts,
             bounds: &of_floats,
         };
         self.floats(&windows, row)
@@ -129,11 +134,16 @@ impl RangeRows<'_> {
         }
         let is_counter = self.function != RangeFunction::Delta;
         let at = |index: usize| all[index - from];
+        let starts = self.starts();
+        let resets = |index: usize| {
+            is_counter && (starts.is_restart(index) || is_reset(at(index), at(index - 1)))
+        };
         let of = |point| match point {
             Point::At(index) => Some(FloatHistogram::clone(at(index))),
             Point::Between(before, fraction) => {
+                let is_reset = resets(before + 1);
                 let (before, after) = (at(before), at(before + 1));
-                let (between, added) = interpolated(before, after, fraction, is_counter).ok()?;
+                let (between, added) = interpolated(before, after, fraction, is_reset).ok()?;
                 note_bounds(self, added.bounds_reconciled, "subtraction", position);
                 Some(between)
             }
@@ -141,12 +151,10 @@ impl RangeRows<'_> {
         let mut change = of(extent.right)?;
         let added = subtract(&mut change, &of(extent.left)?).ok()?;
         note_bounds(self, added.bounds_reconciled, "subtraction", position);
-        if is_counter {
-            for index in extent.first_raw() + 1..=extent.last_raw() {
-                if is_reset(at(index), at(index - 1)) {
-                    let added = add(&mut change, at(index - 1)).ok()?;
-                    note_bounds(self, added.bounds_reconciled, "addition", position);
-                }
+        for index in extent.first_raw() + 1..=extent.last_raw() {
+            if resets(index) {
+                let added = add(&mut change, at(index - 1)).ok()?;
+                note_bounds(self, added.bounds_reconciled, "addition", position);
             }
         }
         change.reset_hint = ResetHint::Gauge;

@@ -7,12 +7,13 @@ use model::histogram::ResetHint;
 use model::name::Quoted;
 use model::storage::{SampleColumns, SelectHints, SeriesSet};
 
-use super::Read;
+use super::{Read, start_seconds};
 use crate::ast::VectorSelector;
 use crate::engine::context::{Context, Look};
 use crate::error::QueryError;
 use crate::histogram::arithmetic::compacted;
 use crate::histogram::interpolate::interpolated;
+use crate::histogram::reset::is_reset;
 use crate::operator::range::remove_stale;
 use crate::row::{BoxRows, Meta, Row, Rows, Steps};
 use crate::window::extended::Point;
@@ -130,7 +131,7 @@ impl SmoothedRows<'_> {
                 self.name()
             );
             self.context.warn(&message, self.node.position);
-        } else if self.read == Read::Timestamp {
+        } else if self.read != Read::Value {
             row.set(step, self.float(step, point));
         } else if let Some(histogram) = self.histogram(point) {
             row.set_histogram(step, histogram);
@@ -138,8 +139,11 @@ impl SmoothedRows<'_> {
     }
 
     fn float(&self, step: usize, point: Point) -> f64 {
-        if self.read == Read::Timestamp {
-            return self.look.from(self.steps.time(step)) as f64 / 1e3;
+        let (Point::At(before) | Point::Between(before, _)) = point;
+        match self.read {
+            Read::Value => (),
+            Read::Timestamp => return self.look.from(self.steps.time(step)) as f64 / 1e3,
+            Read::Start => return start_seconds(self.context, &self.columns, before),
         }
         let values = &self.columns.floats;
         match point {
@@ -162,7 +166,8 @@ impl SmoothedRows<'_> {
         let is_counter = [before, after]
             .iter()
             .all(|histogram| histogram.reset_hint != ResetHint::Gauge);
-        match interpolated(before, after, fraction, is_counter) {
+        let is_reset = is_counter && is_reset(after, before);
+        match interpolated(before, after, fraction, is_reset) {
             Ok((histogram, added)) => {
                 if added.bounds_reconciled {
                     let message = "mismatched custom buckets were reconciled during subtraction";

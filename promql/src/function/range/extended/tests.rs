@@ -75,7 +75,7 @@ proptest! {
         let mut bounds = Vec::new();
         extended::find(&spec, reach, &timestamps, &mut bounds);
         let budget = Budget::new(1, Duration::from_secs(3600), None);
-        let windows = Windows { budget: &budget, spec, timestamps: &timestamps, values: &values, bounds: &bounds };
+        let windows = Windows { budget: &budget, spec, timestamps: &timestamps, values: &values, starts: &[], bounds: &bounds };
         let mut row = Row::default();
         row.reset(steps.count);
         changes(&windows, reach, is_counter, is_rate, &mut row).unwrap();
