@@ -13,6 +13,7 @@
 
 pub(crate) mod bounds;
 pub(crate) mod context;
+pub(crate) mod counts;
 pub(crate) mod evaluate;
 mod result;
 

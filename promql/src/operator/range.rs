@@ -11,6 +11,7 @@ use crate::engine::bounds::Inner;
 use crate::engine::context::{Context, Look};
 use crate::engine::evaluate::rows;
 use crate::error::QueryError;
+use crate::histogram::reset::decide_hints;
 use crate::row::{BoxRows, Meta, Row, Steps};
 use crate::window::WindowSpec;
 use crate::window::extended::{self, Reach};
@@ -35,6 +36,7 @@ enum Kind<'q> {
         set: Box<dyn SeriesSet + 'q>,
         mint: i64,
         maxt: i64,
+        counts_only: bool,
     },
     Subquery {
         inner: BoxRows<'q>,
@@ -77,7 +79,12 @@ impl<'q> RangeSource<'q> {
             series: (0..set.len())
                 .map(|index| Meta::new(set.labels(index)))
                 .collect(),
-            kind: Kind::Selector { set, mint, maxt },
+            kind: Kind::Selector {
+                set,
+                mint,
+                maxt,
+                counts_only: context.counts_only.contains(&node.selector),
+            },
             next: 0,
             look,
             range,
@@ -136,12 +143,20 @@ impl<'q> RangeSource<'q> {
         self.context.budget.check()?;
         out.clear();
         match &mut self.kind {
-            Kind::Selector { set, mint, maxt } => {
+            Kind::Selector {
+                set,
+                mint,
+                maxt,
+                counts_only,
+            } => {
                 set.read(self.next, *mint, *maxt, out)?;
                 if !self.context.use_start_timestamps {
                     out.starts.clear();
                 }
                 remove_stale(out);
+                if *counts_only {
+                    decide_hints(out);
+                }
             }
             Kind::Subquery { inner, steps, row } => {
                 self.context.budget.check_work(steps.count)?;

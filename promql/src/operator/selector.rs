@@ -3,11 +3,13 @@
 mod smoothed;
 
 use model::SampleValue;
+use model::histogram::ResetHint;
 use model::storage::{SampleColumns, SelectHints, SeriesSet};
 
 use crate::ast::{Extension, VectorSelector};
 use crate::engine::context::{Context, Look};
 use crate::error::QueryError;
+use crate::histogram::reset::decide_hints;
 use crate::row::{BoxRows, Meta, Row, Rows, Steps};
 
 /// What of a sample is wanted.
@@ -67,6 +69,7 @@ pub(crate) fn rows<'q>(
         look,
         steps,
         read,
+        counts_only: context.counts_only.contains(node),
         next: 0,
         columns: SampleColumns::default(),
     }))
@@ -88,6 +91,8 @@ struct InstantRows<'q> {
     look: Look,
     steps: Steps,
     read: Read,
+    /// Whether nobody looks at the buckets of histograms.
+    counts_only: bool,
     next: usize,
     columns: SampleColumns,
 }
@@ -125,6 +130,11 @@ impl InstantRows<'_> {
         if sample.value.is_stale() {
             return Ok(());
         }
+        if self.counts_only
+            && matches!(&sample.value, SampleValue::Histogram(h) if h.reset_hint == ResetHint::Unknown)
+        {
+            return self.all(index, row);
+        }
         match (self.read, sample.value) {
             (Read::Timestamp, _) => row.set(0, sample.t as f64 / 1e3),
             (_, SampleValue::Float(value)) => row.set(0, value),
@@ -141,6 +151,9 @@ impl InstantRows<'_> {
         self.columns.clear();
         self.set
             .read(index, first.saturating_add(1), last, &mut self.columns)?;
+        if self.counts_only {
+            decide_hints(&mut self.columns);
+        }
         let at = |step| self.look.from(self.steps.time(step));
         let newest = newest_per_step(&self.columns.timestamps, self.steps.count, at, lookback);
         for (step, newest) in newest {

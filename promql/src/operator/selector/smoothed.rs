@@ -13,7 +13,7 @@ use crate::engine::context::{Context, Look};
 use crate::error::QueryError;
 use crate::histogram::arithmetic::compacted;
 use crate::histogram::interpolate::interpolated;
-use crate::histogram::reset::is_reset;
+use crate::histogram::reset::{decide_hints, is_reset};
 use crate::operator::range::remove_stale;
 use crate::row::{BoxRows, Meta, Row, Rows, Steps};
 use crate::window::extended::Point;
@@ -82,6 +82,9 @@ impl Rows for SmoothedRows<'_> {
         let (mint, maxt) = self.span;
         self.set.read(self.next, mint, maxt, &mut self.columns)?;
         remove_stale(&mut self.columns);
+        if self.context.counts_only.contains(self.node) {
+            decide_hints(&mut self.columns);
+        }
         let lookback = self.context.times.lookback;
         let timestamps = &self.columns.timestamps;
         // Of the samples around the step: the first, the first after the step, one past the last.
