@@ -25,7 +25,10 @@ pub(super) fn evaluate(
     match (expr.value_type(), is_instant) {
         (ValueType::String, _) => Ok(Value::String {
             t,
-            value: string(expr)?.to_owned(),
+            value: match expr.unparenthesized() {
+                Expr::String(literal) => literal.value.clone(),
+                other => string(other)?.to_owned(),
+            },
         }),
         (ValueType::Scalar, true) => Ok(Value::Scalar {
             t,

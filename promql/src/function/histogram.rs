@@ -10,6 +10,7 @@ use model::FloatHistogram;
 use model::name::Quoted;
 
 use super::Calling;
+use crate::engine::evaluate;
 use crate::error::QueryError;
 use crate::operator::aggregate::check_quantile;
 use crate::operator::map;
@@ -52,11 +53,7 @@ pub(super) fn quantile(call: Calling<'_>) -> Result<BoxRows<'_>, QueryError> {
 
 /// `histogram_quantiles(v, label, q...)`
 pub(super) fn quantiles(call: Calling<'_>) -> Result<BoxRows<'_>, QueryError> {
-    let label = call.string(1)?;
-    if label.is_empty() {
-        let message = format!("invalid label name {}", Quoted(label));
-        return Err(QueryError::execution(message));
-    }
+    let label = evaluate::label_name(call.arg(1)?)?;
     let args: Vec<usize> = (2..call.node.args.len()).collect();
     quantiles_of(call, 0, &args, Some(label))
 }
