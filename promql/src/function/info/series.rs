@@ -8,6 +8,7 @@ use model::{Labels, Matcher};
 use super::{Calling, IDENTIFYING, Identity, Wanted};
 use crate::engine::context::{Context, Look};
 use crate::error::QueryError;
+use crate::operator::group::describe;
 use crate::operator::selector::newest_per_step;
 use crate::row::Bits;
 
@@ -138,7 +139,7 @@ impl<'q> InfoSeries<'q> {
             if columns.histogram(newest).is_some() {
                 return Err(QueryError::execution(format!(
                     "this should be an info metric, with float samples: {}",
-                    self.labels(series)
+                    describe(self.labels(series))
                 )));
             }
             match winners[step] {
@@ -146,8 +147,8 @@ impl<'q> InfoSeries<'q> {
                 Some((other, t)) if sample.t == t => {
                     return Err(QueryError::execution(format!(
                         "found duplicate series for info metric: existing {} @ {t}, new {} @ {t}",
-                        self.labels(other),
-                        self.labels(series)
+                        describe(self.labels(other)),
+                        describe(self.labels(series))
                     )));
                 }
                 _ => winners[step] = Some((series, sample.t)),

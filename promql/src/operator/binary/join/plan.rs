@@ -2,10 +2,11 @@
 
 use model::Labels;
 
-use super::labels::{Result as ResultLabels, describe};
+use super::labels::Result as ResultLabels;
 use super::{Join, drops_name};
 use crate::ast::Cardinality;
 use crate::error::QueryError;
+use crate::operator::group::describe;
 use crate::row::{Bits, Meta};
 
 /// Steps at which a group has two samples on the one side.
