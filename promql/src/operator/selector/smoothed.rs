@@ -189,3 +189,61 @@ impl SmoothedRows<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use model::{Labels, SampleValue};
+    use proptest::prelude::*;
+
+    use crate::engine::QueryOptions;
+    use crate::script::{self, MemoryStorage};
+    use crate::value::Value;
+
+    const LOOKBACK: i64 = 300_000;
+
+    /// The obvious way: look for the neighbours of `at` among all samples.
+    fn plain(samples: &[(i64, f64)], at: i64) -> Option<f64> {
+        let before = samples
+            .iter()
+            .rfind(|(t, _)| at - LOOKBACK < *t && *t <= at)?;
+        let after = samples
+            .iter()
+            .find(|(t, _)| at < *t && *t <= at + LOOKBACK)
+            .filter(|_| before.0 < at);
+        let Some(after) = after else {
+            return Some(before.1);
+        };
+        let share = (at - before.0) as f64 / (after.0 - before.0) as f64;
+        Some(before.1 + (after.1 - before.1) * share)
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_looking_at_each_step(
+            samples in proptest::collection::btree_map(0i64..120, -100i8..100, 0..30),
+            start in -20i64..60, step in 1i64..20, offset in -10i64..10,
+        ) {
+            let samples: Vec<(i64, f64)> = samples
+                .into_iter()
+                .map(|(t, value)| (t * 60_000, f64::from(value)))
+                .collect();
+            let mut storage = MemoryStorage::default();
+            for &(t, value) in &samples {
+                storage.push(&Labels::from_pairs([("__name__", "a")]), t, SampleValue::Float(value));
+            }
+            let (start, step) = (start * 60_000, step * 15_000);
+            let query = format!("a offset {offset}m smoothed");
+            let result = script::engine()
+                .range(&storage, &query, start, start + 40 * step, step, &QueryOptions::default());
+            let Ok(Value::Matrix(series)) = result.map(|result| result.value) else {
+                return Err(TestCaseError::fail("a range vector was expected"));
+            };
+            let found: Vec<(i64, f64)> = series.into_iter().flat_map(|series| series.floats).collect();
+            let expected: Vec<(i64, f64)> = (0..=40)
+                .map(|index| start + index * step)
+                .filter_map(|t| Some((t, plain(&samples, t - offset * 60_000)?)))
+                .collect();
+            prop_assert_eq!(found, expected);
+        }
+    }
+}
