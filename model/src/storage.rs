@@ -288,7 +288,7 @@ pub trait SeriesSet: Send + Sync {
 /// # Invariants
 ///
 /// `timestamps` and `floats` are equally long; timestamps ascend strictly. A sample that is a histogram has an entry in
-/// `histograms` with its index (ascending) and NaN in `floats`.
+/// `histograms` with its index (ascending) and NaN in `floats`. `starts` may be shorter: what it lacks is unknown.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SampleColumns {
     /// Milliseconds since the epoch.
@@ -297,6 +297,9 @@ pub struct SampleColumns {
     pub floats: Vec<f64>,
     /// The samples that are native histograms: index and value.
     pub histograms: Vec<(usize, Arc<FloatHistogram>)>,
+    /// Since when the counter counts that has the sample: milliseconds since the epoch, 0 where that is unknown. Storage
+    /// that keeps no start timestamps leaves it empty.
+    pub starts: Vec<i64>,
 }
 
 impl SampleColumns {
@@ -315,6 +318,7 @@ impl SampleColumns {
         self.timestamps.clear();
         self.floats.clear();
         self.histograms.clear();
+        self.starts.clear();
     }
 
     /// Adds a float sample, which must be newer than the last.
@@ -328,6 +332,19 @@ impl SampleColumns {
     pub fn push_histogram(&mut self, t: i64, histogram: Arc<FloatHistogram>) {
         self.histograms.push((self.timestamps.len(), histogram));
         self.push_float(t, f64::NAN);
+    }
+
+    /// Says since when the counter counts that has the last sample; milliseconds since the epoch.
+    pub fn set_last_start(&mut self, start: i64) {
+        if let Some(last) = self.len().checked_sub(1) {
+            self.starts.resize(last, 0);
+            self.starts.push(start);
+        }
+    }
+
+    /// Returns the start timestamp of the sample at `index`, 0 if it is unknown.
+    pub fn start(&self, index: usize) -> i64 {
+        self.starts.get(index).copied().unwrap_or(0)
     }
 
     /// Returns the histogram at `index`, if the sample is one.

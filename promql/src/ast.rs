@@ -101,8 +101,10 @@ impl PartialEq for NumberLiteral {
 /// A text.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StringLiteral {
-    /// The text, unquoted.
+    /// The text, unquoted; U+FFFD stands for what is not UTF-8.
     pub value: String,
+    /// The text as bytes, if it is not UTF-8. Nothing in storage has such a text.
+    pub not_utf8: Option<Vec<u8>>,
     /// Where.
     pub position: Position,
 }

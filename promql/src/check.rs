@@ -65,6 +65,10 @@ fn check_selector(selector: &VectorSelector, options: &ParseOptions) -> Result<(
         let message = "vector selector must contain at least one non-empty matcher";
         return fail(selector.position, message);
     }
+    check_extension(selector, options)
+}
+
+fn check_extension(selector: &VectorSelector, options: &ParseOptions) -> Result<(), ParseError> {
     if selector.extension != Extension::None && !options.extended_range_selectors {
         return fail(
             selector.position,
@@ -94,13 +98,15 @@ fn check_call(call: &mut Call, options: &ParseOptions) -> Result<(), ParseError>
     }
     check_arity(function, call)?;
     let context = format!("call to function \"{}\"", function.name);
+    let is_info = function.name == "info";
     for (index, arg) in call.args.iter_mut().enumerate() {
-        expect(arg, function.arg(index), &context, options)?;
+        match arg {
+            // Tests of labels, which may accept every series.
+            Expr::Vector(selector) if is_info && index == 1 => check_extension(selector, options)?,
+            _ => expect(arg, function.arg(index), &context, options)?,
+        }
     }
-    if function.name == "info" {
-        check_info(call)?;
-    }
-    Ok(())
+    if is_info { check_info(call) } else { Ok(()) }
 }
 
 fn check_arity(function: &Function, call: &Call) -> Result<(), ParseError> {

@@ -13,6 +13,7 @@
 
 pub(crate) mod bounds;
 pub(crate) mod context;
+pub(crate) mod counts;
 pub(crate) mod evaluate;
 mod result;
 
@@ -52,14 +53,17 @@ pub struct Features {
     pub syntax: ParseOptions,
     /// Whether names are dropped at the end of a query instead of at each function (`promql-delayed-name-removal`).
     pub delayed_name_removal: bool,
+    /// Whether start timestamps of samples are made use of (`use-start-timestamps`); else they count as unknown.
+    pub use_start_timestamps: bool,
 }
 
 impl Default for Features {
-    /// All syntax; names are dropped at once.
+    /// All syntax; names are dropped at once, start timestamps are not used.
     fn default() -> Self {
         Features {
             syntax: ParseOptions::ALL,
             delayed_name_removal: false,
+            use_start_timestamps: false,
         }
     }
 }

@@ -3,15 +3,17 @@
 pub(crate) mod conversion;
 mod date;
 mod histogram;
+pub(crate) mod info;
 mod label;
 mod math;
 mod range;
 mod sort;
 
-use crate::ast::{Call, Expr};
+use crate::ast::{Call, Expr, Extension};
 use crate::engine::context::Context;
 use crate::engine::evaluate;
 use crate::error::QueryError;
+use crate::operator::range::RangeSource;
 use crate::operator::{map, selector};
 use crate::row::{BoxRows, Scalar, Steps};
 
@@ -39,9 +41,36 @@ impl<'q> Calling<'q> {
         evaluate::scalar(self.context, self.arg(index)?, self.steps)
     }
 
+    pub(crate) fn range(&self, index: usize) -> Result<RangeSource<'q>, QueryError> {
+        let arg = self.arg(index)?;
+        if let Expr::Matrix(matrix) = arg.unparenthesized() {
+            check_extension(self.node.function.name, matrix.selector.extension)?;
+        }
+        RangeSource::new(self.context, arg, self.steps)
+    }
+
     pub(crate) fn string(&self, index: usize) -> Result<&'q str, QueryError> {
         evaluate::string(self.arg(index)?)
     }
+}
+
+/// Fails if `function` is not for ranges with the modifier `extension`.
+fn check_extension(function: &str, extension: Extension) -> Result<(), QueryError> {
+    let (modifier, functions): (&str, &[&str]) = match extension {
+        Extension::None => return Ok(()),
+        Extension::Anchored => (
+            "anchored",
+            &["changes", "delta", "increase", "rate", "resets"],
+        ),
+        Extension::Smoothed => ("smoothed", &["delta", "increase", "rate"]),
+    };
+    if functions.contains(&function) {
+        return Ok(());
+    }
+    let functions = functions.join(", ");
+    Err(QueryError::Execution(format!(
+        "{modifier} modifier can only be used with: {functions} - not with {function}"
+    )))
 }
 
 /// Evaluates a function that returns an instant vector.
@@ -74,11 +103,14 @@ pub(crate) fn rows<'q>(
         "absent_over_time" => conversion::absent_over_time(call),
         "vector" => conversion::vector(call, call.scalar(0)?),
         "timestamp" => timestamp(call),
+        "start_timestamp" => start_timestamp(call),
+        "info" => info::rows(call),
         "label_replace" => label::replace(call),
         "label_join" => label::join(call),
         "sort" | "sort_desc" => sort::by_value(call),
         "sort_by_label" | "sort_by_label_desc" => sort::by_label(call),
         "histogram_quantile" => histogram::quantile(call),
+        "histogram_quantiles" => histogram::quantiles(call),
         "histogram_fraction" => histogram::fraction(call),
         _ => match histogram::part(name) {
             Some(part) => histogram::parts(call, part),
@@ -103,6 +135,19 @@ fn timestamp(call: Calling<'_>) -> Result<BoxRows<'_>, QueryError> {
         for (step, value) in row.values.iter_mut().enumerate() {
             *value = steps.time(step) as f64 / 1e3;
         }
+        Ok(())
+    })
+}
+
+/// `start_timestamp(v)`: of a selector since when its samples count; anything else has lost that.
+fn start_timestamp(call: Calling<'_>) -> Result<BoxRows<'_>, QueryError> {
+    let steps = call.steps.count;
+    if let Expr::Vector(selector) = call.arg(0)?.unparenthesized() {
+        let rows = selector::rows(call.context, selector, call.steps, selector::Read::Start)?;
+        return map::map(call.context, rows, steps, |_| Ok(()));
+    }
+    map::map(call.context, call.vector(0)?, steps, move |row| {
+        row.reset(steps);
         Ok(())
     })
 }

@@ -30,6 +30,8 @@ pub(crate) enum Kind {
     Duration(f64),
     /// A string, unquoted.
     Str(String),
+    /// A string that escapes have made other than UTF-8.
+    Bytes(Vec<u8>),
     /// An operator that is no word; in braces `!=` too.
     Op(BinaryOp),
     /// `=`
@@ -350,7 +352,11 @@ impl Lexer<'_> {
     fn string(&mut self) -> Result<(), Wrong> {
         let (value, len) =
             quoted::scan(&self.text[self.at..]).or_else(|message| self.wrong(message))?;
-        self.push(Kind::Str(value), len);
+        let kind = match String::from_utf8(value) {
+            Ok(value) => Kind::Str(value),
+            Err(error) => Kind::Bytes(error.into_bytes()),
+        };
+        self.push(kind, len);
         Ok(())
     }
 }

@@ -11,7 +11,7 @@ use model::name::{Quoted, is_legacy_label_name};
 
 use crate::ast::{
     Aggregate, At, Binary, Cardinality, Expr, Extension, MatrixSelector, Modifiers, NumberLiteral,
-    Span, Subquery, VectorMatching, VectorSelector,
+    Span, StringLiteral, Subquery, VectorMatching, VectorSelector,
 };
 pub use pretty::pretty;
 
@@ -20,7 +20,7 @@ impl Display for Expr {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Expr::Number(number) => number.fmt(f),
-            Expr::String(string) => Quoted(&string.value).fmt(f),
+            Expr::String(string) => string_literal(string).fmt(f),
             Expr::Vector(selector) => selector.fmt(f),
             Expr::Matrix(matrix) => matrix.fmt(f),
             Expr::Subquery(subquery) => {
@@ -144,6 +144,23 @@ impl Display for Span {
             Span::Expr(expr) => expr.fmt(f),
         }
     }
+}
+
+/// Prints a string; bytes that are not UTF-8 as escapes.
+pub(crate) fn string_literal(string: &StringLiteral) -> String {
+    let Some(bytes) = &string.not_utf8 else {
+        return Quoted(&string.value).to_string();
+    };
+    let mut text = "\"".to_owned();
+    for chunk in bytes.utf8_chunks() {
+        let quoted = Quoted(chunk.valid()).to_string();
+        text.push_str(&quoted[1..quoted.len() - 1]);
+        for byte in chunk.invalid() {
+            text.push_str(&format!("\\x{byte:02x}"));
+        }
+    }
+    text.push('"');
+    text
 }
 
 /// Prints matchers and labels as they stand in lists: quoted where they must be.

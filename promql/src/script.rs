@@ -18,6 +18,7 @@ mod evaluate;
 mod histogram;
 mod nhcb;
 mod series;
+mod starts;
 mod storage;
 
 pub use command::{Command, Eval, ScriptError, read};
@@ -39,7 +40,7 @@ pub struct Outcome {
 }
 
 /// Returns the engine settings that scripts assume: five minutes of lookback, subqueries of one minute, all syntax,
-/// names dropped at the end of a query.
+/// names dropped at the end of a query, start timestamps used.
 pub fn engine() -> Engine {
     let options = EngineOptions {
         lookback_ms: 300_000,
@@ -50,6 +51,7 @@ pub fn engine() -> Engine {
     };
     Engine::new(options, &metrics::Registry::new()).with_features(Features {
         delayed_name_removal: true,
+        use_start_timestamps: true,
         ..Features::default()
     })
 }

@@ -1,9 +1,13 @@
 //! The windows of all steps in the samples of one series.
 
+pub(crate) mod extended;
+pub(crate) mod starts;
+
 use crate::engine::context::Look;
 use crate::error::QueryError;
 use crate::limits::Budget;
 use crate::row::Steps;
+use starts::Starts;
 
 /// Where windows are, whatever the series.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +39,8 @@ pub(crate) struct Windows<'a> {
     pub(crate) spec: WindowSpec,
     pub(crate) timestamps: &'a [i64],
     pub(crate) values: &'a [f64],
+    /// Start timestamps; may be shorter, see [`Starts`].
+    pub(crate) starts: &'a [i64],
     pub(crate) bounds: &'a [(usize, usize)],
 }
 
@@ -50,6 +56,11 @@ impl<'a> Windows<'a> {
             scan(step, from, to);
         }
         Ok(())
+    }
+
+    /// What start timestamps say.
+    pub(crate) fn starts(&self) -> Starts<'a> {
+        Starts::new(self.timestamps, self.starts)
     }
 
     /// The windows that hold at least `least` samples: step, first sample, one past the last sample.

@@ -222,6 +222,7 @@ fn promql_features(names: &[&str]) -> promql::Features {
             fill_modifiers: names.contains(&"promql-binop-fill-modifiers"),
         },
         delayed_name_removal: names.contains(&"promql-delayed-name-removal"),
+        use_start_timestamps: names.contains(&"use-start-timestamps"),
     }
 }
 

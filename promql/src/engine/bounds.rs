@@ -3,6 +3,7 @@
 use super::context::{Clock, Look};
 use crate::ast::{Expr, Extension, Subquery};
 use crate::error::QueryError;
+use crate::function::info;
 use crate::row::Steps;
 
 /// Returns the first and the last millisecond that `expr` may look at; (0, 0) when it looks at no series.
@@ -41,6 +42,11 @@ fn widen(
         Expr::Subquery(subquery) => {
             let inner = Inner::of(subquery, steps, clock)?;
             return widen(&subquery.expr, inner.steps, clock, range);
+        }
+        Expr::Call(call) if call.function.name == "info" => {
+            // The second argument is no selector of its own: it looks where the first one does.
+            widen(&call.args[0], steps, clock, range)?;
+            (info::look(&call.args[0], clock)?, clock.lookback, 0)
         }
         _ => {
             return expr
@@ -116,6 +122,9 @@ pub(crate) fn is_step_invariant(expr: &Expr) -> bool {
         Expr::Matrix(matrix) => matrix.selector.modifiers.at.is_some(),
         Expr::Subquery(subquery) => subquery.modifiers.at.is_some(),
         Expr::Call(call) if OF_THE_STEP.contains(&call.function.name) => false,
+        Expr::Call(call) if call.function.name == "info" => {
+            info::is_fixed(&call.args[0]) && is_step_invariant(&call.args[0])
+        }
         _ => expr.children().into_iter().all(is_step_invariant),
     }
 }
@@ -146,5 +155,7 @@ mod tests {
         check("x @ 20", (15_001, 20_000));
         check("x @ start() or x @ end() offset 1s", (95_001, 164_000));
         check("max_over_time(x[1m:7s])", (42_000 - 4_999, 154_000));
+        check("info(vector(1))", (95_001, 160_000));
+        check("info(x @ 20, {a=\"b\"})", (15_001, 20_000));
     }
 }

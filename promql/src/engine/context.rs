@@ -4,6 +4,7 @@ use model::storage::{Querier, Queryable};
 use parking_lot::Mutex;
 
 use super::bounds::time_range;
+use super::counts::CountsOnly;
 use super::{Engine, QueryOptions, Times};
 use crate::annotations::Annotations;
 use crate::ast::{At, DurationExpr, DurationOp, Expr, Modifiers, Span};
@@ -18,6 +19,8 @@ pub(crate) struct Context<'s> {
     pub(crate) querier: Box<dyn Querier + 's>,
     pub(crate) times: Clock,
     pub(crate) delayed_name_removal: bool,
+    pub(crate) use_start_timestamps: bool,
+    pub(crate) counts_only: CountsOnly,
     pub(crate) budget: Budget,
     pub(crate) notes: Mutex<Annotations>,
 }
@@ -151,6 +154,8 @@ impl<'s> Context<'s> {
             querier: storage.querier(mint, maxt)?,
             times: clock,
             delayed_name_removal: engine.features.delayed_name_removal,
+            counts_only: CountsOnly::of(expr),
+            use_start_timestamps: engine.features.use_start_timestamps,
             budget,
             notes: Mutex::default(),
         })

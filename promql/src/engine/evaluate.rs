@@ -10,6 +10,7 @@ use crate::ast::{Binary, Call, Expr, Unary, ValueType};
 use crate::error::QueryError;
 use crate::function;
 use crate::operator::{aggregate, binary, invariant, map, selector};
+use crate::print::string_literal;
 use crate::row::{BoxRows, Scalar, Steps};
 
 /// Evaluates an instant vector.
@@ -134,11 +135,26 @@ fn scalar_call(context: &Context<'_>, node: &Call, steps: Steps) -> Result<Scala
     })
 }
 
-/// Returns the text of a string expression.
+/// Returns the text of a string expression, which must be UTF-8.
 pub(crate) fn string(expr: &Expr) -> Result<&str, QueryError> {
     match expr.unparenthesized() {
+        Expr::String(node) if node.not_utf8.is_some() => Err(QueryError::Execution(format!(
+            "string {} is not valid UTF-8",
+            string_literal(node)
+        ))),
         Expr::String(node) => Ok(&node.value),
         other => Err(mistyped(other)),
+    }
+}
+
+/// Returns the text of a string expression that is to name a label.
+pub(crate) fn label_name(expr: &Expr) -> Result<&str, QueryError> {
+    match expr.unparenthesized() {
+        Expr::String(node) if node.not_utf8.is_some() || node.value.is_empty() => {
+            let message = format!("invalid label name {}", string_literal(node));
+            Err(QueryError::Execution(message))
+        }
+        other => string(other),
     }
 }
 

@@ -25,7 +25,10 @@ pub(super) fn evaluate(
     match (expr.value_type(), is_instant) {
         (ValueType::String, _) => Ok(Value::String {
             t,
-            value: string(expr)?.to_owned(),
+            value: match expr.unparenthesized() {
+                Expr::String(literal) => literal.value.clone(),
+                other => string(other)?.to_owned(),
+            },
         }),
         (ValueType::Scalar, true) => Ok(Value::Scalar {
             t,
@@ -146,20 +149,22 @@ fn raw_matrix(context: &Context<'_>, expr: &Expr, steps: Steps) -> Result<Value,
     let mut columns = SampleColumns::default();
     for index in 0..source.series().len() {
         source.next(&mut columns)?;
-        if columns.is_empty() {
+        let window = source.window(&columns.timestamps, steps);
+        if window.is_empty() {
             continue;
         }
-        context.budget.hold(columns.len())?;
-        context.budget.see(columns.len())?;
+        context.budget.hold(window.len())?;
+        context.budget.see(window.len())?;
         let mut series = MatrixSeries {
             labels: source.series()[index].final_labels(),
             floats: Vec::new(),
             histograms: Vec::new(),
         };
-        for (at, (&t, &value)) in columns.timestamps.iter().zip(&columns.floats).enumerate() {
+        for at in window {
+            let t = columns.timestamps[at];
             match columns.histogram(at) {
                 Some(histogram) => series.histograms.push((t, histogram.clone())),
-                None => series.floats.push((t, value)),
+                None => series.floats.push((t, columns.floats[at])),
             }
         }
         all.push(series);

@@ -255,30 +255,6 @@ fn names_that_are_dropped_must_not_collide() {
 }
 
 #[test]
-fn what_is_not_evaluated_yet_says_so() {
-    check(
-        "info(up)",
-        60,
-        "execution: function info is not supported yet",
-    );
-    check(
-        "rate(up[1m] anchored)",
-        60,
-        "execution: the modifier anchored is not supported yet",
-    );
-    check(
-        "up smoothed",
-        60,
-        "execution: the modifier smoothed is not supported yet",
-    );
-    check(
-        "up + fill(1) limits",
-        60,
-        "execution: the modifier fill is not supported yet",
-    );
-}
-
-#[test]
 fn errors_have_the_right_class() {
     check(
         "up +",

@@ -6,7 +6,6 @@ use model::{Labels, LabelsBuilder, MatchOp, Matcher};
 use super::Calling;
 use crate::ast::Expr;
 use crate::error::QueryError;
-use crate::operator::range::RangeSource;
 use crate::row::{Bits, BoxRows, Meta, Row, Scalar, Steps};
 use crate::table::Table;
 use crate::window::{self, WindowSpec};
@@ -82,7 +81,7 @@ pub(super) fn absent(call: Calling<'_>) -> Result<BoxRows<'_>, QueryError> {
 
 /// `absent_over_time(m)`
 pub(super) fn absent_over_time(call: Calling<'_>) -> Result<BoxRows<'_>, QueryError> {
-    let mut source = RangeSource::new(call.context, call.arg(0)?, call.steps)?;
+    let mut source = call.range(0)?;
     let spec = WindowSpec {
         steps: call.steps,
         look: source.look,

@@ -1,21 +1,22 @@
 //! Functions of histograms, classic ones (a series per bucket, with the label `le`) and native ones.
 
 mod classic;
+mod groups;
 mod native;
 
 use std::collections::HashMap;
 
+use model::FloatHistogram;
 use model::name::Quoted;
-use model::{FloatHistogram, Labels};
 
 use super::Calling;
+use crate::engine::evaluate;
 use crate::error::QueryError;
 use crate::operator::aggregate::check_quantile;
 use crate::operator::map;
-use crate::operator::merge::{SAME_LABELS, unique};
-use crate::row::{BoxRows, Meta, Row, Scalar};
-use crate::table::Table;
-use classic::{Bucket, Repair};
+use crate::row::{BoxRows, Scalar};
+use classic::Repair;
+use groups::{Variant, of_histograms};
 
 /// Returns the number that function `name` gives of a native histogram, if it is one of those.
 pub(super) fn part(name: &str) -> Option<fn(&FloatHistogram) -> f64> {
@@ -45,29 +46,44 @@ pub(super) fn parts(
     })
 }
 
-/// The series of one histogram.
-struct Group {
-    meta: Meta,
-    /// Classic buckets: upper bound and series.
-    buckets: Vec<(f64, usize)>,
-    /// The series that may hold native histograms.
-    native: Vec<usize>,
-}
-
 /// `histogram_quantile(q, v)`
 pub(super) fn quantile(call: Calling<'_>) -> Result<BoxRows<'_>, QueryError> {
-    let q = call.scalar(0)?;
-    let (context, position) = (call.context, call.arg(1)?.position());
-    let q_position = call.arg(0)?.position();
-    for step in 0..call.steps.count {
-        check_quantile(context, q.at(step), q_position);
+    quantiles_of(call, 1, &[0], None)
+}
+
+/// `histogram_quantiles(v, label, q...)`
+pub(super) fn quantiles(call: Calling<'_>) -> Result<BoxRows<'_>, QueryError> {
+    let label = evaluate::label_name(call.arg(1)?)?;
+    let args: Vec<usize> = (2..call.node.args.len()).collect();
+    quantiles_of(call, 0, &args, Some(label))
+}
+
+/// The quantiles that the arguments `qs` say of the vector that is argument `arg`; `label` gets their values.
+fn quantiles_of<'q>(
+    call: Calling<'q>,
+    arg: usize,
+    qs: &[usize],
+    label: Option<&str>,
+) -> Result<BoxRows<'q>, QueryError> {
+    let (context, position) = (call.context, call.arg(arg)?.position());
+    let mut scalars: Vec<Scalar> = Vec::with_capacity(qs.len());
+    for &q in qs {
+        let scalar = call.scalar(q)?;
+        for step in 0..call.steps.count {
+            check_quantile(context, scalar.at(step), call.arg(q)?.position());
+        }
+        scalars.push(scalar);
     }
+    let outputs = match label {
+        None => vec![Variant::unlabelled(call.steps.count)],
+        Some(label) => Variant::of_quantiles(label, &scalars, call.steps.count),
+    };
     let mut repairs: HashMap<String, Repair> = HashMap::new();
     let result = of_histograms(
-        call,
-        1,
-        |step, name, buckets| {
-            let (value, repair) = classic::quantile(q.at(step), buckets);
+        (call, arg),
+        &outputs,
+        |which, step, name, buckets| {
+            let (value, repair) = classic::quantile(scalars[which].at(step), buckets);
             if let Some(repair) = repair {
                 repairs
                     .entry(name.to_owned())
@@ -76,8 +92,8 @@ pub(super) fn quantile(call: Calling<'_>) -> Result<BoxRows<'_>, QueryError> {
             }
             value
         },
-        |step, name, histogram| {
-            let (value, unsure) = native::quantile(q.at(step), histogram);
+        |which, step, name, histogram| {
+            let (value, unsure) = native::quantile(scalars[which].at(step), histogram);
             if let Some(how) = unsure {
                 let message = format!(
                     "input to histogram_quantile has NaN observations, result is {how}{}",
@@ -99,10 +115,10 @@ pub(super) fn fraction(call: Calling<'_>) -> Result<BoxRows<'_>, QueryError> {
     let (lower, upper): (Scalar, Scalar) = (call.scalar(0)?, call.scalar(1)?);
     let (context, position) = (call.context, call.arg(2)?.position());
     of_histograms(
-        call,
-        2,
-        |step, _, buckets| classic::fraction(lower.at(step), upper.at(step), buckets),
-        |step, name, histogram| {
+        (call, 2),
+        &[Variant::unlabelled(call.steps.count)],
+        |_, step, _, buckets| classic::fraction(lower.at(step), upper.at(step), buckets),
+        |_, step, name, histogram| {
             let (value, has_nan) = native::fraction(lower.at(step), upper.at(step), histogram);
             if has_nan {
                 let message = format!(
@@ -122,116 +138,4 @@ fn of_metric(name: &str) -> String {
     } else {
         format!(" for metric name {}", Quoted(name))
     }
-}
-
-/// Computes a number of each histogram at each step: of the classic ones by `classic`, of the native ones by `native`.
-/// Both get the step and the metric name.
-fn of_histograms<'q>(
-    call: Calling<'q>,
-    arg: usize,
-    mut classic: impl FnMut(usize, &str, &mut Vec<Bucket>) -> f64,
-    mut native: impl FnMut(usize, &str, &FloatHistogram) -> f64,
-) -> Result<BoxRows<'q>, QueryError> {
-    let steps = call.steps.count;
-    let position = call.arg(arg)?.position();
-    let input = Table::collect(call.vector(arg)?, steps, call.context)?;
-    let groups = grouped(call, &input, position);
-    let mut output = Table::new(steps);
-    let mut buckets = Vec::new();
-    let mut row = Row::default();
-    for group in groups {
-        let work = steps.saturating_mul(1 + group.buckets.len());
-        call.context.budget.check_work(work)?;
-        row.reset(steps);
-        let name = group.meta.labels.metric_name().to_owned();
-        for step in 0..steps {
-            buckets.clear();
-            for &(upper, series) in &group.buckets {
-                if let Some(count) = input.float(series, step) {
-                    buckets.push(Bucket { upper, count });
-                }
-            }
-            let histogram = group
-                .native
-                .iter()
-                .find_map(|&series| input.histogram(series, step));
-            match histogram {
-                Some(_) if !buckets.is_empty() => {
-                    let message = format!(
-                        "vector contains a mix of classic and native histograms{}",
-                        of_metric(&name)
-                    );
-                    call.context.warn(&message, position);
-                }
-                Some(histogram) => {
-                    let value = native(step, &name, histogram);
-                    row.set(step, value);
-                }
-                None if buckets.is_empty() => (),
-                None => {
-                    let value = classic(step, &name, &mut buckets);
-                    row.set(step, value);
-                }
-            }
-        }
-        if !row.is_empty() {
-            output.push(group.meta.dropping_name(), &row);
-        }
-    }
-    unique(call.context, output.into_rows(), steps, SAME_LABELS)
-}
-
-/// Puts the series of each histogram together: those that differ in `le` only.
-fn grouped(call: Calling<'_>, input: &Table, position: crate::position::Position) -> Vec<Group> {
-    let delayed = call.context.delayed_name_removal;
-    let mut by_labels: HashMap<Labels, usize> = HashMap::new();
-    let mut groups: Vec<Group> = Vec::new();
-    for (series, meta) in input.series.iter().enumerate() {
-        let has_floats = input.present(series).any();
-        let has_histograms = !input.histograms(series).is_empty();
-        let le = meta.labels.value("le");
-        let upper = le.parse::<f64>().ok();
-        if has_floats && upper.is_none() {
-            let message = format!(
-                "bucket label \"le\" is missing or has a malformed value of {}{}",
-                Quoted(le),
-                of_metric(meta.value("__name__", delayed))
-            );
-            call.context.warn(&message, position);
-        }
-        if has_histograms {
-            let group = group_of(
-                meta,
-                meta.visible_labels(delayed),
-                &mut by_labels,
-                &mut groups,
-            );
-            groups[group].native.push(series);
-        }
-        if let (true, Some(upper)) = (has_floats, upper) {
-            let labels = meta.visible_labels(delayed).without(|name| name == "le");
-            let group = group_of(meta, labels, &mut by_labels, &mut groups);
-            groups[group].buckets.push((upper, series));
-        }
-    }
-    groups
-}
-
-fn group_of(
-    meta: &Meta,
-    labels: Labels,
-    by_labels: &mut HashMap<Labels, usize>,
-    groups: &mut Vec<Group>,
-) -> usize {
-    *by_labels.entry(labels.clone()).or_insert_with(|| {
-        groups.push(Group {
-            meta: Meta {
-                labels,
-                drop_name: meta.drop_name,
-            },
-            buckets: Vec::new(),
-            native: Vec::new(),
-        });
-        groups.len() - 1
-    })
 }

@@ -3,10 +3,13 @@
 //! A series' samples are decoded once and the windows of all steps are found by two pointers; each function then walks
 //! the windows. Windows that hold histograms are in [`mixed`].
 
+mod extended;
 mod mixed;
 mod over_time;
 mod rate;
 mod regression;
+
+use std::collections::BTreeMap;
 
 use model::name::Quoted;
 use model::storage::SampleColumns;
@@ -88,6 +91,16 @@ impl RangeFunction {
         matches!(self, RangeFunction::Last | RangeFunction::First)
     }
 
+    /// Whether it is of counters and per second, if it is the change over a window.
+    fn as_change(self) -> Option<(bool, bool)> {
+        match self {
+            RangeFunction::Rate => Some((true, true)),
+            RangeFunction::Increase => Some((true, false)),
+            RangeFunction::Delta => Some((false, false)),
+            _ => None,
+        }
+    }
+
     /// Whether it only makes sense for counters.
     fn wants_counter(self) -> bool {
         matches!(
@@ -106,7 +119,7 @@ pub(super) fn rows<'q>(
     function: RangeFunction,
 ) -> Result<BoxRows<'q>, QueryError> {
     let range_arg = usize::from(function == RangeFunction::Quantile);
-    let source = RangeSource::new(call.context, call.arg(range_arg)?, call.steps)?;
+    let source = call.range(range_arg)?;
     let mut parameters = Vec::new();
     for index in (0..call.node.args.len()).filter(|&index| index != range_arg) {
         parameters.push(call.scalar(index)?);
@@ -137,6 +150,7 @@ pub(super) fn rows<'q>(
         next: 0,
         columns: SampleColumns::default(),
         bounds: Vec::new(),
+        overlaps: BTreeMap::new(),
     });
     unique(call.context, range_rows, call.steps.count, SAME_LABELS)
 }
@@ -151,6 +165,8 @@ struct RangeRows<'q> {
     next: usize,
     columns: SampleColumns,
     bounds: Vec<(usize, usize)>,
+    /// Per metric name, how many windows had samples whose start is before the sample before them.
+    overlaps: BTreeMap<String, usize>,
 }
 
 impl Rows for RangeRows<'_> {
@@ -164,8 +180,13 @@ impl Rows for RangeRows<'_> {
         row.reset(self.spec.steps.count);
         let name = self.series[self.next].labels.metric_name().to_owned();
         self.next += 1;
-        let seen = window::find(&self.spec, &self.columns.timestamps, &mut self.bounds);
+        let timestamps = &self.columns.timestamps;
+        let seen = match self.source.reach {
+            None => window::find(&self.spec, timestamps, &mut self.bounds),
+            Some(reach) => window::extended::find(&self.spec, reach, timestamps, &mut self.bounds),
+        };
         self.call.context.budget.see(seen)?;
+        self.check_starts(&name)?;
         if self.columns.histograms.is_empty() {
             if 0 < seen {
                 self.check_counter(&name)?;
@@ -175,6 +196,7 @@ impl Rows for RangeRows<'_> {
                 spec: self.spec,
                 timestamps: &self.columns.timestamps,
                 values: &self.columns.floats,
+                starts: &self.columns.starts,
                 bounds: &self.bounds,
             };
             return self.floats(&windows, row);
@@ -189,6 +211,11 @@ impl Rows for RangeRows<'_> {
 impl RangeRows<'_> {
     /// Computes the function of windows without histograms.
     fn floats(&self, windows: &Windows<'_>, row: &mut Row) -> Result<(), QueryError> {
+        if let (Some(reach), Some((is_counter, is_rate))) =
+            (self.source.reach, self.function.as_change())
+        {
+            return extended::changes(windows, reach, is_counter, is_rate, row);
+        }
         match self.function {
             RangeFunction::Rate => rate::extrapolated(windows, true, true, row)?,
             RangeFunction::Increase => rate::extrapolated(windows, true, false, row)?,
@@ -225,6 +252,52 @@ impl RangeRows<'_> {
             self.call
                 .context
                 .info(&message, self.call.arg(0)?.position());
+        }
+        Ok(())
+    }
+
+    /// Counts windows with contradicting start timestamps; says so when the last series has been seen.
+    fn check_starts(&mut self, name: &str) -> Result<(), QueryError> {
+        let is_of_starts = self.function.wants_counter() && self.function != RangeFunction::Resets;
+        if !is_of_starts {
+            return Ok(());
+        }
+        let starts = self.starts();
+        if !starts.is_empty() {
+            let mut total = 0;
+            let totals: Vec<usize> = (0..self.columns.len())
+                .map(|at| {
+                    total += usize::from(starts.overlaps(at));
+                    total
+                })
+                .collect();
+            let is_irate = self.function == RangeFunction::Irate;
+            let overlapping = self.bounds.iter().filter(|&&(from, to)| {
+                let from = if is_irate {
+                    from.max(to.saturating_sub(2))
+                } else {
+                    from
+                };
+                from < to && totals[from] < totals[to - 1]
+            });
+            let windows = overlapping.count();
+            if 0 < windows {
+                *self.overlaps.entry(name.to_owned()).or_default() += windows;
+            }
+        }
+        if self.next == self.series.len() {
+            for (name, windows) in std::mem::take(&mut self.overlaps) {
+                let mut message = format!(
+                    "sample has start time that overlaps with previous sample timestamp for metric {}",
+                    Quoted(&name)
+                );
+                if 1 < windows {
+                    message.push_str(&format!(" ({windows} occurrences)"));
+                }
+                self.call
+                    .context
+                    .warn(&message, self.call.arg(0)?.position());
+            }
         }
         Ok(())
     }

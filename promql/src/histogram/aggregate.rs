@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use model::FloatHistogram;
 
-use super::arithmetic::{add, compacted, divided};
+use super::arithmetic::compacted;
+use super::total::Total;
 use crate::ast::{Aggregate, AggregateOp};
 use crate::engine::context::Context;
 use crate::error::QueryError;
@@ -20,8 +21,7 @@ pub(crate) struct Histograms {
 }
 
 struct State {
-    sum: FloatHistogram,
-    count: f64,
+    total: Total,
     is_broken: bool,
     saw_reset: bool,
     saw_no_reset: bool,
@@ -58,7 +58,7 @@ impl Histograms {
             let state = &mut self.states[group * self.steps + step];
             match state {
                 Some(state) => state.add(context, histogram, node),
-                None => *state = Some(Box::new(State::new(histogram))),
+                None => *state = Some(Box::new(State::new(self.op, histogram))),
             }
         }
         Ok(())
@@ -92,20 +92,18 @@ impl Histograms {
                 let message = "conflicting counter resets during histogram aggregation";
                 context.warn(message, node.expr.position());
             }
-            let result = match self.op {
-                AggregateOp::Avg => divided(state.sum, state.count),
-                _ => state.sum,
-            };
-            row.set_histogram(step, Arc::new(compacted(result)));
+            row.set_histogram(step, Arc::new(compacted(state.total.finish())));
         }
     }
 }
 
 impl State {
-    fn new(histogram: &FloatHistogram) -> Self {
+    fn new(op: AggregateOp, histogram: &FloatHistogram) -> Self {
         let mut state = State {
-            sum: histogram.clone(),
-            count: 1.0,
+            total: match op {
+                AggregateOp::Avg => Total::mean(histogram),
+                _ => Total::sum(histogram),
+            },
             is_broken: false,
             saw_reset: false,
             saw_no_reset: false,
@@ -125,8 +123,7 @@ impl State {
             return;
         }
         self.see(histogram);
-        self.count += 1.0;
-        match add(&mut self.sum, histogram) {
+        match self.total.add(histogram) {
             Ok(added) if added.bounds_reconciled => {
                 let message = "mismatched custom buckets were reconciled during aggregation";
                 context.info(message, node.expr.position());

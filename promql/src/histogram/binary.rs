@@ -5,7 +5,8 @@ use std::sync::Arc;
 use model::FloatHistogram;
 use model::histogram::ResetHint;
 
-use super::arithmetic::{Added, add, compacted, divided, scaled, subtract};
+use super::arithmetic::{add, compacted, divided, scaled, subtract};
+use super::total::Added;
 use super::trim::trimmed;
 use crate::ast::{Binary, BinaryOp};
 use crate::engine::context::Context;

@@ -1,9 +1,11 @@
 //! Whether a counter started again between two histograms.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use model::FloatHistogram;
 use model::histogram::{ResetHint, indexed};
+use model::storage::SampleColumns;
 
 /// Returns whether a counter that was `before` and is `now` has been reset in between.
 ///
@@ -44,6 +46,30 @@ pub(crate) fn is_reset(now: &FloatHistogram, before: &FloatHistogram) -> bool {
     now.zero_count < older.zero_count
         || shrank(&positive(now), &positive(&older))
         || shrank(&negative(now), &negative(&older))
+}
+
+/// Decides for each histogram of which nothing is known whether the counter was reset before it. The first one has none
+/// before it.
+pub(crate) fn decide_hints(columns: &mut SampleColumns) {
+    let mut before: Option<Arc<FloatHistogram>> = None;
+    for (_, histogram) in &mut columns.histograms {
+        if model::is_stale(histogram.sum) {
+            continue;
+        }
+        let unknown = histogram.reset_hint == ResetHint::Unknown;
+        let read = Arc::clone(histogram);
+        if let (true, Some(before)) = (unknown, &before) {
+            let reset_hint = match is_reset(histogram, before) {
+                true => ResetHint::CounterReset,
+                false => ResetHint::NotCounterReset,
+            };
+            *histogram = Arc::new(FloatHistogram {
+                reset_hint,
+                ..FloatHistogram::clone(histogram)
+            });
+        }
+        before = Some(read);
+    }
 }
 
 /// Whether the populations, brought to the bounds that both have, only grew.

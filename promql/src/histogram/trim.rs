@@ -3,10 +3,15 @@
 //! A bucket that the number cuts is divided as quantiles would divide it. The sum cannot be known; each bucket
 //! contributes as if its observations were at its middle, the geometric one if that exists.
 
+use std::collections::BTreeMap;
+
 use model::FloatHistogram;
 use model::histogram::{ResetHint, exponential_bound, indexed};
 
-use super::arithmetic::{Buckets, compacted, spans};
+use super::arithmetic::{compacted, spans};
+
+/// Populations by bucket index.
+type Buckets = BTreeMap<i32, f64>;
 
 /// Returns what of `histogram` is above `lower` and up to `upper`, one of which is infinite.
 pub(super) fn trimmed(histogram: &FloatHistogram, lower: f64, upper: f64) -> FloatHistogram {
@@ -34,7 +39,7 @@ pub(super) fn trimmed(histogram: &FloatHistogram, lower: f64, upper: f64) -> Flo
             (index, trim.custom(from, to, count))
         };
         let kept: Buckets = positive.into_iter().map(keep).collect();
-        (result.positive_spans, result.positive_buckets) = spans(&kept);
+        (result.positive_spans, result.positive_buckets) = spans(&kept, |count| *count);
     } else {
         let bound = |index| exponential_bound(index, histogram.schema);
         let mut kept_negative = Buckets::new();
@@ -52,8 +57,8 @@ pub(super) fn trimmed(histogram: &FloatHistogram, lower: f64, upper: f64) -> Flo
                 trim.exponential(bound(index - 1), bound(index), count),
             );
         }
-        (result.negative_spans, result.negative_buckets) = spans(&kept_negative);
-        (result.positive_spans, result.positive_buckets) = spans(&kept_positive);
+        (result.negative_spans, result.negative_buckets) = spans(&kept_negative, |count| *count);
+        (result.positive_spans, result.positive_buckets) = spans(&kept_positive, |count| *count);
     }
     if trim.is_changed {
         result.count = trim.count;

@@ -10,8 +10,6 @@ mod values;
 
 pub(crate) use values::check_quantile;
 
-use model::name::is_legacy_label_name;
-
 use super::group::{Groups, Key};
 use crate::ast::{Aggregate, AggregateOp};
 use crate::engine::context::Context;
@@ -29,7 +27,7 @@ pub(crate) fn rows<'q>(
     let grouped = Grouped::new(context, node, input, steps);
     match (node.op, &node.parameter) {
         (AggregateOp::CountValues, Some(parameter)) => {
-            let label = evaluate::string(parameter)?;
+            let label = evaluate::label_name(parameter)?;
             values::count_values(context, grouped, label)
         }
         (AggregateOp::Quantile, Some(parameter)) => {
@@ -78,9 +76,4 @@ impl<'q> Grouped<'q> {
             series,
         }
     }
-}
-
-/// Whether `name` can be a label; legacy names and any other UTF-8 text.
-fn is_label_name(name: &str) -> bool {
-    is_legacy_label_name(name) || !name.is_empty()
 }

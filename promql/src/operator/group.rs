@@ -88,3 +88,15 @@ pub(crate) fn with_label(labels: &Labels, name: &str, value: &str) -> Labels {
     let mut builder: LabelsBuilder = labels.to_builder();
     builder.set(name, value).build()
 }
+
+/// Prints labels as error messages do: the name as a label like the others.
+pub(crate) fn describe(labels: &Labels) -> String {
+    let pairs: Vec<String> = labels
+        .iter()
+        .map(|(name, value)| {
+            let name = crate::print::label(name);
+            format!("{name}={}", model::name::Quoted(value))
+        })
+        .collect();
+    format!("{{{}}}", pairs.join(", "))
+}

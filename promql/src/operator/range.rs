@@ -6,12 +6,15 @@ use model::FloatHistogram;
 use model::histogram::ResetHint;
 use model::storage::{SampleColumns, SelectHints, SeriesSet};
 
-use crate::ast::{Expr, Extension, MatrixSelector, Subquery};
+use crate::ast::{Expr, MatrixSelector, Subquery};
 use crate::engine::bounds::Inner;
 use crate::engine::context::{Context, Look};
 use crate::engine::evaluate::rows;
 use crate::error::QueryError;
+use crate::histogram::reset::decide_hints;
 use crate::row::{BoxRows, Meta, Row, Steps};
+use crate::window::WindowSpec;
+use crate::window::extended::{self, Reach};
 
 /// A range selector or a subquery: per series all samples that any step's window may hold, staleness markers removed.
 pub(crate) struct RangeSource<'q> {
@@ -23,6 +26,8 @@ pub(crate) struct RangeSource<'q> {
     pub(crate) look: Look,
     /// Length of the windows, in milliseconds.
     pub(crate) range: i64,
+    /// What besides the samples inside belongs to the windows; not for subqueries.
+    pub(crate) reach: Option<Reach>,
     held: usize,
 }
 
@@ -31,6 +36,7 @@ enum Kind<'q> {
         set: Box<dyn SeriesSet + 'q>,
         mint: i64,
         maxt: i64,
+        counts_only: bool,
     },
     Subquery {
         inner: BoxRows<'q>,
@@ -57,21 +63,15 @@ impl<'q> RangeSource<'q> {
         node: &'q MatrixSelector,
         steps: Steps,
     ) -> Result<Self, QueryError> {
-        let modifier = match node.selector.extension {
-            Extension::None => None,
-            Extension::Anchored => Some("the modifier anchored"),
-            Extension::Smoothed => Some("the modifier smoothed"),
-        };
-        if let Some(modifier) = modifier {
-            return Err(QueryError::unsupported(modifier));
-        }
         let look = context.times.look(&node.selector.modifiers)?;
         let range = context.times.positive(&node.range)?;
+        let reach = Reach::of(node.selector.extension, context.times.lookback);
+        let (back, ahead) = reach.map_or((0, 0), |reach| (reach.back, reach.ahead.unwrap_or(0)));
         let mint = look
             .from(steps.start)
-            .saturating_sub(range)
+            .saturating_sub(range.saturating_add(back))
             .saturating_add(1);
-        let maxt = look.from(steps.end());
+        let maxt = look.from(steps.end()).saturating_add(ahead);
         let hints = SelectHints::range(mint, maxt);
         let set = context.querier.select(&node.selector.matchers, &hints)?;
         Ok(RangeSource {
@@ -79,10 +79,16 @@ impl<'q> RangeSource<'q> {
             series: (0..set.len())
                 .map(|index| Meta::new(set.labels(index)))
                 .collect(),
-            kind: Kind::Selector { set, mint, maxt },
+            kind: Kind::Selector {
+                set,
+                mint,
+                maxt,
+                counts_only: context.counts_only.contains(&node.selector),
+            },
             next: 0,
             look,
             range,
+            reach,
             held: 0,
         })
     }
@@ -107,6 +113,7 @@ impl<'q> RangeSource<'q> {
             next: 0,
             look: inner.look,
             range: inner.range,
+            reach: None,
             held: 0,
         })
     }
@@ -116,14 +123,40 @@ impl<'q> RangeSource<'q> {
         &self.series
     }
 
+    /// Returns which of the samples that [`next`](RangeSource::next) gave are in the window of the only step.
+    pub(crate) fn window(&self, timestamps: &[i64], steps: Steps) -> std::ops::Range<usize> {
+        let Some(reach) = self.reach else {
+            return 0..timestamps.len();
+        };
+        let spec = WindowSpec {
+            steps,
+            look: self.look,
+            range: self.range,
+        };
+        let mut bounds = Vec::new();
+        extended::find(&spec, reach, timestamps, &mut bounds);
+        bounds.first().map_or(0..0, |&(from, to)| from..to)
+    }
+
     /// Replaces `out` by the samples of the next series.
     pub(crate) fn next(&mut self, out: &mut SampleColumns) -> Result<(), QueryError> {
         self.context.budget.check()?;
         out.clear();
         match &mut self.kind {
-            Kind::Selector { set, mint, maxt } => {
+            Kind::Selector {
+                set,
+                mint,
+                maxt,
+                counts_only,
+            } => {
                 set.read(self.next, *mint, *maxt, out)?;
+                if !self.context.use_start_timestamps {
+                    out.starts.clear();
+                }
                 remove_stale(out);
+                if *counts_only {
+                    decide_hints(out);
+                }
             }
             Kind::Subquery { inner, steps, row } => {
                 self.context.budget.check_work(steps.count)?;
@@ -165,7 +198,8 @@ fn without_hint(histogram: &Arc<FloatHistogram>) -> Arc<FloatHistogram> {
     }
 }
 
-fn remove_stale(columns: &mut SampleColumns) {
+/// Removes staleness markers.
+pub(super) fn remove_stale(columns: &mut SampleColumns) {
     let stale_histogram = columns
         .histograms
         .iter()
@@ -181,6 +215,9 @@ fn remove_stale(columns: &mut SampleColumns) {
             Some(histogram) => kept.push_histogram(t, histogram.clone()),
             None if model::is_stale(columns.floats[index]) => (),
             None => kept.push_float(t, columns.floats[index]),
+        }
+        if kept.timestamps.last() == Some(&t) && columns.start(index) != 0 {
+            kept.set_last_start(columns.start(index));
         }
     }
     *columns = kept;

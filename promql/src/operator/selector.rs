@@ -1,11 +1,15 @@
 //! Instant vector selectors: the newest sample within the lookback, per step.
 
+mod smoothed;
+
 use model::SampleValue;
+use model::histogram::ResetHint;
 use model::storage::{SampleColumns, SelectHints, SeriesSet};
 
 use crate::ast::{Extension, VectorSelector};
 use crate::engine::context::{Context, Look};
 use crate::error::QueryError;
+use crate::histogram::reset::decide_hints;
 use crate::row::{BoxRows, Meta, Row, Rows, Steps};
 
 /// What of a sample is wanted.
@@ -15,6 +19,28 @@ pub(crate) enum Read {
     Value,
     /// Its time, in seconds.
     Timestamp,
+    /// Its start timestamp, in seconds; 0 if it is unknown.
+    Start,
+}
+
+/// Returns the steps that see a sample, each with the index of the newest in `(at(step) − lookback, at(step)]`.
+///
+/// `timestamps` ascend, and so does `at`. Whether a sample is a staleness marker is up to the caller.
+pub(crate) fn newest_per_step(
+    timestamps: &[i64],
+    steps: usize,
+    at: impl Fn(usize) -> i64,
+    lookback: i64,
+) -> impl Iterator<Item = (usize, usize)> {
+    let mut passed = 0;
+    (0..steps).filter_map(move |step| {
+        let at = at(step);
+        while timestamps.get(passed).is_some_and(|&t| t <= at) {
+            passed += 1;
+        }
+        let newest = passed.checked_sub(1)?;
+        (at.saturating_sub(lookback) < timestamps[newest]).then_some((step, newest))
+    })
 }
 
 /// Evaluates an instant vector selector.
@@ -24,10 +50,10 @@ pub(crate) fn rows<'q>(
     steps: Steps,
     read: Read,
 ) -> Result<BoxRows<'q>, QueryError> {
-    if node.extension != Extension::None {
-        return Err(QueryError::unsupported("the modifier smoothed"));
-    }
     let look = context.times.look(&node.modifiers)?;
+    if node.extension == Extension::Smoothed {
+        return smoothed::rows(context, node, look, steps, read);
+    }
     let first = look
         .from(steps.start)
         .saturating_sub(context.times.lookback);
@@ -43,9 +69,19 @@ pub(crate) fn rows<'q>(
         look,
         steps,
         read,
+        counts_only: context.counts_only.contains(node),
         next: 0,
         columns: SampleColumns::default(),
     }))
+}
+
+/// The start timestamp of a sample in seconds, 0 if it is unknown or not to be used.
+fn start_seconds(context: &Context<'_>, columns: &SampleColumns, sample: usize) -> f64 {
+    if context.use_start_timestamps {
+        columns.start(sample) as f64 / 1e3
+    } else {
+        0.0
+    }
 }
 
 struct InstantRows<'q> {
@@ -55,6 +91,8 @@ struct InstantRows<'q> {
     look: Look,
     steps: Steps,
     read: Read,
+    /// Whether nobody looks at the buckets of histograms.
+    counts_only: bool,
     next: usize,
     columns: SampleColumns,
 }
@@ -70,7 +108,7 @@ impl Rows for InstantRows<'_> {
         let index = self.next;
         self.next += 1;
         row.reset(self.steps.count);
-        if self.steps.count == 1 {
+        if self.steps.count == 1 && self.read != Read::Start {
             self.newest(index, row)?;
         } else {
             self.all(index, row)?;
@@ -92,10 +130,15 @@ impl InstantRows<'_> {
         if sample.value.is_stale() {
             return Ok(());
         }
+        if self.counts_only
+            && matches!(&sample.value, SampleValue::Histogram(h) if h.reset_hint == ResetHint::Unknown)
+        {
+            return self.all(index, row);
+        }
         match (self.read, sample.value) {
             (Read::Timestamp, _) => row.set(0, sample.t as f64 / 1e3),
-            (Read::Value, SampleValue::Float(value)) => row.set(0, value),
-            (Read::Value, SampleValue::Histogram(histogram)) => row.set_histogram(0, histogram),
+            (_, SampleValue::Float(value)) => row.set(0, value),
+            (_, SampleValue::Histogram(histogram)) => row.set_histogram(0, histogram),
         }
         Ok(())
     }
@@ -108,19 +151,12 @@ impl InstantRows<'_> {
         self.columns.clear();
         self.set
             .read(index, first.saturating_add(1), last, &mut self.columns)?;
-        let timestamps = &self.columns.timestamps;
-        let mut passed = 0;
-        for step in 0..self.steps.count {
-            let at = self.look.from(self.steps.time(step));
-            while timestamps.get(passed).is_some_and(|&t| t <= at) {
-                passed += 1;
-            }
-            let Some(newest) = passed.checked_sub(1) else {
-                continue;
-            };
-            if timestamps[newest] <= at.saturating_sub(lookback) {
-                continue;
-            }
+        if self.counts_only {
+            decide_hints(&mut self.columns);
+        }
+        let at = |step| self.look.from(self.steps.time(step));
+        let newest = newest_per_step(&self.columns.timestamps, self.steps.count, at, lookback);
+        for (step, newest) in newest {
             self.take(newest, step, row);
         }
         Ok(())
@@ -140,6 +176,7 @@ impl InstantRows<'_> {
         match (self.read, histogram) {
             _ if is_stale => (),
             (Read::Timestamp, _) => row.set(step, self.columns.timestamps[sample] as f64 / 1e3),
+            (Read::Start, _) => row.set(step, start_seconds(self.context, &self.columns, sample)),
             (Read::Value, Some(histogram)) => row.set_histogram(step, histogram.clone()),
             (Read::Value, None) => row.set(step, value),
         }

@@ -358,6 +358,15 @@ fn leaf(input: Tokens<'_>) -> Parsed<'_, Node> {
         Kind::Str(value) => {
             let literal = StringLiteral {
                 value: value.clone(),
+                not_utf8: None,
+                position,
+            };
+            Ok((input.next(), Node::leaf(Expr::String(Box::new(literal)))))
+        }
+        Kind::Bytes(bytes) => {
+            let literal = StringLiteral {
+                value: String::from_utf8_lossy(bytes).into_owned(),
+                not_utf8: Some(bytes.clone()),
                 position,
             };
             Ok((input.next(), Node::leaf(Expr::String(Box::new(literal)))))

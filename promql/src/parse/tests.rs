@@ -373,6 +373,16 @@ fn selector_parameters() {
 
 /// Prometheus' own print of real expressions, where the data is at hand.
 #[test]
+fn strings_that_are_not_utf8_print_as_they_parse() {
+    let text = r#"label_replace(up, "a\xff\n", "\xc3", "é", "")"#;
+    let expr = parse(text).unwrap();
+    assert_eq!(expr.to_string(), text);
+    assert_eq!(parse(&expr.to_string()), Ok(expr));
+    let refused = parse(r#"up{a="\xff"}"#).unwrap_err().to_string();
+    assert!(refused.contains("not valid UTF-8"), "{refused}");
+}
+
+#[test]
 fn prints_like_prometheus() {
     let dir = std::env::var("HEARTH_CONFORMANCE_DIR")
         .unwrap_or_else(|_| "../../shared/conformance".into());

@@ -121,6 +121,7 @@ impl<'t> Tokens<'t> {
             Kind::Eof => "end of input".to_owned(),
             Kind::Number(_) => format!("number {}", shortened(text)),
             Kind::Duration(_) => format!("duration {}", shortened(text)),
+            Kind::Bytes(_) => format!("string {}, which is not valid UTF-8", shortened(text)),
             Kind::Str(_) => format!("string {}", shortened(text)),
             Kind::MetricIdent => format!("metric identifier \"{text}\""),
             Kind::Ident if word_operator(text).is_some() => format!("<op:{text}>"),

@@ -4,6 +4,7 @@ use regex::Regex;
 
 use super::nhcb;
 use super::series::{SeriesLine, read_metric, read_series, read_values, split_metric};
+use super::starts;
 use super::storage::MemoryStorage;
 
 /// Why a script could not be read.
@@ -104,7 +105,9 @@ impl Load {
             for (index, value) in series.values.iter().enumerate() {
                 if let Some(value) = value {
                     let t = self.step * i64::try_from(index).unwrap_or(0);
-                    storage.push(&series.labels, t, value.value.clone());
+                    let start = series.starts.get(index).copied().flatten();
+                    let start = start.map_or(0, |offset| t + offset);
+                    storage.push_since(&series.labels, t, value.value.clone(), start);
                 }
             }
         }
@@ -146,13 +149,25 @@ pub fn read(text: &str) -> Result<Vec<Command>, ScriptError> {
             "clear" => commands.push(Command::Clear),
             word if word.starts_with("load") => {
                 let mut load = read_load(head).map_err(|message| wrong(start, message))?;
+                let mut pending = None;
                 while at < lines.len() && !lines[at].is_empty() {
-                    if !split_metric(lines[at]).0.ends_with("@st") {
-                        let series =
-                            read_series(lines[at]).map_err(|message| wrong(at, message))?;
-                        load.series.push(series);
+                    match starts::read(lines[at]).map_err(|message| wrong(at, message))? {
+                        Some(starts) => pending = Some(starts),
+                        None => {
+                            let read = read_series(lines[at]);
+                            let mut series = read.map_err(|message| wrong(at, message))?;
+                            if let Some(starts) = pending.take() {
+                                let added = starts::add(starts, &mut series);
+                                added.map_err(|message| wrong(at, message))?;
+                            }
+                            load.series.push(series);
+                        }
                     }
                     at += 1;
+                }
+                if pending.is_some() {
+                    let message = "start timestamps without samples".to_owned();
+                    return Err(wrong(at - 1, message));
                 }
                 commands.push(Command::Load(load));
             }
@@ -180,7 +195,8 @@ fn pattern(text: &str) -> Result<Regex, String> {
     Regex::new(text).map_err(|error| error.to_string())
 }
 
-fn duration(text: &str) -> Result<i64, String> {
+/// Reads a duration, which may have a sign.
+pub(super) fn duration(text: &str) -> Result<i64, String> {
     let (sign, text) = match text.strip_prefix('-') {
         Some(text) => (-1, text),
         None => (1, text),
@@ -269,6 +285,7 @@ impl Eval {
         expected.series.push(SeriesLine {
             labels: read_metric(metric)?,
             values: read_values(values)?,
+            starts: Vec::new(),
         });
         Ok(true)
     }

@@ -14,6 +14,8 @@ pub struct SeriesLine {
     pub labels: Labels,
     /// The values; none where one is left out.
     pub values: Vec<Option<SeriesValue>>,
+    /// From the time of each sample to its start timestamp, in milliseconds; shorter where no more are known.
+    pub starts: Vec<Option<i64>>,
 }
 
 /// One value of a series description.
@@ -38,6 +40,7 @@ pub fn read_series(line: &str) -> Result<SeriesLine, String> {
     Ok(SeriesLine {
         labels: read_metric(metric)?,
         values: read_values(values)?,
+        starts: Vec::new(),
     })
 }
 

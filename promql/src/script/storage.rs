@@ -21,21 +21,25 @@ pub struct MemoryStorage {
 impl MemoryStorage {
     /// Adds a sample; of two at the same time the later one counts.
     pub fn push(&mut self, labels: &Labels, t: i64, value: SampleValue) {
+        self.push_since(labels, t, value, 0);
+    }
+
+    /// Adds a sample of a counter that counts since `start`; both times in milliseconds, 0 if the start is unknown.
+    pub fn push_since(&mut self, labels: &Labels, t: i64, value: SampleValue, start: i64) {
         let columns = self.series.entry(labels.clone()).or_default();
         if columns.timestamps.last().is_some_and(|&last| t <= last) {
             let mut kept = SampleColumns::default();
             for index in 0..columns.len() {
                 if columns.timestamps[index] < t {
-                    push(
-                        &mut kept,
-                        columns.sample(index).t,
-                        columns.sample(index).value,
-                    );
+                    copy(columns, index, &mut kept);
                 }
             }
             *columns = kept;
         }
         push(columns, t, value);
+        if start != 0 {
+            columns.set_last_start(start);
+        }
     }
 
     /// Sets reset hints to what a block would give back; to be called after all samples were added.
@@ -50,6 +54,15 @@ fn push(columns: &mut SampleColumns, t: i64, value: SampleValue) {
     match value {
         SampleValue::Float(value) => columns.push_float(t, value),
         SampleValue::Histogram(histogram) => columns.push_histogram(t, histogram),
+    }
+}
+
+/// Adds the sample `index` of `from` to `to`.
+fn copy(from: &SampleColumns, index: usize, to: &mut SampleColumns) {
+    let sample = from.sample(index);
+    push(to, sample.t, sample.value);
+    if from.start(index) != 0 {
+        to.set_last_start(from.start(index));
     }
 }
 
@@ -155,15 +168,14 @@ impl SeriesSet for Selected<'_> {
         let columns = self.0[index].1;
         let from = columns.timestamps.partition_point(|&t| t < mint);
         let to = columns.timestamps.partition_point(|&t| t <= maxt);
-        if columns.histograms.is_empty() {
+        if columns.histograms.is_empty() && columns.starts.is_empty() {
             out.timestamps
                 .extend_from_slice(&columns.timestamps[from..to]);
             out.floats.extend_from_slice(&columns.floats[from..to]);
             return Ok(());
         }
         for at in from..to {
-            let sample = columns.sample(at);
-            push(out, sample.t, sample.value);
+            copy(columns, at, out);
         }
         Ok(())
     }

@@ -1,45 +1,61 @@
 //! Windows that hold native histograms, perhaps beside floats.
 
+pub(super) mod change;
+
 use std::sync::Arc;
 
 use model::FloatHistogram;
 use model::histogram::ResetHint;
 use model::name::Quoted;
 
-use super::rate::Ends;
 use super::{RangeFunction, RangeRows};
 use crate::error::QueryError;
-use crate::histogram::arithmetic::{add, compacted, divided, scaled, subtract};
+use crate::histogram::arithmetic::{compacted, scaled, subtract};
 use crate::histogram::reset::is_reset;
 use crate::position::Position;
 use crate::row::Row;
+use crate::window::starts::Starts;
 use crate::window::{self, Windows};
+use change::{note_bounds, warn_schemas};
 
 /// How many samples of work one histogram is.
-const HISTOGRAM_WORK: usize = 64;
+pub(super) const HISTOGRAM_WORK: usize = 64;
 
 /// The histogram samples of one series.
 #[derive(Default)]
 struct Histograms {
     timestamps: Vec<i64>,
     values: Vec<Arc<FloatHistogram>>,
+    starts: Vec<i64>,
+}
+
+impl Histograms {
+    fn starts(&self) -> Starts<'_> {
+        Starts::new(&self.timestamps, &self.starts)
+    }
 }
 
 impl RangeRows<'_> {
     /// Computes the function of a series that has histograms.
     pub(super) fn mixed(&mut self, name: &str, row: &mut Row) -> Result<(), QueryError> {
-        let (mut timestamps, mut floats) = (Vec::new(), Vec::new());
+        let (mut timestamps, mut floats, mut starts) = (Vec::new(), Vec::new(), Vec::new());
+        let has_starts = !self.columns.starts.is_empty();
         let mut histograms = Histograms::default();
         for (at, &t) in self.columns.timestamps.iter().enumerate() {
-            match self.columns.histogram(at) {
+            let starts = match self.columns.histogram(at) {
                 Some(histogram) => {
                     histograms.timestamps.push(t);
                     histograms.values.push(Arc::clone(histogram));
+                    &mut histograms.starts
                 }
                 None => {
                     timestamps.push(t);
                     floats.push(self.columns.floats[at]);
+                    &mut starts
                 }
+            };
+            if has_starts {
+                starts.push(self.columns.start(at));
             }
         }
         let (mut float_bounds, mut histogram_bounds) = (Vec::new(), Vec::new());
@@ -50,16 +66,23 @@ impl RangeRows<'_> {
             spec: self.spec,
             timestamps: &timestamps,
             values: &floats,
+            starts: &starts,
             bounds,
         };
         let position = self.position()?;
         match self.function {
+            RangeFunction::Rate | RangeFunction::Increase | RangeFunction::Delta
+                if let Some(reach) = self.source.reach =>
+            {
+                self.mixed_changes(reach, name, position, row)?;
+            }
             RangeFunction::Count | RangeFunction::Present => {
                 let all = Windows {
                     budget: &self.call.context.budget,
                     spec: self.spec,
                     timestamps: &self.columns.timestamps,
                     values: &self.columns.floats,
+                    starts: &self.columns.starts,
                     bounds: &self.bounds,
                 };
                 self.floats(&all, row)?;
@@ -116,6 +139,10 @@ impl RangeRows<'_> {
         Ok(())
     }
 
+    pub(super) fn starts(&self) -> Starts<'_> {
+        Starts::new(&self.columns.timestamps, &self.columns.starts)
+    }
+
     fn position(&self) -> Result<Position, QueryError> {
         let arg = usize::from(self.function == RangeFunction::Quantile);
         Ok(self.call.arg(arg)?.position())
@@ -168,6 +195,9 @@ impl RangeRows<'_> {
 
     fn counts(&self, at: usize, wants_resets: bool) -> bool {
         let columns = &self.columns;
+        if wants_resets && self.starts().is_restart(at) {
+            return true;
+        }
         match (columns.histogram(at - 1), columns.histogram(at)) {
             (Some(before), Some(now)) if wants_resets => is_reset(now, before),
             (Some(before), Some(now)) => {
@@ -218,7 +248,8 @@ impl RangeRows<'_> {
                         context.warn(&format!("{message}: {}", Quoted(name)), position);
                     }
                     let mut change = FloatHistogram::clone(last);
-                    if !(is_rate && is_reset(last, before)) {
+                    let starts_anew = self.starts().is_restart(to - 1) || is_reset(last, before);
+                    if !(is_rate && starts_anew) {
                         match subtract(&mut change, before) {
                             Ok(added) => {
                                 note_bounds(self, added.bounds_reconciled, "subtraction", position)
@@ -239,7 +270,8 @@ impl RangeRows<'_> {
                 }
                 (None, None) => {
                     let (before, last) = (self.columns.floats[to - 2], self.columns.floats[to - 1]);
-                    let change = if is_rate && last < before {
+                    let starts_anew = self.starts().is_restart(to - 1) || last < before;
+                    let change = if is_rate && starts_anew {
                         last
                     } else {
                         last - before
@@ -257,134 +289,4 @@ impl RangeRows<'_> {
         }
         Ok(())
     }
-
-    fn of_histograms(
-        &self,
-        step: usize,
-        histograms: &Histograms,
-        (from, to): (usize, usize),
-        name: &str,
-        position: Position,
-        row: &mut Row,
-    ) {
-        let values = &histograms.values[from..to];
-        let result = match self.function {
-            RangeFunction::Sum | RangeFunction::Avg => self.total(values, name, position),
-            _ if values.len() < 2 => None,
-            _ => self.change(values, name, position).map(|change| {
-                let ends = Ends {
-                    start: self.spec.start(step),
-                    end: self.spec.end(step),
-                    first: histograms.timestamps[from],
-                    last: histograms.timestamps[to - 1],
-                    gaps: (values.len() - 1) as f64,
-                };
-                let is_counter = self.function != RangeFunction::Delta;
-                let zero = is_counter.then_some((values[0].count, change.count));
-                let mut factor = ends.factor(zero);
-                if self.function == RangeFunction::Rate {
-                    factor /= self.spec.range as f64 / 1e3;
-                }
-                scaled(change, factor)
-            }),
-        };
-        if let Some(histogram) = result {
-            row.set_histogram(step, Arc::new(compacted(histogram)));
-        }
-    }
-
-    /// sum_over_time and avg_over_time.
-    fn total(
-        &self,
-        values: &[Arc<FloatHistogram>],
-        name: &str,
-        position: Position,
-    ) -> Option<FloatHistogram> {
-        let mut sum = FloatHistogram::clone(&values[0]);
-        let saw = |hint| values.iter().any(|value| value.reset_hint == hint);
-        for value in &values[1..] {
-            match add(&mut sum, value) {
-                Ok(added) => note_bounds(self, added.bounds_reconciled, "aggregation", position),
-                Err(_) => {
-                    warn_schemas(self, name, position);
-                    return None;
-                }
-            }
-        }
-        if saw(ResetHint::CounterReset) && saw(ResetHint::NotCounterReset) {
-            let message = "conflicting counter resets during histogram aggregation";
-            self.call.context.warn(message, position);
-        }
-        if self.function == RangeFunction::Avg {
-            sum = divided(sum, values.len() as f64);
-        }
-        Some(sum)
-    }
-
-    /// The change from the first histogram to the last, counter resets made up for.
-    fn change(
-        &self,
-        values: &[Arc<FloatHistogram>],
-        name: &str,
-        position: Position,
-    ) -> Option<FloatHistogram> {
-        let is_counter = self.function != RangeFunction::Delta;
-        let context = self.call.context;
-        let gauges = values
-            .iter()
-            .filter(|h| h.reset_hint == ResetHint::Gauge)
-            .count();
-        let (first, last) = (&values[0], &values[values.len() - 1]);
-        let ends_are_gauges = [first, last]
-            .iter()
-            .all(|h| h.reset_hint == ResetHint::Gauge);
-        let wrong = match is_counter {
-            true if gauges != 0 => Some("this native histogram metric is not a counter"),
-            false if !ends_are_gauges => Some("this native histogram metric is not a gauge"),
-            _ => None,
-        };
-        if let Some(message) = wrong {
-            context.warn(&format!("{message}: {}", Quoted(name)), position);
-        }
-        // After a reset between the first two, the first one says nothing.
-        let starts_anew = is_counter && is_reset(&values[1], first);
-        let looked_at = if starts_anew { &values[1..] } else { values };
-        if looked_at
-            .iter()
-            .any(|h| h.has_custom_buckets() != last.has_custom_buckets())
-        {
-            warn_schemas(self, name, position);
-            return None;
-        }
-        let mut change = FloatHistogram::clone(last);
-        if !starts_anew {
-            let added = subtract(&mut change, first).ok()?;
-            note_bounds(self, added.bounds_reconciled, "subtraction", position);
-        }
-        if is_counter {
-            for pair in looked_at.windows(2) {
-                if is_reset(&pair[1], &pair[0]) {
-                    let added = add(&mut change, &pair[0]).ok()?;
-                    note_bounds(self, added.bounds_reconciled, "addition", position);
-                }
-            }
-        }
-        change.reset_hint = ResetHint::Gauge;
-        Some(change)
-    }
-}
-
-fn note_bounds(rows: &RangeRows<'_>, reconciled: bool, what: &str, position: Position) {
-    if reconciled {
-        let message = format!("mismatched custom buckets were reconciled during {what}");
-        rows.call.context.info(&message, position);
-    }
-}
-
-fn warn_schemas(rows: &RangeRows<'_>, name: &str, position: Position) {
-    let message = format!(
-        "vector contains a mix of histograms with exponential and custom buckets schemas for metric name {}",
-        Quoted(name)
-    );
-    rows.call.context.warn(&message, position);
 }

@@ -143,22 +143,25 @@ fn extreme(
 
 /// How often the value changed.
 pub(super) fn changes(windows: &Windows<'_>, row: &mut Row) {
-    count_pairs(windows, row, |before, now| {
+    count_pairs(windows, row, |_, before, now| {
         before != now && !(before.is_nan() && now.is_nan())
     });
 }
 
-/// How often the value fell.
+/// How often the value fell, or the counter began anew.
 pub(super) fn resets(windows: &Windows<'_>, row: &mut Row) {
-    count_pairs(windows, row, |before, now| now < before);
+    let starts = windows.starts();
+    count_pairs(windows, row, |at, before, now| {
+        now < before || starts.is_restart(at)
+    });
 }
 
-/// Counts neighbours for which `counts` holds, by differences of running totals.
-fn count_pairs(windows: &Windows<'_>, row: &mut Row, counts: impl Fn(f64, f64) -> bool) {
+/// Counts neighbours for which `counts` holds (of the index of the second, and both values), by differences of running totals.
+fn count_pairs(windows: &Windows<'_>, row: &mut Row, counts: impl Fn(usize, f64, f64) -> bool) {
     let mut totals = Vec::with_capacity(windows.values.len());
     let mut total = 0u32;
     for (at, &value) in windows.values.iter().enumerate() {
-        if 0 < at && counts(windows.values[at - 1], value) {
+        if 0 < at && counts(at, windows.values[at - 1], value) {
             total += 1;
         }
         totals.push(total);
@@ -204,7 +207,7 @@ mod tests {
             let mut bounds = Vec::new();
             find(&spec, &timestamps, &mut bounds);
             let budget = Budget::new(1, Duration::from_secs(3600), None);
-            let windows = Windows { budget: &budget, spec, timestamps: &timestamps, values: &values, bounds: &bounds };
+            let windows = Windows { budget: &budget, spec, timestamps: &timestamps, values: &values, starts: &[], bounds: &bounds };
             let run = |compute: &dyn Fn(&mut Row)| {
                 let mut row = Row::default();
                 row.reset(spec.steps.count);

@@ -5,9 +5,8 @@ use std::collections::hash_map::Entry;
 
 use model::Labels;
 use model::float::format_plain;
-use model::name::Quoted;
 
-use super::{Grouped, is_label_name};
+use super::Grouped;
 use crate::engine::context::Context;
 use crate::error::QueryError;
 use crate::numeric;
@@ -74,10 +73,6 @@ pub(super) fn count_values<'q>(
     mut grouped: Grouped<'q>,
     label: &str,
 ) -> Result<BoxRows<'q>, QueryError> {
-    if !is_label_name(label) {
-        let message = format!("invalid label name {}", Quoted(label));
-        return Err(QueryError::execution(message));
-    }
     let steps = grouped.steps;
     let mut by_value: HashMap<(usize, String), usize> = HashMap::new();
     // The new label may hide the one that told groups apart, so their counts add up.

@@ -1,6 +1,6 @@
 //! The labels of what two series give together.
 
-use model::{Labels, LabelsBuilder};
+use model::LabelsBuilder;
 
 use crate::ast::{Cardinality, VectorMatching};
 use crate::row::{Meta, RESERVED};
@@ -51,16 +51,4 @@ impl Result<'_> {
         }
         Meta { labels, drop_name }
     }
-}
-
-/// Prints labels as error messages do: the name as a label like the others.
-pub(super) fn describe(labels: &Labels) -> String {
-    let pairs: Vec<String> = labels
-        .iter()
-        .map(|(name, value)| {
-            let name = crate::print::label(name);
-            format!("{name}={}", model::name::Quoted(value))
-        })
-        .collect();
-    format!("{{{}}}", pairs.join(", "))
 }
