@@ -21,6 +21,7 @@ pub mod head_chunks;
 pub mod map;
 pub mod metadata;
 pub mod metrics;
+mod prefetch;
 pub mod read_only;
 pub mod tombstones;
 pub mod ulid;

@@ -9,7 +9,7 @@ use model::storage::{AppendError, Appender, FloatSample, HistogramSample, Reject
 use super::exemplars::{PendingExemplar, PendingMetadata};
 use super::isolation::Applying;
 use super::late::{LateSamples, LateValue};
-use super::series::{FullChunk, Placed};
+use super::series::{FullChunk, PREFETCH_AHEAD, Placed};
 use super::{Head, MemSeries, Page, SlotId, for_each_page, place_in_page};
 use crate::head_chunks::{ChunkKind, ChunkRef, HeadChunks};
 use crate::wal::record::{self, MapMarker, RecordBuckets, RecordHistogram, RecordSample};
@@ -359,7 +359,11 @@ impl HeadAppender<'_> {
             pending,
             |p| p.slot,
             |page, _, run| {
-                for p in run {
+                for (at, p) in run.iter().enumerate() {
+                    if let Some(next) = run.get(at + PREFETCH_AHEAD) {
+                        let series = page.series.get(place_in_page(next.slot));
+                        series.inspect(|series| series.prefetch());
+                    }
                     let placed = append_to(page, p.slot, p.id, &applying, |series| {
                         series
                             .append_float(p.t, p.value, shape, |chunk| head.hand_over(chunk, false))

@@ -25,7 +25,7 @@ use super::index::{Index, IndexFull};
 use super::isolation::{Isolation, Marks};
 use super::late::LateValue;
 use super::marks::HeadMarks;
-use super::series::{ChunkShape, MemSeries, Placed};
+use super::series::{ChunkShape, MemSeries, PREFETCH_AHEAD, Placed};
 use super::snapshot::Needed;
 use super::{Head, HeadOptions, OpenAppenders, PAGE_SERIES, Page};
 use crate::exemplars::{Exemplars, StoredExemplar};
@@ -568,6 +568,10 @@ impl Replay {
         };
         if self.is_in_block(sample.t) {
             return;
+        }
+        // Neighbours in a batch are neighbours here.
+        if let Some(next) = self.series.get(slot as usize + PREFETCH_AHEAD) {
+            next.prefetch();
         }
         let chunks = &self.chunks;
         let series = &mut self.series[slot as usize];

@@ -13,6 +13,9 @@ const CHUNK_BYTES_TARGET: usize = 1024 - 19;
 /// A chunk of histograms has this many samples at least, however long they are.
 const HISTOGRAMS_PER_CHUNK_MIN: u16 = 10;
 
+/// How many series ahead of the one that is appended to [`MemSeries::prefetch`] is called for.
+pub const PREFETCH_AHEAD: usize = 8;
+
 /// The samples of one series in the head.
 #[derive(Debug, Default)]
 pub struct MemSeries {
@@ -138,6 +141,12 @@ impl MemSeries {
     /// Returns whether the newest sample is a staleness marker, as far as the open chunk tells.
     pub fn is_stale(&self) -> bool {
         self.open.is_last_stale()
+    }
+
+    /// Fetches what the next sample will be written to into the cache: it is elsewhere for each series.
+    #[inline]
+    pub fn prefetch(&self) {
+        crate::prefetch::ends(self.open.bytes());
     }
 
     /// Returns the time of the oldest in-order sample.
