@@ -7,7 +7,7 @@
 /// Fetches the first and the last byte of `bytes` into the cache, without waiting for them. Where the processor has no
 /// such instruction that we know, nothing happens.
 #[inline]
-pub fn ends(bytes: &[u8]) {
+pub(crate) fn ends(bytes: &[u8]) {
     #[cfg(target_arch = "x86_64")]
     if let Some(last) = bytes.last() {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
