@@ -1,0 +1,274 @@
+//! What becomes of each record of the logs.
+
+use std::sync::Arc;
+
+use model::Labels;
+use model::metadata::Metadata;
+use model::storage::HistogramSample;
+
+use super::{Found, Replay};
+use crate::exemplars::StoredExemplar;
+use crate::head::append::store;
+use crate::head::late::LateValue;
+use crate::head::series::{MemSeries, PREFETCH_AHEAD, Placed};
+use crate::head_chunks::ChunkRef;
+use crate::tombstones::Interval;
+use crate::wal::record::{self, MapMarker, RecordKind, RecordTombstone};
+
+impl Replay {
+    pub(super) fn take_record(&mut self, bytes: &[u8]) -> Result<(), record::RecordError> {
+        match record::kind(bytes) {
+            RecordKind::Series => {
+                record::decode_series(bytes, |id, labels| self.take_series(id, labels))
+            }
+            RecordKind::Exemplars | RecordKind::Metadata => self.take_extras(bytes),
+            RecordKind::Tombstones => {
+                record::decode_tombstones(bytes, |tombstone| self.take_tombstone(&tombstone))
+            }
+            _ => decode_values(bytes, |id, t, value| self.take_value(id, t, value)),
+        }
+    }
+
+    fn take_series(&mut self, id: u64, labels: &[(&str, &str)]) {
+        if self.full.is_some() || id == 0 || labels.windows(2).any(|pair| pair[1].0 <= pair[0].0) {
+            return;
+        }
+        self.id_max = self.id_max.max(id);
+        let slot = match self.index.find(labels) {
+            Some(slot) => slot,
+            None => match self.index.add(labels) {
+                Ok(slot) => {
+                    self.series.push(MemSeries::logged(id));
+                    slot
+                }
+                Err(full) => return self.full = Some(full),
+            },
+        };
+        if self.series[slot as usize].id != id {
+            self.aliases.insert(id, slot);
+        }
+        self.slots.insert(id, slot);
+        if let Some(found) = self.found.remove(&id) {
+            self.add_found(slot, found);
+        }
+    }
+
+    pub(super) fn add_found(&mut self, slot: u32, found: Found) {
+        let Replay { series, chunks, .. } = self;
+        let series = &mut series[slot as usize];
+        for chunk in found.late {
+            series.late.get_or_insert_default().add_found(chunk);
+        }
+        if found.in_order.is_empty() {
+            return;
+        }
+        for chunk in &found.in_order {
+            self.mint = self.mint.min(chunk.mint);
+            self.maxt = self.maxt.max(chunk.maxt());
+        }
+        // Samples under an id of before come first; they must not stay in the open chunk behind what is found now.
+        series.add_found(found.in_order, |chunk| store(chunks, chunk, false));
+    }
+
+    /// Returns the slot of the series with this id, and counts a sample of it.
+    fn slot_of_sample(&mut self, id: u64) -> Option<u32> {
+        self.report.samples += 1;
+        let slot = self.slots.find(id, &self.series);
+        if slot.is_none() && !self.left.contains(&id) {
+            *self.orphan_samples.entry(id).or_default() += 1;
+            self.id_max = self.id_max.max(id);
+        }
+        slot
+    }
+
+    fn is_in_block(&self, t: i64) -> bool {
+        t < self.valid_from || self.marks.covers(self.segment, t)
+    }
+
+    pub(super) fn take_sample(&mut self, sample: record::RecordSample) {
+        let Some(slot) = self.slot_of_sample(sample.id) else {
+            return;
+        };
+        if self.is_in_block(sample.t) {
+            return;
+        }
+        // Neighbours in a batch are neighbours here.
+        if let Some(next) = self.series.get(slot as usize + PREFETCH_AHEAD) {
+            next.prefetch();
+        }
+        let chunks = &self.chunks;
+        let series = &mut self.series[slot as usize];
+        let placed = series.append_float(sample.t, sample.value, self.shape, |chunk| {
+            store(chunks, chunk, false)
+        });
+        self.placed(sample.t, placed);
+    }
+
+    fn take_value(&mut self, id: u64, t: i64, value: LateValue) {
+        let histogram = match value {
+            LateValue::Float(value) => {
+                return self.take_sample(record::RecordSample { id, t, value });
+            }
+            LateValue::Histogram(histogram) => histogram,
+        };
+        let Some(slot) = self.slot_of_sample(id) else {
+            return;
+        };
+        if self.is_in_block(t) || !is_valid(&histogram) {
+            return;
+        }
+        let chunks = &self.chunks;
+        let series = &mut self.series[slot as usize];
+        let placed = series.append_histogram(t, &histogram, self.shape, |chunk| {
+            store(chunks, chunk, false)
+        });
+        self.placed(t, placed);
+    }
+
+    fn placed(&mut self, t: i64, placed: Placed) {
+        if placed != Placed::Stale {
+            (self.mint, self.maxt) = (self.mint.min(t), self.maxt.max(t));
+        }
+        if placed == Placed::Cut {
+            // Failing here is as harmless as while running: the chunks wait in memory.
+            let _ = self.chunks.write_out(false);
+        }
+    }
+
+    fn take_tombstone(&mut self, tombstone: &RecordTombstone) {
+        let has_left = tombstone.mint == i64::MIN;
+        let Some(slot) = self.slots.find(tombstone.id, &self.series) else {
+            if has_left {
+                let id = tombstone.id;
+                self.id_max = self.id_max.max(id);
+                self.left.insert(id);
+                self.found.remove(&id);
+                self.orphan_samples.remove(&id);
+            }
+            return;
+        };
+        if has_left {
+            // Its samples are in blocks; late ones came afterwards, and so did what is newer. The housekeeping takes the
+            // empty place.
+            let series = &mut self.series[slot as usize];
+            series.truncate(tombstone.maxt.saturating_add(1));
+            return;
+        }
+        // Late samples may be older than what is in blocks, so all count.
+        let interval = Interval {
+            mint: tombstone.mint,
+            maxt: tombstone.maxt,
+        };
+        self.tombstones.add(self.series[slot as usize].id, interval);
+    }
+
+    /// Takes in a record of exemplars or metadata.
+    pub(super) fn take_extras(&mut self, bytes: &[u8]) -> Result<(), record::RecordError> {
+        match record::kind(bytes) {
+            RecordKind::Exemplars if self.exemplars.capacity() != 0 => {
+                record::decode_exemplars(bytes, |exemplar, labels| {
+                    let Some(slot) = self.slots.find(exemplar.id, &self.series) else {
+                        return;
+                    };
+                    let stored = StoredExemplar {
+                        t: exemplar.t,
+                        value: exemplar.value,
+                        labels: Labels::from_pairs(labels.iter().copied()),
+                    };
+                    // One that is there already, or older than that, was in the snapshot.
+                    let _ = self
+                        .exemplars
+                        .push(self.series[slot as usize].id, slot, stored);
+                })
+            }
+            RecordKind::Metadata => record::decode_metadata(bytes, |item| {
+                if let Some(slot) = self.slots.find(item.id, &self.series) {
+                    let metadata = Metadata {
+                        kind: item.kind,
+                        help: item.help.to_owned(),
+                        unit: item.unit.to_owned(),
+                    };
+                    let id = self.series[slot as usize].id;
+                    self.metadata.set(id, &metadata);
+                }
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn take_late(&mut self, id: u64, t: i64, value: LateValue) {
+        let Some(slot) = self.slot_of_sample(id) else {
+            return;
+        };
+        if let LateValue::Histogram(histogram) = &value
+            && !is_valid(histogram)
+        {
+            return;
+        }
+        let series = &mut self.series[slot as usize];
+        let late = series.late.get_or_insert_default();
+        late.insert(t, value);
+        if late.is_full() {
+            let chunks = &self.chunks;
+            late.cut(series.id, |chunk| store(chunks, chunk, true));
+        }
+    }
+
+    /// What was logged of the series before is in a chunk, if that chunk reached the disk.
+    pub(super) fn take_marker(&mut self, marker: &MapMarker) {
+        let Some(slot) = self.slots.find(marker.id, &self.series) else {
+            return;
+        };
+        let Some(late) = &mut self.series[slot as usize].late else {
+            return;
+        };
+        let chunk = ChunkRef::from_number(marker.chunk);
+        let Some(meta) = late.full().iter().find(|meta| meta.chunk == chunk) else {
+            return;
+        };
+        let Ok(bytes) = self.chunks.read(chunk) else {
+            return;
+        };
+        let times = crate::chunk::samples(meta.encoding, &bytes);
+        let times: Vec<i64> = times.map_while(|s| s.ok().map(|s| s.t())).collect();
+        late.forget_open(&times);
+    }
+}
+
+/// A histogram that contradicts itself would be refused from a target; from a log it is passed over.
+fn is_valid(histogram: &HistogramSample) -> bool {
+    match histogram {
+        HistogramSample::Integer(histogram) => histogram.validate().is_ok(),
+        HistogramSample::Float(histogram) => histogram.validate().is_ok(),
+    }
+}
+
+/// Calls `visit` with id, time and value of each sample of a record; of a record of something else with none.
+pub(super) fn decode_values(
+    bytes: &[u8],
+    mut visit: impl FnMut(u64, i64, LateValue),
+) -> Result<(), record::RecordError> {
+    match record::kind(bytes) {
+        RecordKind::Samples | RecordKind::SamplesV2 => record::decode_samples(bytes, |sample| {
+            visit(sample.id, sample.t, LateValue::Float(sample.value));
+        }),
+        RecordKind::Histograms | RecordKind::CustomHistograms | RecordKind::HistogramsV2 => {
+            record::decode_histograms(bytes, |sample| {
+                let histogram = HistogramSample::Integer(Arc::new(sample.histogram));
+                visit(sample.id, sample.t, LateValue::Histogram(histogram));
+            })
+        }
+        RecordKind::FloatHistograms
+        | RecordKind::CustomFloatHistograms
+        | RecordKind::FloatHistogramsV2 => record::decode_float_histograms(bytes, |sample| {
+            let histogram = HistogramSample::Float(Arc::new(sample.histogram));
+            visit(sample.id, sample.t, LateValue::Histogram(histogram));
+        }),
+        // Also what a flipped compression bit makes of a record; its checksum does not cover that bit.
+        RecordKind::Other(_) => Err(record::RecordError {
+            kind: "unknown",
+            what: "nothing that this build knows",
+        }),
+        _ => Ok(()),
+    }
+}
