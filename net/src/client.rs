@@ -1,53 +1,53 @@
-//! An HTTP/1.1 client for many small GETs: kept-alive connections, a deadline, and a byte limit on the body.
+//! An HTTP/1.1 client for many GETs into buffers of their callers: kept-alive connections, a deadline, and a byte limit on
+//! the body.
 //!
 //! One [`Client`] serves all requests that share an [`HttpConfig`]. Plain connections need no TLS state; that is built
 //! at the first `https` URL, and again when one of its files changed. Credentials in files are read for each request.
 //!
 //! # Bounds
 //!
-//! A connection's read buffer is at most 16 KB, so response heads are too. An idle connection is closed after
-//! [`IDLE_TIMEOUT`]; a host keeps at most [`IDLE_PER_HOST_MAX`] of them.
+//! A response's head is at most 16 KiB. An idle connection holds no buffer, and is closed after [`IDLE_TIMEOUT`]; a host
+//! keeps at most [`IDLE_PER_HOST_MAX`] of them.
 //!
 //! # Not here
 //!
 //! OAuth2 and proxies: a client that is configured with them answers every request with [`GetError::Unsupported`].
 //! Decompression is up to the caller.
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::header::{AUTHORIZATION, LOCATION};
 use http::{HeaderMap, StatusCode, Uri};
-use http_body_util::{BodyExt, Empty};
-use hyper::body::Incoming;
+use hyper::rt::{Read, Write};
 use hyper_rustls::HttpsConnector;
-use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::Instant;
+use tower_service::Service;
 
 use crate::http_config::{HttpConfig, InvalidHttpConfig};
 
 mod auth;
+mod connections;
+mod exchange;
 mod redirect;
 mod tls;
 
+use connections::Connections;
+use exchange::ExchangeError;
+
 pub use auth::{CredentialsError, append_headers, read_secret_file};
+pub use connections::{IDLE_PER_HOST_MAX, IDLE_TIMEOUT};
 pub use tls::{PerFiles, TlsError, client_config};
 
-/// How long an unused connection is kept.
-pub const IDLE_TIMEOUT: Duration = Duration::from_secs(5 * 60);
-/// How many unused connections to one host are kept.
-pub const IDLE_PER_HOST_MAX: usize = 4;
-/// How large a connection's read buffer may get, in bytes.
-const READ_BUFFER_BYTES_MAX: usize = 16 * 1024;
 /// How many redirects are followed, as in Go.
 const REDIRECTS_MAX: usize = 10;
 
-type Plain = legacy::Client<HttpConnector, Empty<Bytes>>;
-type Tls = legacy::Client<HttpsConnector<HttpConnector>, Empty<Bytes>>;
+type Plain = Connections<HttpConnector>;
+type Tls = Arc<Connections<HttpsConnector<HttpConnector>>>;
 
 /// Sends GETs as one `http_config` says. Share it: connections are reused within one client only.
 pub struct Client {
@@ -125,7 +125,7 @@ impl Client {
         Ok(Client {
             config: config.clone(),
             base_dir: base_dir.to_owned(),
-            plain: builder().build(connector()),
+            plain: Connections::new(connector()),
             tls: PerFiles::default(),
         })
     }
@@ -163,21 +163,22 @@ impl Client {
         request: Request<'_>,
         body: &mut Vec<u8>,
     ) -> Result<Response, GetError> {
-        let mut headers = request.headers.clone();
-        append_headers(&self.config, &self.base_dir, &mut headers)?;
+        let mut headers = Cow::Borrowed(request.headers);
+        if self.config.sends_headers() {
+            append_headers(&self.config, &self.base_dir, headers.to_mut())?;
+        }
         let mut url = request.url.clone();
         for _ in 0..=REDIRECTS_MAX {
-            let response = self.send(&url, &headers).await?;
+            let start = body.len();
+            let bytes_max = request.body_bytes_max;
+            let response = self.send(&url, &headers, body, bytes_max).await?;
             let Some(next) = self.redirected(&url, &response) else {
-                let (head, incoming) = response.into_parts();
-                read_body(incoming, request.body_bytes_max, body, &url).await?;
-                return Ok(Response {
-                    status: head.status,
-                    headers: head.headers,
-                });
+                return Ok(response);
             };
+            body.truncate(start);
             if next.authority() != url.authority() {
                 // Credentials are for the host that they were configured for.
+                let headers = headers.to_mut();
                 headers.remove(AUTHORIZATION);
                 for name in self
                     .config
@@ -198,12 +199,12 @@ impl Client {
     }
 
     /// Returns where `response` sends us, if it does and if we follow.
-    fn redirected(&self, url: &Uri, response: &http::Response<Incoming>) -> Option<Uri> {
-        let follows = matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308);
+    fn redirected(&self, url: &Uri, response: &Response) -> Option<Uri> {
+        let follows = matches!(response.status.as_u16(), 301 | 302 | 303 | 307 | 308);
         if !follows || !self.config.follows_redirects() {
             return None;
         }
-        let location = response.headers().get(LOCATION)?.to_str().ok()?;
+        let location = response.headers.get(LOCATION)?.to_str().ok()?;
         redirect::resolve(url, location)
     }
 
@@ -211,23 +212,26 @@ impl Client {
         &self,
         url: &Uri,
         headers: &HeaderMap,
-    ) -> Result<http::Response<Incoming>, GetError> {
-        let mut message = http::Request::new(Empty::new());
-        *message.uri_mut() = url.clone();
-        *message.headers_mut() = headers.clone();
-        let outcome = if url.scheme_str() == Some("https") {
-            self.tls_client()?.request(message).await
+        body: &mut Vec<u8>,
+        bytes_max: usize,
+    ) -> Result<Response, GetError> {
+        let sent = if url.scheme_str() == Some("https") {
+            let tls = self.tls_connections()?;
+            send_over(&*tls, url, headers, body, bytes_max).await
         } else {
-            self.plain.request(message).await
+            send_over(&self.plain, url, headers, body, bytes_max).await
         };
-        outcome.map_err(|error| GetError::Transport {
-            url: url.to_string(),
-            reason: innermost(&error),
+        sent.map_err(|error| match error {
+            ExchangeError::TooLong => GetError::BodyTooLong,
+            other => GetError::Transport {
+                url: url.to_string(),
+                reason: other.reason(),
+            },
         })
     }
 
-    /// Returns the client for `https`, made anew when the files that it stands on changed.
-    fn tls_client(&self) -> Result<Tls, TlsError> {
+    /// Returns the connections for `https`, made anew when the files that it stands on changed.
+    fn tls_connections(&self) -> Result<Tls, TlsError> {
         let config = self.config.tls_config.clone().unwrap_or_default();
         self.tls.get_or_make(&config, &self.base_dir, || {
             let mut http = connector();
@@ -241,7 +245,8 @@ impl Client {
                 }
                 _ => https,
             };
-            Ok(builder().build(https.enable_http1().wrap_connector(http)))
+            let connector = https.enable_http1().wrap_connector(http);
+            Ok(Arc::new(Connections::new(connector)))
         })
     }
 }
@@ -253,37 +258,41 @@ fn connector() -> HttpConnector {
     connector
 }
 
-fn builder() -> legacy::Builder {
-    let mut builder = legacy::Client::builder(TokioExecutor::new());
-    builder
-        .pool_timer(TokioTimer::new())
-        .pool_idle_timeout(IDLE_TIMEOUT)
-        .pool_max_idle_per_host(IDLE_PER_HOST_MAX)
-        .http1_max_buf_size(READ_BUFFER_BYTES_MAX);
-    builder
-}
-
-async fn read_body(
-    mut incoming: Incoming,
-    bytes_max: usize,
-    body: &mut Vec<u8>,
+/// Sends a GET over a connection that is there, or else over a new one.
+async fn send_over<C>(
+    connections: &Connections<C>,
     url: &Uri,
-) -> Result<(), GetError> {
+    headers: &HeaderMap,
+    body: &mut Vec<u8>,
+    bytes_max: usize,
+) -> Result<Response, ExchangeError>
+where
+    C: Service<Uri> + Clone,
+    C::Response: Read + Write + Unpin + Send + 'static,
+    C::Error: Into<Box<dyn Error + Send + Sync>>,
+{
     let start = body.len();
-    while let Some(frame) = incoming.frame().await {
-        let frame = frame.map_err(|error| GetError::Transport {
-            url: url.to_string(),
-            reason: innermost(&error),
-        })?;
-        let Some(data) = frame.data_ref() else {
-            continue;
+    let mut used = connections.used(url).await;
+    loop {
+        let is_new = used.is_none();
+        let mut connection = match used.take() {
+            Some(connection) => connection,
+            None => connections.connect(url).await?,
         };
-        if bytes_max < body.len() - start + data.len() {
-            return Err(GetError::BodyTooLong);
+        body.truncate(start);
+        let got = exchange::get(&mut connection, url, headers, body, bytes_max).await;
+        match got {
+            // The server had closed it while the request was on its way.
+            Err(ExchangeError::Unanswered(_)) if !is_new => (),
+            Err(error) => return Err(error),
+            Ok((response, is_reusable)) => {
+                if is_reusable {
+                    connections.keep(url, connection);
+                }
+                return Ok(response);
+            }
         }
-        body.extend_from_slice(data);
     }
-    Ok(())
 }
 
 /// Returns what the deepest source of `error` says, which is what a person wants to read.

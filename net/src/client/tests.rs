@@ -42,6 +42,14 @@ async fn get(
     timeout_ms: u64,
 ) -> (Result<StatusCode, String>, Vec<u8>) {
     let client = Client::new(config, Path::new(".")).unwrap();
+    get_with(&client, url, timeout_ms).await
+}
+
+async fn get_with(
+    client: &Client,
+    url: &Uri,
+    timeout_ms: u64,
+) -> (Result<StatusCode, String>, Vec<u8>) {
     let headers = HeaderMap::new();
     let deadline = Instant::now() + Duration::from_millis(timeout_ms);
     let mut body = Vec::new();
@@ -155,4 +163,52 @@ async fn what_is_not_built_is_not_sent_without() {
         outcome,
         Err("proxy_url is not supported yet, so nothing was sent".to_owned())
     );
+}
+
+const KEPT_ALIVE: &str = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nup 1\n";
+
+/// Serves any number of requests on each of any number of connections; says for each request on which connection it came.
+/// A connection is closed after `requests` of them, without a word.
+async fn serve_kept_alive(requests: usize) -> (Uri, tokio::sync::mpsc::UnboundedReceiver<usize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/metrics", listener.local_addr().unwrap());
+    let (seen, on) = tokio::sync::mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        for number in 0.. {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let seen = seen.clone();
+            tokio::spawn(async move {
+                for _ in 0..requests {
+                    let mut request = [0; 1_024];
+                    if stream.read(&mut request).await.unwrap_or(0) == 0 {
+                        return;
+                    }
+                    seen.send(number).unwrap();
+                    stream.write_all(KEPT_ALIVE.as_bytes()).await.unwrap();
+                }
+            });
+        }
+    });
+    (url.parse().unwrap(), on)
+}
+
+#[tokio::test]
+async fn connections_are_used_again_until_somebody_closes_them() {
+    for (requests, expected) in [
+        (usize::MAX, [0, 0, 0, 0]),
+        (2, [0, 0, 1, 1]),
+        (1, [0, 1, 2, 3]),
+    ] {
+        let (url, mut on) = serve_kept_alive(requests).await;
+        let client = Client::new(&HttpConfig::default(), Path::new("")).unwrap();
+        for connection in expected {
+            let (status, body) = get_with(&client, &url, 5_000).await;
+            assert_eq!((status, body), (Ok(StatusCode::OK), b"up 1\n".to_vec()));
+            assert_eq!(
+                on.recv().await,
+                Some(connection),
+                "{requests} requests each"
+            );
+        }
+    }
 }

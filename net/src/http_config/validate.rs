@@ -29,6 +29,15 @@ impl HttpConfig {
         self.follow_redirects.unwrap_or(true)
     }
 
+    /// Returns whether requests have headers besides those that they are made with.
+    pub fn sends_headers(&self) -> bool {
+        let has_credentials = self.basic_auth.is_some()
+            || self.authorization.is_some()
+            || self.bearer_token.is_some()
+            || self.bearer_token_file.is_some();
+        has_credentials || self.http_headers.is_some()
+    }
+
     /// Returns the names of the fields that are set and would need something that is not built yet.
     pub fn unsupported(&self) -> Vec<&'static str> {
         let mut fields = Vec::new();
