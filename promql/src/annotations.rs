@@ -38,6 +38,13 @@ impl Annotations {
         }
     }
 
+    /// Returns the same in alphabetical order: in which order things are noticed is a matter of threads.
+    pub(crate) fn sorted(mut self) -> Self {
+        self.warnings.sort_unstable();
+        self.infos.sort_unstable();
+        self
+    }
+
     /// Returns whether there is nothing to say.
     pub fn is_empty(&self) -> bool {
         self.warnings.is_empty() && self.infos.is_empty()

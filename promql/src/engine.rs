@@ -8,8 +8,9 @@
 //! column over all steps; operators pass columns on (see [`crate::row`]), so a range query touches a series once, not
 //! once per step, and what does not depend on the step is computed once.
 //!
-//! Evaluation is synchronous and belongs to one thread; the engine itself holds nothing but options and instruments,
-//! so any number of queries may run beside each other.
+//! Evaluation is synchronous; selectors read and compute series on all processors (see `operator::parallel`), what is above
+//! them belongs to one thread. The engine itself holds nothing but options and instruments, so any number of queries may
+//! run beside each other.
 
 pub(crate) mod bounds;
 pub(crate) mod context;
@@ -277,7 +278,7 @@ impl Engine {
         self.instruments.samples.add(stats.samples_total as f64);
         Ok(QueryResult {
             value: value?,
-            annotations: context.notes.into_inner(),
+            annotations: context.notes.into_inner().sorted(),
             stats,
         })
     }

@@ -6,7 +6,8 @@
 //! ```
 //!
 //! The engine reads through the storage traits of `model` and runs over anything that implements them. It is
-//! synchronous, holds no global state, and starts no threads.
+//! synchronous; its only global state is a pool of threads, as many as there are processors, that starts with the first
+//! query of many series.
 //!
 //! Expressions of more than 250 levels are refused with a parse error; a chain of operators (`a + b + c + …`) is as deep
 //! as it is long, since it leans to the left.

@@ -6,5 +6,6 @@ pub(crate) mod group;
 pub(crate) mod invariant;
 pub(crate) mod map;
 pub(crate) mod merge;
+pub(crate) mod parallel;
 pub(crate) mod range;
 pub(crate) mod selector;

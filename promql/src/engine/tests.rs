@@ -12,6 +12,7 @@ use crate::script::{MemoryStorage, read_series};
 use crate::value::Value;
 
 mod limits;
+mod parallel;
 
 fn storage() -> MemoryStorage {
     let mut storage = MemoryStorage::default();

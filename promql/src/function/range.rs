@@ -10,6 +10,7 @@ mod rate;
 mod regression;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use model::name::Quoted;
 use model::storage::SampleColumns;
@@ -18,8 +19,10 @@ use super::Calling;
 use crate::error::QueryError;
 use crate::operator::aggregate::check_quantile;
 use crate::operator::merge::{SAME_LABELS, unique};
+use crate::operator::parallel::{self, Ahead};
 use crate::operator::range::RangeSource;
 use crate::row::{BoxRows, Meta, Row, Rows, Scalar};
+use crate::window::extended::Reach;
 use crate::window::{self, WindowSpec, Windows};
 
 /// What is computed from a window.
@@ -140,33 +143,35 @@ pub(super) fn rows<'q>(
         look: source.look,
         range: source.range,
     };
-    let range_rows = Box::new(RangeRows {
+    let first = RangeCall {
         call,
         function,
-        source,
-        parameters,
+        reach: source.reach,
+        parameters: parameters.into(),
         spec,
-        series,
-        next: 0,
         columns: SampleColumns::default(),
         bounds: Vec::new(),
         overlaps: BTreeMap::new(),
+    };
+    let range_rows = Box::new(RangeRows {
+        source,
+        series,
+        next: 0,
+        workers: vec![first],
+        ahead: Ahead::default(),
     });
     unique(call.context, range_rows, call.steps.count, SAME_LABELS)
 }
 
+/// One row for each series of a range vector: one after the other, or several at once and ahead of who asks.
 struct RangeRows<'q> {
-    call: Calling<'q>,
-    function: RangeFunction,
     source: RangeSource<'q>,
-    parameters: Vec<Scalar>,
-    spec: WindowSpec,
     series: Vec<Meta>,
     next: usize,
-    columns: SampleColumns,
-    bounds: Vec<(usize, usize)>,
-    /// Per metric name, how many windows had samples whose start is before the sample before them.
-    overlaps: BTreeMap<String, usize>,
+    /// At least one.
+    workers: Vec<RangeCall<'q>>,
+    /// The rows from `next` on that are there already.
+    ahead: Ahead,
 }
 
 impl Rows for RangeRows<'_> {
@@ -175,21 +180,131 @@ impl Rows for RangeRows<'_> {
     }
 
     fn next(&mut self, row: &mut Row) -> Result<(), QueryError> {
-        self.source.next(&mut self.columns)?;
+        if self.ahead.is_empty() {
+            self.work_ahead()?;
+        }
+        let meta = &self.series[self.next];
+        self.next += 1;
+        if !self.ahead.take(row) {
+            let worker = &mut self.workers[0];
+            self.source.next(&mut worker.columns)?;
+            worker.compute(meta, row)?;
+        }
+        if self.next == self.series.len() {
+            self.say_overlaps()?;
+        }
+        Ok(())
+    }
+}
+
+impl RangeRows<'_> {
+    /// Computes the next rows on all processors, if that is worth it.
+    fn work_ahead(&mut self) -> Result<(), QueryError> {
+        let Some(reader) = self.source.reader() else {
+            return Ok(());
+        };
+        let left = &self.series[self.next..];
+        let Some(share) = parallel::share(left.len(), self.call_steps()) else {
+            return Ok(());
+        };
+        let first = &self.workers[0];
+        let fresh = (self.workers.len()..parallel::workers()).map(|_| first.fresh());
+        let fresh: Vec<_> = fresh.collect();
+        self.workers.extend(fresh);
+        let from = self.next;
+        let workers = self.workers.iter_mut().enumerate();
+        let tasks = workers.map(|(number, worker)| {
+            let begin = (number * share).min(left.len());
+            let metas = &left[begin..(begin + share).min(left.len())];
+            let reader = &reader;
+            let mut spare = self.ahead.spare(metas.len());
+            move || -> Result<Vec<Row>, QueryError> {
+                let mut rows = Vec::with_capacity(metas.len());
+                for (index, meta) in (from + begin..).zip(metas) {
+                    let mut row = spare.pop().unwrap_or_default();
+                    reader.read(index, &mut worker.columns)?;
+                    let held = worker.columns.len();
+                    let computed = worker.compute(meta, &mut row);
+                    reader.release(held);
+                    computed?;
+                    rows.push(row);
+                }
+                Ok(rows)
+            }
+        });
+        let tasks = tasks.collect();
+        let count = self.ahead.run(tasks)?;
+        self.source.skip(count);
+        Ok(())
+    }
+
+    fn call_steps(&self) -> usize {
+        self.workers[0].spec.steps.count
+    }
+
+    /// Says how many windows had contradicting start timestamps.
+    fn say_overlaps(&mut self) -> Result<(), QueryError> {
+        let mut overlaps: BTreeMap<String, usize> = BTreeMap::new();
+        for worker in &mut self.workers {
+            for (name, windows) in std::mem::take(&mut worker.overlaps) {
+                *overlaps.entry(name).or_default() += windows;
+            }
+        }
+        let call = self.workers[0].call;
+        for (name, windows) in overlaps {
+            let mut message = format!(
+                "sample has start time that overlaps with previous sample timestamp for metric {}",
+                Quoted(&name)
+            );
+            if 1 < windows {
+                message.push_str(&format!(" ({windows} occurrences)"));
+            }
+            call.context.warn(&message, call.arg(0)?.position());
+        }
+        Ok(())
+    }
+}
+
+/// A function of a range vector, and the samples of one series that it is applied to.
+struct RangeCall<'q> {
+    call: Calling<'q>,
+    function: RangeFunction,
+    reach: Option<Reach>,
+    parameters: Arc<[Scalar]>,
+    spec: WindowSpec,
+    columns: SampleColumns,
+    bounds: Vec<(usize, usize)>,
+    /// Per metric name, how many windows had samples whose start is before the sample before them.
+    overlaps: BTreeMap<String, usize>,
+}
+
+impl RangeCall<'_> {
+    /// Returns the same function without samples.
+    fn fresh(&self) -> Self {
+        RangeCall {
+            parameters: Arc::clone(&self.parameters),
+            columns: SampleColumns::default(),
+            bounds: Vec::new(),
+            overlaps: BTreeMap::new(),
+            ..*self
+        }
+    }
+
+    /// Applies the function to the samples at hand, which are of the series `meta`.
+    fn compute(&mut self, meta: &Meta, row: &mut Row) -> Result<(), QueryError> {
         self.call.context.budget.check_work(self.spec.steps.count)?;
         row.reset(self.spec.steps.count);
-        let name = self.series[self.next].labels.metric_name().to_owned();
-        self.next += 1;
+        let name = meta.labels.metric_name();
         let timestamps = &self.columns.timestamps;
-        let seen = match self.source.reach {
+        let seen = match self.reach {
             None => window::find(&self.spec, timestamps, &mut self.bounds),
             Some(reach) => window::extended::find(&self.spec, reach, timestamps, &mut self.bounds),
         };
         self.call.context.budget.see(seen)?;
-        self.check_starts(&name)?;
+        self.check_starts(name);
         if self.columns.histograms.is_empty() {
             if 0 < seen {
-                self.check_counter(&name)?;
+                self.check_counter(name)?;
             }
             let windows = Windows {
                 budget: &self.call.context.budget,
@@ -202,17 +317,14 @@ impl Rows for RangeRows<'_> {
             return self.floats(&windows, row);
         }
         if self.columns.histograms.len() < self.columns.len() {
-            self.check_counter(&name)?;
+            self.check_counter(name)?;
         }
-        self.mixed(&name, row)
+        self.mixed(name, row)
     }
-}
 
-impl RangeRows<'_> {
     /// Computes the function of windows without histograms.
     fn floats(&self, windows: &Windows<'_>, row: &mut Row) -> Result<(), QueryError> {
-        if let (Some(reach), Some((is_counter, is_rate))) =
-            (self.source.reach, self.function.as_change())
+        if let (Some(reach), Some((is_counter, is_rate))) = (self.reach, self.function.as_change())
         {
             return extended::changes(windows, reach, is_counter, is_rate, row);
         }
@@ -256,11 +368,11 @@ impl RangeRows<'_> {
         Ok(())
     }
 
-    /// Counts windows with contradicting start timestamps; says so when the last series has been seen.
-    fn check_starts(&mut self, name: &str) -> Result<(), QueryError> {
+    /// Counts windows with contradicting start timestamps.
+    fn check_starts(&mut self, name: &str) {
         let is_of_starts = self.function.wants_counter() && self.function != RangeFunction::Resets;
         if !is_of_starts {
-            return Ok(());
+            return;
         }
         let starts = self.starts();
         if !starts.is_empty() {
@@ -285,21 +397,6 @@ impl RangeRows<'_> {
                 *self.overlaps.entry(name.to_owned()).or_default() += windows;
             }
         }
-        if self.next == self.series.len() {
-            for (name, windows) in std::mem::take(&mut self.overlaps) {
-                let mut message = format!(
-                    "sample has start time that overlaps with previous sample timestamp for metric {}",
-                    Quoted(&name)
-                );
-                if 1 < windows {
-                    message.push_str(&format!(" ({windows} occurrences)"));
-                }
-                self.call
-                    .context
-                    .warn(&message, self.call.arg(0)?.position());
-            }
-        }
-        Ok(())
     }
 
     fn check_quantiles(&self, windows: &Windows<'_>) {

@@ -32,17 +32,50 @@ pub(crate) struct RangeSource<'q> {
 }
 
 enum Kind<'q> {
-    Selector {
-        set: Box<dyn SeriesSet + 'q>,
-        mint: i64,
-        maxt: i64,
-        counts_only: bool,
-    },
+    Selector(SelectorReader<'q>),
     Subquery {
         inner: BoxRows<'q>,
         steps: Steps,
         row: Row,
     },
+}
+
+/// Reads the samples of any series of a range selector, from any thread.
+pub(crate) struct SelectorReader<'q> {
+    context: &'q Context<'q>,
+    set: Box<dyn SeriesSet + 'q>,
+    mint: i64,
+    maxt: i64,
+    counts_only: bool,
+}
+
+impl SelectorReader<'_> {
+    /// Replaces `out` by the samples of series `index`, and holds them until [`release`](SelectorReader::release).
+    pub(crate) fn read(&self, index: usize, out: &mut SampleColumns) -> Result<(), QueryError> {
+        let budget = &self.context.budget;
+        budget.check()?;
+        out.clear();
+        self.read_samples(index, out)?;
+        budget.check_work(out.len())?;
+        budget.hold(out.len())
+    }
+
+    /// Gives back what was held of one series.
+    pub(crate) fn release(&self, held: usize) {
+        self.context.budget.release(held);
+    }
+
+    fn read_samples(&self, index: usize, out: &mut SampleColumns) -> Result<(), QueryError> {
+        self.set.read(index, self.mint, self.maxt, out)?;
+        if !self.context.use_start_timestamps {
+            out.starts.clear();
+        }
+        remove_stale(out);
+        if self.counts_only {
+            decide_hints(out);
+        }
+        Ok(())
+    }
 }
 
 impl<'q> RangeSource<'q> {
@@ -79,12 +112,13 @@ impl<'q> RangeSource<'q> {
             series: (0..set.len())
                 .map(|index| Meta::new(set.labels(index)))
                 .collect(),
-            kind: Kind::Selector {
+            kind: Kind::Selector(SelectorReader {
+                context,
                 set,
                 mint,
                 maxt,
                 counts_only: context.counts_only.contains(&node.selector),
-            },
+            }),
             next: 0,
             look,
             range,
@@ -138,26 +172,25 @@ impl<'q> RangeSource<'q> {
         bounds.first().map_or(0..0, |&(from, to)| from..to)
     }
 
+    /// Returns what reads any of the series, if they need not come one after the other.
+    pub(crate) fn reader(&self) -> Option<&SelectorReader<'q>> {
+        match &self.kind {
+            Kind::Selector(reader) => Some(reader),
+            Kind::Subquery { .. } => None,
+        }
+    }
+
+    /// Passes over `count` series, which were read otherwise.
+    pub(crate) fn skip(&mut self, count: usize) {
+        self.next += count;
+    }
+
     /// Replaces `out` by the samples of the next series.
     pub(crate) fn next(&mut self, out: &mut SampleColumns) -> Result<(), QueryError> {
         self.context.budget.check()?;
         out.clear();
         match &mut self.kind {
-            Kind::Selector {
-                set,
-                mint,
-                maxt,
-                counts_only,
-            } => {
-                set.read(self.next, *mint, *maxt, out)?;
-                if !self.context.use_start_timestamps {
-                    out.starts.clear();
-                }
-                remove_stale(out);
-                if *counts_only {
-                    decide_hints(out);
-                }
-            }
+            Kind::Selector(reader) => reader.read_samples(self.next, out)?,
             Kind::Subquery { inner, steps, row } => {
                 self.context.budget.check_work(steps.count)?;
                 inner.next(row)?;

@@ -10,6 +10,7 @@ use crate::ast::{Extension, VectorSelector};
 use crate::engine::context::{Context, Look};
 use crate::error::QueryError;
 use crate::histogram::reset::decide_hints;
+use crate::operator::parallel::{self, Ahead};
 use crate::row::{BoxRows, Meta, Row, Rows, Steps};
 
 /// What of a sample is wanted.
@@ -62,16 +63,20 @@ pub(crate) fn rows<'q>(
     let series = (0..set.len())
         .map(|index| Meta::new(set.labels(index)))
         .collect();
-    Ok(Box::new(InstantRows {
+    let reader = Reader {
         context,
         set,
-        series,
         look,
         steps,
         read,
         counts_only: context.counts_only.contains(node),
+    };
+    Ok(Box::new(InstantRows {
+        reader,
+        series,
         next: 0,
         columns: SampleColumns::default(),
+        ahead: Ahead::default(),
     }))
 }
 
@@ -85,16 +90,12 @@ fn start_seconds(context: &Context<'_>, columns: &SampleColumns, sample: usize) 
 }
 
 struct InstantRows<'q> {
-    context: &'q Context<'q>,
-    set: Box<dyn SeriesSet + 'q>,
+    reader: Reader<'q>,
     series: Vec<Meta>,
-    look: Look,
-    steps: Steps,
-    read: Read,
-    /// Whether nobody looks at the buckets of histograms.
-    counts_only: bool,
     next: usize,
     columns: SampleColumns,
+    /// The rows from `next` on that are there already.
+    ahead: Ahead,
 }
 
 impl Rows for InstantRows<'_> {
@@ -103,28 +104,87 @@ impl Rows for InstantRows<'_> {
     }
 
     fn next(&mut self, row: &mut Row) -> Result<(), QueryError> {
-        self.context.budget.check()?;
-        self.context.budget.check_work(self.steps.count)?;
+        if self.ahead.is_empty() {
+            self.work_ahead()?;
+        }
         let index = self.next;
         self.next += 1;
-        row.reset(self.steps.count);
-        if self.steps.count == 1 && self.read != Read::Start {
-            self.newest(index, row)?;
-        } else {
-            self.all(index, row)?;
+        if self.ahead.take(row) {
+            return Ok(());
         }
-        self.context.budget.see(row.len())
+        self.reader.row(index, row, &mut self.columns)
     }
 }
 
 impl InstantRows<'_> {
+    /// Reads the next rows on all processors, if that is worth it: the newest sample alone is read in no time.
+    fn work_ahead(&mut self) -> Result<(), QueryError> {
+        let steps = self.reader.steps.count;
+        let left = self.next..self.series.len();
+        let Some(share) = parallel::share(left.len(), steps).filter(|_| 1 < steps) else {
+            return Ok(());
+        };
+        let (reader, end) = (&self.reader, left.end);
+        let begins = left.step_by(share).take(parallel::workers());
+        let tasks = begins.map(|begin| {
+            let mut spare = self.ahead.spare(share);
+            move || -> Result<Vec<Row>, QueryError> {
+                let mut columns = SampleColumns::default();
+                let indexes = begin..(begin + share).min(end);
+                let rows = indexes.map(|index| {
+                    let mut row = spare.pop().unwrap_or_default();
+                    reader.row(index, &mut row, &mut columns)?;
+                    Ok(row)
+                });
+                rows.collect()
+            }
+        });
+        let tasks = tasks.collect();
+        self.ahead.run(tasks).map(|_| ())
+    }
+}
+
+/// Reads any of the selected series, from any thread.
+struct Reader<'q> {
+    context: &'q Context<'q>,
+    set: Box<dyn SeriesSet + 'q>,
+    look: Look,
+    steps: Steps,
+    read: Read,
+    /// Whether nobody looks at the buckets of histograms.
+    counts_only: bool,
+}
+
+impl Reader<'_> {
+    fn row(
+        &self,
+        index: usize,
+        row: &mut Row,
+        columns: &mut SampleColumns,
+    ) -> Result<(), QueryError> {
+        self.context.budget.check()?;
+        self.context.budget.check_work(self.steps.count)?;
+        row.reset(self.steps.count);
+        if self.steps.count == 1 && self.read != Read::Start {
+            self.newest(index, row, columns)?;
+        } else {
+            self.all(index, row, columns)?;
+        }
+        self.context.budget.see(row.len())
+    }
+
     /// One step: storage knows the newest sample without decoding all.
-    fn newest(&mut self, index: usize, row: &mut Row) -> Result<(), QueryError> {
+    fn newest(
+        &self,
+        index: usize,
+        row: &mut Row,
+        columns: &mut SampleColumns,
+    ) -> Result<(), QueryError> {
         let at = self.look.from(self.steps.start);
         let oldest = at
             .saturating_sub(self.context.times.lookback)
             .saturating_add(1);
-        let Some(sample) = self.set.newest(index, oldest, at, &mut self.columns)? else {
+        let Some(sample) = self.set.newest(index, oldest, at, columns)? else {
             return Ok(());
         };
         if sample.value.is_stale() {
@@ -133,7 +193,7 @@ impl InstantRows<'_> {
         if self.counts_only
             && matches!(&sample.value, SampleValue::Histogram(h) if h.reset_hint == ResetHint::Unknown)
         {
-            return self.all(index, row);
+            return self.all(index, row, columns);
         }
         match (self.read, sample.value) {
             (Read::Timestamp, _) => row.set(0, sample.t as f64 / 1e3),
@@ -144,28 +204,33 @@ impl InstantRows<'_> {
     }
 
     /// Many steps: decode once and walk steps and samples side by side.
-    fn all(&mut self, index: usize, row: &mut Row) -> Result<(), QueryError> {
+    fn all(
+        &self,
+        index: usize,
+        row: &mut Row,
+        columns: &mut SampleColumns,
+    ) -> Result<(), QueryError> {
         let lookback = self.context.times.lookback;
         let first = self.look.from(self.steps.start).saturating_sub(lookback);
         let last = self.look.from(self.steps.end());
-        self.columns.clear();
+        columns.clear();
         self.set
-            .read(index, first.saturating_add(1), last, &mut self.columns)?;
+            .read(index, first.saturating_add(1), last, columns)?;
         if self.counts_only {
-            decide_hints(&mut self.columns);
+            decide_hints(columns);
         }
         let at = |step| self.look.from(self.steps.time(step));
-        let newest = newest_per_step(&self.columns.timestamps, self.steps.count, at, lookback);
+        let newest = newest_per_step(&columns.timestamps, self.steps.count, at, lookback);
         for (step, newest) in newest {
-            self.take(newest, step, row);
+            self.take(columns, newest, step, row);
         }
         Ok(())
     }
 
-    fn take(&self, sample: usize, step: usize, row: &mut Row) {
-        let value = self.columns.floats[sample];
+    fn take(&self, columns: &SampleColumns, sample: usize, step: usize, row: &mut Row) {
+        let value = columns.floats[sample];
         let histogram = if value.is_nan() {
-            self.columns.histogram(sample)
+            columns.histogram(sample)
         } else {
             None
         };
@@ -175,8 +240,8 @@ impl InstantRows<'_> {
         };
         match (self.read, histogram) {
             _ if is_stale => (),
-            (Read::Timestamp, _) => row.set(step, self.columns.timestamps[sample] as f64 / 1e3),
-            (Read::Start, _) => row.set(step, start_seconds(self.context, &self.columns, sample)),
+            (Read::Timestamp, _) => row.set(step, columns.timestamps[sample] as f64 / 1e3),
+            (Read::Start, _) => row.set(step, start_seconds(self.context, columns, sample)),
             (Read::Value, Some(histogram)) => row.set_histogram(step, histogram.clone()),
             (Read::Value, None) => row.set(step, value),
         }

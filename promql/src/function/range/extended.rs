@@ -9,7 +9,7 @@ use model::name::Quoted;
 use super::mixed::HISTOGRAM_WORK;
 use super::mixed::change::{note_bounds, warn_schemas};
 use super::rate::Resets;
-use super::{RangeFunction, RangeRows};
+use super::{RangeCall, RangeFunction};
 use crate::error::QueryError;
 use crate::histogram::arithmetic::{add, compacted, scaled, subtract};
 use crate::histogram::interpolate::interpolated;
@@ -64,7 +64,7 @@ fn value(values: &[f64], point: Point, resets: &Resets) -> f64 {
     }
 }
 
-impl RangeRows<'_> {
+impl RangeCall<'_> {
     /// As [`changes`], of a series that has histograms.
     pub(super) fn mixed_changes(
         &self,

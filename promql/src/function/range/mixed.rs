@@ -8,7 +8,7 @@ use model::FloatHistogram;
 use model::histogram::ResetHint;
 use model::name::Quoted;
 
-use super::{RangeFunction, RangeRows};
+use super::{RangeCall, RangeFunction};
 use crate::error::QueryError;
 use crate::histogram::arithmetic::{compacted, scaled, subtract};
 use crate::histogram::reset::is_reset;
@@ -35,7 +35,7 @@ impl Histograms {
     }
 }
 
-impl RangeRows<'_> {
+impl RangeCall<'_> {
     /// Computes the function of a series that has histograms.
     pub(super) fn mixed(&mut self, name: &str, row: &mut Row) -> Result<(), QueryError> {
         let (mut timestamps, mut floats, mut starts) = (Vec::new(), Vec::new(), Vec::new());
@@ -72,7 +72,7 @@ impl RangeRows<'_> {
         let position = self.position()?;
         match self.function {
             RangeFunction::Rate | RangeFunction::Increase | RangeFunction::Delta
-                if let Some(reach) = self.source.reach =>
+                if let Some(reach) = self.reach =>
             {
                 self.mixed_changes(reach, name, position, row)?;
             }

@@ -7,7 +7,7 @@ use model::histogram::ResetHint;
 use model::name::Quoted;
 
 use super::super::rate::Ends;
-use super::super::{RangeFunction, RangeRows};
+use super::super::{RangeCall, RangeFunction};
 use super::Histograms;
 use crate::histogram::arithmetic::{add, compacted, scaled, subtract};
 use crate::histogram::reset::is_reset;
@@ -15,7 +15,7 @@ use crate::histogram::total::Total;
 use crate::position::Position;
 use crate::row::Row;
 
-impl RangeRows<'_> {
+impl RangeCall<'_> {
     pub(super) fn of_histograms(
         &self,
         step: usize,
@@ -168,7 +168,7 @@ impl RangeRows<'_> {
 }
 
 pub(in crate::function::range) fn note_bounds(
-    rows: &RangeRows<'_>,
+    rows: &RangeCall<'_>,
     reconciled: bool,
     what: &str,
     position: Position,
@@ -180,7 +180,7 @@ pub(in crate::function::range) fn note_bounds(
 }
 
 pub(in crate::function::range) fn warn_schemas(
-    rows: &RangeRows<'_>,
+    rows: &RangeCall<'_>,
     name: &str,
     position: Position,
 ) {
