@@ -178,7 +178,9 @@ impl Rows for RangeRows<'_> {
         self.source.next(&mut self.columns)?;
         self.call.context.budget.check_work(self.spec.steps.count)?;
         row.reset(self.spec.steps.count);
-        let name = self.series[self.next].labels.metric_name().to_owned();
+        let delayed = self.call.context.delayed_name_removal;
+        let meta = &self.source.series()[self.next];
+        let name = meta.value("__name__", delayed).to_owned();
         self.next += 1;
         let timestamps = &self.columns.timestamps;
         let seen = match self.source.reach {
