@@ -237,7 +237,8 @@ impl FloatHistogram {
             });
         }
         buckets.reverse();
-        if self.zero_count != 0.0 {
+        // Of a negated histogram it is not shown, as in Prometheus.
+        if 0.0 < self.zero_count {
             let (lower, upper) = (-self.zero_threshold, self.zero_threshold);
             buckets.push(Bucket {
                 lower,

@@ -123,6 +123,12 @@ impl Lexer<'_> {
         format!("{c:?}")
     }
 
+    /// The character after this one, which is ASCII, for a message; the end of the text is U+FFFD there, as in Go.
+    fn found_next(&self) -> String {
+        let c = self.text[self.at + 1..].chars().next();
+        format!("{:?}", c.unwrap_or(char::REPLACEMENT_CHARACTER))
+    }
+
     fn push(&mut self, kind: Kind, len: usize) {
         let start = self.at;
         for at in self.counted..start {
@@ -204,12 +210,8 @@ impl Lexer<'_> {
             (b'=', _) => self.push(Kind::Assign, 1),
             (b'!', Some(b'=')) => self.push(Kind::Op(BinaryOp::NotEqual), 2),
             (b'!', Some(b'~')) => self.push(Kind::MatchesNot, 2),
-            (b'!', next) => {
-                self.at += 1;
-                let found = match next {
-                    Some(_) => self.found(),
-                    None => "end of input".to_owned(),
-                };
+            (b'!', _) => {
+                let found = self.found_next();
                 return self.wrong(format!(
                     "unexpected character after '!' inside braces: {found}"
                 ));
@@ -284,18 +286,15 @@ impl Lexer<'_> {
             (b'%', _) => (BinaryOp::Mod, 1),
             (b'^', _) => (BinaryOp::Pow, 1),
             (b'=', Some(b'=')) => (BinaryOp::Equal, 2),
-            (b'=', Some(b'~')) => {
-                self.at += 1;
-                return self.wrong("unexpected character after '=': '~'");
-            }
+            (b'=', Some(b'~')) => return self.wrong("unexpected character after '=': '~'"),
             (b'=', _) => {
                 self.push(Kind::Assign, 1);
                 return Ok(());
             }
             (b'!', Some(b'=')) => (BinaryOp::NotEqual, 2),
-            (b'!', Some(_)) => {
-                self.at += 1;
-                return self.wrong(format!("unexpected character after '!': {}", self.found()));
+            (b'!', _) => {
+                let found = self.found_next();
+                return self.wrong(format!("unexpected character after '!': {found}"));
             }
             (b'<', Some(b'=')) => (BinaryOp::LessEqual, 2),
             (b'<', Some(b'/')) => (BinaryOp::TrimUpper, 2),

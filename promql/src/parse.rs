@@ -22,6 +22,7 @@ use model::{MatchOp, Matcher};
 use crate::ast::{Expr, HEIGHT_MAX};
 use crate::check;
 use crate::lex::{Kind, lex};
+use crate::position::Position;
 pub use error::ParseError;
 use error::Wrong;
 use tokens::{Parsed, Tokens};
@@ -78,7 +79,16 @@ pub fn parse_with(text: &str, options: &ParseOptions) -> Result<Expr, ParseError
     if let [only] = tokens.as_slice()
         && only.kind == Kind::Eof
     {
-        return Err(ParseError::without_position("no expression found in input"));
+        let message = "no expression found in input";
+        let start = Position {
+            line: 1,
+            column: 1,
+            ..Position::default()
+        };
+        return Err(match text {
+            "" => ParseError::without_position(message),
+            _ => ParseError::new(start, message),
+        });
     }
     let mut expr = whole(expression::expression, Tokens::new(text, &tokens))?.expr;
     check::check(&mut expr, options)?;

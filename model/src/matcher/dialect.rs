@@ -4,7 +4,9 @@
 //!
 //! - `\d`, `\s`, `\w` and `\b` are about ASCII in RE2 and about Unicode here;
 //! - `[`, `&&`, `--` and `~~` in a bracket class are literal in RE2 and make nested classes and set operations here;
-//! - a `-` after an escape like `\w` in a class is literal in RE2 and an error here.
+//! - a `-` after an escape like `\w` in a class is literal in RE2 and an error here;
+//! - `(?)` sets no flags in RE2 and is an error here;
+//! - a `{` that begins no repetition (`{2}`, `{2,}`, `{2,3}`) is literal in RE2 and an error here.
 //!
 //! Everything else is passed on as it is, errors included. The dot, literals and `\p` go on to match whole characters.
 
@@ -12,7 +14,7 @@ use std::borrow::Cow;
 
 /// Returns what `pattern` is in the syntax of the regex crate.
 pub(super) fn translated(pattern: &str) -> Cow<'_, str> {
-    if !pattern.contains(['\\', '[']) {
+    if !pattern.contains(['\\', '[', '{']) && !pattern.contains("(?)") {
         return Cow::Borrowed(pattern);
     }
     let mut translator = Translator {
@@ -36,7 +38,11 @@ impl Translator<'_> {
         if self.rest.starts_with('[') {
             return self.class();
         }
+        if self.rest.starts_with('{') && !begins_repetition(self.rest) {
+            return self.replace(1, r"\{");
+        }
         let translation = match self.rest.as_bytes() {
+            [b'(', b'?', b')', ..] => return self.replace(3, "(?:)"),
             [b'\\', b'b', ..] => Some(r"(?-u:\b)"),
             [b'\\', b'B', ..] => Some(r"(?-u:\B)"),
             [b'\\', letter, ..] => ascii_class(*letter),
@@ -155,6 +161,18 @@ fn ascii_class(letter: u8) -> Option<&'static str> {
     })
 }
 
+/// Whether `text` begins with `{2}`, `{2,}` or `{2,3}`.
+fn begins_repetition(text: &str) -> bool {
+    let Some((inside, _)) = text[1..].split_once('}') else {
+        return false;
+    };
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    match inside.split_once(',') {
+        Some((least, most)) => is_number(least) && (most.is_empty() || is_number(most)),
+        None => is_number(inside),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::translated;
@@ -215,6 +233,15 @@ mod tests {
         check("[[:alpha:]_]+", &["a_"], &["1", ":"]);
         check("[[:^alpha:]]", &["1"], &["a"]);
         check("[a^]+", &["a^"], &["b"]);
+    }
+
+    #[test]
+    fn braces_and_flags_that_are_none() {
+        check("a{|b{,2}", &["a{", "b{,2}"], &["a", "b"]);
+        check("a{2}{", &["aa{"], &["a{2}{"]);
+        check("a{1,}b{1,2}", &["aab", "abb"], &["a{1,}b"]);
+        check("{x}", &["{x}"], &["x"]);
+        check("(?)a", &["a"], &["(?)a"]);
     }
 
     #[test]

@@ -65,12 +65,16 @@ fn quantiles_of<'q>(
     qs: &[usize],
     label: Option<&str>,
 ) -> Result<BoxRows<'q>, QueryError> {
-    let (context, position) = (call.context, call.arg(arg)?.position());
+    let (context, position) = (call.context, call.arg(arg)?.unparenthesized().position());
     let mut scalars: Vec<Scalar> = Vec::with_capacity(qs.len());
     for &q in qs {
         let scalar = call.scalar(q)?;
         for step in 0..call.steps.count {
-            check_quantile(context, scalar.at(step), call.arg(q)?.position());
+            check_quantile(
+                context,
+                scalar.at(step),
+                call.arg(q)?.unparenthesized().position(),
+            );
         }
         scalars.push(scalar);
     }
@@ -113,7 +117,7 @@ fn quantiles_of<'q>(
 /// `histogram_fraction(lower, upper, v)`
 pub(super) fn fraction(call: Calling<'_>) -> Result<BoxRows<'_>, QueryError> {
     let (lower, upper): (Scalar, Scalar) = (call.scalar(0)?, call.scalar(1)?);
-    let (context, position) = (call.context, call.arg(2)?.position());
+    let (context, position) = (call.context, call.arg(2)?.unparenthesized().position());
     of_histograms(
         (call, 2),
         &[Variant::unlabelled(call.steps.count)],

@@ -10,9 +10,9 @@ pub(super) fn of_one(name: &str) -> Option<fn(f64) -> f64> {
     Some(match name {
         "abs" => f64::abs,
         "acos" => f64::acos,
-        "acosh" => f64::acosh,
+        "acosh" => acosh,
         "asin" => f64::asin,
-        "asinh" => f64::asinh,
+        "asinh" => asinh,
         "atan" => f64::atan,
         "atanh" => f64::atanh,
         "ceil" => f64::ceil,
@@ -33,6 +33,23 @@ pub(super) fn of_one(name: &str) -> Option<fn(f64) -> f64> {
         "tanh" => f64::tanh,
         _ => return None,
     })
+}
+
+/// From here on `x + sqrt(x² ± 1)` is `2x`, as in Go; the standard library's functions overflow where `2x` does.
+const LARGE: f64 = (1 << 28) as f64;
+
+fn asinh(value: f64) -> f64 {
+    if value.abs() <= LARGE || value.is_infinite() {
+        return value.asinh();
+    }
+    (value.abs().ln() + std::f64::consts::LN_2).copysign(value)
+}
+
+fn acosh(value: f64) -> f64 {
+    if value <= LARGE || value.is_infinite() {
+        return value.acosh();
+    }
+    value.ln() + std::f64::consts::LN_2
 }
 
 fn sign(value: f64) -> f64 {

@@ -183,12 +183,13 @@ impl Rows for RangeRows<'_> {
         if self.ahead.is_empty() {
             self.work_ahead()?;
         }
-        let meta = &self.series[self.next];
+        let index = self.next;
         self.next += 1;
         if !self.ahead.take(row) {
             let worker = &mut self.workers[0];
             self.source.next(&mut worker.columns)?;
-            worker.compute(meta, row)?;
+            let name = worker.metric_name(&self.source.series()[index]);
+            worker.compute(name, row)?;
         }
         if self.next == self.series.len() {
             self.say_overlaps()?;
@@ -203,7 +204,7 @@ impl RangeRows<'_> {
         let Some(reader) = self.source.reader() else {
             return Ok(());
         };
-        let left = &self.series[self.next..];
+        let left = &self.source.series()[self.next..];
         let Some(share) = parallel::share(left.len(), self.call_steps()) else {
             return Ok(());
         };
@@ -224,7 +225,8 @@ impl RangeRows<'_> {
                     let mut row = spare.pop().unwrap_or_default();
                     reader.read(index, &mut worker.columns)?;
                     let held = worker.columns.len();
-                    let computed = worker.compute(meta, &mut row);
+                    let name = worker.metric_name(meta);
+                    let computed = worker.compute(name, &mut row);
                     reader.release(held);
                     computed?;
                     rows.push(row);
@@ -290,11 +292,15 @@ impl RangeCall<'_> {
         }
     }
 
-    /// Applies the function to the samples at hand, which are of the series `meta`.
-    fn compute(&mut self, meta: &Meta, row: &mut Row) -> Result<(), QueryError> {
+    /// Returns the name that a series has before the function.
+    fn metric_name<'m>(&self, series: &'m Meta) -> &'m str {
+        series.value("__name__", self.call.context.delayed_name_removal)
+    }
+
+    /// Applies the function to the samples at hand, which are of the metric `name`.
+    fn compute(&mut self, name: &str, row: &mut Row) -> Result<(), QueryError> {
         self.call.context.budget.check_work(self.spec.steps.count)?;
         row.reset(self.spec.steps.count);
-        let name = meta.labels.metric_name();
         let timestamps = &self.columns.timestamps;
         let seen = match self.reach {
             None => window::find(&self.spec, timestamps, &mut self.bounds),

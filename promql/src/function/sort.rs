@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 
 use super::Calling;
 use crate::error::QueryError;
+use crate::operator::map;
 use crate::row::{BoxRows, Row};
 use crate::table::Table;
 
@@ -22,7 +23,11 @@ fn is_ineffective(call: Calling<'_>) -> bool {
 pub(super) fn by_value(call: Calling<'_>) -> Result<BoxRows<'_>, QueryError> {
     let rows = call.vector(0)?;
     if is_ineffective(call) || call.steps.count != 1 {
-        return Ok(rows);
+        let series = rows.series().to_vec();
+        return Ok(map::map_series(rows, series, |row| {
+            row.histograms.clear();
+            Ok(())
+        }));
     }
     let descending = call.node.function.name == "sort_desc";
     let table = Table::collect(rows, 1, call.context)?;

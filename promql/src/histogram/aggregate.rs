@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use model::FloatHistogram;
+use model::name::Quoted;
 
 use super::arithmetic::compacted;
 use super::total::Total;
 use crate::ast::{Aggregate, AggregateOp};
 use crate::engine::context::Context;
 use crate::error::QueryError;
-use crate::row::Row;
+use crate::row::{Bits, Row};
 
 /// The histograms of all groups and steps; takes room only once there are some.
 pub(crate) struct Histograms {
@@ -37,12 +38,13 @@ impl Histograms {
         }
     }
 
-    /// Adds the histograms of `row` to `group`.
+    /// Adds the histograms of the row of metric `name` to `group`, which has had `floats` so far.
     pub(crate) fn add(
         &mut self,
         context: &Context<'_>,
         group: usize,
-        row: &Row,
+        (name, row): (&str, &Row),
+        floats: &Bits,
         node: &Aggregate,
     ) -> Result<(), QueryError> {
         if !matches!(self.op, AggregateOp::Sum | AggregateOp::Avg) {
@@ -57,8 +59,13 @@ impl Histograms {
         for (step, histogram) in &row.histograms {
             let state = &mut self.states[group * self.steps + step];
             match state {
-                Some(state) => state.add(context, histogram, node),
-                None => *state = Some(Box::new(State::new(self.op, histogram))),
+                Some(state) => state.add(context, histogram, (name, node)),
+                None => {
+                    let mut new = State::new(self.op, histogram);
+                    // With a float nothing comes of it anyway, so no more is added.
+                    new.is_broken = floats.get(*step);
+                    *state = Some(Box::new(new));
+                }
             }
         }
         Ok(())
@@ -118,7 +125,12 @@ impl State {
         self.saw_no_reset |= histogram.reset_hint == ResetHint::NotCounterReset;
     }
 
-    fn add(&mut self, context: &Context<'_>, histogram: &FloatHistogram, node: &Aggregate) {
+    fn add(
+        &mut self,
+        context: &Context<'_>,
+        histogram: &FloatHistogram,
+        (name, node): (&str, &Aggregate),
+    ) {
         if self.is_broken {
             return;
         }
@@ -130,8 +142,13 @@ impl State {
             }
             Ok(_) => (),
             Err(_) => {
-                let message = "vector contains a mix of histograms with exponential and custom buckets schemas";
-                context.warn(message, node.expr.position());
+                let mut message =
+                    "vector contains a mix of histograms with exponential and custom buckets schemas"
+                        .to_owned();
+                if !name.is_empty() {
+                    message += &format!(" for metric name {}", Quoted(name));
+                }
+                context.warn(&message, node.expr.position());
                 self.is_broken = true;
             }
         }

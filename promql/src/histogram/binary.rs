@@ -39,8 +39,12 @@ pub(crate) fn combine(
     let clone = |histogram: &Arc<FloatHistogram>| FloatHistogram::clone(histogram);
     let result = match (node.op, left, right) {
         (BinaryOp::Mul, Histogram(histogram), Float(factor))
-        | (BinaryOp::Mul, Float(factor), Histogram(histogram)) => scaled(clone(histogram), factor),
-        (BinaryOp::Div, Histogram(histogram), Float(divisor)) => divided(clone(histogram), divisor),
+        | (BinaryOp::Mul, Float(factor), Histogram(histogram)) => {
+            compacted(scaled(clone(histogram), factor))
+        }
+        (BinaryOp::Div, Histogram(histogram), Float(divisor)) => {
+            compacted(divided(clone(histogram), divisor))
+        }
         (BinaryOp::Add, Histogram(left), Histogram(right)) => {
             let mut sum = clone(left);
             note(context, node, add(&mut sum, right).ok(), "addition")?;

@@ -13,8 +13,9 @@ use model::storage::SampleColumns;
 pub(crate) fn is_reset(now: &FloatHistogram, before: &FloatHistogram) -> bool {
     match now.reset_hint {
         ResetHint::CounterReset => return true,
-        ResetHint::NotCounterReset | ResetHint::Gauge => return false,
-        ResetHint::Unknown => (),
+        ResetHint::NotCounterReset => return false,
+        // A gauge too, for who asks for its resets.
+        ResetHint::Unknown | ResetHint::Gauge => (),
     }
     if now.count < before.count {
         return true;

@@ -62,7 +62,10 @@ fn unescape<'a>(text: &'a str, quote: u8, out: &mut Vec<u8>) -> Result<&'a str, 
             out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
             return Ok(&text[1 + digits..]);
         }
-        _ => return Err(format!("unknown escape sequence {c:?}")),
+        _ => {
+            let code = u32::from(c);
+            return Err(format!("unknown escape sequence U+{code:04X} '{c}'"));
+        }
     };
     out.push(simple);
     Ok(&text[1..])
@@ -106,7 +109,7 @@ mod tests {
         check("\"a", "unterminated quoted string");
         check("\"a\nb\"", "unterminated quoted string");
         check("`a", "unterminated raw string");
-        check(r#""\q""#, "unknown escape sequence 'q'");
+        check(r#""\q""#, "unknown escape sequence U+0071 'q'");
         check(r#""\x4""#, "illegal character in escape sequence");
         check(
             r#""\ud800""#,

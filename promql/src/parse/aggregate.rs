@@ -25,6 +25,10 @@ fn is_modifier(input: Tokens<'_>) -> bool {
 
 /// op [ by|without (labels) ] (arguments) | op (arguments) by|without (labels)
 pub(super) fn aggregate(input: Tokens<'_>) -> Parsed<'_, Node> {
+    inner_aggregate(input).map_err(|wrong| wrong.map(|wrong| wrong.within("aggregation")))
+}
+
+fn inner_aggregate(input: Tokens<'_>) -> Parsed<'_, Node> {
     let op = AGGREGATES
         .iter()
         .find(|(name, _)| input.is_word(name))
@@ -39,6 +43,10 @@ pub(super) fn aggregate(input: Tokens<'_>) -> Parsed<'_, Node> {
         let (after, found) = modifier(rest)?;
         end = found.end;
         (rest, grouping) = (after, Some(found));
+    }
+    if let Kind::Error(_) = rest.kind() {
+        // What comes next is looked at first.
+        return Err(rest.unexpected("", ""));
     }
     let position = input.position().to(end);
     let wanted = if op.parameter().is_some() { 2 } else { 1 };
@@ -114,7 +122,7 @@ fn closed_label_list(input: Tokens<'_>) -> Parsed<'_, (Vec<String>, Position)> {
 
 fn label(input: Tokens<'_>) -> Result<String, nom::Err<Wrong>> {
     match input.kind() {
-        Kind::Ident => Ok(input.text().to_owned()),
+        Kind::Ident | Kind::MetricIdent => Ok(input.text().to_owned()),
         // A number word is a fine label name.
         Kind::Number(value) if !value.is_finite() => Ok(input.text().to_owned()),
         Kind::Str(name) if !name.is_empty() => Ok(name.clone()),
@@ -130,7 +138,7 @@ pub(super) fn arguments(input: Tokens<'_>) -> Parsed<'_, (Vec<Node>, Position)> 
 }
 
 fn inner_arguments(input: Tokens<'_>) -> Parsed<'_, (Vec<Node>, Position)> {
-    let (rest, _) = symbol(Kind::LeftParen, "aggregation", "\"(\"").parse(input)?;
+    let (rest, _) = symbol(Kind::LeftParen, "aggregation", "").parse(input)?;
     if *rest.kind() == Kind::RightParen {
         return Ok((rest.next(), (Vec::new(), rest.position())));
     }

@@ -48,6 +48,10 @@ fn positive(input: Tokens<'_>) -> Parsed<'_, Span> {
     let (rest, expr) = sum(input.deeper()?, 0)?;
     let span = to_span(expr)?;
     match span {
+        // What comes next is looked at first.
+        Span::Ms(ms) if ms <= 0 && matches!(rest.kind(), Kind::Error(_)) => {
+            Err(rest.unexpected("", ""))
+        }
         Span::Ms(ms) if ms <= 0 => Wrong::fail(input.position(), "duration must be greater than 0"),
         span => Ok((rest.at_level_of(input), span)),
     }

@@ -50,6 +50,8 @@ impl ParseError {
 pub(super) struct Wrong {
     position: Position,
     message: String,
+    /// Whether it is a token of which nothing says what it is in.
+    is_bare: bool,
 }
 
 impl Wrong {
@@ -57,7 +59,25 @@ impl Wrong {
         Wrong {
             position,
             message: message.into(),
+            is_bare: false,
         }
+    }
+
+    /// An unexpected token that is in nothing with a name.
+    pub(super) fn bare(position: Position, message: String) -> Self {
+        Wrong {
+            is_bare: true,
+            ..Wrong::new(position, message)
+        }
+    }
+
+    /// Names what a bare token is in.
+    pub(super) fn within(mut self, context: &str) -> Self {
+        if self.is_bare {
+            self.message += &format!(" in {context}");
+        }
+        self.is_bare = false;
+        self
     }
 
     /// Returns the error that ends parsing.

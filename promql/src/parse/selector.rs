@@ -47,7 +47,10 @@ fn set_name(
 ) -> Result<(), nom::Err<Wrong>> {
     let mut equal = matchers
         .iter()
-        .filter(|matcher| matcher.name() == METRIC_NAME && matcher.op() == MatchOp::Equal)
+        .filter(|matcher| {
+            let counts = name.is_some() || matcher.op() == MatchOp::Equal;
+            counts && matcher.name() == METRIC_NAME
+        })
         .map(Matcher::value);
     let first = name.as_deref().or_else(|| equal.next());
     if let (Some(first), Some(second)) = (first, equal.next()) {

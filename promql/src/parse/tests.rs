@@ -121,6 +121,44 @@ fn syntax_errors() {
             "",
             "unknown position: parse error: no expression found in input",
         ),
+        (" ", "1:1: parse error: no expression found in input"),
+        (
+            "!",
+            "1:1: parse error: unexpected character after '!': '\u{fffd}'",
+        ),
+        (
+            "a =~ b",
+            "1:3: parse error: unexpected character after '=': '~'",
+        ),
+        (
+            "{a!b}",
+            "1:3: parse error: unexpected character after '!' inside braces: 'b'",
+        ),
+        (
+            "{=~",
+            "1:2: parse error: unexpected <op:=~> in label matching, expected identifier or \"}\"",
+        ),
+        (
+            "\"\\)\"",
+            "1:1: parse error: unknown escape sequence U+0029 ')'",
+        ),
+        (
+            "topk by()",
+            "1:10: parse error: unexpected end of input in aggregation",
+        ),
+        (
+            "max(rate(*))",
+            "1:10: parse error: unexpected <op:*> in aggregation",
+        ),
+        (
+            "max())",
+            "1:7: parse error: unexpected right parenthesis ')'",
+        ),
+        ("foo[0", "1:6: parse error: unclosed left bracket"),
+        (
+            "one{__name__=~\"o.*\"}",
+            "1:1: parse error: metric name must not be set twice: \"one\" or \"o.*\"",
+        ),
         (
             "foo{",
             "1:5: parse error: unexpected end of input inside braces",

@@ -112,7 +112,10 @@ impl<'t> Tokens<'t> {
             message.push_str(", expected ");
             message.push_str(expected);
         }
-        nom::Err::Failure(Wrong::new(self.position(), message))
+        nom::Err::Failure(match (context, expected) {
+            ("", "") => Wrong::bare(self.position(), message),
+            _ => Wrong::new(self.position(), message),
+        })
     }
 
     fn describe(&self) -> String {
@@ -128,7 +131,7 @@ impl<'t> Tokens<'t> {
             Kind::Ident if is_aggregate(text) => format!("<aggr:{text}>"),
             Kind::Ident if is_keyword(text) => format!("<{text}>"),
             Kind::Ident => format!("identifier \"{text}\""),
-            Kind::Op(_) | Kind::At => format!("<op:{text}>"),
+            Kind::Op(_) | Kind::Matches | Kind::MatchesNot | Kind::At => format!("<op:{text}>"),
             _ => format!("\"{text}\""),
         }
     }

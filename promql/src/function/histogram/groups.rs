@@ -97,7 +97,7 @@ pub(super) fn of_histograms<'q>(
     mut native: impl FnMut(usize, usize, &str, &FloatHistogram) -> f64,
 ) -> Result<BoxRows<'q>, QueryError> {
     let steps = call.steps.count;
-    let position = call.arg(arg)?.position();
+    let position = call.arg(arg)?.unparenthesized().position();
     let input = Table::collect(call.vector(arg)?, steps, call.context)?;
     let groups = grouped(call, &input, position);
     let mut output = Table::new(steps);

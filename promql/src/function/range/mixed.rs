@@ -10,7 +10,7 @@ use model::name::Quoted;
 
 use super::{RangeCall, RangeFunction};
 use crate::error::QueryError;
-use crate::histogram::arithmetic::{compacted, scaled, subtract};
+use crate::histogram::arithmetic::{compacted, divided, subtract};
 use crate::histogram::reset::is_reset;
 use crate::position::Position;
 use crate::row::Row;
@@ -262,7 +262,7 @@ impl RangeCall<'_> {
                     }
                     change.reset_hint = ResetHint::Gauge;
                     let change = if is_rate {
-                        scaled(change, 1.0 / seconds)
+                        divided(change, seconds)
                     } else {
                         change
                     };

@@ -108,7 +108,7 @@ fn median_deviation(values: &[f64]) -> f64 {
     numeric::quantile(0.5, &mut values)
 }
 
-/// The best value of each window, NaN only if there is no other: a queue of candidates, each better than all after it.
+/// The best value of each window, the last NaN if there is no other: a queue of candidates, each better than all after it.
 ///
 /// `is_better(new, old)` decides whether `new` takes the place of `old`; `result` says what is wanted of the best.
 fn extreme(
@@ -137,7 +137,7 @@ fn extreme(
         while candidates.front().is_some_and(|&first| first < from) {
             candidates.pop_front();
         }
-        row.set(step, result(candidates.front().copied().unwrap_or(from)));
+        row.set(step, result(candidates.front().copied().unwrap_or(to - 1)));
     }
 }
 

@@ -30,7 +30,9 @@ pub(super) fn rows<'q>(
                 row.set(step, 0.0);
             }
         } else if !row.histograms.is_empty() {
-            histograms.add(context, group, &row, grouped.node)?;
+            let meta = &grouped.input.series()[index];
+            let name = meta.value("__name__", context.delayed_name_removal);
+            histograms.add(context, group, (name, &row), &seen[group], grouped.node)?;
         }
         floats.add(from, &row);
         seen[group].insert_all(&row.present);

@@ -69,12 +69,12 @@ fn ranked<'q>(
     let mut row = Row::default();
     for index in 0..grouped.ids.len() {
         grouped.input.next(&mut row)?;
-        if !row.histograms.is_empty() {
+        if row.histograms.iter().any(|(step, _)| 0 < sizes[*step]) {
             let message = format!(
                 "ignored histogram in {} aggregation",
                 grouped.node.op.as_str()
             );
-            context.info(&message, grouped.node.expr.position());
+            context.info(&message, grouped.node.position);
         }
         for step in row.present.iter() {
             let heap = &mut heaps[grouped.ids[index] * steps + step];
@@ -146,7 +146,7 @@ fn offer(heap: &mut Vec<Candidate>, entry: Candidate, size: usize, highest: bool
         let mut child = heap.len() - 1;
         while 0 < child {
             let parent = (child - 1) / 2;
-            if !is_worse(heap[child].0, heap[parent].0, highest) {
+            if !is_above(heap[child].0, heap[parent].0, highest) {
                 break;
             }
             heap.swap(child, parent);
@@ -164,6 +164,12 @@ fn offer(heap: &mut Vec<Candidate>, entry: Candidate, size: usize, highest: bool
     false
 }
 
+/// Whether `a` belongs above `b` in the heap: as [`is_worse`], but one NaN above another. Which of several goes out is then
+/// the same as in Prometheus.
+fn is_above(a: f64, b: f64, highest: bool) -> bool {
+    a.is_nan() || is_worse(a, b, highest)
+}
+
 fn sink(heap: &mut [Candidate], highest: bool) {
     let mut parent = 0;
     loop {
@@ -171,10 +177,10 @@ fn sink(heap: &mut [Candidate], highest: bool) {
         if heap.len() <= child {
             return;
         }
-        if child + 1 < heap.len() && is_worse(heap[child + 1].0, heap[child].0, highest) {
+        if child + 1 < heap.len() && is_above(heap[child + 1].0, heap[child].0, highest) {
             child += 1;
         }
-        if !is_worse(heap[child].0, heap[parent].0, highest) {
+        if !is_above(heap[child].0, heap[parent].0, highest) {
             return;
         }
         heap.swap(child, parent);

@@ -74,6 +74,8 @@ pub(super) fn count_values<'q>(
     label: &str,
 ) -> Result<BoxRows<'q>, QueryError> {
     let steps = grouped.steps;
+    // Samples are grouped by the new label too, and `without` may say not to.
+    let leaves_out = grouped.node.without && grouped.node.grouping.iter().any(|name| name == label);
     let mut by_value: HashMap<(usize, String), usize> = HashMap::new();
     // The new label may hide the one that told groups apart, so their counts add up.
     let mut by_labels: HashMap<Labels, usize> = HashMap::new();
@@ -87,7 +89,10 @@ pub(super) fn count_values<'q>(
                 Entry::Occupied(known) => *known.get(),
                 Entry::Vacant(new) => {
                     let meta = &grouped.series[group];
-                    let labels = with_label(&meta.labels, label, &new.key().1);
+                    let labels = match leaves_out {
+                        true => meta.labels.clone(),
+                        false => with_label(&meta.labels, label, &new.key().1),
+                    };
                     let at = match by_labels.entry(labels) {
                         Entry::Occupied(known) => *known.get(),
                         Entry::Vacant(new) => {

@@ -164,9 +164,11 @@ impl<'q> Join<'q> {
             self.context.budget.check_work(self.steps)?;
             let mut both = self.current.occupied();
             both.retain(&self.one.occupied(partner), true);
-            met.insert_all(&both);
             let (many, one) = (Side::of(&self.current), Side::at(&self.one, partner));
-            self.combine(many, one, row);
+            for step in self.combine(many, one, row) {
+                both.unset(step);
+            }
+            met.insert_all(&both);
         }
         if let (true, Some(value)) = (fills_one, self.fill.1) {
             self.context.budget.check_work(self.steps)?;

@@ -49,7 +49,7 @@ pub(super) fn rows<'q>(
         });
         return unique(context, either, steps.count, SAME_LABELS);
     }
-    Ok(Box::new(Filtered {
+    let mut filtered = Filtered {
         left,
         right: Some(right),
         left_ids,
@@ -57,7 +57,12 @@ pub(super) fn rows<'q>(
         occupied,
         wanted: node.op == BinaryOp::And,
         next: 0,
-    }))
+    };
+    if filtered.left.series().is_empty() {
+        // Nobody will ask for a row, but errors and annotations of the right are the query's.
+        filtered.read_right(&mut Row::default())?;
+    }
+    Ok(Box::new(filtered))
 }
 
 /// `and` and `unless`: the left rows, where the right has something or nothing.
@@ -73,18 +78,25 @@ struct Filtered<'q> {
     next: usize,
 }
 
-impl Rows for Filtered<'_> {
-    fn series(&self) -> &[Meta] {
-        self.left.series()
-    }
-
-    fn next(&mut self, row: &mut Row) -> Result<(), QueryError> {
+impl Filtered<'_> {
+    fn read_right(&mut self, row: &mut Row) -> Result<(), QueryError> {
         if let Some(mut right) = self.right.take() {
             for &id in &self.right_ids {
                 right.next(row)?;
                 self.occupied[id].insert_all(&row.occupied());
             }
         }
+        Ok(())
+    }
+}
+
+impl Rows for Filtered<'_> {
+    fn series(&self) -> &[Meta] {
+        self.left.series()
+    }
+
+    fn next(&mut self, row: &mut Row) -> Result<(), QueryError> {
+        self.read_right(row)?;
         self.left.next(row)?;
         row.retain(&self.occupied[self.left_ids[self.next]], self.wanted);
         self.next += 1;

@@ -116,7 +116,11 @@ impl RangeCall<'_> {
         position: Position,
     ) -> Option<FloatHistogram> {
         let (first, last) = (&values[0], &values[values.len() - 1]);
-        self.check_kind(values.iter().map(|h| h.reset_hint), name, position);
+        let hints = values.iter().map(|h| h.reset_hint);
+        let is_delta = self.function == RangeFunction::Delta;
+        if !is_delta {
+            self.check_kind(hints.clone(), name, position);
+        }
         // After a reset between the first two, the first one says nothing.
         let starts_anew = resets.first() == Some(&true);
         let skipped = usize::from(starts_anew && !from_zero);
@@ -138,6 +142,9 @@ impl RangeCall<'_> {
             note_bounds(self, added.bounds_reconciled, "addition", position);
         }
         change.reset_hint = ResetHint::Gauge;
+        if is_delta {
+            self.check_kind(hints, name, position);
+        }
         Some(change)
     }
 

@@ -51,17 +51,19 @@ impl<'a> Side<'a> {
 }
 
 impl Join<'_> {
-    /// Adds what the operator gives where both sides have a sample.
-    pub(super) fn combine(&self, many: Side<'_>, one: Side<'_>, row: &mut Row) {
+    /// Adds what the operator gives where both sides have a sample; returns the steps at which it is not for such samples.
+    pub(super) fn combine(&self, many: Side<'_>, one: Side<'_>, row: &mut Row) -> Vec<usize> {
         let swapped = self.matching.cardinality == Cardinality::OneToMany;
         let (left, right) = if swapped { (one, many) } else { (many, one) };
-        self.combine_floats(left, right, row);
+        let mut unfit = self.combine_floats(left, right, row);
         if !left.histograms.is_empty() || !right.histograms.is_empty() {
-            self.combine_histograms(left, right, row);
+            unfit.extend(self.combine_histograms(left, right, row));
         }
+        unfit
     }
 
-    fn combine_floats(&self, left: Side<'_>, right: Side<'_>, row: &mut Row) {
+    fn combine_floats(&self, left: Side<'_>, right: Side<'_>, row: &mut Row) -> Vec<usize> {
+        let mut unfit = Vec::new();
         let mut both = left.present.clone();
         both.retain(right.present, true);
         let op = self.node.op;
@@ -77,13 +79,16 @@ impl Join<'_> {
             } else if is_trim(op) {
                 let message = incompatible("float", op, "float");
                 self.context.info(&message, self.node.position);
+                unfit.push(step);
             } else {
                 row.set(step, arithmetic(op, left, right));
             }
         }
+        unfit
     }
 
-    fn combine_histograms(&self, left: Side<'_>, right: Side<'_>, row: &mut Row) {
+    fn combine_histograms(&self, left: Side<'_>, right: Side<'_>, row: &mut Row) -> Vec<usize> {
+        let mut unfit = Vec::new();
         let steps = left.histograms.iter().chain(right.histograms);
         let mut steps: Vec<usize> = steps.map(|(step, _)| *step).collect();
         steps.sort_unstable();
@@ -92,13 +97,26 @@ impl Join<'_> {
             let (Some(left), Some(right)) = (left.operand(step), right.operand(step)) else {
                 continue;
             };
-            if self.node.op.is_comparison() && self.node.returns_bool {
-                if let Some(holds) = holds(self.context, self.node, left, right) {
-                    row.set(step, f64::from(u8::from(holds)));
+            if self.node.op.is_comparison() {
+                match holds(self.context, self.node, left, right) {
+                    Some(holds) if self.node.returns_bool => {
+                        row.set(step, f64::from(u8::from(holds)));
+                    }
+                    Some(true) => {
+                        if let Operand::Histogram(histogram) = left {
+                            row.set_histogram(step, Arc::clone(histogram));
+                        }
+                    }
+                    Some(false) => (),
+                    None => unfit.push(step),
                 }
-            } else if let Some(histogram) = combine(self.context, self.node, left, right) {
-                row.set_histogram(step, histogram);
+                continue;
+            }
+            match combine(self.context, self.node, left, right) {
+                Some(histogram) => row.set_histogram(step, histogram),
+                None => unfit.push(step),
             }
         }
+        unfit
     }
 }
