@@ -1,6 +1,6 @@
 //! `hearth tool`: promtool's commands, one row each with their flags.
 
-use clap::{Arg, ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::flag::{Flag, Kind, Values, add_flags};
 
@@ -29,6 +29,14 @@ pub(crate) enum Tool {
     Verify,
     /// `tsdb create-blocks-from openmetrics`
     CreateBlocks,
+    /// `promql test`
+    TestScripts,
+    /// `promql format`
+    FormatQuery,
+    /// `promql label-matchers set`
+    SetMatcher,
+    /// `promql label-matchers delete`
+    DeleteMatcher,
 }
 
 /// A command: its words, what it takes, and a sentence.
@@ -49,14 +57,34 @@ struct Positional {
     name: &'static str,
     /// When it is not given; without a default it must be.
     default: Option<&'static str>,
+    /// Whether it may be given more than once; the last one only.
+    repeats: bool,
     help: &'static str,
 }
 
-const DB: Positional = Positional {
-    name: "db path",
-    default: Some("data/"),
-    help: "Database path.",
-};
+impl Positional {
+    const fn one(name: &'static str, default: Option<&'static str>, help: &'static str) -> Self {
+        Positional {
+            name,
+            default,
+            repeats: false,
+            help,
+        }
+    }
+}
+
+const DB: Positional = Positional::one("db path", Some("data/"), "Database path.");
+
+const QUERY: Positional = Positional::one("query", None, "PromQL query.");
+
+const MATCHER_NAME: Positional = Positional::one("name", None, "Name of the label matcher.");
+
+const ENABLE_FEATURE: Flag = Flag::hidden(
+    "enable-feature",
+    Kind::List,
+    "",
+    "Accepted; all of the language is understood.",
+);
 
 const HUMAN_READABLE: Flag = Flag::shown(
     "human-readable",
@@ -140,11 +168,11 @@ pub(crate) static ROWS: &[Row] = &[
         letters: &[],
         args: &[
             DB,
-            Positional {
-                name: "block id",
-                default: Some(""),
-                help: "Block to analyze [default: the newest].",
-            },
+            Positional::one(
+                "block id",
+                Some(""),
+                "Block to analyze [default: the newest].",
+            ),
         ],
     },
     Row {
@@ -193,17 +221,67 @@ pub(crate) static ROWS: &[Row] = &[
         ],
         letters: &[("human-readable", 'r'), ("quiet", 'q')],
         args: &[
-            Positional {
-                name: "input file",
-                default: None,
-                help: "OpenMetrics file to read samples from.",
-            },
-            Positional {
-                name: "output directory",
-                default: Some("data/"),
-                help: "Output directory for generated blocks.",
-            },
+            Positional::one("input file", None, "OpenMetrics file to read samples from."),
+            Positional::one(
+                "output directory",
+                Some("data/"),
+                "Output directory for generated blocks.",
+            ),
         ],
+    },
+    Row {
+        tool: Tool::TestScripts,
+        words: &["promql", "test"],
+        about: "Run scripts that load samples and say what queries give; exits with 1 when one gives something else",
+        flags: &[Flag::shown(
+            "verbose",
+            Kind::Bool,
+            "false",
+            "Say of each failure where it is, what was expected and what came.",
+        )],
+        letters: &[("verbose", 'v')],
+        args: &[Positional {
+            name: "path",
+            default: None,
+            repeats: true,
+            help: "Scripts, or directories of files that end in .test.",
+        }],
+    },
+    Row {
+        tool: Tool::FormatQuery,
+        words: &["promql", "format"],
+        about: "Format PromQL query to pretty printed form",
+        flags: &[ENABLE_FEATURE],
+        letters: &[],
+        args: &[QUERY],
+    },
+    Row {
+        tool: Tool::SetMatcher,
+        words: &["promql", "label-matchers", "set"],
+        about: "Set a label matcher in all selectors of the query",
+        flags: &[
+            ENABLE_FEATURE,
+            Flag::shown(
+                "type",
+                Kind::Word(&["=", "!=", "=~", "!~"]),
+                "=",
+                "Type of the label matcher to set.",
+            ),
+        ],
+        letters: &[("type", 't')],
+        args: &[
+            QUERY,
+            MATCHER_NAME,
+            Positional::one("value", None, "Value of the label matcher to set."),
+        ],
+    },
+    Row {
+        tool: Tool::DeleteMatcher,
+        words: &["promql", "label-matchers", "delete"],
+        about: "Delete a label matcher from all selectors of the query",
+        flags: &[ENABLE_FEATURE],
+        letters: &[],
+        args: &[QUERY, MATCHER_NAME],
     },
 ];
 
@@ -218,6 +296,10 @@ impl Row {
                 .help(positional.help)
                 .index(index)
                 .required(positional.default.is_none());
+            let arg = match positional.repeats {
+                true => arg.num_args(1..).action(ArgAction::Append),
+                false => arg,
+            };
             command = command.arg(match positional.default {
                 Some(default) if !default.is_empty() => arg.default_value(default),
                 _ => arg,
@@ -227,14 +309,14 @@ impl Row {
     }
 
     fn call(&self, matches: &ArgMatches) -> ToolCall {
-        let arg = |positional: &Positional| {
-            let given = matches.get_one::<String>(positional.name);
-            given.cloned().unwrap_or_default()
+        let arg = |positional: &Positional| -> Vec<String> {
+            let given = matches.get_many::<String>(positional.name);
+            given.map_or_else(|| vec![String::new()], |given| given.cloned().collect())
         };
         ToolCall {
             tool: self.tool,
             flags: Values::of(self.flags, matches),
-            args: self.args.iter().map(arg).collect(),
+            args: self.args.iter().flat_map(arg).collect(),
         }
     }
 }
@@ -243,7 +325,15 @@ impl Row {
 pub(crate) fn command(name: &'static str) -> Command {
     let command = Command::new(name)
         .version(env!("CARGO_PKG_VERSION"))
-        .about("Works on data directories and files, as promtool does");
+        .about("Works on data directories, queries and files, as promtool does")
+        .arg(
+            Arg::new("experimental")
+                .long("experimental")
+                .action(ArgAction::SetTrue)
+                .global(true)
+                .hide(true)
+                .help("Accepted; nothing asks for it."),
+        );
     with_rows(command, &ROWS.iter().collect::<Vec<_>>(), 0)
 }
 
@@ -265,6 +355,8 @@ fn with_rows(command: Command, rows: &[&Row], depth: usize) -> Command {
 fn about(word: &str) -> &'static str {
     match word {
         "tsdb" => "Works on data directories",
+        "promql" => "Tests, formats and edits queries",
+        "label-matchers" => "Edits the label matchers of a query",
         _ => "Imports samples and makes blocks of them",
     }
 }

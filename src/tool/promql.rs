@@ -1,0 +1,4 @@
+//! `promql`: commands on queries.
+
+pub(super) mod edit;
+pub(super) mod test;
