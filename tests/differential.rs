@@ -17,8 +17,8 @@
 //!   and queries others, and subqueries, whose steps are at whole seconds, are not put into one another;
 //! * there are no native histograms, no names beyond ASCII and no aggregation parameters that change;
 //! * `atan2`, which kept the metric's name, `stddev` and `stdvar`, which took NaN for nothing, are left out;
-//! * so are the functions of `DEFINED_OTHERWISE`, and what `topk` makes of the values of functions, as
-//!   it is another one of those that tie;
+//! * so are the functions of `DEFINED_OTHERWISE`, `topk` and `bottomk`, which take others of the samples that tie, and
+//!   subqueries of what has a fixed time;
 //! * so are numbers in the place of durations, texts of errors, and annotations.
 //!
 //! # Where digits may differ

@@ -112,7 +112,10 @@ impl Generator<'_> {
         if depth == 0 || self.random.percent(65) {
             return format!("{}[{range}]{}", self.selector(), self.modifiers());
         }
-        let step = self.random.pick(words::SUBQUERY_STEPS);
+        // 2.x does not look at what is in a subquery without steps.
+        let longest = usize::from(!self.language.is_modern);
+        let steps = words::SUBQUERY_STEPS.len() - longest;
+        let step = self.random.pick(&words::SUBQUERY_STEPS[..steps]);
         let range = self.random.pick(words::SUBQUERY_RANGES);
         let inner = self.vector(depth - 1);
         // A subquery binds more tightly than any operator.
@@ -196,14 +199,21 @@ impl Generator<'_> {
         let quantile = self
             .random
             .pick(&["0.5", "0.9", "0.99", "0", "1", "-1", "1.1", "NaN"]);
+        let rate = if self.language.is_modern {
+            "rate"
+        } else {
+            "delta"
+        };
         let buckets = self
             .random
             .pick(&["latency_bucket", "latency_bucket", "broken_bucket"]);
         let range = self.random.pick(words::RANGES);
         match self.random.below(3) {
             0 => format!("histogram_quantile({quantile}, {buckets})"),
-            1 => format!("histogram_quantile({quantile}, rate({buckets}[{range}]))"),
-            _ => format!("histogram_quantile({quantile}, sum by (le) (rate({buckets}[{range}])))"),
+            1 => format!("histogram_quantile({quantile}, {rate}({buckets}[{range}]))"),
+            _ => {
+                format!("histogram_quantile({quantile}, sum by (le) ({rate}({buckets}[{range}])))")
+            }
         }
     }
 
@@ -220,6 +230,7 @@ impl Generator<'_> {
         let op = match op {
             op if self.language.missing.contains(op) => "sum",
             "stddev" | "stdvar" if !self.language.is_modern => "avg",
+            "topk" | "bottomk" if !self.language.is_modern => "max",
             op => op,
         };
         let parameter = match op {
@@ -239,12 +250,11 @@ impl Generator<'_> {
             }
             _ => parameter.to_owned(),
         };
-        let modern = self.language.is_modern;
         // Of samples that tie, the first are taken: of what comes in an order.
         let inner = match op {
             // A value becomes a label, to the last digit.
             "count_values" => self.selector() + &self.modifiers(),
-            "topk" | "bottomk" | "limitk" if !modern || self.random.percent(60) => {
+            "topk" | "bottomk" | "limitk" if self.random.percent(60) => {
                 self.selector() + &self.modifiers()
             }
             "topk" | "bottomk" | "limitk" => {

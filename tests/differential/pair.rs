@@ -153,14 +153,14 @@ impl Pair {
         if expr.as_ref().is_some_and(|expr| self.lacks(expr)) {
             return None;
         }
-        let error = real["error"].as_str().unwrap_or_default();
-        // What 3.x takes and 2.x does not: numbers for durations and durations for numbers, any label names.
-        if !self.is_modern && (error.contains("parse error") || error.contains("label name")) {
-            return None;
-        }
         if let Some(has_same_words) = texts::both_do_not_parse(&own, &real) {
             counts.parse_errors += 1;
             counts.other_words += usize::from(self.is_modern && !has_same_words);
+            return None;
+        }
+        let error = real["error"].as_str().unwrap_or_default();
+        // What 3.x takes and 2.x does not: numbers for durations and durations for numbers, any label names.
+        if !self.is_modern && (error.contains("parse error") || error.contains("label name")) {
             return None;
         }
         let tolerance = expr.as_ref().map_or(0.0, rules::tolerance);
@@ -224,12 +224,15 @@ impl Pair {
     }
 }
 
-/// Functions of 2.x that were for native histograms only, took NaN for nothing, or do not look at the right time with `@`.
-const DEFINED_OTHERWISE: [&str; 4] = [
+/// Functions that 2.x defines otherwise: for native histograms only, with NaN taken for nothing, not at the time of `@`, or
+/// with the zero of a counter looked at first.
+const DEFINED_OTHERWISE: [&str; 6] = [
     "histogram_fraction",
     "stddev_over_time",
     "stdvar_over_time",
     "predict_linear",
+    "rate",
+    "increase",
 ];
 
 const FORM: &str = "Content-Type: application/x-www-form-urlencoded\r\n";

@@ -88,11 +88,12 @@ pub(crate) fn is_sorted(expr: &Expr) -> bool {
     matches!(expr.unparenthesized(), Expr::Call(call) if call.function.name.starts_with("sort"))
 }
 
-/// Whether a subquery has another inside.
+/// Whether a subquery has another inside, or a fixed time, of which 2.x evaluates it once.
 pub(crate) fn nests_subqueries(text: &str) -> bool {
     fn depth(expr: &Expr) -> usize {
         let inner = expr.children().into_iter().map(depth).max().unwrap_or(0);
         inner + usize::from(matches!(expr, Expr::Subquery(_)))
     }
-    promql::parse(text).is_ok_and(|expr| 1 < depth(&expr))
+    promql::parse(text)
+        .is_ok_and(|expr| 1 < depth(&expr) || has_subquery(&expr) && text.contains('@'))
 }

@@ -11,6 +11,9 @@ const MATCHING: [&str; 2] = [
     "multiple matches for labels",
 ];
 
+/// What those errors are compared as.
+pub(crate) const NO_MATCH: &str = "series do not match";
+
 /// What is said of numbers and durations that are none depends on how far the lexer of a version gets.
 const NO_NUMBER: [&str; 5] = [
     "bad number or duration syntax",
@@ -63,7 +66,7 @@ pub(crate) fn both_do_not_parse(own: &Value, real: &Value) -> Option<bool> {
 /// their own words; 3.5 calls some tokens by a number.
 pub(crate) fn error(text: &str) -> String {
     if MATCHING.iter().any(|start| text.starts_with(start)) {
-        return "series do not match".to_owned();
+        return NO_MATCH.to_owned();
     }
     let Some((place, message)) = text.split_once("parse error: ") else {
         return text.to_owned();
