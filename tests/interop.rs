@@ -25,6 +25,7 @@ use support::http::{self, Response, Server};
 use support::monitor::{Monitor, free_address, hearth_binary};
 use support::peers;
 use support::process::Process;
+use support::protobuf::{Message, put_varint, zigzag};
 use support::wait::{PATIENCE, as_seconds, eventually, now_ms};
 
 /// Bodies that the fleet gives in each half.
@@ -614,44 +615,6 @@ fn span_of(offset: i64, length: u64) -> Message {
     span.varint(1, zigzag(offset));
     span.varint(2, length);
     span
-}
-
-fn zigzag(value: i64) -> u64 {
-    (value << 1 ^ value >> 63).cast_unsigned()
-}
-
-fn put_varint(out: &mut Vec<u8>, mut value: u64) {
-    while 0x80 <= value {
-        out.push(value.to_le_bytes()[0] | 0x80);
-        value >>= 7;
-    }
-    out.push(value.to_le_bytes()[0]);
-}
-
-/// A protobuf message as it is encoded.
-#[derive(Default)]
-struct Message(Vec<u8>);
-
-impl Message {
-    fn varint(&mut self, field: u64, value: u64) {
-        put_varint(&mut self.0, field << 3);
-        put_varint(&mut self.0, value);
-    }
-
-    fn double(&mut self, field: u64, value: f64) {
-        put_varint(&mut self.0, field << 3 | 1);
-        self.0.extend_from_slice(&value.to_le_bytes());
-    }
-
-    fn bytes(&mut self, field: u64, bytes: &[u8]) {
-        put_varint(&mut self.0, field << 3 | 2);
-        put_varint(&mut self.0, bytes.len() as u64);
-        self.0.extend_from_slice(bytes);
-    }
-
-    fn message(&mut self, field: u64, message: &Message) {
-        self.bytes(field, &message.0);
-    }
 }
 
 /// The blocks of early writers, which the conformance data has, are served.

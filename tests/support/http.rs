@@ -69,6 +69,50 @@ fn exchange(method: &str, url: &str) -> io::Result<Reply> {
     })
 }
 
+/// A connection that is kept from one request to the next.
+pub(crate) struct Connection {
+    reader: BufReader<TcpStream>,
+}
+
+impl Connection {
+    /// Connects to `host:port`.
+    pub(crate) fn open(address: &str) -> io::Result<Self> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
+        stream.set_write_timeout(Some(TIMEOUT))?;
+        Ok(Self {
+            reader: BufReader::new(stream),
+        })
+    }
+
+    /// Posts `body`; `headers` are whole lines, each with its `\r\n`. The answer must be received before the next one.
+    pub(crate) fn post(&mut self, path: &str, headers: &str, body: &[u8]) -> io::Result<()> {
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: test\r\nContent-Length: {}\r\n{headers}\r\n",
+            body.len()
+        );
+        let stream = self.reader.get_mut();
+        stream.write_all(&[head.as_bytes(), body].concat())
+    }
+
+    /// Receives the answer to what was posted.
+    pub(crate) fn receive(&mut self) -> io::Result<Reply> {
+        let (first, headers) = head(&mut self.reader)?.ok_or_else(|| invalid("no answer"))?;
+        let status = first.split(' ').nth(1).and_then(|code| code.parse().ok());
+        let body = match header(&headers, "transfer-encoding") {
+            Some("chunked") => chunked(&mut self.reader)?,
+            _ if status == Some(204) => Vec::new(),
+            _ => sized(&mut self.reader, &headers)?,
+        };
+        Ok(Reply {
+            status: status.ok_or_else(|| invalid(&first))?,
+            headers,
+            body,
+        })
+    }
+}
+
 /// Returns `text` for use as a query parameter.
 pub(crate) fn escape(text: &str) -> String {
     let escaped = text.bytes().map(|byte| match byte {

@@ -15,5 +15,6 @@ pub(crate) mod http;
 pub(crate) mod monitor;
 pub(crate) mod peers;
 pub(crate) mod process;
+pub(crate) mod protobuf;
 pub(crate) mod smtp;
 pub(crate) mod wait;

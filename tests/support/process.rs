@@ -55,6 +55,18 @@ impl Process {
         String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
     }
 
+    /// Returns the most memory that the program has had so far, in MiB; it must be running.
+    #[track_caller]
+    pub(crate) fn peak_mib(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = fs::read_to_string(path).expect("the program is running");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        kib.and_then(|kib| kib.parse::<u64>().ok())
+            .expect("a number")
+            / 1024
+    }
+
     /// Tells the program something; it must be running.
     #[track_caller]
     pub(crate) fn signal(&self, signal: Signal) {

@@ -106,20 +106,18 @@ pub(super) fn clamp(call: Calling<'_>) -> Result<BoxRows<'_>, QueryError> {
     )
 }
 
-/// The lesser; NaN if one is.
+/// The lesser; NaN if one is, unless the other is as low as can be.
 fn least(a: f64, b: f64) -> f64 {
-    if a.is_nan() || b.is_nan() {
+    if a == f64::NEG_INFINITY || b == f64::NEG_INFINITY {
+        f64::NEG_INFINITY
+    } else if a.is_nan() || b.is_nan() {
         f64::NAN
     } else {
         a.min(b)
     }
 }
 
-/// The greater; NaN if one is.
+/// The greater; NaN if one is, unless the other is as high as can be.
 fn greatest(a: f64, b: f64) -> f64 {
-    if a.is_nan() || b.is_nan() {
-        f64::NAN
-    } else {
-        a.max(b)
-    }
+    -least(-a, -b)
 }

@@ -1,0 +1,99 @@
+//! What an expression is like that decides how its answers compare.
+
+use promql::Expr;
+use promql::ast::{AggregateOp, BinaryOp};
+
+/// Returns by how much, relatively, the floats of an expression's value may differ.
+///
+/// Not at all, but for functions that C's and Go's libraries round in their own ways, and for sums of native histograms,
+/// which are compensated since 3.10, and where the order of series, which Prometheus leaves to chance, is that of
+/// summation.
+pub(crate) fn tolerance(expr: &Expr) -> f64 {
+    const ROUNDED: [&str; 21] = [
+        "exp",
+        "ln",
+        "log2",
+        "log10",
+        "sin",
+        "cos",
+        "tan",
+        "asin",
+        "acos",
+        "atan",
+        "sinh",
+        "cosh",
+        "tanh",
+        "asinh",
+        "acosh",
+        "atanh",
+        "histogram_quantile",
+        "histogram_fraction",
+        "double_exponential_smoothing",
+        "avg_over_time",
+        "sum_over_time",
+    ];
+    let is_rounded = any(expr, &|expr| match expr {
+        Expr::Call(call) => ROUNDED.contains(&call.function.name),
+        Expr::Binary(binary) => matches!(binary.op, BinaryOp::Pow | BinaryOp::Atan2),
+        Expr::Aggregate(aggregate) => {
+            use AggregateOp::{Avg, Stddev, Stdvar, Sum};
+            matches!(aggregate.op, Avg | Stddev | Stdvar | Sum)
+        }
+        _ => false,
+    });
+    if is_rounded { 1e-12 } else { 0.0 }
+}
+
+/// Whether there is a comparison between vectors without `bool`.
+pub(crate) fn filters(expr: &Expr) -> bool {
+    any(expr, &|expr| match expr {
+        Expr::Binary(binary) => {
+            binary.op.is_comparison() && !binary.returns_bool && binary.matching.is_some()
+        }
+        _ => false,
+    })
+}
+
+/// Whether Prometheus reads histograms without their buckets, and then does not see that they do not go together.
+pub(crate) fn reads_counts_only(expr: &Expr) -> bool {
+    const COUNTS: [&str; 3] = ["histogram_avg", "histogram_count", "histogram_sum"];
+    any(expr, &|expr| match expr {
+        Expr::Call(call) => COUNTS.contains(&call.function.name),
+        _ => false,
+    })
+}
+
+/// Whether there is a mean. That of native histograms is a sum with one division since 3.10, before which one infinite
+/// count made it NaN.
+pub(crate) fn has_mean(expr: &Expr) -> bool {
+    any(expr, &|expr| match expr {
+        Expr::Call(call) => call.function.name == "avg_over_time",
+        Expr::Aggregate(aggregate) => aggregate.op == AggregateOp::Avg,
+        _ => false,
+    })
+}
+
+/// Whether there is a subquery.
+pub(crate) fn has_subquery(expr: &Expr) -> bool {
+    any(expr, &|expr| matches!(expr, Expr::Subquery(_)))
+}
+
+/// Whether the expression or one in it is such a one.
+pub(crate) fn any(expr: &Expr, is_one: &dyn Fn(&Expr) -> bool) -> bool {
+    is_one(expr) || expr.children().into_iter().any(|child| any(child, is_one))
+}
+
+/// Whether the order of an instant query's result is the query's doing.
+pub(crate) fn is_sorted(expr: &Expr) -> bool {
+    matches!(expr.unparenthesized(), Expr::Call(call) if call.function.name.starts_with("sort"))
+}
+
+/// Whether a subquery has another inside, or a fixed time, of which 2.x evaluates it once.
+pub(crate) fn nests_subqueries(text: &str) -> bool {
+    fn depth(expr: &Expr) -> usize {
+        let inner = expr.children().into_iter().map(depth).max().unwrap_or(0);
+        inner + usize::from(matches!(expr, Expr::Subquery(_)))
+    }
+    promql::parse(text)
+        .is_ok_and(|expr| 1 < depth(&expr) || has_subquery(&expr) && text.contains('@'))
+}
