@@ -4,6 +4,7 @@
 //! checks, something is wrong, 2 wrong usage.
 
 mod go;
+mod promql;
 mod table;
 mod tsdb;
 
@@ -51,6 +52,7 @@ fn run_tool(call: &ToolCall, out: &mut dyn Write) -> anyhow::Result<Outcome> {
         Tool::DumpOpenMetrics => tsdb::dump::run_open_metrics(call, out),
         Tool::Verify => tsdb::verify::run(call, out),
         Tool::CreateBlocks => tsdb::create_blocks::run(call, out),
+        Tool::PromqlTest => promql::test::run(call, out),
     }
 }
 

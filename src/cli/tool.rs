@@ -10,7 +10,7 @@ pub(crate) struct ToolCall {
     pub(crate) tool: Tool,
     /// Its flags.
     pub(crate) flags: Values,
-    /// Its other arguments, those left out with their defaults.
+    /// Its other arguments, those left out with their defaults. One that may be repeated is the last.
     pub(crate) args: Vec<String>,
 }
 
@@ -29,6 +29,8 @@ pub(crate) enum Tool {
     Verify,
     /// `tsdb create-blocks-from openmetrics`
     CreateBlocks,
+    /// `promql test`
+    PromqlTest,
 }
 
 /// A command: its words, what it takes, and a sentence.
@@ -49,12 +51,15 @@ struct Positional {
     name: &'static str,
     /// When it is not given; without a default it must be.
     default: Option<&'static str>,
+    /// Whether there may be several.
+    repeats: bool,
     help: &'static str,
 }
 
 const DB: Positional = Positional {
     name: "db path",
     default: Some("data/"),
+    repeats: false,
     help: "Database path.",
 };
 
@@ -143,6 +148,7 @@ pub(crate) static ROWS: &[Row] = &[
             Positional {
                 name: "block id",
                 default: Some(""),
+                repeats: false,
                 help: "Block to analyze [default: the newest].",
             },
         ],
@@ -196,14 +202,34 @@ pub(crate) static ROWS: &[Row] = &[
             Positional {
                 name: "input file",
                 default: None,
+                repeats: false,
                 help: "OpenMetrics file to read samples from.",
             },
             Positional {
                 name: "output directory",
                 default: Some("data/"),
+                repeats: false,
                 help: "Output directory for generated blocks.",
             },
         ],
+    },
+    Row {
+        tool: Tool::PromqlTest,
+        words: &["promql", "test"],
+        about: "Run PromQL test scripts; exits with 1 when something failed",
+        flags: &[Flag::shown(
+            "verbose",
+            Kind::Bool,
+            "false",
+            "Show each failure: where, what is expected, and what came.",
+        )],
+        letters: &[],
+        args: &[Positional {
+            name: "path",
+            default: None,
+            repeats: true,
+            help: "Script, or directory whose files with the ending .test are run.",
+        }],
     },
 ];
 
@@ -217,6 +243,7 @@ impl Row {
             let arg = Arg::new(positional.name)
                 .help(positional.help)
                 .index(index)
+                .num_args(1..=if positional.repeats { usize::MAX } else { 1 })
                 .required(positional.default.is_none());
             command = command.arg(match positional.default {
                 Some(default) if !default.is_empty() => arg.default_value(default),
@@ -227,14 +254,16 @@ impl Row {
     }
 
     fn call(&self, matches: &ArgMatches) -> ToolCall {
-        let arg = |positional: &Positional| {
-            let given = matches.get_one::<String>(positional.name);
-            given.cloned().unwrap_or_default()
+        let arg = |positional: &Positional| -> Vec<String> {
+            match matches.get_many::<String>(positional.name) {
+                Some(given) => given.cloned().collect(),
+                None => vec![String::new()],
+            }
         };
         ToolCall {
             tool: self.tool,
             flags: Values::of(self.flags, matches),
-            args: self.args.iter().map(arg).collect(),
+            args: self.args.iter().flat_map(arg).collect(),
         }
     }
 }
@@ -265,6 +294,7 @@ fn with_rows(command: Command, rows: &[&Row], depth: usize) -> Command {
 fn about(word: &str) -> &'static str {
     match word {
         "tsdb" => "Works on data directories",
+        "promql" => "Works on PromQL expressions and test scripts",
         _ => "Imports samples and makes blocks of them",
     }
 }

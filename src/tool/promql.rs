@@ -1,0 +1,3 @@
+//! Commands on PromQL: its expressions and its test scripts.
+
+pub(super) mod test;
