@@ -53,6 +53,9 @@ fn run_tool(call: &ToolCall, out: &mut dyn Write) -> anyhow::Result<Outcome> {
         Tool::Verify => tsdb::verify::run(call, out),
         Tool::CreateBlocks => tsdb::create_blocks::run(call, out),
         Tool::PromqlTest => promql::test::run(call, out),
+        Tool::PromqlFormat => promql::edit::format(call, out),
+        Tool::PromqlSet => promql::edit::set(call, out),
+        Tool::PromqlDelete => promql::edit::delete(call, out),
     }
 }
 

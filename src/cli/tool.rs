@@ -31,6 +31,12 @@ pub(crate) enum Tool {
     CreateBlocks,
     /// `promql test`
     PromqlTest,
+    /// `promql format`
+    PromqlFormat,
+    /// `promql label-matchers set`
+    PromqlSet,
+    /// `promql label-matchers delete`
+    PromqlDelete,
 }
 
 /// A command: its words, what it takes, and a sentence.
@@ -112,6 +118,29 @@ const SANDBOX_DIR_ROOT: Flag = Flag::hidden(
     "",
     "Accepted; what the replay of the log writes stays in memory.",
 );
+
+const QUERY: Positional = Positional {
+    name: "query",
+    default: None,
+    repeats: false,
+    help: "PromQL query.",
+};
+
+/// Flags that promtool takes with every command.
+const COMMON: &[Flag] = &[
+    Flag::hidden(
+        "experimental",
+        Kind::Bool,
+        "false",
+        "Accepted; no command needs it.",
+    ),
+    Flag::hidden(
+        "enable-feature",
+        Kind::List,
+        "",
+        "Accepted; all of PromQL is on.",
+    ),
+];
 
 /// All commands.
 pub(crate) static ROWS: &[Row] = &[
@@ -231,6 +260,57 @@ pub(crate) static ROWS: &[Row] = &[
             help: "Script, or directory whose files with the ending .test are run.",
         }],
     },
+    Row {
+        tool: Tool::PromqlFormat,
+        words: &["promql", "format"],
+        about: "Format PromQL query to pretty printed form",
+        flags: &[],
+        letters: &[],
+        args: &[QUERY],
+    },
+    Row {
+        tool: Tool::PromqlSet,
+        words: &["promql", "label-matchers", "set"],
+        about: "Set a label matcher in the query",
+        flags: &[Flag::shown(
+            "type",
+            Kind::Word(&["=", "!=", "=~", "!~"]),
+            "=",
+            "Type of the label matcher to set.",
+        )],
+        letters: &[("type", 't')],
+        args: &[
+            QUERY,
+            Positional {
+                name: "name",
+                default: None,
+                repeats: false,
+                help: "Name of the label matcher to set.",
+            },
+            Positional {
+                name: "value",
+                default: None,
+                repeats: false,
+                help: "Value of the label matcher to set.",
+            },
+        ],
+    },
+    Row {
+        tool: Tool::PromqlDelete,
+        words: &["promql", "label-matchers", "delete"],
+        about: "Delete a label from the query",
+        flags: &[],
+        letters: &[],
+        args: &[
+            QUERY,
+            Positional {
+                name: "name",
+                default: None,
+                repeats: false,
+                help: "Name of the label to delete.",
+            },
+        ],
+    },
 ];
 
 impl Row {
@@ -272,7 +352,8 @@ impl Row {
 pub(crate) fn command(name: &'static str) -> Command {
     let command = Command::new(name)
         .version(env!("CARGO_PKG_VERSION"))
-        .about("Works on data directories and files, as promtool does");
+        .about("Works on data directories, files and expressions, as promtool does");
+    let command = add_flags(command, COMMON).mut_args(|arg| arg.global(true));
     with_rows(command, &ROWS.iter().collect::<Vec<_>>(), 0)
 }
 
@@ -295,6 +376,7 @@ fn about(word: &str) -> &'static str {
     match word {
         "tsdb" => "Works on data directories",
         "promql" => "Works on PromQL expressions and test scripts",
+        "label-matchers" => "Edits the label matchers of a query",
         _ => "Imports samples and makes blocks of them",
     }
 }

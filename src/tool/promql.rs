@@ -1,3 +1,4 @@
 //! Commands on PromQL: its expressions and its test scripts.
 
+pub(super) mod edit;
 pub(super) mod test;
