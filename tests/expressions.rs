@@ -10,7 +10,8 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use support::monitor::hearth_binary;
+use support::http;
+use support::monitor::{Monitor, free_address, hearth_binary};
 use support::peers;
 
 /// Label matchers are edited in one expression of so many: a real program takes a while to start.
@@ -102,3 +103,82 @@ fn promql_commands_print_what_promtool_prints() {
     say(&format!("promql_commands: {agree} of {asked} agree"));
     assert!(differences.is_empty(), "{}", differences.join("\n\n"));
 }
+
+#[test]
+fn format_query_and_parse_query_answer_as_prometheus_does() {
+    let Some(mut expressions) = expressions("parse_query") else {
+        return;
+    };
+    let Some([prometheus]) = peers::or_skip("parse_query", [peers::PROMETHEUS]) else {
+        return;
+    };
+    expressions.extend(ODD.map(str::to_owned));
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("none.yml"), "global: {}\n").unwrap();
+    let flags = |data| {
+        let feature = "--enable-feature=promql-experimental-functions";
+        ["--config.file=none.yml", feature, data]
+    };
+    let hearth = Monitor::hearth(dir.path(), &flags("--storage.tsdb.path=hearth"));
+    let real = Monitor::program(
+        "prometheus",
+        &prometheus,
+        &free_address(),
+        dir.path(),
+        &flags("--storage.tsdb.path=prometheus"),
+    );
+    if http::get(&real.url("/api/v1/parse_query?query=1"))
+        .unwrap()
+        .status
+        == 404
+    {
+        say("parse_query: skipped, this Prometheus does not have it");
+        return;
+    }
+    let (mut asked, mut differences) = (0, Vec::new());
+    for text in &expressions {
+        for page in ["format_query", "parse_query"] {
+            let path = format!("/api/v1/{page}?query={}", http::escape(text));
+            for ask in [http::get, http::post] {
+                asked += 1;
+                let [real, ours] = [&real, &hearth].map(|server| {
+                    let reply = ask(&server.url(&path)).unwrap();
+                    (reply.status, reply.text())
+                });
+                if real != ours {
+                    differences.push(format!("{page} {text}\n{real:?}\n{ours:?}"));
+                }
+            }
+        }
+    }
+    let agree = asked - differences.len();
+    say(&format!("parse_query: {agree} of {asked} agree"));
+    assert!(differences.is_empty(), "{}", differences.join("\n\n"));
+}
+
+/// What rules do not have.
+const ODD: [&str; 23] = [
+    "",
+    "foo{",
+    "{'a b', x='<é>&'}",
+    "{__name__=~'x'}",
+    "count without () (foo)",
+    "sum(foo) by ()",
+    "topk(3, foo)",
+    "limitk(1, foo)",
+    "quantile(0.5, -foo)",
+    "count_values('a', foo)",
+    "foo[1h:]",
+    "max_over_time((foo)[1h:5m] @ start() offset 5m)",
+    "foo{a='1'}[1m] @ 1e3 offset -5m",
+    "foo @ end()",
+    "foo and on () bar unless ignoring (a) baz",
+    "foo ^ ignoring (a) group_right (b, c) bar",
+    "1 == bool 2",
+    "1e3 + 5m + Inf + NaN + -0 + 0x1f + 1e300 + +1",
+    "+foo or -(foo)",
+    "'a<b>'",
+    "sort_by_label(foo, 'a')",
+    "info(foo, {a='b'})",
+    "round(label_join(foo, 'a', ','))",
+];

@@ -33,6 +33,8 @@ pub(crate) enum Tool {
     PromqlTest,
     /// `promql format`
     PromqlFormat,
+    /// `promql parse`
+    PromqlParse,
     /// `promql label-matchers set`
     PromqlSet,
     /// `promql label-matchers delete`
@@ -264,6 +266,14 @@ pub(crate) static ROWS: &[Row] = &[
         tool: Tool::PromqlFormat,
         words: &["promql", "format"],
         about: "Format PromQL query to pretty printed form",
+        flags: &[],
+        letters: &[],
+        args: &[QUERY],
+    },
+    Row {
+        tool: Tool::PromqlParse,
+        words: &["promql", "parse"],
+        about: "Print the tree of a PromQL query as JSON, as /api/v1/parse_query does",
         flags: &[],
         letters: &[],
         args: &[QUERY],

@@ -1,16 +1,24 @@
-//! `promql format`, `promql label-matchers set` and `delete`: a query in, a query out.
+//! `promql format`, `promql label-matchers set` and `delete`: a query in, a query out; `promql parse`: its tree.
 
 use std::io::Write;
 
 use anyhow::Context as _;
 use model::{MatchOp, Matcher};
 
+use crate::api::syntax;
 use crate::cli::tool::ToolCall;
 use crate::tool::Outcome;
 
 /// Prints the query laid out.
 pub(in crate::tool) fn format(call: &ToolCall, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     print(&promql::parse(&call.args[0])?, out)
+}
+
+/// Prints the tree of the query as JSON. promtool has no such command.
+pub(in crate::tool) fn parse(call: &ToolCall, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+    out.write_all(&syntax::tree_json(&promql::parse(&call.args[0])?))?;
+    writeln!(out)?;
+    Ok(Outcome::Done)
 }
 
 /// Prints the query with a matcher set in each of its selectors.
