@@ -36,6 +36,7 @@ mod query;
 mod rules;
 mod series;
 mod status;
+pub(crate) mod syntax;
 mod targets;
 #[cfg(test)]
 mod testing;
@@ -295,7 +296,11 @@ impl Routes {
         );
         self.add(
             "/api/v1/format_query",
-            get(query::format).post(query::format),
+            get(syntax::format).post(syntax::format),
+        );
+        self.add(
+            "/api/v1/parse_query",
+            get(syntax::tree_of).post(syntax::tree_of),
         );
         self.add("/api/v1/series", get(series::series).post(series::series));
         self.add("/api/v1/labels", get(series::labels).post(series::labels));

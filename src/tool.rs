@@ -52,10 +52,11 @@ fn run_tool(call: &ToolCall, out: &mut dyn Write) -> anyhow::Result<Outcome> {
         Tool::DumpOpenMetrics => tsdb::dump::run_open_metrics(call, out),
         Tool::Verify => tsdb::verify::run(call, out),
         Tool::CreateBlocks => tsdb::create_blocks::run(call, out),
-        Tool::TestScripts => promql::test::run(call, out),
-        Tool::FormatQuery => promql::edit::format(call, out),
-        Tool::SetMatcher => promql::edit::set_matcher(call, out),
-        Tool::DeleteMatcher => promql::edit::delete_matcher(call, out),
+        Tool::PromqlTest => promql::test::run(call, out),
+        Tool::PromqlFormat => promql::edit::format(call, out),
+        Tool::PromqlParse => promql::edit::parse(call, out),
+        Tool::PromqlSet => promql::edit::set(call, out),
+        Tool::PromqlDelete => promql::edit::delete(call, out),
     }
 }
 

@@ -22,8 +22,13 @@ up 123456789 1609984656
 "#;
 
 fn tool(dir: &Path, words: &str) -> Output {
+    let group = if words.starts_with("promql ") {
+        &["tool"][..]
+    } else {
+        &["tool", "tsdb"]
+    };
     Command::new(hearth_binary())
-        .args(["tool", "tsdb"])
+        .args(group)
         .args(words.split(' '))
         .current_dir(dir)
         .output()
@@ -105,6 +110,51 @@ fn damage_is_found_and_named() {
     );
 }
 
+const SCRIPT: &str = "load 1m
+  up 0 1 2
+
+eval instant at 1m up
+  up 1
+
+eval instant at 2m up
+  up 3
+";
+
+#[test]
+fn scripts_are_run_and_failures_shown() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("scripts")).unwrap();
+    fs::write(dir.path().join("scripts/a.test"), SCRIPT).unwrap();
+    fs::write(dir.path().join("scripts/other.txt"), "nonsense").unwrap();
+    assert_eq!(
+        printed(dir.path(), "promql test scripts", 1),
+        "1 passed, 1 failed\n"
+    );
+    assert_eq!(
+        printed(dir.path(), "promql test --verbose scripts/a.test", 1),
+        "scripts/a.test:7: up
+  up: expected 3, got 2
+  expected:
+    up 3
+  got:
+    up 2
+1 passed, 1 failed
+"
+    );
+    fs::write(dir.path().join("bad.test"), "evil").unwrap();
+    let found = printed(dir.path(), "promql test bad.test", 1);
+    assert!(
+        found.starts_with("bad.test:1: ") && found.ends_with("0 passed, 1 failed\n"),
+        "{found}"
+    );
+    let (good, _) = SCRIPT.split_at(SCRIPT.rfind("\neval").unwrap());
+    fs::write(dir.path().join("scripts/a.test"), good).unwrap();
+    assert_eq!(
+        printed(dir.path(), "promql test scripts scripts", 0),
+        "2 passed, 0 failed\n"
+    );
+}
+
 #[test]
 fn what_cannot_be_done_exits_with_1_and_wrong_usage_with_2() {
     let dir = imported();
@@ -117,6 +167,8 @@ fn what_cannot_be_done_exits_with_1_and_wrong_usage_with_2() {
         ("create-blocks-from openmetrics --label=x in", 2),
         ("dump --match=x{ data", 2),
         ("list --bad", 2),
+        ("promql test none", 1),
+        ("promql test", 2),
         ("nonsense", 2),
     ] {
         assert_eq!(printed(dir.path(), words, code), "", "{words}");

@@ -433,33 +433,6 @@ impl Expr {
         found
     }
 
-    /// Calls `change` for all selectors, range selectors' ones included, in order of writing.
-    pub fn for_each_selector_mut(&mut self, change: &mut dyn FnMut(&mut VectorSelector)) {
-        match self {
-            Expr::Number(_) | Expr::String(_) => (),
-            Expr::Vector(selector) => change(selector),
-            Expr::Matrix(matrix) => change(&mut matrix.selector),
-            Expr::Subquery(node) => node.expr.for_each_selector_mut(change),
-            Expr::Call(node) => {
-                for arg in &mut node.args {
-                    arg.for_each_selector_mut(change);
-                }
-            }
-            Expr::Unary(node) => node.expr.for_each_selector_mut(change),
-            Expr::Binary(node) => {
-                node.left.for_each_selector_mut(change);
-                node.right.for_each_selector_mut(change);
-            }
-            Expr::Aggregate(node) => {
-                if let Some(parameter) = &mut node.parameter {
-                    parameter.for_each_selector_mut(change);
-                }
-                node.expr.for_each_selector_mut(change);
-            }
-            Expr::Paren(node) => node.expr.for_each_selector_mut(change),
-        }
-    }
-
     fn collect_selectors<'a>(&'a self, found: &mut Vec<&'a VectorSelector>) {
         match self {
             Expr::Vector(selector) => found.push(selector),

@@ -20,6 +20,8 @@ mod parse;
 mod position;
 mod print;
 
+pub mod edit;
+
 mod engine;
 mod function;
 mod histogram;

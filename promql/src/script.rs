@@ -22,6 +22,7 @@ mod starts;
 mod storage;
 
 pub use command::{Command, Eval, ScriptError, read};
+pub use evaluate::Mismatch;
 pub use series::{SeriesLine, SeriesValue, read_series};
 pub use storage::MemoryStorage;
 
@@ -35,8 +36,10 @@ pub struct Outcome {
     pub line: usize,
     /// The query.
     pub query: String,
+    /// What is expected: the lines of the script below the `eval`.
+    pub expected: Vec<String>,
     /// What differed from the expectation, if something did.
-    pub result: Result<(), String>,
+    pub result: Result<(), Mismatch>,
 }
 
 /// Returns the engine settings that scripts assume: five minutes of lookback, subqueries of one minute, all syntax,
@@ -44,7 +47,7 @@ pub struct Outcome {
 pub fn engine() -> Engine {
     let options = EngineOptions {
         lookback_ms: 300_000,
-        max_samples: 1_000_000,
+        max_samples: 10_000,
         timeout: std::time::Duration::from_secs(100),
         default_subquery_step_ms: 60_000,
         workers: 1,
@@ -71,6 +74,7 @@ pub fn run(text: &str, engine: &Engine) -> Result<Vec<Outcome>, ScriptError> {
             Command::Eval(eval) => outcomes.push(Outcome {
                 line: eval.line,
                 query: eval.query.clone(),
+                expected: eval.lines.clone(),
                 result: evaluate(&eval, &storage, engine),
             }),
         }

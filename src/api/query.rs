@@ -1,4 +1,4 @@
-//! Queries: `/api/v1/query`, `query_range`, `query_exemplars`, `format_query`.
+//! Queries: `/api/v1/query`, `query_range`, `query_exemplars`.
 //!
 //! ```text
 //! parameters ──► permit (at most so many queries at once, others wait) ──► engine, on a worker thread ──► encoder
@@ -243,15 +243,6 @@ pub(super) async fn exemplars(Ready(api): Ready, params: Params) -> Handled {
         }))
     })
     .await
-}
-
-/// `/api/v1/format_query`: the query, laid out.
-pub(super) async fn format(Ready(api): Ready, params: Params) -> Handled {
-    let expr = api
-        .engine
-        .parse(params.first("query"))
-        .map_err(|error| ApiError::parameter("query", error))?;
-    Ok(json::success_of(&promql::pretty(&expr)))
 }
 
 #[cfg(test)]

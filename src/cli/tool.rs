@@ -1,6 +1,6 @@
 //! `hearth tool`: promtool's commands, one row each with their flags.
 
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::{Arg, ArgMatches, Command};
 
 use super::flag::{Flag, Kind, Values, add_flags};
 
@@ -10,7 +10,7 @@ pub(crate) struct ToolCall {
     pub(crate) tool: Tool,
     /// Its flags.
     pub(crate) flags: Values,
-    /// Its other arguments, those left out with their defaults.
+    /// Its other arguments, those left out with their defaults. One that may be repeated is the last.
     pub(crate) args: Vec<String>,
 }
 
@@ -30,13 +30,15 @@ pub(crate) enum Tool {
     /// `tsdb create-blocks-from openmetrics`
     CreateBlocks,
     /// `promql test`
-    TestScripts,
+    PromqlTest,
     /// `promql format`
-    FormatQuery,
+    PromqlFormat,
+    /// `promql parse`
+    PromqlParse,
     /// `promql label-matchers set`
-    SetMatcher,
+    PromqlSet,
     /// `promql label-matchers delete`
-    DeleteMatcher,
+    PromqlDelete,
 }
 
 /// A command: its words, what it takes, and a sentence.
@@ -57,34 +59,17 @@ struct Positional {
     name: &'static str,
     /// When it is not given; without a default it must be.
     default: Option<&'static str>,
-    /// Whether it may be given more than once; the last one only.
+    /// Whether there may be several.
     repeats: bool,
     help: &'static str,
 }
 
-impl Positional {
-    const fn one(name: &'static str, default: Option<&'static str>, help: &'static str) -> Self {
-        Positional {
-            name,
-            default,
-            repeats: false,
-            help,
-        }
-    }
-}
-
-const DB: Positional = Positional::one("db path", Some("data/"), "Database path.");
-
-const QUERY: Positional = Positional::one("query", None, "PromQL query.");
-
-const MATCHER_NAME: Positional = Positional::one("name", None, "Name of the label matcher.");
-
-const ENABLE_FEATURE: Flag = Flag::hidden(
-    "enable-feature",
-    Kind::List,
-    "",
-    "Accepted; all of the language is understood.",
-);
+const DB: Positional = Positional {
+    name: "db path",
+    default: Some("data/"),
+    repeats: false,
+    help: "Database path.",
+};
 
 const HUMAN_READABLE: Flag = Flag::shown(
     "human-readable",
@@ -136,6 +121,29 @@ const SANDBOX_DIR_ROOT: Flag = Flag::hidden(
     "Accepted; what the replay of the log writes stays in memory.",
 );
 
+const QUERY: Positional = Positional {
+    name: "query",
+    default: None,
+    repeats: false,
+    help: "PromQL query.",
+};
+
+/// Flags that promtool takes with every command.
+const COMMON: &[Flag] = &[
+    Flag::hidden(
+        "experimental",
+        Kind::Bool,
+        "false",
+        "Accepted; no command needs it.",
+    ),
+    Flag::hidden(
+        "enable-feature",
+        Kind::List,
+        "",
+        "Accepted; all of PromQL is on.",
+    ),
+];
+
 /// All commands.
 pub(crate) static ROWS: &[Row] = &[
     Row {
@@ -168,11 +176,12 @@ pub(crate) static ROWS: &[Row] = &[
         letters: &[],
         args: &[
             DB,
-            Positional::one(
-                "block id",
-                Some(""),
-                "Block to analyze [default: the newest].",
-            ),
+            Positional {
+                name: "block id",
+                default: Some(""),
+                repeats: false,
+                help: "Block to analyze [default: the newest].",
+            },
         ],
     },
     Row {
@@ -221,67 +230,96 @@ pub(crate) static ROWS: &[Row] = &[
         ],
         letters: &[("human-readable", 'r'), ("quiet", 'q')],
         args: &[
-            Positional::one("input file", None, "OpenMetrics file to read samples from."),
-            Positional::one(
-                "output directory",
-                Some("data/"),
-                "Output directory for generated blocks.",
-            ),
+            Positional {
+                name: "input file",
+                default: None,
+                repeats: false,
+                help: "OpenMetrics file to read samples from.",
+            },
+            Positional {
+                name: "output directory",
+                default: Some("data/"),
+                repeats: false,
+                help: "Output directory for generated blocks.",
+            },
         ],
     },
     Row {
-        tool: Tool::TestScripts,
+        tool: Tool::PromqlTest,
         words: &["promql", "test"],
-        about: "Run scripts that load samples and say what queries give; exits with 1 when one gives something else",
+        about: "Run PromQL test scripts; exits with 1 when something failed",
         flags: &[Flag::shown(
             "verbose",
             Kind::Bool,
             "false",
-            "Say of each failure where it is, what was expected and what came.",
+            "Show each failure: where, what is expected, and what came.",
         )],
-        letters: &[("verbose", 'v')],
+        letters: &[],
         args: &[Positional {
             name: "path",
             default: None,
             repeats: true,
-            help: "Scripts, or directories of files that end in .test.",
+            help: "Script, or directory whose files with the ending .test are run.",
         }],
     },
     Row {
-        tool: Tool::FormatQuery,
+        tool: Tool::PromqlFormat,
         words: &["promql", "format"],
         about: "Format PromQL query to pretty printed form",
-        flags: &[ENABLE_FEATURE],
+        flags: &[],
         letters: &[],
         args: &[QUERY],
     },
     Row {
-        tool: Tool::SetMatcher,
+        tool: Tool::PromqlParse,
+        words: &["promql", "parse"],
+        about: "Print the tree of a PromQL query as JSON, as /api/v1/parse_query does",
+        flags: &[],
+        letters: &[],
+        args: &[QUERY],
+    },
+    Row {
+        tool: Tool::PromqlSet,
         words: &["promql", "label-matchers", "set"],
-        about: "Set a label matcher in all selectors of the query",
-        flags: &[
-            ENABLE_FEATURE,
-            Flag::shown(
-                "type",
-                Kind::Word(&["=", "!=", "=~", "!~"]),
-                "=",
-                "Type of the label matcher to set.",
-            ),
-        ],
+        about: "Set a label matcher in the query",
+        flags: &[Flag::shown(
+            "type",
+            Kind::Word(&["=", "!=", "=~", "!~"]),
+            "=",
+            "Type of the label matcher to set.",
+        )],
         letters: &[("type", 't')],
         args: &[
             QUERY,
-            MATCHER_NAME,
-            Positional::one("value", None, "Value of the label matcher to set."),
+            Positional {
+                name: "name",
+                default: None,
+                repeats: false,
+                help: "Name of the label matcher to set.",
+            },
+            Positional {
+                name: "value",
+                default: None,
+                repeats: false,
+                help: "Value of the label matcher to set.",
+            },
         ],
     },
     Row {
-        tool: Tool::DeleteMatcher,
+        tool: Tool::PromqlDelete,
         words: &["promql", "label-matchers", "delete"],
-        about: "Delete a label matcher from all selectors of the query",
-        flags: &[ENABLE_FEATURE],
+        about: "Delete a label from the query",
+        flags: &[],
         letters: &[],
-        args: &[QUERY, MATCHER_NAME],
+        args: &[
+            QUERY,
+            Positional {
+                name: "name",
+                default: None,
+                repeats: false,
+                help: "Name of the label to delete.",
+            },
+        ],
     },
 ];
 
@@ -295,11 +333,8 @@ impl Row {
             let arg = Arg::new(positional.name)
                 .help(positional.help)
                 .index(index)
+                .num_args(1..=if positional.repeats { usize::MAX } else { 1 })
                 .required(positional.default.is_none());
-            let arg = match positional.repeats {
-                true => arg.num_args(1..).action(ArgAction::Append),
-                false => arg,
-            };
             command = command.arg(match positional.default {
                 Some(default) if !default.is_empty() => arg.default_value(default),
                 _ => arg,
@@ -310,8 +345,10 @@ impl Row {
 
     fn call(&self, matches: &ArgMatches) -> ToolCall {
         let arg = |positional: &Positional| -> Vec<String> {
-            let given = matches.get_many::<String>(positional.name);
-            given.map_or_else(|| vec![String::new()], |given| given.cloned().collect())
+            match matches.get_many::<String>(positional.name) {
+                Some(given) => given.cloned().collect(),
+                None => vec![String::new()],
+            }
         };
         ToolCall {
             tool: self.tool,
@@ -325,15 +362,8 @@ impl Row {
 pub(crate) fn command(name: &'static str) -> Command {
     let command = Command::new(name)
         .version(env!("CARGO_PKG_VERSION"))
-        .about("Works on data directories, queries and files, as promtool does")
-        .arg(
-            Arg::new("experimental")
-                .long("experimental")
-                .action(ArgAction::SetTrue)
-                .global(true)
-                .hide(true)
-                .help("Accepted; nothing asks for it."),
-        );
+        .about("Works on data directories, files and expressions, as promtool does");
+    let command = add_flags(command, COMMON).mut_args(|arg| arg.global(true));
     with_rows(command, &ROWS.iter().collect::<Vec<_>>(), 0)
 }
 
@@ -355,7 +385,7 @@ fn with_rows(command: Command, rows: &[&Row], depth: usize) -> Command {
 fn about(word: &str) -> &'static str {
     match word {
         "tsdb" => "Works on data directories",
-        "promql" => "Tests, formats and edits queries",
+        "promql" => "Works on PromQL expressions and test scripts",
         "label-matchers" => "Edits the label matchers of a query",
         _ => "Imports samples and makes blocks of them",
     }

@@ -1,4 +1,4 @@
-//! `promql`: commands on queries.
+//! Commands on PromQL: its expressions and its test scripts.
 
 pub(super) mod edit;
 pub(super) mod test;

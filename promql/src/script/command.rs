@@ -51,6 +51,8 @@ pub struct Eval {
     pub line: usize,
     /// The query.
     pub query: String,
+    /// The lines that say what is expected.
+    pub(super) lines: Vec<String>,
     pub(super) when: When,
     pub(super) expected: Expected,
 }
@@ -178,6 +180,7 @@ pub fn read(text: &str) -> Result<Vec<Command>, ScriptError> {
                     let goes_on = eval
                         .expect(lines[at])
                         .map_err(|message| wrong(at, message))?;
+                    eval.lines.push(lines[at].to_owned());
                     at += 1;
                     if !goes_on {
                         break;
@@ -253,6 +256,7 @@ fn read_eval(head: &str, line: usize) -> Result<Eval, String> {
     Ok(Eval {
         line,
         query,
+        lines: Vec::new(),
         when,
         expected,
     })

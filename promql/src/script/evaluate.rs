@@ -2,6 +2,7 @@
 
 use super::command::{Eval, When};
 use super::compare;
+use super::describe;
 use super::storage::MemoryStorage;
 use crate::ast::{At, Expr, Modifiers};
 use crate::engine::{Engine, QueryOptions};
@@ -27,37 +28,52 @@ const OF_THE_TIME: [&str; 15] = [
     "timestamp",
 ];
 
+/// How the result of an `eval` differs from what is expected.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{why}")]
+pub struct Mismatch {
+    /// The first difference.
+    pub why: String,
+    /// The whole result, a line each: series with their samples, annotations, or the error.
+    pub got: Vec<String>,
+}
+
 /// Runs `eval`.
 pub(super) fn evaluate(
     eval: &Eval,
     storage: &MemoryStorage,
     engine: &Engine,
-) -> Result<(), String> {
+) -> Result<(), Mismatch> {
     match eval.when {
         When::Instant(at) => {
-            check_instant(eval, run(engine, storage, &eval.query, at), "")?;
+            check_instant(eval, &run(engine, storage, &eval.query, at), "")?;
             variations(eval, storage, engine, at)
         }
         When::Range { start, end, step } => {
-            let result = engine.range(
-                storage,
-                &eval.query,
-                start,
-                end,
-                step,
-                &QueryOptions::default(),
-            );
-            let Some(result) = outcome(eval, result)? else {
-                return Ok(());
-            };
-            compare::annotations(&result.annotations, &eval.expected)?;
-            match &result.value {
-                Value::Matrix(series) => {
-                    compare::matrix(series, &eval.expected.series, start, step)
-                }
-                _ => Err("expected a range vector".to_owned()),
-            }
+            let options = QueryOptions::default();
+            let result = engine.range(storage, &eval.query, start, end, step, &options);
+            let checked = outcome(eval, &result).and_then(|result| match result {
+                Some(result) => check_range(eval, result, start, step),
+                None => Ok(()),
+            });
+            checked.map_err(|why| mismatch(why, &result))
         }
+    }
+}
+
+fn mismatch(why: String, result: &Result<QueryResult, QueryError>) -> Mismatch {
+    let got = match result {
+        Ok(result) => describe::result(result),
+        Err(error) => vec![format!("error: {error}")],
+    };
+    Mismatch { why, got }
+}
+
+fn check_range(eval: &Eval, result: &QueryResult, start: i64, step: i64) -> Result<(), String> {
+    compare::annotations(&result.annotations, &eval.expected)?;
+    match &result.value {
+        Value::Matrix(series) => compare::matrix(series, &eval.expected.series, start, step),
+        _ => Err("expected a range vector".to_owned()),
     }
 }
 
@@ -71,10 +87,10 @@ fn run(
 }
 
 /// Returns the result if there should be one; an error is compared with the expected one.
-fn outcome(
+fn outcome<'r>(
     eval: &Eval,
-    result: Result<QueryResult, QueryError>,
-) -> Result<Option<QueryResult>, String> {
+    result: &'r Result<QueryResult, QueryError>,
+) -> Result<Option<&'r QueryResult>, String> {
     match (result, &eval.expected.failure) {
         (Ok(result), None) => Ok(Some(result)),
         (Ok(_), Some(text)) => Err(format!("expected failure {text:?}")),
@@ -86,9 +102,9 @@ fn outcome(
 
 fn check_instant(
     eval: &Eval,
-    result: Result<QueryResult, QueryError>,
+    result: &Result<QueryResult, QueryError>,
     how: &str,
-) -> Result<(), String> {
+) -> Result<(), Mismatch> {
     let checked = outcome(eval, result).and_then(|result| match result {
         Some(result) => {
             compare::annotations(&result.annotations, &eval.expected)?;
@@ -96,7 +112,7 @@ fn check_instant(
         }
         None => Ok(()),
     });
-    checked.map_err(|why| format!("{how}{why}"))
+    checked.map_err(|why| mismatch(format!("{how}{why}"), result))
 }
 
 /// With every selector fixed to `at` the time of evaluation makes no difference; nor does being a step of a range query.
@@ -105,7 +121,7 @@ fn variations(
     storage: &MemoryStorage,
     engine: &Engine,
     at: i64,
-) -> Result<(), String> {
+) -> Result<(), Mismatch> {
     let expected = &eval.expected;
     let Ok(mut expr) = engine.parse(&eval.query) else {
         return Ok(());
@@ -119,7 +135,7 @@ fn variations(
         };
         for time in times {
             let how = format!("fixed by @, at {}ms: ", time);
-            check_instant(eval, run(engine, storage, &expr.to_string(), time), &how)?;
+            check_instant(eval, &run(engine, storage, &expr.to_string(), time), &how)?;
             queries.push((expr.to_string(), time, how));
         }
     }
@@ -145,9 +161,14 @@ fn variations(
             60_000,
             &options,
         );
-        let result = result.map_err(|error| format!("{how}as range query: failed: {error}"))?;
-        let value = step_of(&result.value, time, expected.scalar.is_some());
-        compare::instant(&value, expected).map_err(|why| format!("{how}as range query: {why}"))?;
+        let checked = match &result {
+            Ok(found) => {
+                let value = step_of(&found.value, time, expected.scalar.is_some());
+                compare::instant(&value, expected)
+            }
+            Err(error) => Err(format!("failed: {error}")),
+        };
+        checked.map_err(|why| mismatch(format!("{how}as range query: {why}"), &result))?;
     }
     Ok(())
 }

@@ -1,47 +1,47 @@
-//! `promql test`: runs scripts in the language of Prometheus' own PromQL tests.
+//! `promql test`: runs the scripts with which Prometheus tests PromQL. promtool has no such command.
 
-use std::io::Write;
+use std::fs;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use promql::script;
+use promql::script::{self, Outcome as EvalOutcome};
 
 use crate::cli::tool::ToolCall;
-use crate::tool::{Outcome, complain};
+use crate::tool::Outcome;
 
-/// How deep directories are looked into.
-const DEPTH_MAX: usize = 16;
+/// The ending of the files of a directory that are scripts.
+const EXTENSION: &str = "test";
 
+/// Runs all scripts; the last line that is printed is `N passed, N failed`. A script that cannot be read as one is a
+/// failure whose line is always printed.
 pub(in crate::tool) fn run(call: &ToolCall, out: &mut dyn Write) -> anyhow::Result<Outcome> {
-    let is_verbose = call.flags.is_on("verbose");
     let mut scripts = Vec::new();
     for path in &call.args {
-        collect(Path::new(path), 0, &mut scripts)?;
+        find(Path::new(path), &mut scripts).with_context(|| format!("read {path}"))?;
     }
+    let is_verbose = call.flags.is_on("verbose");
     let engine = script::engine();
-    let (mut passed, mut failed) = (0usize, 0usize);
+    let (mut passed, mut failed) = (0, 0);
     for path in scripts {
-        let shown = path.display();
-        let bytes = std::fs::read(&path).with_context(|| format!("read {shown}"))?;
-        let outcomes = match script::run(&String::from_utf8_lossy(&bytes), &engine) {
+        let name = path.display();
+        let bytes = fs::read(&path).with_context(|| format!("read {name}"))?;
+        let text = String::from_utf8_lossy(&bytes);
+        let outcomes = match script::run(&text, &engine) {
             Ok(outcomes) => outcomes,
             Err(error) => {
-                // Nothing of it was run, so it is said in any case.
-                complain(&format!("{shown}: {error}"));
+                writeln!(out, "{name}:{}: {}", error.line, error.message)?;
                 failed += 1;
                 continue;
             }
         };
         for outcome in outcomes {
-            let Err(difference) = outcome.result else {
-                passed += 1;
-                continue;
-            };
-            failed += 1;
-            if is_verbose {
-                writeln!(out, "{shown}:{}: {}", outcome.line, outcome.query)?;
-                for line in difference.lines() {
-                    writeln!(out, "    {line}")?;
+            match &outcome.result {
+                Ok(()) => passed += 1,
+                Err(_) if !is_verbose => failed += 1,
+                Err(mismatch) => {
+                    failed += 1;
+                    show(&name.to_string(), &outcome, mismatch, out)?;
                 }
             }
         }
@@ -53,23 +53,42 @@ pub(in crate::tool) fn run(call: &ToolCall, out: &mut dyn Write) -> anyhow::Resu
     })
 }
 
-/// Adds the script at `path`, or those in the directory there, in the order of their names.
-fn collect(path: &Path, depth: usize, scripts: &mut Vec<PathBuf>) -> anyhow::Result<()> {
-    if !path.is_dir() {
+/// Adds the scripts of `path`: itself, or the scripts anywhere below it in order of their paths.
+fn find(path: &Path, scripts: &mut Vec<PathBuf>) -> io::Result<()> {
+    if !fs::metadata(path)?.is_dir() {
         scripts.push(path.to_owned());
         return Ok(());
     }
-    let unreadable = || format!("read directory {}", path.display());
-    let entries = std::fs::read_dir(path).with_context(unreadable)?;
-    let paths = entries.map(|entry| entry.map(|entry| entry.path()));
-    let mut paths: Vec<PathBuf> = paths.collect::<Result<_, _>>().with_context(unreadable)?;
-    paths.sort();
-    for path in paths {
-        let is_script = path
-            .extension()
-            .is_some_and(|extension| extension == "test");
-        if is_script && path.is_file() || path.is_dir() && depth < DEPTH_MAX {
-            collect(&path, depth + 1, scripts)?;
+    let entries = fs::read_dir(path)?.map(|entry| entry.map(|entry| entry.path()));
+    let mut entries: Vec<PathBuf> = entries.collect::<io::Result<_>>()?;
+    entries.sort();
+    for entry in entries {
+        // A link to a directory is not followed: it may lead back here.
+        let is_dir = fs::symlink_metadata(&entry)?.is_dir();
+        if is_dir || entry.extension().is_some_and(|found| found == EXTENSION) {
+            find(&entry, scripts)?;
+        }
+    }
+    Ok(())
+}
+
+fn show(
+    name: &str,
+    outcome: &EvalOutcome,
+    mismatch: &script::Mismatch,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    writeln!(out, "{name}:{}: {}", outcome.line, outcome.query)?;
+    writeln!(out, "  {}", mismatch.why)?;
+    let nothing = ["nothing".to_owned()];
+    let expected = match outcome.expected.as_slice() {
+        [] => &nothing,
+        lines => lines,
+    };
+    for (title, lines) in [("expected:", expected), ("got:", &mismatch.got)] {
+        writeln!(out, "  {title}")?;
+        for line in lines {
+            writeln!(out, "    {line}")?;
         }
     }
     Ok(())
