@@ -28,7 +28,7 @@ use crate::ast::{Expr, ValueType};
 use crate::error::QueryError;
 use crate::parse::{ParseError, ParseOptions, parse_with};
 use crate::row::Steps;
-use crate::value::QueryResult;
+use crate::value::{QueryResult, QueryStats};
 use context::Context;
 
 /// What holds for all queries of an engine.
@@ -77,6 +77,8 @@ pub struct QueryOptions {
     pub timeout: Option<Duration>,
     /// Set to true from another thread to end the query.
     pub cancel: Option<Arc<AtomicBool>>,
+    /// Whether the statistics have the samples of each step.
+    pub counts_steps: bool,
 }
 
 /// Evaluates queries.
@@ -268,11 +270,17 @@ impl Engine {
     ) -> Result<QueryResult, QueryError> {
         let started = Instant::now();
         let context = Context::open(storage, expr, times, options, self)?;
-        self.observe("prepare_time", started);
+        let preparation = self.observe("prepare_time", started);
         let started = Instant::now();
-        let value = result::evaluate(&context, expr, times.steps, times.is_instant);
-        self.observe("inner_eval", started);
-        let stats = context.budget.stats();
+        let mut sorting = Duration::ZERO;
+        let value = result::evaluate(&context, expr, times.steps, times.is_instant, &mut sorting);
+        let inner = self.observe("inner_eval", started).saturating_sub(sorting);
+        let stats = QueryStats {
+            preparation,
+            inner,
+            sorting,
+            ..context.budget.stats()
+        };
         #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
         self.instruments.samples.add(stats.samples_total as f64);
         Ok(QueryResult {
@@ -282,11 +290,12 @@ impl Engine {
         })
     }
 
-    fn observe(&self, slice: &str, started: Instant) {
-        self.instruments
-            .durations
-            .with(&[slice])
-            .observe_since(started);
+    /// Adds the time since `started` to the timings, and returns it.
+    fn observe(&self, slice: &str, started: Instant) -> Duration {
+        let took = started.elapsed();
+        let slice = self.instruments.durations.with(&[slice]);
+        slice.observe(took.as_secs_f64());
+        took
     }
 }
 

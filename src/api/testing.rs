@@ -213,6 +213,7 @@ fn state(dir: &std::path::Path, registry: &Registry) -> ApiState {
         }),
         query_permits: Arc::new(Semaphore::new(4)),
         query_timeout: Duration::from_secs(60),
+        has_per_step_stats: true,
         query_queue_seconds: super::query_queue_seconds(registry),
         clock,
         db,

@@ -57,6 +57,8 @@ pub(crate) struct Settings {
     pub(crate) engine: promql::EngineOptions,
     /// PromQL behind feature flags.
     pub(crate) features: promql::Features,
+    /// Whether answers may have the samples of each step.
+    pub(crate) has_per_step_stats: bool,
     /// Queries that may run at once.
     pub(crate) query_concurrency: usize,
     /// How late a scrape may be and still get the time that it was due.
@@ -133,6 +135,7 @@ impl Settings {
                 workers: 1,
             },
             features: promql_features(&features),
+            has_per_step_stats: features.contains(&"promql-per-step-stats"),
             query_concurrency: values
                 .integer("query.max-concurrency")
                 .clamp(1, CONCURRENCY_MAX),
@@ -194,6 +197,7 @@ fn warnings(values: &Values, features: &[&str]) -> Vec<String> {
         "promql-binop-fill-modifiers",
         "promql-delayed-name-removal",
         "promql-duration-expr",
+        "promql-per-step-stats",
         "native-histograms",
         "auto-reload-config",
         "xor2-encoding",

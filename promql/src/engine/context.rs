@@ -9,7 +9,7 @@ use super::{Engine, QueryOptions, Times};
 use crate::annotations::Annotations;
 use crate::ast::{At, DurationExpr, DurationOp, Expr, Modifiers, Span};
 use crate::error::QueryError;
-use crate::limits::Budget;
+use crate::limits::{Budget, Limits};
 use crate::parse::seconds_to_ms;
 use crate::position::Position;
 use crate::row::Steps;
@@ -147,7 +147,13 @@ impl<'s> Context<'s> {
         let timeout = options
             .timeout
             .map_or(limits.timeout, |t| t.min(limits.timeout));
-        let budget = Budget::new(limits.max_samples, timeout, options.cancel.clone());
+        let budget = Budget::new(Limits {
+            samples_max: limits.max_samples,
+            timeout,
+            cancel: options.cancel.clone(),
+            steps: times.steps.count,
+            counts_steps: options.counts_steps && times.steps.count <= limits.max_samples,
+        });
         budget.fits(times.steps.count)?;
         let (mint, maxt) = time_range(expr, &clock)?;
         Ok(Context {

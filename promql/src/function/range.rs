@@ -185,7 +185,8 @@ impl Rows for RangeRows<'_> {
             None => window::find(&self.spec, timestamps, &mut self.bounds),
             Some(reach) => window::extended::find(&self.spec, reach, timestamps, &mut self.bounds),
         };
-        self.call.context.budget.see(seen)?;
+        let budget = &self.call.context.budget;
+        budget.see_windows(self.spec.steps, seen, &self.bounds)?;
         self.check_starts(&name)?;
         if self.columns.histograms.is_empty() {
             if 0 < seen {

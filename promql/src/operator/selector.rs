@@ -113,7 +113,7 @@ impl Rows for InstantRows<'_> {
         } else {
             self.all(index, row)?;
         }
-        self.context.budget.see(row.len())
+        self.context.budget.see_row(self.steps, row)
     }
 }
 

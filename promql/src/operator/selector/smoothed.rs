@@ -111,7 +111,7 @@ impl Rows for SmoothedRows<'_> {
             self.set_step(step, (from, to), point, row);
         }
         self.next += 1;
-        self.context.budget.see(row.len())
+        self.context.budget.see_row(self.steps, row)
     }
 }
 
