@@ -26,6 +26,7 @@ use model::storage::Queryable;
 
 use crate::ast::{Expr, ValueType};
 use crate::error::QueryError;
+use crate::limits::Pool;
 use crate::parse::{ParseError, ParseOptions, parse_with};
 use crate::row::Steps;
 use crate::value::{QueryResult, QueryStats};
@@ -38,6 +39,10 @@ pub struct EngineOptions {
     pub lookback_ms: i64,
     /// Samples that one query may hold at once.
     pub max_samples: usize,
+    /// Bytes that one query may hold at once; 0 is no limit.
+    pub bytes_max: usize,
+    /// Bytes that all queries together may hold at once; 0 is no limit.
+    pub bytes_total_max: usize,
     /// How long one query may take.
     pub timeout: Duration,
     /// The step of subqueries that give none, in milliseconds.
@@ -86,6 +91,7 @@ pub struct Engine {
     options: EngineOptions,
     features: Features,
     instruments: Instruments,
+    pool: Arc<Pool>,
 }
 
 struct Instruments {
@@ -93,6 +99,7 @@ struct Instruments {
     concurrent_max: Gauge,
     durations: Family<Summary>,
     samples: Counter,
+    refused: Family<Counter>,
 }
 
 /// One query in the gauge of queries, for as long as it lives; also when the query panics.
@@ -151,9 +158,16 @@ impl Engine {
                 "prometheus_engine_query_samples_total",
                 "The total number of samples loaded by all queries.",
             ),
+            refused: registry.counter_vec(
+                "hearth_query_limits_reached_total",
+                "Queries that ended at a limit.",
+                &["limit"],
+            ),
         };
+        let pool = Pool::new(options.bytes_total_max, registry);
         Engine {
             options,
+            pool,
             features: Features::default(),
             instruments,
         }
@@ -258,7 +272,16 @@ impl Engine {
         options: &QueryOptions,
     ) -> Result<QueryResult, QueryError> {
         let _running = Running::new(&self.instruments.queries);
-        self.evaluate(storage, expr, times, options)
+        let outcome = self.evaluate(storage, expr, times, options);
+        let limit = match &outcome {
+            Err(QueryError::TooManySamples { .. }) => "samples",
+            Err(QueryError::TooManyBytes { .. }) => "bytes",
+            Err(QueryError::TooManyBytesTogether { .. }) => "total_bytes",
+            Err(QueryError::Timeout) => "time",
+            _ => return outcome,
+        };
+        self.instruments.refused.with(&[limit]).inc();
+        outcome
     }
 
     fn evaluate(

@@ -1,12 +1,18 @@
-//! What a query may use: samples held at once, and time.
+//! What a query may use: samples and bytes held at once, and time.
+
+mod bytes;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use model::FloatHistogram;
+
 use crate::error::QueryError;
 use crate::row::{Bits, Counts, Row, Steps};
 use crate::value::QueryStats;
+use bytes::{Bytes, SAMPLE_BYTES};
+pub(crate) use bytes::{Pool, histogram_bytes};
 
 /// Work between two looks at the clock, in samples or steps: a few milliseconds.
 const WORK_PER_LOOK: u64 = 1 << 20;
@@ -19,6 +25,10 @@ const WORK_PER_SERIES: usize = 1 << 14;
 pub(crate) struct Limits {
     /// Samples held at once.
     pub(crate) samples_max: usize,
+    /// Bytes held at once; 0 is no limit.
+    pub(crate) bytes_max: usize,
+    /// The bytes of all queries.
+    pub(crate) pool: Arc<Pool>,
     /// From now on.
     pub(crate) timeout: Duration,
     /// Whether the caller gave up.
@@ -31,13 +41,17 @@ pub(crate) struct Limits {
 
 /// The account of one query.
 ///
-/// At a limit the query fails with [`QueryError::TooManySamples`], [`QueryError::Timeout`] or [`QueryError::Canceled`];
-/// nothing else is affected.
+/// At a limit the query fails with [`QueryError::TooManySamples`], [`QueryError::TooManyBytes`],
+/// [`QueryError::TooManyBytesTogether`], [`QueryError::Timeout`] or [`QueryError::Canceled`]; nothing else is affected.
+///
+/// Bytes are those of samples, of the buckets of histograms and of the labels that selectors found. An estimate: buffers
+/// are larger than what is in them, and histograms that several operators hold count for each.
 #[derive(Debug)]
 pub(crate) struct Budget {
     samples_max: usize,
     held: AtomicUsize,
     peak: AtomicUsize,
+    bytes: Bytes,
     seen: AtomicU64,
     /// Of each step of the query, if that is wanted.
     seen_per_step: Option<Vec<AtomicU64>>,
@@ -52,6 +66,8 @@ impl Budget {
     pub(crate) fn new(limits: Limits) -> Self {
         let Limits {
             samples_max,
+            bytes_max,
+            pool,
             timeout,
             cancel,
             steps,
@@ -64,6 +80,7 @@ impl Budget {
             steps,
             held: AtomicUsize::new(0),
             peak: AtomicUsize::new(0),
+            bytes: Bytes::new(pool, bytes_max),
             seen: AtomicU64::new(0),
             worked: AtomicU64::new(0),
             deadline: Instant::now().checked_add(timeout),
@@ -76,6 +93,8 @@ impl Budget {
     pub(crate) fn of_samples(samples_max: usize, cancel: Option<Arc<AtomicBool>>) -> Self {
         Budget::new(Limits {
             samples_max,
+            bytes_max: 0,
+            pool: Pool::new(0, &metrics::Registry::new()),
             timeout: Duration::from_secs(3600),
             cancel,
             steps: 3,
@@ -95,7 +114,29 @@ impl Budget {
                 limit: self.samples_max,
             });
         }
-        Ok(())
+        self.bytes.hold(samples.saturating_mul(SAMPLE_BYTES))
+    }
+
+    /// Counts `bytes` more as held, beside those of samples.
+    pub(crate) fn hold_bytes(&self, bytes: usize) -> Result<(), QueryError> {
+        self.bytes.hold(bytes)
+    }
+
+    /// Counts `bytes` of [`hold_bytes`](Budget::hold_bytes) as given back.
+    pub(crate) fn release_bytes(&self, bytes: usize) {
+        self.bytes.release(bytes);
+    }
+
+    /// Counts the buckets of `histograms` as held; returns how many bytes these are.
+    pub(crate) fn hold_histograms(
+        &self,
+        histograms: &[(usize, Arc<FloatHistogram>)],
+    ) -> Result<usize, QueryError> {
+        let bytes = histograms.iter().map(|(_, h)| histogram_bytes(h)).sum();
+        if 0 < bytes {
+            self.bytes.hold(bytes)?;
+        }
+        Ok(bytes)
     }
 
     /// Fails when a column of `samples` is more than a query may ever hold; counts nothing.
@@ -111,6 +152,7 @@ impl Budget {
     /// Counts `samples` as given back.
     pub(crate) fn release(&self, samples: usize) {
         self.held.fetch_sub(samples, Relaxed);
+        self.bytes.release(samples.saturating_mul(SAMPLE_BYTES));
     }
 
     /// Counts the samples of `row` as looked at; they are work.
@@ -209,6 +251,7 @@ impl Budget {
         QueryStats {
             samples_total: self.seen.load(Relaxed),
             samples_peak: self.peak.load(Relaxed) as u64,
+            bytes_peak: self.bytes.peak() as u64,
             samples_per_step: self.seen_per_step.as_ref().map(|counts| {
                 let counts = counts.iter();
                 counts.map(|count| count.load(Relaxed)).collect()

@@ -28,6 +28,8 @@ pub struct QueryStats {
     pub samples_per_step: Option<Vec<u64>>,
     /// Samples held at once, at most.
     pub samples_peak: u64,
+    /// Bytes held at once, at most.
+    pub bytes_peak: u64,
     /// Opening storage and looking at the expression.
     pub preparation: Duration,
     /// Evaluation, without the sorting of the result.

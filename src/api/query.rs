@@ -172,9 +172,10 @@ fn query_error(error: QueryError) -> ApiError {
         QueryError::Timeout => ApiError::Timeout(error.to_string()),
         QueryError::Canceled => ApiError::Canceled(error.to_string()),
         QueryError::Storage(_) => ApiError::Internal(error.to_string()),
-        QueryError::Execution(_) | QueryError::TooManySamples { .. } => {
-            ApiError::Execution(error.to_string())
-        }
+        QueryError::TooManyBytesTogether { .. } => ApiError::Busy(error.to_string()),
+        QueryError::Execution(_)
+        | QueryError::TooManySamples { .. }
+        | QueryError::TooManyBytes { .. } => ApiError::Execution(error.to_string()),
     }
 }
 

@@ -114,6 +114,7 @@ impl Settings {
             .iter()
             .flat_map(|list| list.split(','))
             .collect();
+        let bytes = |flag| usize::try_from(values.size(flag).0).unwrap_or(usize::MAX);
         Ok(Settings {
             files: Files::of(values, port),
             flags: values.printed(),
@@ -130,6 +131,8 @@ impl Settings {
             engine: promql::EngineOptions {
                 lookback_ms: values.duration("query.lookback-delta").as_ms(),
                 max_samples: values.integer("query.max-samples"),
+                bytes_max: bytes("query.max-bytes"),
+                bytes_total_max: bytes("query.max-total-bytes"),
                 timeout: values.duration("query.timeout").to_std(),
                 default_subquery_step_ms: 60_000,
                 workers: 1,

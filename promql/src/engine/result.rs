@@ -10,6 +10,7 @@ use super::context::Context;
 use super::evaluate::{rows, scalar, string};
 use crate::ast::{Expr, ValueType};
 use crate::error::QueryError;
+use crate::limits::histogram_bytes;
 use crate::operator::merge::SAME_LABELS;
 use crate::operator::range::RangeSource;
 use crate::row::{Row, Scalar, Steps};
@@ -70,6 +71,9 @@ fn vector(context: &Context<'_>, expr: &Expr, steps: Steps) -> Result<Value, Que
             None => continue,
         };
         context.budget.hold(1)?;
+        if let SampleValue::Histogram(histogram) = &value {
+            context.budget.hold_bytes(histogram_bytes(histogram))?;
+        }
         let meta = &rows.series()[index];
         dropped_names |= meta.drop_name;
         samples.push(VectorSample {
@@ -106,6 +110,7 @@ fn matrix(
             continue;
         }
         context.budget.hold(row.len())?;
+        context.budget.hold_histograms(&row.histograms)?;
         let mut floats = Vec::with_capacity(row.present.count());
         floats.extend(
             row.present

@@ -29,6 +29,8 @@ pub(crate) struct RangeSource<'q> {
     /// What besides the samples inside belongs to the windows; not for subqueries.
     pub(crate) reach: Option<Reach>,
     held: usize,
+    /// Bytes of the histograms among them.
+    histogram_bytes: usize,
 }
 
 enum Kind<'q> {
@@ -76,9 +78,7 @@ impl<'q> RangeSource<'q> {
         let set = context.querier.select(&node.selector.matchers, &hints)?;
         Ok(RangeSource {
             context,
-            series: (0..set.len())
-                .map(|index| Meta::new(set.labels(index)))
-                .collect(),
+            series: context.series(&*set)?,
             kind: Kind::Selector {
                 set,
                 mint,
@@ -90,6 +90,7 @@ impl<'q> RangeSource<'q> {
             range,
             reach,
             held: 0,
+            histogram_bytes: 0,
         })
     }
 
@@ -115,6 +116,7 @@ impl<'q> RangeSource<'q> {
             range: inner.range,
             reach: None,
             held: 0,
+            histogram_bytes: 0,
         })
     }
 
@@ -166,6 +168,8 @@ impl<'q> RangeSource<'q> {
         }
         self.next += 1;
         self.context.budget.check_work(out.len())?;
+        self.context.budget.release_bytes(self.histogram_bytes);
+        self.histogram_bytes = self.context.budget.hold_histograms(&out.histograms)?;
         self.context.budget.release(self.held);
         self.held = out.len();
         self.context.budget.hold(self.held)

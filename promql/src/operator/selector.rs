@@ -59,9 +59,7 @@ pub(crate) fn rows<'q>(
         .saturating_sub(context.times.lookback);
     let hints = SelectHints::range(first.saturating_add(1), look.from(steps.end()));
     let set = context.querier.select(&node.matchers, &hints)?;
-    let series = (0..set.len())
-        .map(|index| Meta::new(set.labels(index)))
-        .collect();
+    let series = context.series(&*set)?;
     Ok(Box::new(InstantRows {
         context,
         set,

@@ -37,9 +37,7 @@ pub(super) fn rows<'q>(
     );
     let hints = SelectHints::range(mint, maxt);
     let set = context.querier.select(&node.matchers, &hints)?;
-    let series = (0..set.len())
-        .map(|index| Meta::new(set.labels(index)))
-        .collect();
+    let series = context.series(&*set)?;
     Ok(Box::new(SmoothedRows {
         context,
         node,
