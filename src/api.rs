@@ -113,6 +113,8 @@ pub(crate) struct ApiState {
     pub(crate) query_permits: Arc<Semaphore>,
     /// How long a query may take (`--query.timeout`); a request may ask for less.
     pub(crate) query_timeout: Duration,
+    /// Whether `stats=all` has the samples of each step (`promql-per-step-stats`).
+    pub(crate) has_per_step_stats: bool,
     /// How long queries waited for a permit; see [`query_queue_seconds`].
     pub(crate) query_queue_seconds: Summary,
     /// Takes remote write requests, if that is allowed.

@@ -347,6 +347,7 @@ impl Server {
             alertmanagers: Box::new(move || urls.load().to_vec()),
             query_permits: Arc::new(Semaphore::new(self.settings.query_concurrency)),
             query_timeout: self.settings.engine.timeout,
+            has_per_step_stats: self.settings.has_per_step_stats,
             query_queue_seconds: api::query_queue_seconds(&self.registry),
             config_yaml: Arc::clone(&self.config_yaml),
             runtime: Arc::clone(&self.runtime),

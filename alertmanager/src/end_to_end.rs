@@ -44,6 +44,8 @@ fn rules(storage: &VecStorage, clock: &ManualClock, alertmanager: &Alertmanager)
     let options = EngineOptions {
         lookback_ms: 300_000,
         max_samples: 1_000_000,
+        bytes_max: 0,
+        bytes_total_max: 0,
         timeout: std::time::Duration::from_secs(10),
         default_subquery_step_ms: 60_000,
         workers: 1,

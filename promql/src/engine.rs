@@ -27,9 +27,10 @@ use model::storage::Queryable;
 
 use crate::ast::{Expr, ValueType};
 use crate::error::QueryError;
+use crate::limits::Pool;
 use crate::parse::{ParseError, ParseOptions, parse_with};
 use crate::row::Steps;
-use crate::value::QueryResult;
+use crate::value::{QueryResult, QueryStats};
 use context::Context;
 
 /// What holds for all queries of an engine.
@@ -39,6 +40,10 @@ pub struct EngineOptions {
     pub lookback_ms: i64,
     /// Samples that one query may hold at once.
     pub max_samples: usize,
+    /// Bytes that one query may hold at once; 0 is no limit.
+    pub bytes_max: usize,
+    /// Bytes that all queries together may hold at once; 0 is no limit.
+    pub bytes_total_max: usize,
     /// How long one query may take.
     pub timeout: Duration,
     /// The step of subqueries that give none, in milliseconds.
@@ -78,6 +83,8 @@ pub struct QueryOptions {
     pub timeout: Option<Duration>,
     /// Set to true from another thread to end the query.
     pub cancel: Option<Arc<AtomicBool>>,
+    /// Whether the statistics have the samples of each step.
+    pub counts_steps: bool,
 }
 
 /// Evaluates queries.
@@ -85,6 +92,7 @@ pub struct Engine {
     options: EngineOptions,
     features: Features,
     instruments: Instruments,
+    pool: Arc<Pool>,
 }
 
 struct Instruments {
@@ -92,6 +100,7 @@ struct Instruments {
     concurrent_max: Gauge,
     durations: Family<Summary>,
     samples: Counter,
+    refused: Family<Counter>,
 }
 
 /// One query in the gauge of queries, for as long as it lives; also when the query panics.
@@ -150,9 +159,16 @@ impl Engine {
                 "prometheus_engine_query_samples_total",
                 "The total number of samples loaded by all queries.",
             ),
+            refused: registry.counter_vec(
+                "hearth_query_limits_reached_total",
+                "Queries that ended at a limit.",
+                &["limit"],
+            ),
         };
+        let pool = Pool::new(options.bytes_total_max, registry);
         Engine {
             options,
+            pool,
             features: Features::default(),
             instruments,
         }
@@ -257,7 +273,16 @@ impl Engine {
         options: &QueryOptions,
     ) -> Result<QueryResult, QueryError> {
         let _running = Running::new(&self.instruments.queries);
-        self.evaluate(storage, expr, times, options)
+        let outcome = self.evaluate(storage, expr, times, options);
+        let limit = match &outcome {
+            Err(QueryError::TooManySamples { .. }) => "samples",
+            Err(QueryError::TooManyBytes { .. }) => "bytes",
+            Err(QueryError::TooManyBytesTogether { .. }) => "total_bytes",
+            Err(QueryError::Timeout) => "time",
+            _ => return outcome,
+        };
+        self.instruments.refused.with(&[limit]).inc();
+        outcome
     }
 
     fn evaluate(
@@ -269,11 +294,17 @@ impl Engine {
     ) -> Result<QueryResult, QueryError> {
         let started = Instant::now();
         let context = Context::open(storage, expr, times, options, self)?;
-        self.observe("prepare_time", started);
+        let preparation = self.observe("prepare_time", started);
         let started = Instant::now();
-        let value = result::evaluate(&context, expr, times.steps, times.is_instant);
-        self.observe("inner_eval", started);
-        let stats = context.budget.stats();
+        let mut sorting = Duration::ZERO;
+        let value = result::evaluate(&context, expr, times.steps, times.is_instant, &mut sorting);
+        let inner = self.observe("inner_eval", started).saturating_sub(sorting);
+        let stats = QueryStats {
+            preparation,
+            inner,
+            sorting,
+            ..context.budget.stats()
+        };
         #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
         self.instruments.samples.add(stats.samples_total as f64);
         Ok(QueryResult {
@@ -283,11 +314,12 @@ impl Engine {
         })
     }
 
-    fn observe(&self, slice: &str, started: Instant) {
-        self.instruments
-            .durations
-            .with(&[slice])
-            .observe_since(started);
+    /// Adds the time since `started` to the timings, and returns it.
+    fn observe(&self, slice: &str, started: Instant) -> Duration {
+        let took = started.elapsed();
+        let slice = self.instruments.durations.with(&[slice]);
+        slice.observe(took.as_secs_f64());
+        took
     }
 }
 

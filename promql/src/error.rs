@@ -28,6 +28,22 @@ pub enum QueryError {
         /// The limit.
         limit: usize,
     },
+    /// It needs more memory than a query may have.
+    #[error(
+        "query processing would hold more than {limit} bytes in memory; select fewer series or a shorter time"
+    )]
+    TooManyBytes {
+        /// The limit.
+        limit: usize,
+    },
+    /// It needs more memory than the other queries have left.
+    #[error(
+        "running queries would hold more than {limit} bytes in memory together; try again when fewer run"
+    )]
+    TooManyBytesTogether {
+        /// The limit.
+        limit: usize,
+    },
     /// The data could not be read.
     #[error("expanding series: {0}")]
     Storage(#[from] ReadError),
@@ -74,7 +90,10 @@ impl QueryError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             QueryError::Parse(_) | QueryError::Invalid(_) => ErrorKind::BadData,
-            QueryError::Execution(_) | QueryError::TooManySamples { .. } => ErrorKind::Execution,
+            QueryError::Execution(_)
+            | QueryError::TooManySamples { .. }
+            | QueryError::TooManyBytes { .. }
+            | QueryError::TooManyBytesTogether { .. } => ErrorKind::Execution,
             QueryError::Timeout => ErrorKind::Timeout,
             QueryError::Canceled => ErrorKind::Canceled,
             QueryError::Storage(_) => ErrorKind::Internal,

@@ -1,11 +1,18 @@
-//! What a query may use: samples held at once, and time.
+//! What a query may use: samples and bytes held at once, and time.
+
+mod bytes;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use model::FloatHistogram;
+
 use crate::error::QueryError;
+use crate::row::{Bits, Counts, Row, Steps};
 use crate::value::QueryStats;
+use bytes::{Bytes, SAMPLE_BYTES};
+pub(crate) use bytes::{Pool, histogram_bytes};
 
 /// Work between two looks at the clock, in samples or steps: a few milliseconds.
 const WORK_PER_LOOK: u64 = 1 << 20;
@@ -13,36 +20,86 @@ const WORK_PER_LOOK: u64 = 1 << 20;
 /// The work that one more series is, whatever is in it.
 const WORK_PER_SERIES: usize = 1 << 14;
 
+/// What one query is given.
+#[derive(Debug)]
+pub(crate) struct Limits {
+    /// Samples held at once.
+    pub(crate) samples_max: usize,
+    /// Bytes held at once; 0 is no limit.
+    pub(crate) bytes_max: usize,
+    /// The bytes of all queries.
+    pub(crate) pool: Arc<Pool>,
+    /// From now on.
+    pub(crate) timeout: Duration,
+    /// Whether the caller gave up.
+    pub(crate) cancel: Option<Arc<AtomicBool>>,
+    /// How many steps the query has.
+    pub(crate) steps: usize,
+    /// Whether samples are counted per step.
+    pub(crate) counts_steps: bool,
+}
+
 /// The account of one query.
 ///
-/// At a limit the query fails with [`QueryError::TooManySamples`], [`QueryError::Timeout`] or [`QueryError::Canceled`];
-/// nothing else is affected.
+/// At a limit the query fails with [`QueryError::TooManySamples`], [`QueryError::TooManyBytes`],
+/// [`QueryError::TooManyBytesTogether`], [`QueryError::Timeout`] or [`QueryError::Canceled`]; nothing else is affected.
+///
+/// Bytes are those of samples, of the buckets of histograms and of the labels that selectors found. An estimate: buffers
+/// are larger than what is in them, and histograms that several operators hold count for each.
 #[derive(Debug)]
 pub(crate) struct Budget {
     samples_max: usize,
     held: AtomicUsize,
     peak: AtomicUsize,
+    bytes: Bytes,
     seen: AtomicU64,
+    /// Of each step of the query, if that is wanted.
+    seen_per_step: Option<Vec<AtomicU64>>,
+    /// How many steps the query has.
+    steps: usize,
     worked: AtomicU64,
     deadline: Option<Instant>,
     cancel: Option<Arc<AtomicBool>>,
 }
 
 impl Budget {
-    pub(crate) fn new(
-        samples_max: usize,
-        timeout: Duration,
-        cancel: Option<Arc<AtomicBool>>,
-    ) -> Self {
+    pub(crate) fn new(limits: Limits) -> Self {
+        let Limits {
+            samples_max,
+            bytes_max,
+            pool,
+            timeout,
+            cancel,
+            steps,
+            counts_steps,
+        } = limits;
+        let seen_per_step = counts_steps.then(|| (0..steps).map(|_| AtomicU64::new(0)).collect());
         Budget {
             samples_max,
+            seen_per_step,
+            steps,
             held: AtomicUsize::new(0),
             peak: AtomicUsize::new(0),
+            bytes: Bytes::new(pool, bytes_max),
             seen: AtomicU64::new(0),
             worked: AtomicU64::new(0),
             deadline: Instant::now().checked_add(timeout),
             cancel,
         }
+    }
+
+    /// The account of a query of three steps, for tests.
+    #[cfg(test)]
+    pub(crate) fn of_samples(samples_max: usize, cancel: Option<Arc<AtomicBool>>) -> Self {
+        Budget::new(Limits {
+            samples_max,
+            bytes_max: 0,
+            pool: Pool::new(0, &metrics::Registry::new()),
+            timeout: Duration::from_secs(3600),
+            cancel,
+            steps: 3,
+            counts_steps: true,
+        })
     }
 
     /// Counts `samples` more as held.
@@ -57,7 +114,29 @@ impl Budget {
                 limit: self.samples_max,
             });
         }
-        Ok(())
+        self.bytes.hold(samples.saturating_mul(SAMPLE_BYTES))
+    }
+
+    /// Counts `bytes` more as held, beside those of samples.
+    pub(crate) fn hold_bytes(&self, bytes: usize) -> Result<(), QueryError> {
+        self.bytes.hold(bytes)
+    }
+
+    /// Counts `bytes` of [`hold_bytes`](Budget::hold_bytes) as given back.
+    pub(crate) fn release_bytes(&self, bytes: usize) {
+        self.bytes.release(bytes);
+    }
+
+    /// Counts the buckets of `histograms` as held; returns how many bytes these are.
+    pub(crate) fn hold_histograms(
+        &self,
+        histograms: &[(usize, Arc<FloatHistogram>)],
+    ) -> Result<usize, QueryError> {
+        let bytes = histograms.iter().map(|(_, h)| histogram_bytes(h)).sum();
+        if 0 < bytes {
+            self.bytes.hold(bytes)?;
+        }
+        Ok(bytes)
     }
 
     /// Fails when a column of `samples` is more than a query may ever hold; counts nothing.
@@ -73,11 +152,66 @@ impl Budget {
     /// Counts `samples` as given back.
     pub(crate) fn release(&self, samples: usize) {
         self.held.fetch_sub(samples, Relaxed);
+        self.bytes.release(samples.saturating_mul(SAMPLE_BYTES));
     }
 
-    /// Counts samples that a step looked at; they are work.
-    pub(crate) fn see(&self, samples: usize) -> Result<(), QueryError> {
-        self.seen.fetch_add(samples as u64, Relaxed);
+    /// Counts the samples of `row` as looked at; they are work.
+    pub(crate) fn see_row(&self, steps: Steps, row: &Row) -> Result<(), QueryError> {
+        self.see(steps, row.len(), |per_step| {
+            let histograms = row.histograms.iter().map(|(step, _)| *step);
+            for step in row.present.iter().chain(histograms) {
+                per_step[step].fetch_add(1, Relaxed);
+            }
+        })
+    }
+
+    /// Counts `samples` in the windows of all steps as looked at, in each its own; they are work.
+    pub(crate) fn see_windows(
+        &self,
+        steps: Steps,
+        samples: usize,
+        bounds: &[(usize, usize)],
+    ) -> Result<(), QueryError> {
+        self.see(steps, samples, |per_step| {
+            for (count, &(from, to)) in per_step.iter().zip(bounds) {
+                count.fetch_add(to.saturating_sub(from) as u64, Relaxed);
+            }
+        })
+    }
+
+    /// Counts one sample at each of `at` as looked at; they are work.
+    pub(crate) fn see_at(&self, steps: Steps, at: &Bits) -> Result<(), QueryError> {
+        self.see(steps, at.count(), |per_step| {
+            for step in at.iter() {
+                per_step[step].fetch_add(1, Relaxed);
+            }
+        })
+    }
+
+    /// Counts `samples` as looked at; `add` adds those of each step, where that is wanted and steps are the query's.
+    fn see(
+        &self,
+        steps: Steps,
+        samples: usize,
+        add: impl FnOnce(&[AtomicU64]),
+    ) -> Result<(), QueryError> {
+        let count = samples as u64;
+        match steps.counts {
+            Counts::Nothing => (),
+            Counts::OwnStep => {
+                self.seen.fetch_add(count, Relaxed);
+                if let Some(per_step) = &self.seen_per_step {
+                    add(per_step);
+                }
+            }
+            Counts::EveryStep => {
+                let all = count.saturating_mul(self.steps as u64);
+                self.seen.fetch_add(all, Relaxed);
+                for of_step in self.seen_per_step.iter().flatten() {
+                    of_step.fetch_add(count, Relaxed);
+                }
+            }
+        }
         self.check_work(samples)
     }
 
@@ -117,6 +251,12 @@ impl Budget {
         QueryStats {
             samples_total: self.seen.load(Relaxed),
             samples_peak: self.peak.load(Relaxed) as u64,
+            bytes_peak: self.bytes.peak() as u64,
+            samples_per_step: self.seen_per_step.as_ref().map(|counts| {
+                let counts = counts.iter();
+                counts.map(|count| count.load(Relaxed)).collect()
+            }),
+            ..QueryStats::default()
         }
     }
 }
@@ -126,9 +266,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn samples_count_for_the_steps_that_look_at_them() {
+        let budget = Budget::of_samples(10, None);
+        let steps = Steps::between(0, 2, 1);
+        let bounds = [(0, 1), (0, 3), (2, 4)];
+        assert!(budget.see_windows(steps, 6, &bounds).is_ok());
+        assert!(budget.see_windows(steps.uncounted(), 6, &bounds).is_ok());
+        let fixed = steps.first_for_all();
+        assert!(budget.see_windows(fixed, 10, &[(0, 10)]).is_ok());
+        let stats = budget.stats();
+        assert_eq!(stats.samples_total, 36);
+        assert_eq!(stats.samples_per_step, Some(vec![11, 13, 12]));
+    }
+
+    #[test]
     fn looks_whenever_enough_work_was_done() {
         let cancel = Arc::new(AtomicBool::new(false));
-        let budget = Budget::new(10, Duration::from_secs(3600), Some(Arc::clone(&cancel)));
+        let budget = Budget::of_samples(10, Some(Arc::clone(&cancel)));
         assert!(budget.check_work(0).is_ok());
         cancel.store(true, Relaxed);
         assert!(budget.check_work(1000).is_ok());
@@ -141,7 +295,7 @@ mod tests {
 
     #[test]
     fn fits_counts_nothing() {
-        let budget = Budget::new(10, Duration::from_secs(3600), None);
+        let budget = Budget::of_samples(10, None);
         assert!(budget.fits(10).is_ok() && budget.fits(10).is_ok());
         assert!(budget.fits(11).is_err());
         assert!(budget.hold(10).is_ok());

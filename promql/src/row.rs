@@ -19,6 +19,19 @@ pub(crate) struct Steps {
     pub(crate) step: i64,
     /// How many.
     pub(crate) count: usize,
+    /// For which steps of the query the samples count that are looked at here.
+    pub(crate) counts: Counts,
+}
+
+/// For which steps of the query samples count in its statistics, as in Prometheus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Counts {
+    /// Each for its own step: these are the query's steps.
+    OwnStep,
+    /// For every step of the query: what is the same at all of them is evaluated once.
+    EveryStep,
+    /// For none: in a subquery, of whose result the samples count.
+    Nothing,
 }
 
 impl Steps {
@@ -28,6 +41,26 @@ impl Steps {
             start: at,
             step: 1,
             count: 1,
+            counts: Counts::OwnStep,
+        }
+    }
+
+    /// The first step, for what is the same at all of them.
+    pub(crate) fn first_for_all(self) -> Self {
+        Steps {
+            counts: match self.counts {
+                Counts::OwnStep => Counts::EveryStep,
+                other => other,
+            },
+            ..Steps::one(self.start)
+        }
+    }
+
+    /// The same steps in a subquery.
+    pub(crate) fn uncounted(self) -> Self {
+        Steps {
+            counts: Counts::Nothing,
+            ..self
         }
     }
 
@@ -42,6 +75,7 @@ impl Steps {
             start,
             step,
             count: usize::try_from(count).unwrap_or(0),
+            counts: Counts::OwnStep,
         }
     }
 

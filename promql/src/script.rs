@@ -48,6 +48,8 @@ pub fn engine() -> Engine {
     let options = EngineOptions {
         lookback_ms: 300_000,
         max_samples: 10_000,
+        bytes_max: 0,
+        bytes_total_max: 0,
         timeout: std::time::Duration::from_secs(100),
         default_subquery_step_ms: 60_000,
         workers: 1,

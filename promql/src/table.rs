@@ -74,6 +74,7 @@ impl Table {
     ) -> Result<(), QueryError> {
         // Dense: a step takes room whether it has a float or not.
         context.budget.hold(self.steps + row.histograms.len())?;
+        context.budget.hold_histograms(&row.histograms)?;
         self.push(meta, row);
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! What queries return.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use model::{FloatHistogram, Labels, SampleValue};
 
@@ -19,12 +20,22 @@ pub struct QueryResult {
 }
 
 /// What a query took.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct QueryStats {
-    /// Samples looked at, each as often as a step looked at it.
+    /// Samples looked at, each as often as a step looked at it. What a subquery looks at does not count, its result does.
     pub samples_total: u64,
+    /// The same for each step, if [`counts_steps`](crate::QueryOptions::counts_steps) asked for it.
+    pub samples_per_step: Option<Vec<u64>>,
     /// Samples held at once, at most.
     pub samples_peak: u64,
+    /// Bytes held at once, at most.
+    pub bytes_peak: u64,
+    /// Opening storage and looking at the expression.
+    pub preparation: Duration,
+    /// Evaluation, without the sorting of the result.
+    pub inner: Duration,
+    /// Sorting the result of a range query.
+    pub sorting: Duration,
 }
 
 /// The value of an expression.

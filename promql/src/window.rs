@@ -109,7 +109,7 @@ mod tests {
         ) {
             let times = Vec::from_iter(times);
             let spec = WindowSpec {
-                steps: Steps { start, step, count },
+                steps: Steps { start, step, count, ..Steps::one(0) },
                 look: Look { at: None, offset },
                 range,
             };

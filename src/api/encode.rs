@@ -3,6 +3,8 @@
 //! A result that fits in one piece is an answer with a length. A larger one is encoded while it is sent: the next piece
 //! is written when the socket takes it, so that the text of an answer is never in memory as a whole.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use bytes::Bytes;
 use model::{Labels, SampleValue, float};
@@ -16,16 +18,16 @@ use super::json::{self, Notes};
 const PIECE_BYTES: usize = 64 << 10;
 
 /// What a query took, for the answer.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Stats {
     /// Waiting for a permit.
-    pub(super) queue_seconds: f64,
-    /// In the engine.
-    pub(super) evaluation_seconds: f64,
-    /// Samples looked at.
-    pub(super) samples_total: u64,
-    /// Samples held at once.
-    pub(super) samples_peak: u64,
+    pub(super) queued: Duration,
+    /// In the engine, all in all.
+    pub(super) evaluation: Duration,
+    /// What the engine says.
+    pub(super) query: promql::QueryStats,
+    /// The first step of the query and the distance of its steps, both in milliseconds.
+    pub(super) steps: (i64, i64),
 }
 
 #[derive(Serialize)]
@@ -35,7 +37,6 @@ struct StatsJson {
     samples: SamplesJson,
 }
 
-/// Preparation and sorting are part of our evaluation and not measured apart.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct TimingsJson {
@@ -50,6 +51,9 @@ struct TimingsJson {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct SamplesJson {
+    /// Seconds since the epoch, and how many.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    total_queryable_samples_per_step: Option<Vec<(f64, u64)>>,
     total_queryable_samples: u64,
     peak_samples: u64,
 }
@@ -57,19 +61,32 @@ struct SamplesJson {
 impl Stats {
     fn append_to(&self, out: &mut Vec<u8>) {
         let timings = TimingsJson {
-            eval_total_time: self.evaluation_seconds,
-            result_sort_time: 0.0,
-            query_preparation_time: 0.0,
-            inner_eval_time: self.evaluation_seconds,
-            exec_queue_time: self.queue_seconds,
-            exec_total_time: self.queue_seconds + self.evaluation_seconds,
+            eval_total_time: self.evaluation.as_secs_f64(),
+            result_sort_time: self.query.sorting.as_secs_f64(),
+            query_preparation_time: self.query.preparation.as_secs_f64(),
+            inner_eval_time: self.query.inner.as_secs_f64(),
+            exec_queue_time: self.queued.as_secs_f64(),
+            exec_total_time: (self.queued + self.evaluation).as_secs_f64(),
         };
         let samples = SamplesJson {
-            total_queryable_samples: self.samples_total,
-            peak_samples: self.samples_peak,
+            total_queryable_samples_per_step: self.per_step(),
+            total_queryable_samples: self.query.samples_total,
+            peak_samples: self.query.samples_peak,
         };
         out.extend_from_slice(b",\"stats\":");
         json::append_serialized(out, &StatsJson { timings, samples });
+    }
+
+    fn per_step(&self) -> Option<Vec<(f64, u64)>> {
+        let (start, step) = self.steps;
+        let times = (0..).map(|index| start.saturating_add(step.saturating_mul(index)));
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "times are bounded far below 2^53"
+        )]
+        let seconds = times.map(|ms| ms as f64 / 1000.0);
+        let counts = self.query.samples_per_step.as_ref()?;
+        Some(seconds.zip(counts.iter().copied()).collect())
     }
 }
 
@@ -403,10 +420,16 @@ mod tests {
     #[test]
     fn stats_and_notes_follow() {
         let stats = Stats {
-            queue_seconds: 0.25,
-            evaluation_seconds: 0.5,
-            samples_total: 7,
-            samples_peak: 3,
+            queued: Duration::from_millis(250),
+            evaluation: Duration::from_millis(500),
+            query: promql::QueryStats {
+                samples_total: 7,
+                samples_per_step: Some(vec![3, 4]),
+                samples_peak: 3,
+                preparation: Duration::from_millis(125),
+                ..promql::QueryStats::default()
+            },
+            steps: (1_500, 500),
         };
         let notes = Notes {
             warnings: vec!["w".into()],
@@ -416,8 +439,8 @@ mod tests {
         let text = String::from_utf8(pieces.collect::<Vec<_>>().concat()).unwrap();
         let expected = concat!(
             r#"{"status":"success","data":{"resultType":"vector","result":[],"stats":{"timings":{"evalTotalTime":0.5,"#,
-            r#""resultSortTime":0,"queryPreparationTime":0,"innerEvalTime":0.5,"execQueueTime":0.25,"execTotalTime":0.75},"#,
-            r#""samples":{"totalQueryableSamples":7,"peakSamples":3}}},"warnings":["w"],"infos":["i"]}"#,
+            r#""resultSortTime":0,"queryPreparationTime":0.125,"innerEvalTime":0,"execQueueTime":0.25,"execTotalTime":0.75},"#,
+            r#""samples":{"totalQueryableSamplesPerStep":[[1.5,3],[2,4]],"totalQueryableSamples":7,"peakSamples":3}}},"warnings":["w"],"infos":["i"]}"#,
         );
         assert_eq!(text, expected);
     }

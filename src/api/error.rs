@@ -21,6 +21,8 @@ pub(super) enum ApiError {
     Timeout(String),
     /// We failed.
     Internal(String),
+    /// Others use what it needs.
+    Busy(String),
     /// What is asked for is turned off.
     Unavailable(String),
 }
@@ -40,6 +42,7 @@ impl ApiError {
             ApiError::Canceled(text) => (499, "canceled", text),
             ApiError::Timeout(text) => (503, "timeout", text),
             ApiError::Internal(text) => (500, "internal", text),
+            ApiError::Busy(text) => (503, "unavailable", text),
             ApiError::Unavailable(text) => (500, "unavailable", text),
         }
     }

@@ -34,10 +34,19 @@ struct Request {
     timeout: Duration,
     lookback_ms: Option<i64>,
     wants_stats: bool,
+    /// Whether the statistics have the samples of each step.
+    counts_steps: bool,
+    /// The first step and the distance of the steps, in milliseconds.
+    steps: (i64, i64),
 }
 
 impl Request {
-    fn of(params: &Params, limit: usize, api: &ApiState) -> Result<Self, ApiError> {
+    fn of(
+        params: &Params,
+        limit: usize,
+        steps: (i64, i64),
+        api: &ApiState,
+    ) -> Result<Self, ApiError> {
         let timeout = match params.given("timeout") {
             None => api.query_timeout,
             Some(_) => params.duration("timeout")?.to_std().min(api.query_timeout),
@@ -56,6 +65,8 @@ impl Request {
                 .map(|lookback| lookback.as_ms())
                 .filter(|&ms| 0 < ms),
             wants_stats: params.given("stats").is_some(),
+            counts_steps: api.has_per_step_stats && params.first("stats") == "all",
+            steps,
         })
     }
 
@@ -94,6 +105,7 @@ impl Request {
             lookback_ms: self.lookback_ms,
             timeout: Some(self.timeout.saturating_sub(queued)),
             cancel: Some(Arc::clone(&cancel.0)),
+            counts_steps: self.counts_steps,
         };
         blocking(move || {
             let result = evaluate(&api.engine, &*api.storage, &self.query, &options);
@@ -106,10 +118,10 @@ impl Request {
 
     fn answer(&self, result: QueryResult, timings: Timings) -> Response {
         let stats = self.wants_stats.then(|| encode::Stats {
-            queue_seconds: timings.queued.as_secs_f64(),
-            evaluation_seconds: (timings.total - timings.queued).as_secs_f64(),
-            samples_total: result.stats.samples_total,
-            samples_peak: result.stats.samples_peak,
+            queued: timings.queued,
+            evaluation: timings.total.saturating_sub(timings.queued),
+            query: result.stats,
+            steps: self.steps,
         });
         let mut notes = Notes {
             warnings: result.annotations.warnings,
@@ -160,9 +172,10 @@ fn query_error(error: QueryError) -> ApiError {
         QueryError::Timeout => ApiError::Timeout(error.to_string()),
         QueryError::Canceled => ApiError::Canceled(error.to_string()),
         QueryError::Storage(_) => ApiError::Internal(error.to_string()),
-        QueryError::Execution(_) | QueryError::TooManySamples { .. } => {
-            ApiError::Execution(error.to_string())
-        }
+        QueryError::TooManyBytesTogether { .. } => ApiError::Busy(error.to_string()),
+        QueryError::Execution(_)
+        | QueryError::TooManySamples { .. }
+        | QueryError::TooManyBytes { .. } => ApiError::Execution(error.to_string()),
     }
 }
 
@@ -170,7 +183,7 @@ fn query_error(error: QueryError) -> ApiError {
 pub(super) async fn instant(Ready(api): Ready, params: Params) -> Handled {
     let limit = params.limit()?;
     let at_ms = params.time_or("time", api.clock.now_ms())?;
-    let request = Request::of(&params, limit, &api)?;
+    let request = Request::of(&params, limit, (at_ms, 1), &api)?;
     request
         .run(api, move |engine, storage, query, options| {
             engine.instant(storage, query, at_ms, options)
@@ -205,7 +218,7 @@ pub(super) async fn range(Ready(api): Ready, params: Params) -> Handled {
             "query resolution step widths below 1ms are not accepted",
         ));
     }
-    let request = Request::of(&params, limit, &api)?;
+    let request = Request::of(&params, limit, (start_ms, step_ms), &api)?;
     request
         .run(api, move |engine, storage, query, options| {
             engine.range(storage, query, start_ms, end_ms, step_ms, options)
@@ -406,6 +419,16 @@ mod tests {
             2
         );
         assert!(answer["data"]["stats"]["timings"]["execTotalTime"].is_number());
+        let path = "/api/v1/query_range?query=up&start=1000060&end=1000090&step=30&stats=";
+        for (stats, expected) in [
+            ("all", serde_json::json!([[1_000_060, 2], [1_000_090, 2]])),
+            ("true", serde_json::Value::Null),
+        ] {
+            let (_, body) = api.get(&format!("{path}{stats}")).await;
+            let answer: serde_json::Value = serde_json::from_str(&body).unwrap();
+            let samples = &answer["data"]["stats"]["samples"];
+            assert_eq!(samples["totalQueryableSamplesPerStep"], expected);
+        }
     }
 
     #[tokio::test]

@@ -185,6 +185,8 @@ fn state(dir: &std::path::Path, registry: &Registry) -> ApiState {
     let engine_options = promql::EngineOptions {
         lookback_ms: 300_000,
         max_samples: 1_000_000,
+        bytes_max: 0,
+        bytes_total_max: 0,
         timeout: Duration::from_secs(60),
         default_subquery_step_ms: 60_000,
         workers: 1,
@@ -213,6 +215,7 @@ fn state(dir: &std::path::Path, registry: &Registry) -> ApiState {
         }),
         query_permits: Arc::new(Semaphore::new(4)),
         query_timeout: Duration::from_secs(60),
+        has_per_step_stats: true,
         query_queue_seconds: super::query_queue_seconds(registry),
         clock,
         db,

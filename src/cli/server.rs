@@ -313,6 +313,18 @@ pub(crate) static FLAGS: &[Flag] = &[
         "50000000",
         "How many samples a query may hold at once.",
     ),
+    Flag::shown(
+        "query.max-bytes",
+        Kind::Size,
+        "2GB",
+        "How many bytes a query may hold at once, labels and histograms included. 0 is no limit.",
+    ),
+    Flag::shown(
+        "query.max-total-bytes",
+        Kind::Size,
+        "8GB",
+        "How many bytes all queries together may hold at once, rules included. 0 is no limit.",
+    ),
     Flag::hidden(
         "scrape.adjust-timestamps",
         Kind::Bool,

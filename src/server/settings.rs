@@ -57,6 +57,8 @@ pub(crate) struct Settings {
     pub(crate) engine: promql::EngineOptions,
     /// PromQL behind feature flags.
     pub(crate) features: promql::Features,
+    /// Whether answers may have the samples of each step.
+    pub(crate) has_per_step_stats: bool,
     /// Queries that may run at once.
     pub(crate) query_concurrency: usize,
     /// How late a scrape may be and still get the time that it was due.
@@ -112,6 +114,7 @@ impl Settings {
             .iter()
             .flat_map(|list| list.split(','))
             .collect();
+        let bytes = |flag| usize::try_from(values.size(flag).0).unwrap_or(usize::MAX);
         Ok(Settings {
             files: Files::of(values, port),
             flags: values.printed(),
@@ -128,11 +131,14 @@ impl Settings {
             engine: promql::EngineOptions {
                 lookback_ms: values.duration("query.lookback-delta").as_ms(),
                 max_samples: values.integer("query.max-samples"),
+                bytes_max: bytes("query.max-bytes"),
+                bytes_total_max: bytes("query.max-total-bytes"),
                 timeout: values.duration("query.timeout").to_std(),
                 default_subquery_step_ms: 60_000,
                 workers: 1,
             },
             features: promql_features(&features),
+            has_per_step_stats: features.contains(&"promql-per-step-stats"),
             query_concurrency: values
                 .integer("query.max-concurrency")
                 .clamp(1, CONCURRENCY_MAX),
@@ -194,6 +200,7 @@ fn warnings(values: &Values, features: &[&str]) -> Vec<String> {
         "promql-binop-fill-modifiers",
         "promql-delayed-name-removal",
         "promql-duration-expr",
+        "promql-per-step-stats",
         "native-histograms",
         "auto-reload-config",
         "xor2-encoding",

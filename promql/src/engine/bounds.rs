@@ -88,7 +88,7 @@ impl Inner {
         let open = look.from(steps.start).saturating_sub(range);
         let start = open.div_euclid(step).saturating_add(1).saturating_mul(step);
         Ok(Inner {
-            steps: Steps::between(start, look.from(steps.end()), step),
+            steps: Steps::between(start, look.from(steps.end()), step).uncounted(),
             look,
             range,
         })

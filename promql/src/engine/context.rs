@@ -1,6 +1,8 @@
 //! What one query carries along: storage, times, limits, annotations.
 
-use model::storage::{Querier, Queryable};
+use std::sync::Arc;
+
+use model::storage::{Querier, Queryable, SeriesSet};
 use parking_lot::Mutex;
 
 use super::bounds::time_range;
@@ -9,10 +11,10 @@ use super::{Engine, QueryOptions, Times};
 use crate::annotations::Annotations;
 use crate::ast::{At, DurationExpr, DurationOp, Expr, Modifiers, Span};
 use crate::error::QueryError;
-use crate::limits::Budget;
+use crate::limits::{Budget, Limits};
 use crate::parse::seconds_to_ms;
 use crate::position::Position;
-use crate::row::Steps;
+use crate::row::{Meta, Steps};
 
 /// The state of one query.
 pub(crate) struct Context<'s> {
@@ -147,7 +149,15 @@ impl<'s> Context<'s> {
         let timeout = options
             .timeout
             .map_or(limits.timeout, |t| t.min(limits.timeout));
-        let budget = Budget::new(limits.max_samples, timeout, options.cancel.clone());
+        let budget = Budget::new(Limits {
+            samples_max: limits.max_samples,
+            bytes_max: limits.bytes_max,
+            pool: Arc::clone(&engine.pool),
+            timeout,
+            cancel: options.cancel.clone(),
+            steps: times.steps.count,
+            counts_steps: options.counts_steps && times.steps.count <= limits.max_samples,
+        });
         budget.fits(times.steps.count)?;
         let (mint, maxt) = time_range(expr, &clock)?;
         Ok(Context {
@@ -159,6 +169,18 @@ impl<'s> Context<'s> {
             budget,
             notes: Mutex::default(),
         })
+    }
+
+    /// Returns the series of `set`; their labels count as held until the query ends.
+    pub(crate) fn series(&self, set: &dyn SeriesSet) -> Result<Vec<Meta>, QueryError> {
+        let mut series = Vec::with_capacity(set.len());
+        for index in 0..set.len() {
+            let labels = set.labels(index);
+            self.budget
+                .hold_bytes(size_of::<Meta>() + labels.heap_bytes())?;
+            series.push(Meta::new(labels));
+        }
+        Ok(series)
     }
 
     pub(crate) fn warn(&self, message: &str, position: Position) {

@@ -20,7 +20,7 @@ pub(crate) fn rows<'q>(
     steps: Steps,
 ) -> Result<BoxRows<'q>, QueryError> {
     if 1 < steps.count && is_step_invariant(expr) {
-        let inner = dispatch(context, expr, Steps::one(steps.start))?;
+        let inner = dispatch(context, expr, steps.first_for_all())?;
         return Ok(invariant::repeat(context, inner, steps.count));
     }
     dispatch(context, expr, steps)
@@ -65,7 +65,7 @@ pub(crate) fn scalar(
         return Err(mistyped(expr));
     }
     if 1 < steps.count && is_step_invariant(expr) {
-        let value = scalar_at(context, expr, Steps::one(steps.start))?.at(0);
+        let value = scalar_at(context, expr, steps.first_for_all())?.at(0);
         return Ok(Scalar::Constant(value));
     }
     scalar_at(context, expr, steps)

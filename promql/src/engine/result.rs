@@ -1,6 +1,7 @@
 //! The last step: rows to the value that the caller gets.
 
 use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use model::storage::SampleColumns;
 use model::{Labels, SampleValue};
@@ -9,17 +10,19 @@ use super::context::Context;
 use super::evaluate::{rows, scalar, string};
 use crate::ast::{Expr, ValueType};
 use crate::error::QueryError;
+use crate::limits::histogram_bytes;
 use crate::operator::merge::SAME_LABELS;
 use crate::operator::range::RangeSource;
 use crate::row::{Row, Scalar, Steps};
 use crate::value::{MatrixSeries, Value, VectorSample};
 
-/// Evaluates `expr` at `steps`; an instant query has one.
+/// Evaluates `expr` at `steps`; an instant query has one. `sorting` becomes the time that sorting the result took.
 pub(super) fn evaluate(
     context: &Context<'_>,
     expr: &Expr,
     steps: Steps,
     is_instant: bool,
+    sorting: &mut Duration,
 ) -> Result<Value, QueryError> {
     let t = steps.start;
     match (expr.value_type(), is_instant) {
@@ -36,8 +39,8 @@ pub(super) fn evaluate(
         }),
         (ValueType::Scalar, false) => Ok(scalar_matrix(&scalar(context, expr, steps)?, steps)),
         (ValueType::Vector, true) => vector(context, expr, steps),
-        (ValueType::Vector, false) => matrix(context, expr, steps),
-        (ValueType::Matrix, _) => raw_matrix(context, expr, steps),
+        (ValueType::Vector, false) => sorted(matrix(context, expr, steps)?, sorting),
+        (ValueType::Matrix, _) => sorted(raw_matrix(context, expr, steps)?, sorting),
     }
 }
 
@@ -68,6 +71,9 @@ fn vector(context: &Context<'_>, expr: &Expr, steps: Steps) -> Result<Value, Que
             None => continue,
         };
         context.budget.hold(1)?;
+        if let SampleValue::Histogram(histogram) = &value {
+            context.budget.hold_bytes(histogram_bytes(histogram))?;
+        }
         let meta = &rows.series()[index];
         dropped_names |= meta.drop_name;
         samples.push(VectorSample {
@@ -87,9 +93,13 @@ fn vector(context: &Context<'_>, expr: &Expr, steps: Steps) -> Result<Value, Que
     Ok(Value::Vector(samples))
 }
 
-fn matrix(context: &Context<'_>, expr: &Expr, steps: Steps) -> Result<Value, QueryError> {
+fn matrix(
+    context: &Context<'_>,
+    expr: &Expr,
+    steps: Steps,
+) -> Result<Vec<MatrixSeries>, QueryError> {
     if steps.count == 0 {
-        return Ok(Value::Matrix(Vec::new()));
+        return Ok(Vec::new());
     }
     let mut rows = rows(context, expr, steps)?;
     let mut all: Vec<MatrixSeries> = Vec::new();
@@ -100,6 +110,7 @@ fn matrix(context: &Context<'_>, expr: &Expr, steps: Steps) -> Result<Value, Que
             continue;
         }
         context.budget.hold(row.len())?;
+        context.budget.hold_histograms(&row.histograms)?;
         let mut floats = Vec::with_capacity(row.present.count());
         floats.extend(
             row.present
@@ -113,8 +124,15 @@ fn matrix(context: &Context<'_>, expr: &Expr, steps: Steps) -> Result<Value, Que
             histograms: histograms.map(|(step, h)| (steps.time(step), h)).collect(),
         });
     }
+    Ok(all)
+}
+
+fn sorted(mut all: Vec<MatrixSeries>, took: &mut Duration) -> Result<Value, QueryError> {
+    let started = Instant::now();
     all.sort_by(|a, b| a.labels.cmp(&b.labels));
-    Ok(Value::Matrix(merged(all)?))
+    let merged = merged(all)?;
+    *took = started.elapsed();
+    Ok(Value::Matrix(merged))
 }
 
 /// Merges series that became equal when names were dropped at the end; they must not meet at any time.
@@ -143,7 +161,11 @@ fn merged(sorted: Vec<MatrixSeries>) -> Result<Vec<MatrixSeries>, QueryError> {
 }
 
 /// An instant query for a range vector: the samples as they are.
-fn raw_matrix(context: &Context<'_>, expr: &Expr, steps: Steps) -> Result<Value, QueryError> {
+fn raw_matrix(
+    context: &Context<'_>,
+    expr: &Expr,
+    steps: Steps,
+) -> Result<Vec<MatrixSeries>, QueryError> {
     let mut source = RangeSource::new(context, expr.unparenthesized(), steps)?;
     let mut all: Vec<MatrixSeries> = Vec::new();
     let mut columns = SampleColumns::default();
@@ -154,7 +176,9 @@ fn raw_matrix(context: &Context<'_>, expr: &Expr, steps: Steps) -> Result<Value,
             continue;
         }
         context.budget.hold(window.len())?;
-        context.budget.see(window.len())?;
+        context
+            .budget
+            .see_windows(steps, window.len(), &[(window.start, window.end)])?;
         let mut series = MatrixSeries {
             labels: source.series()[index].final_labels(),
             floats: Vec::new(),
@@ -169,6 +193,5 @@ fn raw_matrix(context: &Context<'_>, expr: &Expr, steps: Steps) -> Result<Value,
         }
         all.push(series);
     }
-    all.sort_by(|a, b| a.labels.cmp(&b.labels));
-    Ok(Value::Matrix(merged(all)?))
+    Ok(all)
 }

@@ -38,6 +38,8 @@ fn options() -> EngineOptions {
     EngineOptions {
         lookback_ms: 300_000,
         max_samples: 1_000_000,
+        bytes_max: 0,
+        bytes_total_max: 0,
         timeout: Duration::from_secs(60),
         default_subquery_step_ms: 60_000,
         workers: 1,

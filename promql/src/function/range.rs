@@ -223,8 +223,7 @@ impl RangeRows<'_> {
                 let mut rows = Vec::with_capacity(metas.len());
                 for (index, meta) in (from + begin..).zip(metas) {
                     let mut row = spare.pop().unwrap_or_default();
-                    reader.read(index, &mut worker.columns)?;
-                    let held = worker.columns.len();
+                    let held = reader.read(index, &mut worker.columns)?;
                     let name = worker.metric_name(meta);
                     let computed = worker.compute(name, &mut row);
                     reader.release(held);
@@ -306,7 +305,8 @@ impl RangeCall<'_> {
             None => window::find(&self.spec, timestamps, &mut self.bounds),
             Some(reach) => window::extended::find(&self.spec, reach, timestamps, &mut self.bounds),
         };
-        self.call.context.budget.see(seen)?;
+        let budget = &self.call.context.budget;
+        budget.see_windows(self.spec.steps, seen, &self.bounds)?;
         self.check_starts(name);
         if self.columns.histograms.is_empty() {
             if 0 < seen {

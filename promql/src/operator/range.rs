@@ -29,6 +29,8 @@ pub(crate) struct RangeSource<'q> {
     /// What besides the samples inside belongs to the windows; not for subqueries.
     pub(crate) reach: Option<Reach>,
     held: usize,
+    /// Bytes of the histograms among them.
+    histogram_bytes: usize,
 }
 
 enum Kind<'q> {
@@ -49,20 +51,33 @@ pub(crate) struct SelectorReader<'q> {
     counts_only: bool,
 }
 
+/// What is held of one series.
+pub(crate) struct Held {
+    samples: usize,
+    /// Bytes of the histograms among them.
+    histogram_bytes: usize,
+}
+
 impl SelectorReader<'_> {
     /// Replaces `out` by the samples of series `index`, and holds them until [`release`](SelectorReader::release).
-    pub(crate) fn read(&self, index: usize, out: &mut SampleColumns) -> Result<(), QueryError> {
+    pub(crate) fn read(&self, index: usize, out: &mut SampleColumns) -> Result<Held, QueryError> {
         let budget = &self.context.budget;
         budget.check()?;
         out.clear();
         self.read_samples(index, out)?;
         budget.check_work(out.len())?;
-        budget.hold(out.len())
+        let histogram_bytes = budget.hold_histograms(&out.histograms)?;
+        budget.hold(out.len())?;
+        Ok(Held {
+            samples: out.len(),
+            histogram_bytes,
+        })
     }
 
     /// Gives back what was held of one series.
-    pub(crate) fn release(&self, held: usize) {
-        self.context.budget.release(held);
+    pub(crate) fn release(&self, held: Held) {
+        self.context.budget.release_bytes(held.histogram_bytes);
+        self.context.budget.release(held.samples);
     }
 
     fn read_samples(&self, index: usize, out: &mut SampleColumns) -> Result<(), QueryError> {
@@ -109,9 +124,7 @@ impl<'q> RangeSource<'q> {
         let set = context.querier.select(&node.selector.matchers, &hints)?;
         Ok(RangeSource {
             context,
-            series: (0..set.len())
-                .map(|index| Meta::new(set.labels(index)))
-                .collect(),
+            series: context.series(&*set)?,
             kind: Kind::Selector(SelectorReader {
                 context,
                 set,
@@ -124,6 +137,7 @@ impl<'q> RangeSource<'q> {
             range,
             reach,
             held: 0,
+            histogram_bytes: 0,
         })
     }
 
@@ -149,6 +163,7 @@ impl<'q> RangeSource<'q> {
             range: inner.range,
             reach: None,
             held: 0,
+            histogram_bytes: 0,
         })
     }
 
@@ -199,6 +214,8 @@ impl<'q> RangeSource<'q> {
         }
         self.next += 1;
         self.context.budget.check_work(out.len())?;
+        self.context.budget.release_bytes(self.histogram_bytes);
+        self.histogram_bytes = self.context.budget.hold_histograms(&out.histograms)?;
         self.context.budget.release(self.held);
         self.held = out.len();
         self.context.budget.hold(self.held)

@@ -60,9 +60,7 @@ pub(crate) fn rows<'q>(
         .saturating_sub(context.times.lookback);
     let hints = SelectHints::range(first.saturating_add(1), look.from(steps.end()));
     let set = context.querier.select(&node.matchers, &hints)?;
-    let series = (0..set.len())
-        .map(|index| Meta::new(set.labels(index)))
-        .collect();
+    let series = context.series(&*set)?;
     let reader = Reader {
         context,
         set,
@@ -170,7 +168,7 @@ impl Reader<'_> {
         } else {
             self.all(index, row, columns)?;
         }
-        self.context.budget.see(row.len())
+        self.context.budget.see_row(self.steps, row)
     }
 
     /// One step: storage knows the newest sample without decoding all.

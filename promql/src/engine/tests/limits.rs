@@ -33,6 +33,37 @@ fn check_too_many(query: &str, steps: i64, max_samples: usize) {
 }
 
 #[test]
+fn bytes_end_queries() {
+    let check = |bytes_max, bytes_total_max, query: &str| {
+        let limited = EngineOptions {
+            bytes_max,
+            bytes_total_max,
+            ..options()
+        };
+        let engine = Engine::new(limited, &Registry::new());
+        engine.range(
+            &storage(),
+            query,
+            0,
+            600_000,
+            1000,
+            &QueryOptions::default(),
+        )
+    };
+    assert!(check(100_000, 0, "up").is_ok());
+    let error = check(100, 0, "up").unwrap_err();
+    assert!(
+        matches!(error, QueryError::TooManyBytes { limit: 100 }),
+        "{error}"
+    );
+    let error = check(0, 1000, "up").unwrap_err();
+    assert!(
+        matches!(error, QueryError::TooManyBytesTogether { limit: 1000 }),
+        "{error}"
+    );
+}
+
+#[test]
 fn limits_end_queries() {
     let few = EngineOptions {
         max_samples: 50,

@@ -129,13 +129,13 @@ impl<'q> InfoSeries<'q> {
             .read(self.found[series].index, first, last, columns)?;
         let at = |step| self.look.from(self.call.steps.time(step));
         let lookback = context.times.lookback;
-        let mut seen = 0;
+        let mut seen = Bits::new(winners.len());
         for (step, newest) in newest_per_step(&columns.timestamps, winners.len(), at, lookback) {
             let sample = columns.sample(newest);
             if sample.value.is_stale() {
                 continue;
             }
-            seen += 1;
+            seen.set(step);
             if columns.histogram(newest).is_some() {
                 return Err(QueryError::execution(format!(
                     "this should be an info metric, with float samples: {}",
@@ -154,7 +154,7 @@ impl<'q> InfoSeries<'q> {
                 _ => winners[step] = Some((series, sample.t)),
             }
         }
-        context.budget.see(seen)
+        context.budget.see_at(self.call.steps, &seen)
     }
 }
 

@@ -189,7 +189,6 @@ mod tests {
     use crate::row::Steps;
     use crate::window::{WindowSpec, find};
     use proptest::prelude::*;
-    use std::time::Duration;
 
     fn value() -> impl Strategy<Value = f64> {
         prop_oneof![(-5i8..5).prop_map(f64::from), Just(f64::NAN)]
@@ -206,7 +205,7 @@ mod tests {
             let spec = WindowSpec { steps: Steps::between(0, 350, step), look: Look::default(), range };
             let mut bounds = Vec::new();
             find(&spec, &timestamps, &mut bounds);
-            let budget = Budget::new(1, Duration::from_secs(3600), None);
+            let budget = Budget::of_samples(1, None);
             let windows = Windows { budget: &budget, spec, timestamps: &timestamps, values: &values, starts: &[], bounds: &bounds };
             let run = |compute: &dyn Fn(&mut Row)| {
                 let mut row = Row::default();

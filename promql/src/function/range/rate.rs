@@ -186,7 +186,6 @@ mod tests {
     use crate::row::Steps;
     use crate::window::{WindowSpec, find};
     use proptest::prelude::*;
-    use std::time::Duration;
 
     /// The obvious way: scan each window.
     fn scanned(windows: &Windows<'_>, step: usize, from: usize, to: usize) -> Option<f64> {
@@ -234,7 +233,7 @@ mod tests {
             let spec = WindowSpec { steps, look: Look::default(), range: range * 1000 };
             let mut bounds = Vec::new();
             find(&spec, &timestamps, &mut bounds);
-            let budget = Budget::new(1, Duration::from_secs(3600), None);
+            let budget = Budget::of_samples(1, None);
             let windows = Windows {
                 budget: &budget,
                 spec,

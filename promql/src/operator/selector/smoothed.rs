@@ -37,9 +37,7 @@ pub(super) fn rows<'q>(
     );
     let hints = SelectHints::range(mint, maxt);
     let set = context.querier.select(&node.matchers, &hints)?;
-    let series = (0..set.len())
-        .map(|index| Meta::new(set.labels(index)))
-        .collect();
+    let series = context.series(&*set)?;
     Ok(Box::new(SmoothedRows {
         context,
         node,
@@ -111,7 +109,7 @@ impl Rows for SmoothedRows<'_> {
             self.set_step(step, (from, to), point, row);
         }
         self.next += 1;
-        self.context.budget.see(row.len())
+        self.context.budget.see_row(self.steps, row)
     }
 }
 

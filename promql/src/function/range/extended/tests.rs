@@ -13,7 +13,6 @@ use crate::script::{self, MemoryStorage};
 use crate::value::Value;
 use crate::window::{WindowSpec, extended};
 use proptest::prelude::*;
-use std::time::Duration;
 
 /// The value at `t` between two samples.
 fn between(before: (i64, f64), after: (i64, f64), t: i64, is_counter: bool) -> f64 {
@@ -74,7 +73,7 @@ proptest! {
         let reach = Reach { back, ahead: is_smoothed.then_some(back) };
         let mut bounds = Vec::new();
         extended::find(&spec, reach, &timestamps, &mut bounds);
-        let budget = Budget::new(1, Duration::from_secs(3600), None);
+        let budget = Budget::of_samples(1, None);
         let windows = Windows { budget: &budget, spec, timestamps: &timestamps, values: &values, starts: &[], bounds: &bounds };
         let mut row = Row::default();
         row.reset(steps.count);
