@@ -66,6 +66,7 @@ use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
 use tsdb::ReplayProgress;
 
+use crate::active_queries::ActiveQueries;
 use error::ApiError;
 use own_metrics::HttpMetrics;
 
@@ -111,6 +112,8 @@ pub(crate) struct ApiState {
     pub(crate) runtime: Arc<RuntimeInfo>,
     /// As many permits as queries may run at once (`--query.max-concurrency`); more wait, their time running.
     pub(crate) query_permits: Arc<Semaphore>,
+    /// The log of running queries, with a slot for each permit.
+    pub(crate) active_queries: Option<Arc<ActiveQueries>>,
     /// How long a query may take (`--query.timeout`); a request may ask for less.
     pub(crate) query_timeout: Duration,
     /// Whether `stats=all` has the samples of each step (`promql-per-step-stats`).

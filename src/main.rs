@@ -1,11 +1,12 @@
 //! The `hearth` binary: the only crate that knows the others.
 //!
 //! [`cli`] says what was typed, [`config`] what is configured, [`server`] joins the rooms and starts, reloads and stops
-//! them, [`api`] answers HTTP, [`exporter`] is the node exporter as a program, [`tool`] does one thing and ends.
+//! them, [`api`] answers HTTP, [`active_queries`] notes on disk which queries run, [`exporter`] is the node exporter as a program, [`tool`] does one thing and ends.
 //!
 //! Exit codes: 0 stopped as asked, 1 could not start or run, 2 wrong command line or configuration; those of tools are
 //! in [`tool`].
 
+mod active_queries;
 mod api;
 mod cli;
 mod config;

@@ -30,6 +30,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tsdb::{Db, ReplayProgress};
 
+use crate::active_queries::ActiveQueries;
 use crate::api;
 use crate::cli::flag::Values;
 use crate::config::{LoadError, Loaded};
@@ -103,6 +104,7 @@ struct Server {
     clock: Arc<dyn Clock>,
     db: Arc<Db>,
     engine: Arc<promql::Engine>,
+    active_queries: Option<Arc<ActiveQueries>>,
     scraper: Arc<ScrapeManager>,
     rules: Arc<RuleManager>,
     notifiers: Arc<FanOut>,
@@ -175,6 +177,7 @@ impl Server {
             settings.scrape_options(&loaded.dir),
         );
         let server = Server {
+            active_queries: ActiveQueries::start(&settings.data_dir, settings.query_concurrency),
             runtime: Arc::new(runtime_info(
                 clock.now_ms(),
                 retention_text(&settings, loaded),
@@ -346,6 +349,7 @@ impl Server {
             clock: Arc::clone(&self.clock),
             alertmanagers: Box::new(move || urls.load().to_vec()),
             query_permits: Arc::new(Semaphore::new(self.settings.query_concurrency)),
+            active_queries: self.active_queries.clone(),
             query_timeout: self.settings.engine.timeout,
             has_per_step_stats: self.settings.has_per_step_stats,
             query_queue_seconds: api::query_queue_seconds(&self.registry),

@@ -108,7 +108,11 @@ impl Request {
             counts_steps: self.counts_steps,
         };
         blocking(move || {
+            let now_s = api.clock.now_ms().div_euclid(1000);
+            let active = api.active_queries.as_ref();
+            let slot = active.and_then(|active| active.begin(&self.query, now_s));
             let result = evaluate(&api.engine, &*api.storage, &self.query, &options);
+            drop(slot);
             drop(permit);
             let total = started.elapsed();
             Ok(self.answer(result.map_err(query_error)?, Timings { queued, total }))
