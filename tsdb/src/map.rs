@@ -1,4 +1,4 @@
-//! Memory maps: the one island of `unsafe` in this crate.
+//! Memory maps: one of the two islands of `unsafe` in this crate; [`crate::prefetch`] is the other.
 #![expect(
     unsafe_code,
     reason = "mapping a file is unsafe by nature; what makes it sound is said below"

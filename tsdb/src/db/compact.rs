@@ -91,10 +91,7 @@ impl Inner {
         let Some((oldest, newest)) = self.head.late_chunk_range(mark.end) else {
             return Ok(self.head.end_late_compaction(&mark)?);
         };
-        let range = self.options.head.chunks.range_ms;
-        let mut from = oldest.div_euclid(range).saturating_mul(range);
-        while from <= newest {
-            let to = from.saturating_add(range - 1);
+        for (from, to) in self.head_ranges(oldest, newest) {
             let mut source = self.head.late_source(mark.end, from, to);
             if 0 < source.series_left() {
                 let mut meta = BlockMeta::new(new_ulid(), from, to.saturating_add(1));
@@ -103,10 +100,6 @@ impl Inner {
                     self.blocks.add(block, i64::MIN);
                 }
             }
-            if to == i64::MAX {
-                break;
-            }
-            from = to + 1;
         }
         let is_stopped = || self.is_stopping();
         if self.head.wait_for_readers_before(i64::MAX, &is_stopped) {
@@ -125,14 +118,11 @@ impl Inner {
         let Some(ended) = self.head.ended_series(share_min) else {
             return Ok(());
         };
-        let range = self.options.head.chunks.range_ms;
         let (mint, maxt) = (ended.mint.max(self.blocks.set().head_from), ended.maxt);
-        let mut from = mint.div_euclid(range).saturating_mul(range);
-        while from <= maxt {
+        for (from, to) in self.head_ranges(mint, maxt) {
             if self.is_stopping() {
                 return Ok(());
             }
-            let to = from.saturating_add(range - 1);
             let mut source = self.head.ended_source(&ended, mint.max(from), maxt.min(to));
             let mut meta = BlockMeta::new(new_ulid(), from, to.saturating_add(1));
             // Before 3.10, Prometheus knows the other hint only, and would take the rest of the head as being in here.
@@ -141,10 +131,6 @@ impl Inner {
             if let Some(block) = self.write(&mut source, meta)? {
                 self.blocks.add(block, i64::MIN);
             }
-            if to == i64::MAX {
-                break;
-            }
-            from = to + 1;
         }
         if self
             .head
@@ -154,6 +140,15 @@ impl Inner {
             tracing::info!(series, "series that have ended left the head");
         }
         Ok(())
+    }
+
+    /// Returns the ranges of blocks cut off the head that have samples in `oldest..=newest`, both ends inclusive.
+    fn head_ranges(&self, oldest: i64, newest: i64) -> impl Iterator<Item = (i64, i64)> {
+        let range = self.options.head.chunks.range_ms;
+        let first = oldest.div_euclid(range).saturating_mul(range);
+        std::iter::successors(Some(first), move |from| from.checked_add(range))
+            .take_while(move |&from| from <= newest)
+            .map(move |from| (from, from.saturating_add(range - 1)))
     }
 
     /// Writes a source as a block of level 1 and opens it; `None` when there is no sample.
