@@ -68,6 +68,10 @@ fn promql_commands_print_what_promtool_prints() {
     let Some([promtool]) = peers::or_skip("promql_commands", [peers::PROMTOOL]) else {
         return;
     };
+    if !ask(&promtool, &["--experimental", "promql", "format", "1"]).0 {
+        say("promql_commands: skipped, this promtool does not have them");
+        return;
+    }
     let dir = tempfile::tempdir().unwrap();
     let link: PathBuf = dir.path().join("promtool");
     std::os::unix::fs::symlink(hearth_binary(), &link).unwrap();
