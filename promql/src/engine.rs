@@ -28,6 +28,7 @@ use crate::ast::{Expr, ValueType};
 use crate::error::QueryError;
 use crate::limits::Pool;
 use crate::parse::{ParseError, ParseOptions, parse_with};
+use crate::profile::Profile;
 use crate::row::Steps;
 use crate::value::{QueryResult, QueryStats};
 use context::Context;
@@ -84,6 +85,8 @@ pub struct QueryOptions {
     pub cancel: Option<Arc<AtomicBool>>,
     /// Whether the statistics have the samples of each step.
     pub counts_steps: bool,
+    /// Whether the result has the plan, with what each operator did.
+    pub explains: bool,
 }
 
 /// Evaluates queries.
@@ -309,6 +312,7 @@ impl Engine {
         Ok(QueryResult {
             value: value?,
             annotations: context.notes.into_inner(),
+            plan: context.profile.and_then(Profile::into_plan),
             stats,
         })
     }

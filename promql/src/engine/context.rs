@@ -14,6 +14,7 @@ use crate::error::QueryError;
 use crate::limits::{Budget, Limits};
 use crate::parse::seconds_to_ms;
 use crate::position::Position;
+use crate::profile::Profile;
 use crate::row::{Meta, Steps};
 
 /// The state of one query.
@@ -24,6 +25,8 @@ pub(crate) struct Context<'s> {
     pub(crate) use_start_timestamps: bool,
     pub(crate) counts_only: CountsOnly,
     pub(crate) budget: Budget,
+    /// What each operator does, if the plan is wanted.
+    pub(crate) profile: Option<Profile>,
     pub(crate) notes: Mutex<Annotations>,
 }
 
@@ -167,20 +170,35 @@ impl<'s> Context<'s> {
             counts_only: CountsOnly::of(expr),
             use_start_timestamps: engine.features.use_start_timestamps,
             budget,
+            profile: options.explains.then(Profile::default),
             notes: Mutex::default(),
         })
     }
 
     /// Returns the series of `set`; their labels count as held until the query ends.
     pub(crate) fn series(&self, set: &dyn SeriesSet) -> Result<Vec<Meta>, QueryError> {
+        /// Series between two looks at the limit.
+        const SERIES_PER_LOOK: usize = 256;
+
         let mut series = Vec::with_capacity(set.len());
+        let mut bytes = 0;
         for index in 0..set.len() {
             let labels = set.labels(index);
-            self.budget
-                .hold_bytes(size_of::<Meta>() + labels.heap_bytes())?;
+            bytes += size_of::<Meta>() + labels.heap_bytes();
             series.push(Meta::new(labels));
+            if series.len() % SERIES_PER_LOOK == 0 {
+                self.budget.hold_bytes(std::mem::take(&mut bytes))?;
+            }
         }
+        self.budget.hold_bytes(bytes)?;
         Ok(series)
+    }
+
+    /// Counts `samples` as read from storage by the operator at work.
+    pub(crate) fn decoded(&self, samples: usize) {
+        if let Some(profile) = &self.profile {
+            profile.decoded(samples);
+        }
     }
 
     pub(crate) fn warn(&self, message: &str, position: Position) {

@@ -12,6 +12,7 @@ use crate::engine::context::{Context, Look};
 use crate::engine::evaluate::rows;
 use crate::error::QueryError;
 use crate::histogram::reset::decide_hints;
+use crate::profile::NodeId;
 use crate::row::{BoxRows, Meta, Row, Steps};
 use crate::window::WindowSpec;
 use crate::window::extended::{self, Reach};
@@ -28,6 +29,8 @@ pub(crate) struct RangeSource<'q> {
     pub(crate) range: i64,
     /// What besides the samples inside belongs to the windows; not for subqueries.
     pub(crate) reach: Option<Reach>,
+    /// Of the query's profile.
+    node: Option<NodeId>,
     held: usize,
     /// Bytes of the histograms among them.
     histogram_bytes: usize,
@@ -53,11 +56,22 @@ impl<'q> RangeSource<'q> {
         expr: &'q Expr,
         steps: Steps,
     ) -> Result<Self, QueryError> {
-        match expr.unparenthesized() {
+        let expr = expr.unparenthesized();
+        let make = || match expr {
             Expr::Matrix(node) => Self::of_selector(context, node, steps),
             Expr::Subquery(node) => Self::of_subquery(context, node, steps),
             _ => Err(QueryError::execution("range vector expected")),
-        }
+        };
+        let Some(profile) = &context.profile else {
+            return make();
+        };
+        let node = profile.add(expr, steps);
+        let source = profile.work(node, &context.budget, make)?;
+        profile.set_series(node, source.series.len());
+        Ok(RangeSource {
+            node: Some(node),
+            ..source
+        })
     }
 
     fn of_selector(
@@ -89,6 +103,7 @@ impl<'q> RangeSource<'q> {
             look,
             range,
             reach,
+            node: None,
             held: 0,
             histogram_bytes: 0,
         })
@@ -115,6 +130,7 @@ impl<'q> RangeSource<'q> {
             look: inner.look,
             range: inner.range,
             reach: None,
+            node: None,
             held: 0,
             histogram_bytes: 0,
         })
@@ -142,6 +158,16 @@ impl<'q> RangeSource<'q> {
 
     /// Replaces `out` by the samples of the next series.
     pub(crate) fn next(&mut self, out: &mut SampleColumns) -> Result<(), QueryError> {
+        let context = self.context;
+        let (Some(profile), Some(node)) = (&context.profile, self.node) else {
+            return self.read(out);
+        };
+        profile.work(node, &context.budget, || self.read(out))?;
+        profile.hand_on(node, out.len());
+        Ok(())
+    }
+
+    fn read(&mut self, out: &mut SampleColumns) -> Result<(), QueryError> {
         self.context.budget.check()?;
         out.clear();
         match &mut self.kind {
@@ -152,6 +178,7 @@ impl<'q> RangeSource<'q> {
                 counts_only,
             } => {
                 set.read(self.next, *mint, *maxt, out)?;
+                self.context.decoded(out.len());
                 if !self.context.use_start_timestamps {
                     out.starts.clear();
                 }

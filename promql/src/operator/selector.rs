@@ -125,6 +125,7 @@ impl InstantRows<'_> {
         let Some(sample) = self.set.newest(index, oldest, at, &mut self.columns)? else {
             return Ok(());
         };
+        self.context.decoded(1);
         if sample.value.is_stale() {
             return Ok(());
         }
@@ -149,6 +150,7 @@ impl InstantRows<'_> {
         self.columns.clear();
         self.set
             .read(index, first.saturating_add(1), last, &mut self.columns)?;
+        self.context.decoded(self.columns.len());
         if self.counts_only {
             decide_hints(&mut self.columns);
         }

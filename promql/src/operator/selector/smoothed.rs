@@ -79,6 +79,7 @@ impl Rows for SmoothedRows<'_> {
         self.columns.clear();
         let (mint, maxt) = self.span;
         self.set.read(self.next, mint, maxt, &mut self.columns)?;
+        self.context.decoded(self.columns.len());
         remove_stale(&mut self.columns);
         if self.context.counts_only.contains(self.node) {
             decide_hints(&mut self.columns);
