@@ -29,6 +29,7 @@ mod admin;
 mod cors;
 mod encode;
 mod error;
+mod explain;
 mod json;
 mod own_metrics;
 mod params;
@@ -295,6 +296,7 @@ impl Routes {
     fn api(&mut self) {
         self.add("/api/v1/query", get(query::instant).post(query::instant));
         self.add("/api/v1/query_range", get(query::range).post(query::range));
+        self.add("/api/v1/explain", get(query::explain).post(query::explain));
         self.add(
             "/api/v1/query_exemplars",
             get(query::exemplars).post(query::exemplars),

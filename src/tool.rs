@@ -54,6 +54,7 @@ fn run_tool(call: &ToolCall, out: &mut dyn Write) -> anyhow::Result<Outcome> {
         Tool::CreateBlocks => tsdb::create_blocks::run(call, out),
         Tool::PromqlTest => promql::test::run(call, out),
         Tool::PromqlFormat => promql::edit::format(call, out),
+        Tool::PromqlExplain => promql::explain::run(call, out),
         Tool::PromqlParse => promql::edit::parse(call, out),
         Tool::PromqlSet => promql::edit::set(call, out),
         Tool::PromqlDelete => promql::edit::delete(call, out),

@@ -68,8 +68,7 @@ fn promql_commands_print_what_promtool_prints() {
     let Some([promtool]) = peers::or_skip("promql_commands", [peers::PROMTOOL]) else {
         return;
     };
-    if !ask(&promtool, &["--experimental", "promql", "format", "1"]).0 {
-        say("promql_commands: skipped, this promtool does not have them");
+    if !peers::is_3_or_skip("promql_commands", &promtool) {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -116,6 +115,9 @@ fn format_query_and_parse_query_answer_as_prometheus_does() {
     let Some([prometheus]) = peers::or_skip("parse_query", [peers::PROMETHEUS]) else {
         return;
     };
+    if !peers::is_3_or_skip("parse_query", &prometheus) {
+        return;
+    }
     expressions.extend(ODD.map(str::to_owned));
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("none.yml"), "global: {}\n").unwrap();
@@ -131,14 +133,6 @@ fn format_query_and_parse_query_answer_as_prometheus_does() {
         dir.path(),
         &flags("--storage.tsdb.path=prometheus"),
     );
-    if http::get(&real.url("/api/v1/parse_query?query=1"))
-        .unwrap()
-        .status
-        == 404
-    {
-        say("parse_query: skipped, this Prometheus does not have it");
-        return;
-    }
     let (mut asked, mut differences) = (0, Vec::new());
     for text in &expressions {
         for page in ["format_query", "parse_query"] {

@@ -1,4 +1,5 @@
-//! Queries that do not end as they should: the client goes away, the process dies.
+//! Queries of a running server: those that do not end as they should, as the client goes away or the process dies, and
+//! one that is explained.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod support;
@@ -6,10 +7,11 @@ mod support;
 use std::io::Write as _;
 use std::net::{Shutdown, TcpStream};
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use support::http;
-use support::monitor::{Monitor, free_address};
+use support::monitor::{Monitor, free_address, hearth_binary};
 use support::wait::{PATIENCE, eventually};
 
 /// Sorts a day of seconds at each of 10,000 steps, which takes minutes.
@@ -47,6 +49,32 @@ fn wait_for_queries(server: &Monitor, count: usize) {
 fn active(dir: &Path) -> String {
     let bytes = std::fs::read(dir.join("data/queries.active")).unwrap();
     String::from_utf8(bytes).unwrap().replace('\0', "")
+}
+
+#[test]
+fn a_server_explains_to_the_tool() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = start(&free_address(), dir.path());
+    let url = server.url("/");
+    let words = [
+        &[
+            "tool",
+            "promql",
+            "explain",
+            "--start=0",
+            "--end=60",
+            "--step=15s",
+        ],
+        &[url.as_str(), "sum(vector(time()))"][..],
+    ];
+    let output = Command::new(hearth_binary()).args(words.concat()).output();
+    let output = output.unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        text.starts_with("matrix of 1 series in ") && text.contains("\nsum\n│ 5 steps, 1 series;"),
+        "{text}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 #[test]

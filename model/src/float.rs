@@ -24,31 +24,107 @@ pub fn append_general(out: &mut Vec<u8>, value: f64) {
 
 /// Appends `value` in Go's `'f'` format with the fewest digits that read back: never an exponent.
 pub fn append_plain(out: &mut Vec<u8>, value: f64) {
-    use std::io::Write as _;
-    if value.is_nan() {
-        out.extend_from_slice(b"NaN");
-    } else if value.is_infinite() {
-        out.extend_from_slice(if value < 0.0 { b"-Inf" } else { b"+Inf" });
+    if !value.is_finite() {
+        append_not_finite(out, value);
+    } else if value == 0.0 || PRINTED_PLAIN.contains(&value.abs()) {
+        let mut buffer = zmij::Buffer::new();
+        let digits = buffer.format_finite(value);
+        out.extend_from_slice(digits.strip_suffix(".0").unwrap_or(digits).as_bytes());
     } else {
-        write!(out, "{value}").expect("writing to a Vec cannot fail");
+        let decimal = Decimal::of(value);
+        decimal.append_sign(out);
+        decimal.append_plain(out);
     }
 }
 
 /// Appends a finite `value` in Go's `'e'` format: shortest mantissa, a sign and at least two digits of exponent.
 pub fn append_exponent(out: &mut Vec<u8>, value: f64) {
-    let text = format!("{value:e}");
-    let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-    let (sign, digits) = match exponent.strip_prefix('-') {
-        Some(digits) => ('-', digits),
-        None => ('+', exponent),
-    };
-    out.extend_from_slice(mantissa.as_bytes());
-    out.push(b'e');
-    out.push(sign as u8);
-    if digits.len() < 2 {
-        out.push(b'0');
+    let decimal = Decimal::of(value);
+    decimal.append_sign(out);
+    decimal.append_exponent(out);
+}
+
+fn append_not_finite(out: &mut Vec<u8>, value: f64) {
+    out.extend_from_slice(match value {
+        f64::INFINITY => b"+Inf",
+        f64::NEG_INFINITY => b"-Inf",
+        _ => b"NaN",
+    });
+}
+
+/// Where the library prints no exponent either.
+const PRINTED_PLAIN: std::ops::Range<f64> = 1e-5..1e16;
+
+/// A finite number as digits: the fewest that read back, of those the nearest, and of two that are as near the even one, as
+/// Go has it. (The standard library takes the larger one.)
+struct Decimal {
+    is_negative: bool,
+    /// At least one; neither the first nor the last is 0, but for zero itself.
+    digits: Vec<u8>,
+    /// Of the first digit.
+    exponent: i32,
+}
+
+impl Decimal {
+    fn of(value: f64) -> Self {
+        let mut buffer = zmij::Buffer::new();
+        let printed = buffer.format_finite(value.abs());
+        let (mantissa, exponent) = printed.split_once('e').unwrap_or((printed, "0"));
+        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+        let digits = whole.bytes().chain(fraction.bytes());
+        let zeros = digits.clone().take_while(|&digit| digit == b'0').count();
+        let mut digits: Vec<u8> = digits.skip(zeros).collect();
+        while digits.last() == Some(&b'0') {
+            digits.pop();
+        }
+        let before_point =
+            i32::try_from(whole.len()).unwrap_or(0) - i32::try_from(zeros).unwrap_or(0);
+        let exponent = exponent.parse::<i32>().unwrap_or(0) + before_point - 1;
+        let is_zero = digits.is_empty();
+        if is_zero {
+            digits.push(b'0');
+        }
+        Decimal {
+            is_negative: value.is_sign_negative(),
+            digits,
+            exponent: if is_zero { 0 } else { exponent },
+        }
     }
-    out.extend_from_slice(digits.as_bytes());
+
+    fn append_sign(&self, out: &mut Vec<u8>) {
+        if self.is_negative {
+            out.push(b'-');
+        }
+    }
+
+    fn append_plain(&self, out: &mut Vec<u8>) {
+        let Ok(exponent) = usize::try_from(self.exponent) else {
+            out.extend_from_slice(b"0.");
+            out.extend((self.exponent + 1..0).map(|_| b'0'));
+            out.extend_from_slice(&self.digits);
+            return;
+        };
+        let (whole, fraction) = self.digits.split_at(self.digits.len().min(exponent + 1));
+        out.extend_from_slice(whole);
+        out.resize(out.len() + (exponent + 1 - whole.len()), b'0');
+        if !fraction.is_empty() {
+            out.push(b'.');
+            out.extend_from_slice(fraction);
+        }
+    }
+
+    fn append_exponent(&self, out: &mut Vec<u8>) {
+        use std::io::Write as _;
+
+        out.push(self.digits[0]);
+        if 1 < self.digits.len() {
+            out.push(b'.');
+            out.extend_from_slice(&self.digits[1..]);
+        }
+        let sign = if self.exponent < 0 { '-' } else { '+' };
+        write!(out, "e{sign}{:02}", self.exponent.unsigned_abs())
+            .expect("writing to a Vec cannot fail");
+    }
 }
 
 /// Returns what [`append_json`] appends.
@@ -123,5 +199,52 @@ mod tests {
             assert_eq!(format_general(value), expected);
         }
         assert_eq!(format_exponent(1.0), "1e+00");
+    }
+
+    #[test]
+    fn of_two_as_near_the_even_digit_is_taken() {
+        for (value, plain, exponent) in [
+            (
+                161_811_624_055_016.0 + 0.125,
+                "161811624055016.12",
+                "1.6181162405501612e+14",
+            ),
+            (
+                161_811_624_055_016.0 + 0.375,
+                "161811624055016.38",
+                "1.6181162405501638e+14",
+            ),
+            (
+                -108_294_677_361_724.0 - 0.875,
+                "-108294677361724.88",
+                "-1.0829467736172488e+14",
+            ),
+        ] {
+            assert_eq!(format_plain(value), plain);
+            assert_eq!(format_exponent(value), exponent);
+        }
+    }
+
+    proptest::proptest! {
+        /// The standard library prints as many digits, and the same unless two numbers are as near.
+        #[test]
+        fn digits_are_the_fewest_that_read_back(bits in proptest::prelude::any::<u64>(), exponent in -7..22_i32, mantissa in 1.0..10.0_f64) {
+            let near = mantissa * 10_f64.powi(exponent);
+            for value in [f64::from_bits(bits), near, -near, near.round(), 10_f64.powi(exponent)] {
+                if !value.is_finite() {
+                    continue;
+                }
+                for (found, expected) in [
+                    (format_plain(value), value.to_string()),
+                    (format_exponent(value), format!("{value:e}")),
+                ] {
+                    proptest::prop_assert_eq!(found.parse::<f64>().unwrap().to_bits(), value.to_bits());
+                    let digits = |text: &str| text.split('e').next().unwrap().len();
+                    proptest::prop_assert_eq!(digits(&found), digits(&expected), "{} {}", found, expected);
+                    let last = digits(&found) - 1;
+                    proptest::prop_assert_eq!(&found[..last.saturating_sub(1)], &expected[..last.saturating_sub(1)]);
+                }
+            }
+        }
     }
 }

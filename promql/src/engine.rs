@@ -5,7 +5,7 @@
 //! ```
 //!
 //! A query opens storage once, for all the time it may look at. Each series is then decoded once and turned into one
-//! column over all steps; operators pass columns on (see [`crate::row`]), so a range query touches a series once, not
+//! column over all steps, also where equal selectors are there more than once ([`selection`]); operators pass columns on (see [`crate::row`]), so a range query touches a series once, not
 //! once per step, and what does not depend on the step is computed once.
 //!
 //! Evaluation is synchronous; selectors read and compute series on all processors (see `operator::parallel`), what is above
@@ -17,6 +17,7 @@ pub(crate) mod context;
 pub(crate) mod counts;
 pub(crate) mod evaluate;
 mod result;
+pub(crate) mod selection;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -27,11 +28,13 @@ use model::storage::Queryable;
 
 use crate::ast::{Expr, ValueType};
 use crate::error::QueryError;
-use crate::limits::Pool;
+use crate::limits::{Budget, Limits, Pool};
 use crate::parse::{ParseError, ParseOptions, parse_with};
+use crate::profile::Profile;
 use crate::row::Steps;
 use crate::value::{QueryResult, QueryStats};
-use context::Context;
+use bounds::time_range;
+use context::{Clock, Context};
 
 /// What holds for all queries of an engine.
 #[derive(Clone, Debug)]
@@ -85,6 +88,8 @@ pub struct QueryOptions {
     pub cancel: Option<Arc<AtomicBool>>,
     /// Whether the statistics have the samples of each step.
     pub counts_steps: bool,
+    /// Whether the result has the plan, with what each operator did.
+    pub explains: bool,
 }
 
 /// Evaluates queries.
@@ -293,7 +298,11 @@ impl Engine {
         options: &QueryOptions,
     ) -> Result<QueryResult, QueryError> {
         let started = Instant::now();
-        let context = Context::open(storage, expr, times, options, self)?;
+        let clock = Clock::new(times, options, self);
+        let budget = self.budget(times.steps.count, options)?;
+        let (mint, maxt) = time_range(expr, &clock)?;
+        let querier = storage.querier(mint, maxt)?;
+        let context = Context::new(&*querier, expr, clock, budget, options, self)?;
         let preparation = self.observe("prepare_time", started);
         let started = Instant::now();
         let mut sorting = Duration::ZERO;
@@ -310,8 +319,28 @@ impl Engine {
         Ok(QueryResult {
             value: value?,
             annotations: context.notes.into_inner().sorted(),
+            plan: context.profile.and_then(Profile::into_plan),
             stats,
         })
+    }
+
+    /// Returns what a query of so many steps may use.
+    fn budget(&self, steps: usize, options: &QueryOptions) -> Result<Budget, QueryError> {
+        let limits = &self.options;
+        let timeout = options
+            .timeout
+            .map_or(limits.timeout, |t| t.min(limits.timeout));
+        let budget = Budget::new(Limits {
+            samples_max: limits.max_samples,
+            bytes_max: limits.bytes_max,
+            pool: Arc::clone(&self.pool),
+            timeout,
+            cancel: options.cancel.clone(),
+            steps,
+            counts_steps: options.counts_steps && steps <= limits.max_samples,
+        });
+        budget.fits(steps)?;
+        Ok(budget)
     }
 
     /// Adds the time since `started` to the timings, and returns it.

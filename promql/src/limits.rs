@@ -11,7 +11,7 @@ use model::FloatHistogram;
 use crate::error::QueryError;
 use crate::row::{Bits, Counts, Row, Steps};
 use crate::value::QueryStats;
-use bytes::{Bytes, SAMPLE_BYTES};
+use bytes::{Bytes, raise};
 pub(crate) use bytes::{Pool, histogram_bytes};
 
 /// Work between two looks at the clock, in samples or steps: a few milliseconds.
@@ -108,18 +108,18 @@ impl Budget {
             .held
             .fetch_add(samples, Relaxed)
             .saturating_add(samples);
-        self.peak.fetch_max(held, Relaxed);
+        raise(&self.peak, held);
         if self.samples_max < held {
             return Err(QueryError::TooManySamples {
                 limit: self.samples_max,
             });
         }
-        self.bytes.hold(samples.saturating_mul(SAMPLE_BYTES))
+        self.bytes.check(held)
     }
 
     /// Counts `bytes` more as held, beside those of samples.
     pub(crate) fn hold_bytes(&self, bytes: usize) -> Result<(), QueryError> {
-        self.bytes.hold(bytes)
+        self.bytes.hold(bytes, self.held.load(Relaxed))
     }
 
     /// Counts `bytes` of [`hold_bytes`](Budget::hold_bytes) as given back.
@@ -134,7 +134,7 @@ impl Budget {
     ) -> Result<usize, QueryError> {
         let bytes = histograms.iter().map(|(_, h)| histogram_bytes(h)).sum();
         if 0 < bytes {
-            self.bytes.hold(bytes)?;
+            self.hold_bytes(bytes)?;
         }
         Ok(bytes)
     }
@@ -152,7 +152,6 @@ impl Budget {
     /// Counts `samples` as given back.
     pub(crate) fn release(&self, samples: usize) {
         self.held.fetch_sub(samples, Relaxed);
-        self.bytes.release(samples.saturating_mul(SAMPLE_BYTES));
     }
 
     /// Counts the samples of `row` as looked at; they are work.
@@ -245,6 +244,11 @@ impl Budget {
             return Err(QueryError::Timeout);
         }
         Ok(())
+    }
+
+    /// Returns how many bytes are held now.
+    pub(crate) fn bytes_held(&self) -> usize {
+        self.bytes.held(self.held.load(Relaxed))
     }
 
     pub(crate) fn stats(&self) -> QueryStats {

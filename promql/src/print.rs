@@ -177,6 +177,19 @@ fn labels(names: &[String]) -> String {
     names.join(", ")
 }
 
+/// Returns what `expr` is without its operands.
+pub(crate) fn operator_of(expr: &Expr) -> String {
+    match expr {
+        Expr::Subquery(subquery) => suffix(subquery),
+        Expr::Call(call) => format!("{}()", call.function.name),
+        Expr::Unary(unary) => if unary.negates { "-" } else { "+" }.to_owned(),
+        Expr::Binary(binary) => operator(binary),
+        Expr::Aggregate(aggregate) => head(aggregate).trim_end().to_owned(),
+        Expr::Paren(paren) => operator_of(&paren.expr),
+        Expr::Number(_) | Expr::String(_) | Expr::Vector(_) | Expr::Matrix(_) => expr.to_string(),
+    }
+}
+
 /// What follows the inner expression of a subquery.
 fn suffix(subquery: &Subquery) -> String {
     let step = subquery

@@ -117,6 +117,11 @@ impl Bits {
         self.0[index / 64] >> (index % 64) & 1 == 1
     }
 
+    /// Whether all of the first `len` bits are set; it has no others.
+    pub(crate) fn all(&self, len: usize) -> bool {
+        self.count() == len
+    }
+
     pub(crate) fn any(&self) -> bool {
         self.0.iter().any(|&word| word != 0)
     }

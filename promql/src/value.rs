@@ -7,6 +7,7 @@ use model::{FloatHistogram, Labels, SampleValue};
 
 use crate::annotations::Annotations;
 use crate::ast::ValueType;
+use crate::profile::PlanNode;
 
 /// A query's answer.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,6 +18,8 @@ pub struct QueryResult {
     pub annotations: Annotations,
     /// What it took.
     pub stats: QueryStats,
+    /// What each operator did, if [`explains`](crate::QueryOptions::explains) asked for it and there was one.
+    pub plan: Option<PlanNode>,
 }
 
 /// What a query took.

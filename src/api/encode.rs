@@ -60,6 +60,12 @@ struct SamplesJson {
 
 impl Stats {
     fn append_to(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b",\"stats\":");
+        json::append_serialized(out, &self.json());
+    }
+
+    /// Returns what is serialized.
+    pub(super) fn json(&self) -> impl Serialize {
         let timings = TimingsJson {
             eval_total_time: self.evaluation.as_secs_f64(),
             result_sort_time: self.query.sorting.as_secs_f64(),
@@ -73,8 +79,7 @@ impl Stats {
             total_queryable_samples: self.query.samples_total,
             peak_samples: self.query.samples_peak,
         };
-        out.extend_from_slice(b",\"stats\":");
-        json::append_serialized(out, &StatsJson { timings, samples });
+        StatsJson { timings, samples }
     }
 
     fn per_step(&self) -> Option<Vec<(f64, u64)>> {

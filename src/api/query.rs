@@ -1,4 +1,4 @@
-//! Queries: `/api/v1/query`, `query_range`, `query_exemplars`.
+//! Queries: `/api/v1/query`, `query_range`, `query_exemplars`, `explain`.
 //!
 //! ```text
 //! parameters ──► permit (at most so many queries at once, others wait) ──► engine, on a worker thread ──► encoder
@@ -19,6 +19,7 @@ use promql::{QueryError, QueryOptions, QueryResult, Value};
 
 use super::encode;
 use super::error::ApiError;
+use super::explain;
 use super::json::{self, Notes, TRUNCATED};
 use super::params::{Params, TIME_MAX_MS, TIME_MIN_MS, parse_duration};
 use super::{ApiState, Handled, Ready, blocking};
@@ -36,6 +37,8 @@ struct Request {
     wants_stats: bool,
     /// Whether the statistics have the samples of each step.
     counts_steps: bool,
+    /// Whether the answer is the plan.
+    explains: bool,
     /// The first step and the distance of the steps, in milliseconds.
     steps: (i64, i64),
 }
@@ -66,6 +69,7 @@ impl Request {
                 .filter(|&ms| 0 < ms),
             wants_stats: params.given("stats").is_some(),
             counts_steps: api.has_per_step_stats && params.first("stats") == "all",
+            explains: false,
             steps,
         })
     }
@@ -106,6 +110,7 @@ impl Request {
             timeout: Some(self.timeout.saturating_sub(queued)),
             cancel: Some(Arc::clone(&cancel.0)),
             counts_steps: self.counts_steps,
+            explains: self.explains,
         };
         blocking(move || {
             let now_s = api.clock.now_ms().div_euclid(1000);
@@ -121,12 +126,16 @@ impl Request {
     }
 
     fn answer(&self, result: QueryResult, timings: Timings) -> Response {
-        let stats = self.wants_stats.then(|| encode::Stats {
+        let stats = || encode::Stats {
             queued: timings.queued,
             evaluation: timings.total.saturating_sub(timings.queued),
-            query: result.stats,
+            query: result.stats.clone(),
             steps: self.steps,
-        });
+        };
+        if self.explains {
+            return explain::answer(&result, &stats());
+        }
+        let stats = self.wants_stats.then(stats);
         let mut notes = Notes {
             warnings: result.annotations.warnings,
             infos: result.annotations.infos,
@@ -185,9 +194,33 @@ fn query_error(error: QueryError) -> ApiError {
 
 /// `/api/v1/query`.
 pub(super) async fn instant(Ready(api): Ready, params: Params) -> Handled {
+    run_instant(api, params, false).await
+}
+
+/// `/api/v1/query_range`.
+pub(super) async fn range(Ready(api): Ready, params: Params) -> Handled {
+    run_range(api, params, false).await
+}
+
+/// `/api/v1/explain`: runs the query as the others do, and answers with the plan and what each operator did.
+pub(super) async fn explain(Ready(api): Ready, params: Params) -> Handled {
+    let is_range = ["start", "end", "step"]
+        .iter()
+        .any(|name| params.given(name).is_some());
+    if is_range {
+        run_range(api, params, true).await
+    } else {
+        run_instant(api, params, true).await
+    }
+}
+
+async fn run_instant(api: Arc<ApiState>, params: Params, explains: bool) -> Handled {
     let limit = params.limit()?;
     let at_ms = params.time_or("time", api.clock.now_ms())?;
-    let request = Request::of(&params, limit, (at_ms, 1), &api)?;
+    let request = Request {
+        explains,
+        ..Request::of(&params, limit, (at_ms, 1), &api)?
+    };
     request
         .run(api, move |engine, storage, query, options| {
             engine.instant(storage, query, at_ms, options)
@@ -195,8 +228,7 @@ pub(super) async fn instant(Ready(api): Ready, params: Params) -> Handled {
         .await
 }
 
-/// `/api/v1/query_range`.
-pub(super) async fn range(Ready(api): Ready, params: Params) -> Handled {
+async fn run_range(api: Arc<ApiState>, params: Params, explains: bool) -> Handled {
     let limit = params.limit()?;
     let (start_ms, end_ms) = (params.time("start")?, params.time("end")?);
     if end_ms < start_ms {
@@ -222,7 +254,10 @@ pub(super) async fn range(Ready(api): Ready, params: Params) -> Handled {
             "query resolution step widths below 1ms are not accepted",
         ));
     }
-    let request = Request::of(&params, limit, (start_ms, step_ms), &api)?;
+    let request = Request {
+        explains,
+        ..Request::of(&params, limit, (start_ms, step_ms), &api)?
+    };
     request
         .run(api, move |engine, storage, query, options| {
             engine.range(storage, query, start_ms, end_ms, step_ms, options)

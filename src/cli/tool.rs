@@ -33,6 +33,8 @@ pub(crate) enum Tool {
     PromqlTest,
     /// `promql format`
     PromqlFormat,
+    /// `promql explain`
+    PromqlExplain,
     /// `promql parse`
     PromqlParse,
     /// `promql label-matchers set`
@@ -269,6 +271,42 @@ pub(crate) static ROWS: &[Row] = &[
         flags: &[],
         letters: &[],
         args: &[QUERY],
+    },
+    Row {
+        tool: Tool::PromqlExplain,
+        words: &["promql", "explain"],
+        about: "Run a query on a server and show its plan, with what each operator did",
+        flags: &[
+            Flag::shown(
+                "time",
+                Kind::Text,
+                "",
+                "Evaluation time of an instant query (RFC3339 or Unix timestamp); now if nothing is said.",
+            ),
+            Flag::shown(
+                "start",
+                Kind::Text,
+                "",
+                "Start of a range query (RFC3339 or Unix timestamp).",
+            ),
+            Flag::shown(
+                "end",
+                Kind::Text,
+                "",
+                "End of a range query (RFC3339 or Unix timestamp).",
+            ),
+            Flag::shown("step", Kind::Text, "", "Step of a range query (duration)."),
+        ],
+        letters: &[],
+        args: &[
+            Positional {
+                name: "server",
+                default: None,
+                repeats: false,
+                help: "Hearth server to query, such as http://localhost:9090.",
+            },
+            QUERY,
+        ],
     },
     Row {
         tool: Tool::PromqlParse,

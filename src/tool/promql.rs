@@ -1,4 +1,5 @@
 //! Commands on PromQL: its expressions and its test scripts.
 
 pub(super) mod edit;
+pub(super) mod explain;
 pub(super) mod test;

@@ -5,7 +5,8 @@
 //! `HEARTH_REQUIRE_PEERS=1`, as in CI, it fails.
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// The names a program goes by.
 pub(crate) type Names = &'static [&'static str];
@@ -31,6 +32,19 @@ pub(crate) fn or_skip<const N: usize>(test: &str, programs: [Names; N]) -> Optio
         }
     }
     paths.try_into().ok()
+}
+
+/// Whether `program`, of Prometheus, is of version 3; if it is not, says that `test` is skipped. Version 2 prints
+/// expressions in another way, and its windows have another left edge.
+pub(crate) fn is_3_or_skip(test: &str, program: &Path) -> bool {
+    let output = Command::new(program).arg("--version").output();
+    let text = output.map_or_else(|_| Vec::new(), |output| output.stdout);
+    let is_3 = String::from_utf8_lossy(&text).contains("version 3.");
+    if !is_3 {
+        let reason = format!("{test}: {} is not of version 3; skipped", program.display());
+        let _ = writeln!(std::io::stderr(), "{reason}");
+    }
+    is_3
 }
 
 fn find(names: Names) -> Option<PathBuf> {

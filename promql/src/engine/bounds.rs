@@ -1,5 +1,7 @@
 //! Which time an expression may look at, and what in it depends on the step.
 
+use model::Matcher;
+
 use super::context::{Clock, Look};
 use crate::ast::{Expr, Extension, Subquery};
 use crate::error::QueryError;
@@ -8,19 +10,26 @@ use crate::row::Steps;
 
 /// Returns the first and the last millisecond that `expr` may look at; (0, 0) when it looks at no series.
 pub(crate) fn time_range(expr: &Expr, clock: &Clock) -> Result<(i64, i64), QueryError> {
-    let mut range = None;
-    widen(expr, clock.steps, clock, &mut range)?;
+    let mut range: Option<(i64, i64)> = None;
+    selections(expr, clock.steps, clock, &mut |_, first, last| {
+        let (mint, maxt) = range.unwrap_or((first, last));
+        range = Some((mint.min(first), maxt.max(last)));
+    })?;
     Ok(range.unwrap_or((0, 0)))
 }
 
-fn widen(
-    expr: &Expr,
+/// Tells `visit` of each selector what it matches, where it says that itself, and the first and the last millisecond that
+/// it looks at.
+pub(super) fn selections<'e>(
+    expr: &'e Expr,
     steps: Steps,
     clock: &Clock,
-    range: &mut Option<(i64, i64)>,
+    visit: &mut dyn FnMut(Option<&'e [Matcher]>, i64, i64),
 ) -> Result<(), QueryError> {
+    let mut matchers = None;
     let (look, back, ahead) = match expr {
         Expr::Vector(selector) => {
+            matchers = Some(selector.matchers.as_slice());
             let ahead = if selector.extension == Extension::Smoothed {
                 clock.lookback
             } else {
@@ -29,6 +38,7 @@ fn widen(
             (clock.look(&selector.modifiers)?, clock.lookback, ahead)
         }
         Expr::Matrix(matrix) => {
+            matchers = Some(matrix.selector.matchers.as_slice());
             let length = clock.positive(&matrix.range)?;
             let look = clock.look(&matrix.selector.modifiers)?;
             match matrix.selector.extension {
@@ -41,18 +51,18 @@ fn widen(
         }
         Expr::Subquery(subquery) => {
             let inner = Inner::of(subquery, steps, clock)?;
-            return widen(&subquery.expr, inner.steps, clock, range);
+            return selections(&subquery.expr, inner.steps, clock, visit);
         }
         Expr::Call(call) if call.function.name == "info" => {
             // The second argument is no selector of its own: it looks where the first one does.
-            widen(&call.args[0], steps, clock, range)?;
+            selections(&call.args[0], steps, clock, visit)?;
             (info::look(&call.args[0], clock)?, clock.lookback, 0)
         }
         _ => {
             return expr
                 .children()
                 .into_iter()
-                .try_for_each(|child| widen(child, steps, clock, range));
+                .try_for_each(|child| selections(child, steps, clock, visit));
         }
     };
     let first = look
@@ -60,8 +70,7 @@ fn widen(
         .saturating_sub(back)
         .saturating_add(1);
     let last = look.from(steps.end()).saturating_add(ahead);
-    let (mint, maxt) = range.unwrap_or((first, last));
-    *range = Some((mint.min(first), maxt.max(last)));
+    visit(matchers, first, last);
     Ok(())
 }
 

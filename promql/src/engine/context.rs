@@ -1,29 +1,32 @@
 //! What one query carries along: storage, times, limits, annotations.
 
-use std::sync::Arc;
-
-use model::storage::{Querier, Queryable, SeriesSet};
+use model::storage::{Querier, SeriesSet};
 use parking_lot::Mutex;
 
-use super::bounds::time_range;
 use super::counts::CountsOnly;
+use super::selection::Repeated;
 use super::{Engine, QueryOptions, Times};
 use crate::annotations::Annotations;
 use crate::ast::{At, DurationExpr, DurationOp, Expr, Modifiers, Span};
 use crate::error::QueryError;
-use crate::limits::{Budget, Limits};
+use crate::limits::Budget;
+use crate::operator::parallel;
 use crate::parse::seconds_to_ms;
 use crate::position::Position;
+use crate::profile::Profile;
 use crate::row::{Meta, Steps};
 
 /// The state of one query.
 pub(crate) struct Context<'s> {
-    pub(crate) querier: Box<dyn Querier + 's>,
+    pub(crate) querier: &'s dyn Querier,
+    pub(crate) repeated: Repeated<'s>,
     pub(crate) times: Clock,
     pub(crate) delayed_name_removal: bool,
     pub(crate) use_start_timestamps: bool,
     pub(crate) counts_only: CountsOnly,
     pub(crate) budget: Budget,
+    /// What each operator does, if the plan is wanted.
+    pub(crate) profile: Option<Profile>,
     pub(crate) notes: Mutex<Annotations>,
 }
 
@@ -57,6 +60,17 @@ impl Look {
 }
 
 impl Clock {
+    pub(super) fn new(times: Times, options: &QueryOptions, engine: &Engine) -> Self {
+        let limits = &engine.options;
+        Clock {
+            steps: times.steps,
+            end: times.end,
+            is_instant: times.is_instant,
+            lookback: options.lookback_ms.unwrap_or(limits.lookback_ms),
+            subquery_step: limits.default_subquery_step_ms,
+        }
+    }
+
     /// Returns `span` in milliseconds.
     pub(crate) fn span(&self, span: &Span) -> Result<i64, QueryError> {
         match span {
@@ -130,57 +144,61 @@ impl Clock {
 }
 
 impl<'s> Context<'s> {
-    /// Opens `storage` for all the time that `expr` may look at.
-    pub(super) fn open(
-        storage: &'s dyn Queryable,
+    /// Returns the state of a query for `expr`, which reads from `querier`.
+    pub(super) fn new(
+        querier: &'s dyn Querier,
         expr: &Expr,
-        times: Times,
+        clock: Clock,
+        budget: Budget,
         options: &QueryOptions,
         engine: &Engine,
     ) -> Result<Self, QueryError> {
-        let limits = &engine.options;
-        let clock = Clock {
-            steps: times.steps,
-            end: times.end,
-            is_instant: times.is_instant,
-            lookback: options.lookback_ms.unwrap_or(limits.lookback_ms),
-            subquery_step: limits.default_subquery_step_ms,
-        };
-        let timeout = options
-            .timeout
-            .map_or(limits.timeout, |t| t.min(limits.timeout));
-        let budget = Budget::new(Limits {
-            samples_max: limits.max_samples,
-            bytes_max: limits.bytes_max,
-            pool: Arc::clone(&engine.pool),
-            timeout,
-            cancel: options.cancel.clone(),
-            steps: times.steps.count,
-            counts_steps: options.counts_steps && times.steps.count <= limits.max_samples,
-        });
-        budget.fits(times.steps.count)?;
-        let (mint, maxt) = time_range(expr, &clock)?;
         Ok(Context {
-            querier: storage.querier(mint, maxt)?,
+            querier,
+            repeated: Repeated::of(expr, &clock, querier)?,
             times: clock,
             delayed_name_removal: engine.features.delayed_name_removal,
             counts_only: CountsOnly::of(expr),
             use_start_timestamps: engine.features.use_start_timestamps,
             budget,
+            profile: options.explains.then(Profile::default),
             notes: Mutex::default(),
         })
     }
 
     /// Returns the series of `set`; their labels count as held until the query ends.
     pub(crate) fn series(&self, set: &dyn SeriesSet) -> Result<Vec<Meta>, QueryError> {
+        /// Series between two looks at the limit.
+        const SERIES_PER_LOOK: usize = 256;
+
         let mut series = Vec::with_capacity(set.len());
+        let mut bytes = 0;
         for index in 0..set.len() {
             let labels = set.labels(index);
-            self.budget
-                .hold_bytes(size_of::<Meta>() + labels.heap_bytes())?;
+            bytes += size_of::<Meta>() + labels.heap_bytes();
             series.push(Meta::new(labels));
+            if series.len() % SERIES_PER_LOOK == 0 {
+                self.budget.hold_bytes(std::mem::take(&mut bytes))?;
+            }
         }
+        self.budget.hold_bytes(bytes)?;
         Ok(series)
+    }
+
+    /// Counts `samples` as read from storage by the operator at work.
+    pub(crate) fn decoded(&self, samples: usize) {
+        if let Some(profile) = &self.profile {
+            profile.decoded(samples);
+        }
+    }
+
+    /// Returns how many of `series` each thread is to work on now, whose rows have `steps`; `None` when one thread does, as
+    /// it does when each operator is measured.
+    pub(crate) fn share(&self, series: usize, steps: usize) -> Option<usize> {
+        match self.profile {
+            Some(_) => None,
+            None => parallel::share(series, steps),
+        }
     }
 
     pub(crate) fn warn(&self, message: &str, position: Position) {

@@ -20,10 +20,26 @@ pub(crate) fn rows<'q>(
     steps: Steps,
 ) -> Result<BoxRows<'q>, QueryError> {
     if 1 < steps.count && is_step_invariant(expr) {
-        let inner = dispatch(context, expr, steps.first_for_all())?;
+        let inner = operator(context, expr, steps.first_for_all())?;
         return Ok(invariant::repeat(context, inner, steps.count));
     }
-    dispatch(context, expr, steps)
+    operator(context, expr, steps)
+}
+
+/// The operator of `expr`, measured if the plan is wanted.
+fn operator<'q>(
+    context: &'q Context<'q>,
+    expr: &'q Expr,
+    steps: Steps,
+) -> Result<BoxRows<'q>, QueryError> {
+    match &context.profile {
+        Some(profile) if !matches!(expr, Expr::Paren(_)) => {
+            profile.measured(expr, steps, &context.budget, || {
+                dispatch(context, expr, steps)
+            })
+        }
+        _ => dispatch(context, expr, steps),
+    }
 }
 
 fn dispatch<'q>(
@@ -65,10 +81,25 @@ pub(crate) fn scalar(
         return Err(mistyped(expr));
     }
     if 1 < steps.count && is_step_invariant(expr) {
-        let value = scalar_at(context, expr, steps.first_for_all())?.at(0);
+        let value = scalar_operator(context, expr, steps.first_for_all())?.at(0);
         return Ok(Scalar::Constant(value));
     }
-    scalar_at(context, expr, steps)
+    scalar_operator(context, expr, steps)
+}
+
+/// As [`operator`]; numbers are no operators.
+fn scalar_operator(context: &Context<'_>, expr: &Expr, steps: Steps) -> Result<Scalar, QueryError> {
+    match &context.profile {
+        Some(profile) if !matches!(expr, Expr::Paren(_) | Expr::Number(_)) => {
+            let node = profile.add(expr, steps);
+            let work = || scalar_at(context, expr, steps);
+            let value = profile.work(node, &context.budget, work)?;
+            profile.set_series(node, 1);
+            profile.hand_on(node, steps.count);
+            Ok(value)
+        }
+        _ => scalar_at(context, expr, steps),
+    }
 }
 
 fn scalar_at(context: &Context<'_>, expr: &Expr, steps: Steps) -> Result<Scalar, QueryError> {

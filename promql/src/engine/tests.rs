@@ -11,6 +11,7 @@ use crate::error::ErrorKind;
 use crate::script::{MemoryStorage, read_series};
 use crate::value::Value;
 
+mod explain;
 mod limits;
 mod parallel;
 

@@ -205,7 +205,11 @@ impl RangeRows<'_> {
             return Ok(());
         };
         let left = &self.source.series()[self.next..];
-        let Some(share) = parallel::share(left.len(), self.call_steps()) else {
+        let Some(share) = self.workers[0]
+            .call
+            .context
+            .share(left.len(), self.call_steps())
+        else {
             return Ok(());
         };
         let first = &self.workers[0];

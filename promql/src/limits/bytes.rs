@@ -9,7 +9,7 @@ use model::FloatHistogram;
 use crate::error::QueryError;
 
 /// What a sample takes: a time and a value.
-pub(super) const SAMPLE_BYTES: usize = 16;
+const SAMPLE_BYTES: usize = 16;
 
 /// What a query takes from the pool at once, so that queries seldom meet there.
 const PIECE_BYTES: usize = 1 << 20;
@@ -64,12 +64,16 @@ impl Pool {
 }
 
 /// The bytes of one query. What it has taken from the pool goes back when it ends.
+///
+/// Most of them are those of samples, which the query counts anyway: they come as an argument, so that counting them again
+/// costs nothing.
 #[derive(Debug)]
 pub(super) struct Bytes {
     pool: Arc<Pool>,
     /// 0 is no limit.
     max: usize,
-    held: AtomicUsize,
+    /// Held beside samples.
+    others: AtomicUsize,
     peak: AtomicUsize,
     taken: AtomicUsize,
 }
@@ -79,15 +83,16 @@ impl Bytes {
         Bytes {
             pool,
             max,
-            held: AtomicUsize::new(0),
+            others: AtomicUsize::new(0),
             peak: AtomicUsize::new(0),
             taken: AtomicUsize::new(0),
         }
     }
 
-    pub(super) fn hold(&self, bytes: usize) -> Result<(), QueryError> {
-        let held = self.held.fetch_add(bytes, Relaxed).saturating_add(bytes);
-        self.peak.fetch_max(held, Relaxed);
+    /// Looks at the limits when `samples` are held, beside what else is.
+    pub(super) fn check(&self, samples: usize) -> Result<(), QueryError> {
+        let held = self.held(samples);
+        raise(&self.peak, held);
         if self.max != 0 && self.max < held {
             return Err(QueryError::TooManyBytes { limit: self.max });
         }
@@ -100,12 +105,32 @@ impl Bytes {
         Ok(())
     }
 
+    /// Counts `bytes` more as held beside `samples`.
+    pub(super) fn hold(&self, bytes: usize, samples: usize) -> Result<(), QueryError> {
+        self.others.fetch_add(bytes, Relaxed);
+        self.check(samples)
+    }
+
+    /// Counts `bytes` beside samples as given back.
     pub(super) fn release(&self, bytes: usize) {
-        self.held.fetch_sub(bytes, Relaxed);
+        self.others.fetch_sub(bytes, Relaxed);
+    }
+
+    pub(super) fn held(&self, samples: usize) -> usize {
+        let others = self.others.load(Relaxed);
+        samples.saturating_mul(SAMPLE_BYTES).saturating_add(others)
     }
 
     pub(super) fn peak(&self) -> usize {
         self.peak.load(Relaxed)
+    }
+}
+
+/// Makes `peak` at least `value`. Not one step, as that would cost more than all else here: of two threads at the same
+/// time the lower value may stay.
+pub(super) fn raise(peak: &AtomicUsize, value: usize) {
+    if peak.load(Relaxed) < value {
+        peak.store(value, Relaxed);
     }
 }
 
@@ -121,19 +146,17 @@ mod tests {
 
     #[test]
     fn queries_share_the_pool_and_give_back_at_their_end() {
-        let pool = Pool::new(3 * PIECE_BYTES, &Registry::new());
-        let (a, b) = (
-            Bytes::new(Arc::clone(&pool), 0),
-            Bytes::new(Arc::clone(&pool), 0),
-        );
-        assert!(a.hold(PIECE_BYTES + 1).is_ok() && b.hold(1).is_ok());
         let limit = 3 * PIECE_BYTES;
-        let refused = b.hold(PIECE_BYTES).unwrap_err();
+        let pool = Pool::new(limit, &Registry::new());
+        let query = || Bytes::new(Arc::clone(&pool), 0);
+        let (a, b) = (query(), query());
+        assert!(a.hold(PIECE_BYTES + 1, 0).is_ok() && b.check(1).is_ok());
+        let refused = b.hold(PIECE_BYTES, 1).unwrap_err();
         assert!(
             matches!(refused, QueryError::TooManyBytesTogether { limit: found } if found == limit)
         );
         drop(a);
-        assert!(b.hold(PIECE_BYTES).is_ok());
+        assert!(b.check(1).is_ok());
         drop(b);
         assert_eq!(pool.taken.load(Relaxed), 0);
     }
@@ -141,13 +164,13 @@ mod tests {
     #[test]
     fn a_query_has_a_limit_of_its_own() {
         let bytes = Bytes::new(Pool::new(0, &Registry::new()), 100);
-        assert!(bytes.hold(100).is_ok());
+        assert!(bytes.hold(100, 0).is_ok());
         bytes.release(50);
-        assert!(bytes.hold(50).is_ok());
+        assert!(bytes.check(3).is_ok());
         assert!(matches!(
-            bytes.hold(1),
+            bytes.check(4),
             Err(QueryError::TooManyBytes { limit: 100 })
         ));
-        assert_eq!(bytes.peak(), 101);
+        assert_eq!(bytes.peak(), 50 + 4 * SAMPLE_BYTES);
     }
 }

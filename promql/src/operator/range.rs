@@ -10,8 +10,10 @@ use crate::ast::{Expr, MatrixSelector, Subquery};
 use crate::engine::bounds::Inner;
 use crate::engine::context::{Context, Look};
 use crate::engine::evaluate::rows;
+use crate::engine::selection::Selected;
 use crate::error::QueryError;
 use crate::histogram::reset::decide_hints;
+use crate::profile::NodeId;
 use crate::row::{BoxRows, Meta, Row, Steps};
 use crate::window::WindowSpec;
 use crate::window::extended::{self, Reach};
@@ -28,6 +30,8 @@ pub(crate) struct RangeSource<'q> {
     pub(crate) range: i64,
     /// What besides the samples inside belongs to the windows; not for subqueries.
     pub(crate) reach: Option<Reach>,
+    /// Of the query's profile.
+    node: Option<NodeId>,
     held: usize,
     /// Bytes of the histograms among them.
     histogram_bytes: usize,
@@ -45,7 +49,7 @@ enum Kind<'q> {
 /// Reads the samples of any series of a range selector, from any thread.
 pub(crate) struct SelectorReader<'q> {
     context: &'q Context<'q>,
-    set: Box<dyn SeriesSet + 'q>,
+    set: Selected<'q>,
     mint: i64,
     maxt: i64,
     counts_only: bool,
@@ -99,11 +103,22 @@ impl<'q> RangeSource<'q> {
         expr: &'q Expr,
         steps: Steps,
     ) -> Result<Self, QueryError> {
-        match expr.unparenthesized() {
+        let expr = expr.unparenthesized();
+        let make = || match expr {
             Expr::Matrix(node) => Self::of_selector(context, node, steps),
             Expr::Subquery(node) => Self::of_subquery(context, node, steps),
             _ => Err(QueryError::execution("range vector expected")),
-        }
+        };
+        let Some(profile) = &context.profile else {
+            return make();
+        };
+        let node = profile.add(expr, steps);
+        let source = profile.work(node, &context.budget, make)?;
+        profile.set_series(node, source.series.len());
+        Ok(RangeSource {
+            node: Some(node),
+            ..source
+        })
     }
 
     fn of_selector(
@@ -121,10 +136,10 @@ impl<'q> RangeSource<'q> {
             .saturating_add(1);
         let maxt = look.from(steps.end()).saturating_add(ahead);
         let hints = SelectHints::range(mint, maxt);
-        let set = context.querier.select(&node.selector.matchers, &hints)?;
+        let set = Selected::new(context, &node.selector.matchers, hints)?;
         Ok(RangeSource {
             context,
-            series: context.series(&*set)?,
+            series: context.series(&set)?,
             kind: Kind::Selector(SelectorReader {
                 context,
                 set,
@@ -136,6 +151,7 @@ impl<'q> RangeSource<'q> {
             look,
             range,
             reach,
+            node: None,
             held: 0,
             histogram_bytes: 0,
         })
@@ -162,6 +178,7 @@ impl<'q> RangeSource<'q> {
             look: inner.look,
             range: inner.range,
             reach: None,
+            node: None,
             held: 0,
             histogram_bytes: 0,
         })
@@ -202,6 +219,16 @@ impl<'q> RangeSource<'q> {
 
     /// Replaces `out` by the samples of the next series.
     pub(crate) fn next(&mut self, out: &mut SampleColumns) -> Result<(), QueryError> {
+        let context = self.context;
+        let (Some(profile), Some(node)) = (&context.profile, self.node) else {
+            return self.read(out);
+        };
+        profile.work(node, &context.budget, || self.read(out))?;
+        profile.hand_on(node, out.len());
+        Ok(())
+    }
+
+    fn read(&mut self, out: &mut SampleColumns) -> Result<(), QueryError> {
         self.context.budget.check()?;
         out.clear();
         match &mut self.kind {

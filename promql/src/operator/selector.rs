@@ -8,6 +8,7 @@ use model::storage::{SampleColumns, SelectHints, SeriesSet};
 
 use crate::ast::{Extension, VectorSelector};
 use crate::engine::context::{Context, Look};
+use crate::engine::selection::Selected;
 use crate::error::QueryError;
 use crate::histogram::reset::decide_hints;
 use crate::operator::parallel::{self, Ahead};
@@ -59,8 +60,8 @@ pub(crate) fn rows<'q>(
         .from(steps.start)
         .saturating_sub(context.times.lookback);
     let hints = SelectHints::range(first.saturating_add(1), look.from(steps.end()));
-    let set = context.querier.select(&node.matchers, &hints)?;
-    let series = context.series(&*set)?;
+    let set = Selected::new(context, &node.matchers, hints)?;
+    let series = context.series(&set)?;
     let reader = Reader {
         context,
         set,
@@ -119,7 +120,12 @@ impl InstantRows<'_> {
     fn work_ahead(&mut self) -> Result<(), QueryError> {
         let steps = self.reader.steps.count;
         let left = self.next..self.series.len();
-        let Some(share) = parallel::share(left.len(), steps).filter(|_| 1 < steps) else {
+        let Some(share) = self
+            .reader
+            .context
+            .share(left.len(), steps)
+            .filter(|_| 1 < steps)
+        else {
             return Ok(());
         };
         let (reader, end) = (&self.reader, left.end);
@@ -145,7 +151,7 @@ impl InstantRows<'_> {
 /// Reads any of the selected series, from any thread.
 struct Reader<'q> {
     context: &'q Context<'q>,
-    set: Box<dyn SeriesSet + 'q>,
+    set: Selected<'q>,
     look: Look,
     steps: Steps,
     read: Read,

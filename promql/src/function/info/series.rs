@@ -127,6 +127,7 @@ impl<'q> InfoSeries<'q> {
         columns.clear();
         self.set
             .read(self.found[series].index, first, last, columns)?;
+        context.decoded(columns.len());
         let at = |step| self.look.from(self.call.steps.time(step));
         let lookback = context.times.lookback;
         let mut seen = Bits::new(winners.len());

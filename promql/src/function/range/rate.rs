@@ -24,6 +24,12 @@ pub(super) fn extrapolated(
     } else {
         Resets::default()
     };
+    let seconds = if is_rate {
+        windows.spec.range as f64 / 1e3
+    } else {
+        1.0
+    };
+    let mut shape = Shape::default();
     for (step, from, to) in windows.filled(1) {
         let last = to - 1;
         let zero = if is_counter {
@@ -50,16 +56,63 @@ pub(super) fn extrapolated(
             last: timestamps[last],
             gaps: (last - from) as f64,
         };
-        let mut factor = match zero {
-            Some(zero) => ends.factor_since(zero),
-            None => ends.factor(is_counter.then_some((values[from], change))),
+        let factor = match zero {
+            Some(zero) => ends.factor_since(zero) / seconds,
+            None => {
+                if !shape.is_of(&ends) {
+                    shape = Shape::of(&ends, seconds);
+                }
+                match is_counter.then_some((values[from], change)) {
+                    Some((first, change)) if !shape.is_above_zero(first, change) => {
+                        ends.factor(Some((first, change))) / seconds
+                    }
+                    _ => shape.factor,
+                }
+            }
         };
-        if is_rate {
-            factor /= windows.spec.range as f64 / 1e3;
-        }
         row.set(step, change * factor);
     }
     Ok(())
+}
+
+/// What the windows have in common whose samples are at the same distances from their ends: as targets are scraped at
+/// equal distances, nearly all do.
+#[derive(Default)]
+struct Shape {
+    /// Milliseconds from the start to the first sample, from the first to the last, and from there to the end.
+    distances: (i64, i64, i64),
+    gaps: f64,
+    /// What the change is multiplied by, unless the counter would have been below zero.
+    factor: f64,
+    /// How much of the change lies before the first sample, and a trifle more.
+    share_before: f64,
+}
+
+impl Shape {
+    fn of(ends: &Ends, seconds: f64) -> Self {
+        /// Much more than all rounding together.
+        const TRIFLE: f64 = 1e-9;
+
+        let sampled = (ends.last - ends.first) as f64 / 1e3;
+        Shape {
+            distances: ends.distances(),
+            gaps: ends.gaps,
+            factor: ends.factor(None) / seconds,
+            share_before: ends.to_start() / sampled * (1.0 + TRIFLE),
+        }
+    }
+
+    fn is_of(&self, ends: &Ends) -> bool {
+        self.distances == ends.distances() && self.gaps == ends.gaps
+    }
+
+    /// Returns `true` only if a counter that rises by `change` from `first` on is above zero where it is extrapolated to.
+    fn is_above_zero(&self, first: f64, change: f64) -> bool {
+        /// Below, products lose digits.
+        const SMALL: f64 = 1e-200;
+
+        SMALL < change && change * self.share_before < first
+    }
 }
 
 /// Where a counter was reset: it fell, or its start timestamp says so.
@@ -115,19 +168,35 @@ pub(super) struct Ends {
 }
 
 impl Ends {
+    fn distances(&self) -> (i64, i64, i64) {
+        (
+            self.first - self.start,
+            self.last - self.first,
+            self.end - self.last,
+        )
+    }
+
+    /// How long before the first sample there is extrapolated to, in seconds.
+    fn to_start(&self) -> f64 {
+        let to_start = (self.first - self.start) as f64 / 1e3;
+        let gap = (self.last - self.first) as f64 / 1e3 / self.gaps;
+        if gap * 1.1 <= to_start {
+            gap / 2.0
+        } else {
+            to_start
+        }
+    }
+
     /// By what the change between the samples is multiplied to get the change over the window.
     ///
     /// A boundary that is nearer than 1.1 average gaps is taken to be reached, else half a gap is. With `zero`, the
     /// first value and the change, a counter is not extrapolated to below zero.
     pub(super) fn factor(&self, zero: Option<(f64, f64)>) -> f64 {
-        let mut to_start = (self.first - self.start) as f64 / 1e3;
+        let mut to_start = self.to_start();
         let mut to_end = (self.end - self.last) as f64 / 1e3;
         let sampled = (self.last - self.first) as f64 / 1e3;
         let gap = sampled / self.gaps;
         let near = gap * 1.1;
-        if near <= to_start {
-            to_start = gap / 2.0;
-        }
         if let Some((first, change)) = zero
             && 0.0 < change
             && 0.0 <= first
@@ -221,10 +290,15 @@ mod tests {
         fn agrees_with_the_scan(
             // Value, and how long before the sample the counter started.
             samples in proptest::collection::btree_map(0i64..600, (0.0f64..100.0, -5i64..60), 0..80),
-            has_starts: bool, step in 1i64..50, range in 1i64..200,
+            rises: bool, has_starts: bool, step in 1i64..50, range in 1i64..200,
         ) {
             let timestamps: Vec<i64> = samples.keys().map(|t| t * 1000).collect();
-            let values: Vec<f64> = samples.values().map(|(value, _)| *value).collect();
+            let mut total = 0.0;
+            let values = samples.values().map(|(value, _)| {
+                total += value;
+                if rises { total } else { *value }
+            });
+            let values: Vec<f64> = values.collect();
             let starts: Vec<i64> = match has_starts {
                 true => samples.iter().map(|(t, (_, age))| (t - age) * 1000).collect(),
                 false => Vec::new(),

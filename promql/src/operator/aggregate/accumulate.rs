@@ -59,12 +59,14 @@ impl AggregateOp {
 
 /// One state per group and step.
 enum Columns {
-    Sum(Vec<(f64, f64)>),
+    /// The sums, and what each lost to rounding.
+    Sum(Vec<f64>, Vec<f64>),
     Avg(Vec<Mean>),
     Count(Vec<u32>),
     Group,
-    Least(Vec<Option<f64>>),
-    Greatest(Vec<Option<f64>>),
+    /// NaN until there is a better one, and anything is.
+    Least(Vec<f64>),
+    Greatest(Vec<f64>),
     Variance(Vec<Variance>, bool),
 }
 
@@ -92,11 +94,11 @@ impl Variance {
 impl Columns {
     fn new(op: AggregateOp, len: usize) -> Self {
         match op {
-            AggregateOp::Sum => Columns::Sum(vec![(0.0, 0.0); len]),
+            AggregateOp::Sum => Columns::Sum(vec![0.0; len], vec![0.0; len]),
             AggregateOp::Avg => Columns::Avg(vec![Mean::default(); len]),
             AggregateOp::Count => Columns::Count(vec![0; len]),
-            AggregateOp::Min => Columns::Least(vec![None; len]),
-            AggregateOp::Max => Columns::Greatest(vec![None; len]),
+            AggregateOp::Min => Columns::Least(vec![f64::NAN; len]),
+            AggregateOp::Max => Columns::Greatest(vec![f64::NAN; len]),
             AggregateOp::Stddev => Columns::Variance(vec![Variance::default(); len], true),
             AggregateOp::Stdvar => Columns::Variance(vec![Variance::default(); len], false),
             _ => Columns::Group,
@@ -105,43 +107,32 @@ impl Columns {
 
     /// Adds the floats of `row` to the states from `from` on.
     fn add(&mut self, from: usize, row: &Row) {
-        let steps = row.present.iter();
+        let states = from..from + row.values.len();
         match self {
-            Columns::Sum(states) => {
-                for step in steps {
-                    let state = &mut states[from + step];
-                    *state = kahan_add(row.values[step], state.0, state.1);
-                }
+            Columns::Sum(sums, compensations) => {
+                let compensations = &mut compensations[states.clone()];
+                let states = sums[states].iter_mut().zip(compensations);
+                each(states, row, |(sum, compensation), value| {
+                    (*sum, *compensation) = kahan_add(value, *sum, *compensation);
+                });
             }
-            Columns::Avg(states) => {
-                for step in steps {
-                    states[from + step].add(row.values[step]);
-                }
-            }
-            Columns::Count(states) => {
-                for step in steps {
-                    states[from + step] += 1;
-                }
-            }
+            Columns::Avg(means) => each(&mut means[states], row, |mean, value| mean.add(value)),
+            Columns::Count(counts) => each(&mut counts[states], row, |count, _| *count += 1),
             Columns::Group => (),
-            Columns::Least(states) => {
-                for step in steps {
-                    keep(&mut states[from + step], row.values[step], |new, old| {
-                        new < old
-                    });
+            Columns::Least(kept) => each(&mut kept[states], row, |kept, value| {
+                if value < *kept || kept.is_nan() {
+                    *kept = value;
                 }
-            }
-            Columns::Greatest(states) => {
-                for step in steps {
-                    keep(&mut states[from + step], row.values[step], |new, old| {
-                        old < new
-                    });
+            }),
+            Columns::Greatest(kept) => each(&mut kept[states], row, |kept, value| {
+                if *kept < value || kept.is_nan() {
+                    *kept = value;
                 }
-            }
-            Columns::Variance(states, _) => {
-                for step in steps {
-                    states[from + step].add(row.values[step]);
-                }
+            }),
+            Columns::Variance(variances, _) => {
+                each(&mut variances[states], row, |variance, value| {
+                    variance.add(value)
+                });
             }
         }
     }
@@ -152,13 +143,11 @@ impl Columns {
         for step in present.iter() {
             let at = from + step;
             row.values[step] = match self {
-                Columns::Sum(states) => states[at].0 + states[at].1,
+                Columns::Sum(sums, compensations) => sums[at] + compensations[at],
                 Columns::Avg(states) => states[at].value(),
                 Columns::Count(states) => f64::from(states[at]),
                 Columns::Group => 1.0,
-                Columns::Least(states) | Columns::Greatest(states) => {
-                    states[at].unwrap_or(f64::NAN)
-                }
+                Columns::Least(kept) | Columns::Greatest(kept) => kept[at],
                 Columns::Variance(states, is_deviation) => {
                     let variance = states[at].squares / states[at].count;
                     if *is_deviation {
@@ -173,10 +162,17 @@ impl Columns {
     }
 }
 
-/// Replaces what is kept by a better value; anything is better than NaN.
-fn keep(kept: &mut Option<f64>, value: f64, is_better: impl Fn(f64, f64) -> bool) {
-    match kept {
-        Some(old) if !(is_better(value, *old) || old.is_nan()) => (),
-        _ => *kept = Some(value),
+/// Does `add` with each state whose step is present in `row`, and its value there.
+fn each<S>(states: impl IntoIterator<Item = S>, row: &Row, mut add: impl FnMut(S, f64)) {
+    let pairs = states.into_iter().zip(&row.values);
+    // Without the question at each step, which most rows do not need, several steps are done at once.
+    if row.present.all(row.values.len()) {
+        pairs.for_each(|(state, &value)| add(state, value));
+        return;
+    }
+    for (step, (state, &value)) in pairs.enumerate() {
+        if row.present.get(step) {
+            add(state, value);
+        }
     }
 }

@@ -10,6 +10,7 @@ use model::storage::{SampleColumns, SelectHints, SeriesSet};
 use super::{Read, start_seconds};
 use crate::ast::VectorSelector;
 use crate::engine::context::{Context, Look};
+use crate::engine::selection::Selected;
 use crate::error::QueryError;
 use crate::histogram::arithmetic::compacted;
 use crate::histogram::interpolate::interpolated;
@@ -36,8 +37,8 @@ pub(super) fn rows<'q>(
         look.from(steps.end()).saturating_add(lookback),
     );
     let hints = SelectHints::range(mint, maxt);
-    let set = context.querier.select(&node.matchers, &hints)?;
-    let series = context.series(&*set)?;
+    let set = Selected::new(context, &node.matchers, hints)?;
+    let series = context.series(&set)?;
     Ok(Box::new(SmoothedRows {
         context,
         node,
@@ -55,7 +56,7 @@ pub(super) fn rows<'q>(
 struct SmoothedRows<'q> {
     context: &'q Context<'q>,
     node: &'q VectorSelector,
-    set: Box<dyn SeriesSet + 'q>,
+    set: Selected<'q>,
     series: Vec<Meta>,
     look: Look,
     steps: Steps,
