@@ -1,27 +1,56 @@
 //! The windows of all steps in the samples of one series.
 
+pub(crate) mod ends;
 pub(crate) mod extended;
 pub(crate) mod starts;
+
+use std::cell::OnceCell;
 
 use crate::engine::context::Look;
 use crate::error::QueryError;
 use crate::limits::Budget;
 use crate::row::Steps;
+use ends::Factors;
 use starts::Starts;
 
 /// Where windows are, whatever the series.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct WindowSpec {
     pub(crate) steps: Steps,
-    pub(crate) look: Look,
+    look: Look,
     /// Length in milliseconds.
     pub(crate) range: i64,
+    /// Where the first window ends, and how much later each next one does, if no time is beyond what 64 bits hold.
+    regular: Option<(i64, i64)>,
 }
 
 impl WindowSpec {
+    pub(crate) fn new(steps: Steps, look: Look, range: i64) -> Self {
+        let advance = if look.at.is_some() { 0 } else { steps.step };
+        let regular = || {
+            let first = look.at.unwrap_or(steps.start).checked_sub(look.offset)?;
+            let count = i64::try_from(steps.count).ok()?;
+            first.checked_add(advance.checked_mul(count)?)?;
+            // The end of the last step, and the start of the first window.
+            steps.start.checked_add(steps.step.checked_mul(count)?)?;
+            first.checked_sub(range)?;
+            Some((first, advance))
+        };
+        WindowSpec {
+            steps,
+            look,
+            range,
+            regular: regular(),
+        }
+    }
+
     /// Where the window of `step` ends; that instant belongs to it.
     pub(crate) fn end(&self, step: usize) -> i64 {
-        self.look.from(self.steps.time(step))
+        match self.regular {
+            #[expect(clippy::cast_possible_wrap, reason = "there are fewer steps than 2^63")]
+            Some((first, advance)) => first + advance * step as i64,
+            None => self.look.from(self.steps.time(step)),
+        }
     }
 
     /// Where the window of `step` starts; that instant does not belong to it.
@@ -42,6 +71,8 @@ pub(crate) struct Windows<'a> {
     /// Start timestamps; may be shorter, see [`Starts`].
     pub(crate) starts: &'a [i64],
     pub(crate) bounds: &'a [(usize, usize)],
+    /// What `rate` and its like know of windows of these times.
+    pub(crate) factors: &'a OnceCell<Factors>,
 }
 
 impl<'a> Windows<'a> {
@@ -108,11 +139,8 @@ mod tests {
             start in -100i64..300, step in 1i64..40, count in 0usize..20, range in 1i64..120, offset in -50i64..50,
         ) {
             let times = Vec::from_iter(times);
-            let spec = WindowSpec {
-                steps: Steps { start, step, count, ..Steps::one(0) },
-                look: Look { at: None, offset },
-                range,
-            };
+            let steps = Steps { start, step, count, ..Steps::one(0) };
+            let spec = WindowSpec::new(steps, Look { at: None, offset }, range);
             let mut bounds = Vec::new();
             find(&spec, &times, &mut bounds);
             prop_assert_eq!(bounds.len(), count);

@@ -82,11 +82,7 @@ pub(super) fn absent(call: Calling<'_>) -> Result<BoxRows<'_>, QueryError> {
 /// `absent_over_time(m)`
 pub(super) fn absent_over_time(call: Calling<'_>) -> Result<BoxRows<'_>, QueryError> {
     let mut source = call.range(0)?;
-    let spec = WindowSpec {
-        steps: call.steps,
-        look: source.look,
-        range: source.range,
-    };
+    let spec = WindowSpec::new(call.steps, source.look, source.range);
     call.context.budget.hold(call.steps.count)?;
     let mut found = Bits::new(call.steps.count);
     let (mut columns, mut bounds) = (SampleColumns::default(), Vec::new());

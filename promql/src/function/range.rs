@@ -9,6 +9,7 @@ mod over_time;
 mod rate;
 mod regression;
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -22,6 +23,7 @@ use crate::operator::merge::{SAME_LABELS, unique};
 use crate::operator::parallel::{self, Ahead};
 use crate::operator::range::RangeSource;
 use crate::row::{BoxRows, Meta, Row, Rows, Scalar};
+use crate::window::ends::Factors;
 use crate::window::extended::Reach;
 use crate::window::{self, WindowSpec, Windows};
 
@@ -138,11 +140,7 @@ pub(super) fn rows<'q>(
             false => meta.clone().dropping_name(),
         });
     let series = series.collect();
-    let spec = WindowSpec {
-        steps: call.steps,
-        look: source.look,
-        range: source.range,
-    };
+    let spec = WindowSpec::new(call.steps, source.look, source.range);
     let first = RangeCall {
         call,
         function,
@@ -151,6 +149,9 @@ pub(super) fn rows<'q>(
         spec,
         columns: SampleColumns::default(),
         bounds: Vec::new(),
+        times: Vec::new(),
+        seen: 0,
+        factors: OnceCell::new(),
         overlaps: BTreeMap::new(),
     };
     let range_rows = Box::new(RangeRows {
@@ -278,7 +279,12 @@ struct RangeCall<'q> {
     parameters: Arc<[Scalar]>,
     spec: WindowSpec,
     columns: SampleColumns,
+    /// The windows of the last series, for its times: series of one target mostly have the same.
     bounds: Vec<(usize, usize)>,
+    times: Vec<i64>,
+    /// Samples in all windows together.
+    seen: usize,
+    factors: OnceCell<Factors>,
     /// Per metric name, how many windows had samples whose start is before the sample before them.
     overlaps: BTreeMap<String, usize>,
 }
@@ -290,6 +296,8 @@ impl RangeCall<'_> {
             parameters: Arc::clone(&self.parameters),
             columns: SampleColumns::default(),
             bounds: Vec::new(),
+            times: Vec::new(),
+            factors: OnceCell::new(),
             overlaps: BTreeMap::new(),
             ..*self
         }
@@ -304,12 +312,8 @@ impl RangeCall<'_> {
     fn compute(&mut self, name: &str, row: &mut Row) -> Result<(), QueryError> {
         self.call.context.budget.check_work(self.spec.steps.count)?;
         row.reset(self.spec.steps.count);
-        let timestamps = &self.columns.timestamps;
-        let seen = match self.reach {
-            None => window::find(&self.spec, timestamps, &mut self.bounds),
-            Some(reach) => window::extended::find(&self.spec, reach, timestamps, &mut self.bounds),
-        };
-        let budget = &self.call.context.budget;
+        self.find_windows();
+        let (seen, budget) = (self.seen, &self.call.context.budget);
         budget.see_windows(self.spec.steps, seen, &self.bounds)?;
         self.check_starts(name);
         if self.columns.histograms.is_empty() {
@@ -323,6 +327,7 @@ impl RangeCall<'_> {
                 values: &self.columns.floats,
                 starts: &self.columns.starts,
                 bounds: &self.bounds,
+                factors: &self.factors,
             };
             return self.floats(&windows, row);
         }
@@ -330,6 +335,19 @@ impl RangeCall<'_> {
             self.check_counter(name)?;
         }
         self.mixed(name, row)
+    }
+
+    fn find_windows(&mut self) {
+        let timestamps = &self.columns.timestamps;
+        if !self.bounds.is_empty() && self.times == *timestamps {
+            return;
+        }
+        self.seen = match self.reach {
+            None => window::find(&self.spec, timestamps, &mut self.bounds),
+            Some(reach) => window::extended::find(&self.spec, reach, timestamps, &mut self.bounds),
+        };
+        self.times.clone_from(timestamps);
+        self.factors.take();
     }
 
     /// Computes the function of windows without histograms.

@@ -194,11 +194,7 @@ impl<'q> RangeSource<'q> {
         let Some(reach) = self.reach else {
             return 0..timestamps.len();
         };
-        let spec = WindowSpec {
-            steps,
-            look: self.look,
-            range: self.range,
-        };
+        let spec = WindowSpec::new(steps, self.look, self.range);
         let mut bounds = Vec::new();
         extended::find(&spec, reach, timestamps, &mut bounds);
         bounds.first().map_or(0..0, |&(from, to)| from..to)

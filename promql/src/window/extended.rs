@@ -151,7 +151,7 @@ mod tests {
             is_smoothed: bool,
         ) {
             let times = Vec::from_iter(times);
-            let spec = WindowSpec { steps: Steps { start, step, count, ..Steps::one(0) }, look: Look::default(), range };
+            let spec = WindowSpec::new(Steps { start, step, count, ..Steps::one(0) }, Look::default(), range);
             let reach = Reach { back, ahead: is_smoothed.then_some(back) };
             let mut bounds = Vec::new();
             find(&spec, reach, &times, &mut bounds);

@@ -1,5 +1,6 @@
 //! rate, increase and delta of `anchored` and `smoothed` ranges: the change between the ends, nothing extrapolated.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 use model::FloatHistogram;
@@ -108,6 +109,7 @@ impl RangeCall<'_> {
             values: &columns.floats,
             starts: &columns.starts,
             bounds: &of_floats,
+            factors: &OnceCell::new(),
         };
         self.floats(&windows, row)
     }

@@ -2,6 +2,7 @@
 
 pub(super) mod change;
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 use model::FloatHistogram;
@@ -61,6 +62,7 @@ impl RangeCall<'_> {
         let (mut float_bounds, mut histogram_bounds) = (Vec::new(), Vec::new());
         window::find(&self.spec, &timestamps, &mut float_bounds);
         window::find(&self.spec, &histograms.timestamps, &mut histogram_bounds);
+        let factors = OnceCell::new();
         let float_windows = |bounds| Windows {
             budget: &self.call.context.budget,
             spec: self.spec,
@@ -68,6 +70,7 @@ impl RangeCall<'_> {
             values: &floats,
             starts: &starts,
             bounds,
+            factors: &factors,
         };
         let position = self.position()?;
         match self.function {
@@ -84,6 +87,7 @@ impl RangeCall<'_> {
                     values: &self.columns.floats,
                     starts: &self.columns.starts,
                     bounds: &self.bounds,
+                    factors: &self.factors,
                 };
                 self.floats(&all, row)?;
             }

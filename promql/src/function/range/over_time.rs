@@ -202,11 +202,11 @@ mod tests {
         ) {
             let timestamps: Vec<i64> = samples.keys().copied().collect();
             let values: Vec<f64> = samples.values().copied().collect();
-            let spec = WindowSpec { steps: Steps::between(0, 350, step), look: Look::default(), range };
+            let spec = WindowSpec::new(Steps::between(0, 350, step), Look::default(), range);
             let mut bounds = Vec::new();
             find(&spec, &timestamps, &mut bounds);
             let budget = Budget::of_samples(1, None);
-            let windows = Windows { budget: &budget, spec, timestamps: &timestamps, values: &values, starts: &[], bounds: &bounds };
+            let windows = Windows { budget: &budget, spec, timestamps: &timestamps, values: &values, starts: &[], bounds: &bounds, factors: &std::cell::OnceCell::new() };
             let run = |compute: &dyn Fn(&mut Row)| {
                 let mut row = Row::default();
                 row.reset(spec.steps.count);

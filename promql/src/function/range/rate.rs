@@ -3,12 +3,14 @@
 use crate::error::QueryError;
 use crate::row::Row;
 use crate::window::Windows;
+use crate::window::ends::{Ends, Factors};
 use crate::window::starts::Starts;
 
 /// The change over the window, extrapolated to its ends; per second if `is_rate`.
 ///
 /// Counter resets are found once per series; each window then adds only its own, in the order in which a scan would
-/// meet them, so the result is that of the scan to the last bit.
+/// meet them, so the result is that of the scan to the last bit. What depends on times alone is computed once for all
+/// series that have the same.
 ///
 /// Source: Prometheus documentation of `rate`, `increase` and `delta`, and the behaviour of its engine.
 pub(super) fn extrapolated(
@@ -17,102 +19,65 @@ pub(super) fn extrapolated(
     is_rate: bool,
     row: &mut Row,
 ) -> Result<(), QueryError> {
-    let (timestamps, values) = (windows.timestamps, windows.values);
+    let seconds = match is_rate {
+        true => windows.spec.range as f64 / 1e3,
+        false => 1.0,
+    };
     let starts = windows.starts();
-    let mut resets = if is_counter {
-        Resets::of(values, starts)
-    } else {
-        Resets::default()
+    let mut resets = match is_counter {
+        true => Resets::of(windows.values, starts),
+        false => Resets::default(),
     };
-    let seconds = if is_rate {
-        windows.spec.range as f64 / 1e3
-    } else {
-        1.0
-    };
-    let mut shape = Shape::default();
-    for (step, from, to) in windows.filled(1) {
-        let last = to - 1;
-        let zero = if is_counter {
-            starts.zero(from, windows.spec.start(step))
+    if is_counter && !starts.is_empty() {
+        return since_starts(windows, &mut resets, seconds, row);
+    }
+    let values = windows.values;
+    let factors = windows
+        .factors
+        .get_or_init(|| Factors::of(windows, seconds));
+    row.present.clone_from(&factors.present);
+    for window in &factors.windows {
+        let first = values[window.first];
+        let mut change = values[window.last] - first;
+        if !resets.all.is_empty() {
+            change = resets.add(windows, window.first, window.last, change)?;
+        }
+        let factor = if !is_counter || window.is_above_zero(first, change) {
+            window.factor
         } else {
-            None
+            let ends = Ends::of(windows, window.step, window.first, window.last);
+            ends.factor(Some((first, change))) / seconds
         };
-        let mut change = match zero {
-            Some(_) => values[last],
-            None if last == from => continue,
-            None => values[last] - values[from],
-        };
-        let inside = resets.between(from, last);
-        if !inside.is_empty() {
-            windows.budget.check_work(inside.len())?;
-        }
-        for (_, before) in inside {
-            change += before;
-        }
-        let ends = Ends {
-            start: windows.spec.start(step),
-            end: windows.spec.end(step),
-            first: timestamps[from],
-            last: timestamps[last],
-            gaps: (last - from) as f64,
-        };
-        let factor = match zero {
-            Some(zero) => ends.factor_since(zero) / seconds,
-            None => {
-                if !shape.is_of(&ends) {
-                    shape = Shape::of(&ends, seconds);
-                }
-                match is_counter.then_some((values[from], change)) {
-                    Some((first, change)) if !shape.is_above_zero(first, change) => {
-                        ends.factor(Some((first, change))) / seconds
-                    }
-                    _ => shape.factor,
-                }
-            }
-        };
-        row.set(step, change * factor);
+        row.values[window.step] = change * factor;
     }
     Ok(())
 }
 
-/// What the windows have in common whose samples are at the same distances from their ends: as targets are scraped at
-/// equal distances, nearly all do.
-#[derive(Default)]
-struct Shape {
-    /// Milliseconds from the start to the first sample, from the first to the last, and from there to the end.
-    distances: (i64, i64, i64),
-    gaps: f64,
-    /// What the change is multiplied by, unless the counter would have been below zero.
-    factor: f64,
-    /// How much of the change lies before the first sample, and a trifle more.
-    share_before: f64,
-}
-
-impl Shape {
-    fn of(ends: &Ends, seconds: f64) -> Self {
-        /// Much more than all rounding together.
-        const TRIFLE: f64 = 1e-9;
-
-        let sampled = (ends.last - ends.first) as f64 / 1e3;
-        Shape {
-            distances: ends.distances(),
-            gaps: ends.gaps,
-            factor: ends.factor(None) / seconds,
-            share_before: ends.to_start() / sampled * (1.0 + TRIFLE),
-        }
+/// The change of a counter of which start timestamps say when it was zero.
+fn since_starts(
+    windows: &Windows<'_>,
+    resets: &mut Resets,
+    seconds: f64,
+    row: &mut Row,
+) -> Result<(), QueryError> {
+    let (values, starts) = (windows.values, windows.starts());
+    for (step, from, to) in windows.filled(1) {
+        let last = to - 1;
+        let zero = starts.zero(from, windows.spec.start(step));
+        let change = match zero {
+            Some(_) => values[last],
+            None if last == from => continue,
+            None => values[last] - values[from],
+        };
+        let change = resets.add(windows, from, last, change)?;
+        let ends = Ends::of(windows, step, from, last);
+        let factor = match zero {
+            Some(zero) => ends.factor_since(zero),
+            None => ends.factor(Some((values[from], change))),
+        };
+        row.set(step, change * (factor / seconds));
     }
-
-    fn is_of(&self, ends: &Ends) -> bool {
-        self.distances == ends.distances() && self.gaps == ends.gaps
-    }
-
-    /// Returns `true` only if a counter that rises by `change` from `first` on is above zero where it is extrapolated to.
-    fn is_above_zero(&self, first: f64, change: f64) -> bool {
-        /// Below, products lose digits.
-        const SMALL: f64 = 1e-200;
-
-        SMALL < change && change * self.share_before < first
-    }
+    Ok(())
 }
 
 /// Where a counter was reset: it fell, or its start timestamp says so.
@@ -143,6 +108,24 @@ impl Resets {
         self.all.binary_search_by_key(&index, |(at, _)| *at).is_ok()
     }
 
+    /// Adds to the change from the sample `from` to the sample `last` what was lost by the resets between them.
+    fn add(
+        &mut self,
+        windows: &Windows<'_>,
+        from: usize,
+        last: usize,
+        mut change: f64,
+    ) -> Result<f64, QueryError> {
+        let inside = self.between(from, last);
+        if !inside.is_empty() {
+            windows.budget.check_work(inside.len())?;
+        }
+        for (_, before) in inside {
+            change += before;
+        }
+        Ok(change)
+    }
+
     /// Returns the resets after the sample `from` up to the sample `last`. Neither may be less than in the call before.
     pub(super) fn between(&mut self, from: usize, last: usize) -> &[(usize, f64)] {
         while self.all.get(self.first).is_some_and(|&(at, _)| at <= from) {
@@ -153,79 +136,6 @@ impl Resets {
             self.end += 1;
         }
         &self.all[self.first..self.end]
-    }
-}
-
-/// A window and the samples in it.
-pub(super) struct Ends {
-    pub(super) start: i64,
-    pub(super) end: i64,
-    /// Times of the first and the last sample.
-    pub(super) first: i64,
-    pub(super) last: i64,
-    /// Samples less one.
-    pub(super) gaps: f64,
-}
-
-impl Ends {
-    fn distances(&self) -> (i64, i64, i64) {
-        (
-            self.first - self.start,
-            self.last - self.first,
-            self.end - self.last,
-        )
-    }
-
-    /// How long before the first sample there is extrapolated to, in seconds.
-    fn to_start(&self) -> f64 {
-        let to_start = (self.first - self.start) as f64 / 1e3;
-        let gap = (self.last - self.first) as f64 / 1e3 / self.gaps;
-        if gap * 1.1 <= to_start {
-            gap / 2.0
-        } else {
-            to_start
-        }
-    }
-
-    /// By what the change between the samples is multiplied to get the change over the window.
-    ///
-    /// A boundary that is nearer than 1.1 average gaps is taken to be reached, else half a gap is. With `zero`, the
-    /// first value and the change, a counter is not extrapolated to below zero.
-    pub(super) fn factor(&self, zero: Option<(f64, f64)>) -> f64 {
-        let mut to_start = self.to_start();
-        let mut to_end = (self.end - self.last) as f64 / 1e3;
-        let sampled = (self.last - self.first) as f64 / 1e3;
-        let gap = sampled / self.gaps;
-        let near = gap * 1.1;
-        if let Some((first, change)) = zero
-            && 0.0 < change
-            && 0.0 <= first
-        {
-            let to_zero = sampled * (first / change);
-            if to_zero < to_start {
-                to_start = to_zero;
-            }
-        }
-        if near <= to_end {
-            to_end = gap / 2.0;
-        }
-        (sampled + to_start + to_end) / sampled
-    }
-
-    /// As [`factor`](Ends::factor), for the change since `zero`, when the counter is known to have been zero: nothing is
-    /// extrapolated to the left. A single sample says nothing of gaps, so then nothing is extrapolated at all.
-    pub(super) fn factor_since(&self, zero: i64) -> f64 {
-        let mut to_end = (self.end - self.last) as f64 / 1e3;
-        let gap = if self.gaps == 0.0 {
-            0.0
-        } else {
-            (self.last - self.first) as f64 / 1e3 / self.gaps
-        };
-        if gap * 1.1 <= to_end {
-            to_end = gap / 2.0;
-        }
-        let known = (self.last - zero) as f64 / 1e3;
-        (known + to_end) / known
     }
 }
 
@@ -255,6 +165,7 @@ mod tests {
     use crate::row::Steps;
     use crate::window::{WindowSpec, find};
     use proptest::prelude::*;
+    use std::cell::OnceCell;
 
     /// The obvious way: scan each window.
     fn scanned(windows: &Windows<'_>, step: usize, from: usize, to: usize) -> Option<f64> {
@@ -304,7 +215,7 @@ mod tests {
                 false => Vec::new(),
             };
             let steps = Steps::between(0, 700_000, step * 1000);
-            let spec = WindowSpec { steps, look: Look::default(), range: range * 1000 };
+            let spec = WindowSpec::new(steps, Look::default(), range * 1000);
             let mut bounds = Vec::new();
             find(&spec, &timestamps, &mut bounds);
             let budget = Budget::of_samples(1, None);
@@ -315,6 +226,7 @@ mod tests {
                 values: &values,
                 starts: &starts,
                 bounds: &bounds,
+                factors: &OnceCell::new(),
             };
             let mut row = Row::default();
             row.reset(steps.count);

@@ -68,13 +68,13 @@ proptest! {
         let timestamps: Vec<i64> = samples.keys().map(|t| t * 1000).collect();
         let values: Vec<f64> = samples.values().copied().collect();
         let steps = Steps::between(0, 700_000, step * 1000);
-        let spec = WindowSpec { steps, look: Look::default(), range: range * 1000 };
+        let spec = WindowSpec::new(steps, Look::default(), range * 1000);
         let back = lookback * 1000;
         let reach = Reach { back, ahead: is_smoothed.then_some(back) };
         let mut bounds = Vec::new();
         extended::find(&spec, reach, &timestamps, &mut bounds);
         let budget = Budget::of_samples(1, None);
-        let windows = Windows { budget: &budget, spec, timestamps: &timestamps, values: &values, starts: &[], bounds: &bounds };
+        let windows = Windows { budget: &budget, spec, timestamps: &timestamps, values: &values, starts: &[], bounds: &bounds, factors: &std::cell::OnceCell::new() };
         let mut row = Row::default();
         row.reset(steps.count);
         changes(&windows, reach, is_counter, is_rate, &mut row).unwrap();

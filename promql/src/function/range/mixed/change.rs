@@ -6,7 +6,6 @@ use model::FloatHistogram;
 use model::histogram::ResetHint;
 use model::name::Quoted;
 
-use super::super::rate::Ends;
 use super::super::{RangeCall, RangeFunction};
 use super::Histograms;
 use crate::histogram::arithmetic::{add, compacted, scaled, subtract};
@@ -14,6 +13,7 @@ use crate::histogram::reset::is_reset;
 use crate::histogram::total::Total;
 use crate::position::Position;
 use crate::row::Row;
+use crate::window::ends::Ends;
 
 impl RangeCall<'_> {
     pub(super) fn of_histograms(
