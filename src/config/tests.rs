@@ -161,3 +161,5 @@ fn files_that_a_configuration_names() {
         "a file that two globs name is there once"
     );
 }
+
+mod conformance;
