@@ -20,7 +20,10 @@ pub use global::{EscapingScheme, GlobalConfig, ValidationScheme};
 pub use protocol::ScrapeProtocol;
 pub use relabel::{RelabelAction, RelabelConfig};
 pub use scrape::ScrapeConfig;
-pub use sd::{FILE_SD_REFRESH_INTERVAL, FileSdConfig};
+pub use sd::{
+    ConsulSdConfig, FILE_SD_REFRESH_INTERVAL, FileSdConfig, HttpSdConfig, KubernetesAttachMetadata,
+    KubernetesNamespaces, KubernetesRole, KubernetesSdConfig, KubernetesSelector,
+};
 pub use static_config::{StaticConfig, check_target_address};
 
 /// Why a section makes no sense. The texts are Prometheus' where it has one.

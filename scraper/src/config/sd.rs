@@ -111,7 +111,12 @@ pub trait SdConfig: DeserializeOwned {
 }
 
 /// The keys of the mechanisms that are built.
-const BUILT: [&str; 1] = [FileSdConfig::KEY];
+const BUILT: [&str; 4] = [
+    FileSdConfig::KEY,
+    HttpSdConfig::KEY,
+    ConsulSdConfig::KEY,
+    KubernetesSdConfig::KEY,
+];
 
 /// Returns whether the mechanism of `key` finds targets; one that does not is read and checked all the same.
 pub fn is_built(key: &str) -> bool {
