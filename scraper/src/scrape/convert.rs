@@ -15,6 +15,8 @@ pub(super) enum Step {
     Joined,
     /// The first series of the next.
     Begun,
+    /// When one was created, which native histograms do not say.
+    Created,
     /// No series of a classic histogram.
     Other,
 }
@@ -39,6 +41,7 @@ enum Role {
     #[default]
     Count,
     Sum,
+    Created,
     Bucket(f64),
 }
 
@@ -49,6 +52,9 @@ impl Converter {
     pub(super) fn step(&mut self, line: &SeriesLine<'_>, family: &str, kind: MetricType) -> Step {
         if kind != MetricType::Histogram || !self.look_at(line.series, family) {
             return Step::Other;
+        }
+        if let Role::Created = self.role {
+            return Step::Created;
         }
         if self.line_key == self.key {
             Step::Joined
@@ -67,6 +73,7 @@ impl Converter {
         match self.role {
             Role::Count => self.classic.count(line.value),
             Role::Sum => self.classic.sum(line.value),
+            Role::Created => return,
             Role::Bucket(bound) => self.classic.bucket(bound, line.value),
         }
         self.timestamp_ms = line.timestamp_ms.or(self.timestamp_ms);
@@ -115,6 +122,7 @@ impl Converter {
         self.role = match suffix {
             Some("_count") => Role::Count,
             Some("_sum") => Role::Sum,
+            Some("_created") => Role::Created,
             Some("_bucket") => {
                 let bound = pairs.iter().find(|(name, _)| name == "le");
                 match bound.and_then(|(_, bound)| parse_value(bound)) {

@@ -105,11 +105,11 @@ impl<'r> Reading<'r> {
             };
             let (family, kind) = parser.family();
             let step = converter.step(&line, family, kind);
-            if step != Step::Joined {
+            if matches!(step, Step::Begun | Step::Other) {
                 self.converted(&mut converter)?;
             }
             match step {
-                Step::Joined => (),
+                Step::Joined | Step::Created => (),
                 Step::Begun => converter.begin(),
                 Step::Other => {
                     self.series(&line, || kind)?;
@@ -212,6 +212,10 @@ impl<'r> Reading<'r> {
         let tracked = timestamp_ms.is_none() || self.tracks_timestamps;
         let (id, destination) = match self.cache.find(series, is_expected, tracked) {
             Found::Entry(id, destination) => (id, destination),
+            Found::Returned(id, destination) => {
+                self.count_added(destination);
+                (id, destination)
+            }
             Found::Duplicate(_, Destination::Dropped) => return Ok(None),
             Found::Duplicate(id, Destination::Series(series)) => {
                 self.report.post_relabel += 1;
@@ -255,11 +259,16 @@ impl<'r> Reading<'r> {
     ) -> Result<(EntryId, Destination), ScrapeError> {
         let (config, target) = (&self.scrape.job.config, self.scrape.target);
         let destination = labels::resolve(config, target, series, kind, self.appender)?;
-        let is_new = matches!(destination, Destination::Series(_))
-            && self.report.post_relabel < self.sample_limit;
-        self.report.series_added += u64::from(is_new);
+        self.count_added(destination);
         let id = self.cache.insert(series, destination, kind, tracked);
         Ok((id, destination))
+    }
+
+    /// Counts a series that was not there before; those behind a limit that the scrape fails for are none.
+    fn count_added(&mut self, destination: Destination) {
+        let is_within = self.report.post_relabel < self.sample_limit && !self.is_over_bucket_limit;
+        let is_added = matches!(destination, Destination::Series(_)) && is_within;
+        self.report.series_added += u64::from(is_added);
     }
 
     /// Whether a sample is too far in the future, and counts it: it would make every later one out of order.

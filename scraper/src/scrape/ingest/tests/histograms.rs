@@ -112,6 +112,17 @@ fn classic_lines_become_one_histogram() {
 }
 
 #[test]
+fn times_of_creation_go_with_the_lines() {
+    let mut fixture = Fixture::new("convert_classic_histograms_to_nhcb: true");
+    assert_eq!(
+        fixture.scrape(&TEXT.replace("h_sum", "h_created 5\nh_sum")),
+        ""
+    );
+    fixture.check_histograms(&[&format!("{CUSTOM}@1000")]);
+    fixture.check(r#"h_created{instance="i", job="j"}"#, &[]);
+}
+
+#[test]
 fn classic_lines_may_be_kept() {
     let mut fixture = Fixture::new(
         "convert_classic_histograms_to_nhcb: true, always_scrape_classic_histograms: true",
