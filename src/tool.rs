@@ -1,8 +1,9 @@
 //! `hearth tool`: commands that do one thing and end, with promtool's names, flags and output.
 //!
 //! Data goes to standard output, everything else to standard error. Exit codes: 0 done, 1 failed or, of a command that
-//! checks, something is wrong, 2 wrong usage.
+//! checks, something is wrong, 2 wrong usage, 3 something should be written in another way.
 
+mod check_metrics;
 mod go;
 mod promql;
 mod table;
@@ -18,6 +19,8 @@ use crate::cli::tool::{Tool, ToolCall};
 enum Outcome {
     Done,
     FoundProblems,
+    /// It is right, and should be written in another way.
+    FoundLint,
 }
 
 /// What was typed makes no sense, beyond what the command line's parser can see.
@@ -35,6 +38,7 @@ pub(crate) fn run(call: &ToolCall) -> ExitCode {
     match outcome {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::FoundProblems) => ExitCode::from(1),
+        Ok(Outcome::FoundLint) => ExitCode::from(3),
         // Whoever read has seen enough, as `head` has.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
@@ -52,6 +56,7 @@ fn run_tool(call: &ToolCall, out: &mut dyn Write) -> anyhow::Result<Outcome> {
         Tool::DumpOpenMetrics => tsdb::dump::run_open_metrics(call, out),
         Tool::Verify => tsdb::verify::run(call, out),
         Tool::CreateBlocks => tsdb::create_blocks::run(call, out),
+        Tool::CheckMetrics => check_metrics::run(call, out),
         Tool::PromqlTest => promql::test::run(call, out),
         Tool::PromqlFormat => promql::edit::format(call, out),
         Tool::PromqlExplain => promql::explain::run(call, out),

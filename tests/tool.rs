@@ -4,10 +4,12 @@
 mod support;
 
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use support::monitor::hearth_binary;
+use support::peers;
 
 const SAMPLES: &str = r#"# HELP http_requests The total number of HTTP requests.
 # TYPE http_requests counter
@@ -173,4 +175,96 @@ fn what_cannot_be_done_exits_with_1_and_wrong_usage_with_2() {
     ] {
         assert_eq!(printed(dir.path(), words, code), "", "{words}");
     }
+}
+
+/// Runs `check metrics` of a program on a body; returns the exit code, standard output and standard error.
+fn check_metrics(program: &Path, words: &[&str], body: &str) -> (Option<i32>, String, String) {
+    let mut child = Command::new(program)
+        .args(words)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(body.as_bytes())
+        .unwrap();
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (
+        output.status.code(),
+        text(output.stdout),
+        text(output.stderr),
+    )
+}
+
+/// Bodies that are read, with something to say about each of them or nothing.
+fn bodies() -> Vec<String> {
+    let units = "kelvin kelvins meters metres moles volts amperes grams joules minutes kilomoles millivolts microgrammes \
+                 gigabytes picograms ms kb sec min counter gauge histogram summary total bucket sum count info";
+    let types = ["counter", "gauge", "untyped"];
+    let mut bodies: Vec<String> = types
+        .iter()
+        .flat_map(|kind| {
+            let described = move |unit: &str| {
+                format!("# HELP x_{unit} y\n# TYPE x_{unit} {kind}\nx_{unit} 1\n")
+            };
+            units.split(' ').map(described).collect::<Vec<_>>()
+        })
+        .collect();
+    let more = [
+        "",
+        "a 1\n",
+        "ns:rec 1\n",
+        "camelCase{fooBar=\"x\"} 1\ncamelCase 2\n",
+        "# HELP h y\n# TYPE h histogram\nh_bucket{le=\"1\"} 1\nh_bucket{le=\"+Inf\"} 2\nh_sum 1\nh_count 2\nh_other 2\n",
+        "# HELP s y\n# TYPE s summary\ns{quantile=\"0.5\"} 1\ns_sum 1\ns_count 2\ns_bucket 2\n",
+        "# HELP a x\n# TYPE a gauge\na{le=\"1\",quantile=\"2\"} 1\na{le=\"3\"} 1\n",
+        "# HELP a x\n# TYPE a gauge\na 1\na 2\n",
+        "# HELP a x\n# TYPE a gauge\n",
+    ];
+    bodies.extend(more.map(str::to_owned));
+    bodies
+}
+
+#[test]
+fn metrics_are_checked_as_promtool_checks_them() {
+    let Some([promtool]) = peers::or_skip("check_metrics", [peers::PROMTOOL]) else {
+        return;
+    };
+    if !peers::is_3_or_skip("check_metrics", &promtool) {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let link = dir.path().join("promtool");
+    std::os::unix::fs::symlink(hearth_binary(), &link).unwrap();
+    let words = ["check", "metrics", "--extended"];
+    for body in bodies() {
+        let own = check_metrics(&link, &words, &body);
+        assert_eq!(own, check_metrics(&promtool, &words, &body), "{body}");
+    }
+}
+
+#[test]
+fn metrics_are_checked() {
+    let tool = hearth_binary();
+    let words = ["tool", "check", "metrics"];
+    let (code, _, said) = check_metrics(&tool, &words, "a 1\n");
+    assert_eq!((code, &*said), (Some(3), "a no help text\n"));
+    let none = [&words[..], &["--lint=none", "--extended"]].concat();
+    let (code, table, said) = check_metrics(&tool, &none, "a 1\n");
+    assert_eq!((code, &*said), (Some(0), ""));
+    assert!(
+        table.contains("a         1              100.00%"),
+        "{table}"
+    );
+    let (code, _, said) = check_metrics(&tool, &words, "a 1\nb{ 1\n");
+    assert_eq!(code, Some(1));
+    assert!(
+        said.contains("error while linting: line 2: expected label name"),
+        "{said}"
+    );
 }

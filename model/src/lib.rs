@@ -17,6 +17,7 @@ pub mod labels;
 pub mod matcher;
 pub mod metadata;
 pub mod name;
+pub mod protobuf;
 pub mod sample;
 pub mod size;
 pub mod storage;

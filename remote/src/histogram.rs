@@ -5,7 +5,7 @@ use std::sync::Arc;
 use model::histogram::{FloatHistogram, Histogram, ResetHint, SCHEMA_MAX, Span};
 use model::storage::HistogramSample;
 
-use crate::proto::{Fields, Value, WireError, zigzag};
+use model::protobuf::{Fields, Value, WireError, int32, uint32, zigzag};
 
 /// The finest schema that senders may use; it is taken in at [`SCHEMA_MAX`].
 const SCHEMA_RESERVED_MAX: i32 = 52;
@@ -32,7 +32,7 @@ struct Message {
 pub(crate) fn decode(message: &[u8]) -> Result<(i64, HistogramSample), WireError> {
     let mut fields = Fields::of(message);
     let mut found = Message::default();
-    while let Some((number, value)) = fields.next()? {
+    while let Some((number, value)) = fields.read()? {
         found.take(number, value)?;
     }
     Ok((found.t, found.into_sample()))
@@ -95,7 +95,7 @@ impl Message {
 fn span(value: Value<'_>) -> Result<Span, WireError> {
     let mut fields = Fields::of(value.bytes("Spans")?);
     let mut span = Span::default();
-    while let Some((number, value)) = fields.next()? {
+    while let Some((number, value)) = fields.read()? {
         match number {
             1 => span.offset = int32(zigzag(value.varint("Offset")?)),
             2 => span.length = uint32(value.varint("Length")?),
@@ -112,21 +112,4 @@ fn reset_hint(number: u64) -> ResetHint {
         3 => ResetHint::Gauge,
         _ => ResetHint::Unknown,
     }
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the wire format says that the upper bits of a 32-bit field are dropped"
-)]
-fn int32(number: i64) -> i32 {
-    number as i32
-}
-
-/// Returns the lower half of a `uint32` field.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the wire format says that the upper bits of a 32-bit field are dropped"
-)]
-pub(crate) fn uint32(number: u64) -> u32 {
-    number as u32
 }

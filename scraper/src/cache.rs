@@ -47,6 +47,10 @@ pub(crate) struct Cache {
     arena: String,
     index: Option<HashTable<u32>>,
     generation: u32,
+    /// What was not seen since this scrape is new again: the last that was stored and had lines.
+    ///
+    /// Source: when Prometheus' cache forgets a series, which `scrape_series_added` shows.
+    remembered_from: u32,
     /// The entry that the next line is expected to be.
     cursor: usize,
     /// Lines of this scrape that were not where they were expected.
@@ -75,6 +79,8 @@ struct Entry {
 pub(crate) enum Found {
     /// Its entry, now stamped.
     Entry(EntryId, Destination),
+    /// The same of a series that was away; it is new again, as far as anybody is told.
+    Returned(EntryId, Destination),
     /// The same of a series that this scrape had already.
     Duplicate(EntryId, Destination),
     /// Nothing: resolve its labels and [`Cache::insert`] it.
@@ -159,10 +165,14 @@ impl Cache {
             return Found::Duplicate(entry_id(position), entry.target());
         }
         let was_live = entry.generation + 1 == generation && entry.has(TRACKED);
+        let has_returned = entry.generation < self.remembered_from;
         entry.generation = generation;
         entry.key_len &= !(TRACKED | WAS_LIVE);
         entry.key_len |= if tracked { TRACKED } else { 0 } | if was_live { WAS_LIVE } else { 0 };
         self.cursor = position + 1;
+        if has_returned {
+            return Found::Returned(entry_id(position), entry.target());
+        }
         Found::Entry(entry_id(position), entry.target())
     }
 
@@ -260,6 +270,9 @@ impl Cache {
             self.forget_added();
             return;
         }
+        if !order.is_empty() {
+            self.remembered_from = self.generation;
+        }
         let dead = self.entries.len() - order.len();
         let is_disordered =
             order.len() / 16 + 16 < self.misplaced && self.reorder_from <= self.generation;
@@ -285,6 +298,7 @@ impl Cache {
         self.ended(false, &mut live);
         *self = Cache {
             generation: self.generation,
+            remembered_from: self.remembered_from,
             orphans: live,
             ..Cache::default()
         };

@@ -12,22 +12,23 @@
 //! comparison of bytes is much cheaper than finding where a series ends. Labels are decoded by [`labels::decode`],
 //! which is needed only for series never seen before.
 //!
-//! # Not here
-//!
-//! Protobuf.
+//! Bodies in protobuf have no lines; [`protobuf::Reader`] makes the same of them, and native histograms.
 
+pub(crate) mod classic;
 mod content_type;
 mod cursor;
+pub(crate) mod key;
 pub mod labels;
 mod number;
 mod openmetrics;
+pub mod protobuf;
 mod text;
 
 use std::borrow::Cow;
 
 use model::metadata::MetricType;
 
-pub use content_type::{ContentTypeError, Format};
+pub use content_type::{BodyFormat, ContentTypeError, Format};
 use cursor::Cursor;
 
 /// What a line says.
@@ -103,12 +104,30 @@ impl<'a> MetadataLine<'a> {
 
 /// Why a body cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("line {line}: {what}")]
+#[error("{place}: {what}")]
 pub struct ParseError {
-    /// The line, from 1.
-    pub line: usize,
+    /// Where in the body.
+    pub place: Place,
     /// What was expected and what was found.
     pub what: String,
+}
+
+/// Where in a body something is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In this line of a text, from 1.
+    Line(usize),
+    /// In the message that begins at this byte, from 0.
+    Byte(usize),
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Place::Line(line) => write!(f, "line {line}"),
+            Place::Byte(byte) => write!(f, "byte {byte}"),
+        }
+    }
 }
 
 /// Reads a body line by line.
@@ -122,7 +141,7 @@ pub struct Parser<'a> {
 
 /// The last `# TYPE` line: what it says, or the line itself while nobody asked.
 enum LastType<'a> {
-    Kind(MetricType),
+    Known(Cow<'a, str>, MetricType),
     Line(&'a str),
 }
 
@@ -139,11 +158,11 @@ impl<'a> Parser<'a> {
                 .filter(|&&b| b == b'\n')
                 .count();
             ParseError {
-                line,
+                place: Place::Line(line),
                 what: "invalid UTF-8".to_owned(),
             }
         })?;
-        let last_type = LastType::Kind(MetricType::Unknown);
+        let last_type = LastType::Known(Cow::Borrowed(""), MetricType::Unknown);
         Ok(Parser {
             cursor: Cursor::new(text),
             format,
@@ -177,11 +196,13 @@ impl<'a> Parser<'a> {
             Format::OpenMetrics => openmetrics::next(&mut self.cursor, expected, self.is_trusting)?,
         };
         match event {
-            Some(Event::Metadata(MetadataLine {
-                what: MetadataKind::Type(kind),
-                ..
-            })) => {
-                self.last_type = LastType::Kind(kind);
+            Some(Event::Metadata(
+                line @ MetadataLine {
+                    what: MetadataKind::Type(kind),
+                    ..
+                },
+            )) => {
+                self.last_type = LastType::Known(line.name(), kind);
             }
             Some(Event::Comment(line)) if text::is_type(line) => {
                 self.last_type = LastType::Line(line)
@@ -193,27 +214,38 @@ impl<'a> Parser<'a> {
 
     /// Returns the type that the last `# TYPE` line named, which the series after it are taken to be of.
     pub fn kind(&mut self) -> MetricType {
+        self.family().1
+    }
+
+    /// Returns the family that the last `# TYPE` line is about, and its type.
+    pub fn family(&mut self) -> (&str, MetricType) {
         if let LastType::Line(line) = self.last_type {
             let mut strict = Cursor::new(line);
             let parsed = match self.format {
                 Format::Text => text::next(&mut strict, "", false),
                 Format::OpenMetrics => openmetrics::next(&mut strict, "", false),
             };
-            let kind = match parsed {
-                Ok(Some(Event::Metadata(MetadataLine {
-                    what: MetadataKind::Type(kind),
-                    ..
-                }))) => kind,
+            self.last_type = match parsed {
+                Ok(Some(Event::Metadata(
+                    line @ MetadataLine {
+                        what: MetadataKind::Type(kind),
+                        ..
+                    },
+                ))) => LastType::Known(line.name(), kind),
                 // Whoever reads the body strictly will say what is wrong.
-                _ => MetricType::Unknown,
+                _ => LastType::Known(Cow::Borrowed(""), MetricType::Unknown),
             };
-            self.last_type = LastType::Kind(kind);
         }
-        match self.last_type {
-            LastType::Kind(kind) => kind,
-            LastType::Line(_) => MetricType::Unknown,
+        match &self.last_type {
+            LastType::Known(family, kind) => (family, *kind),
+            LastType::Line(_) => ("", MetricType::Unknown),
         }
     }
+}
+
+/// Returns the number that `text` is as a whole, as in a line of either format.
+pub(crate) fn parse_value(text: &str) -> Option<f64> {
+    number::parse(text)
 }
 
 #[cfg(test)]

@@ -8,6 +8,8 @@ use net::client::Client;
 use net::http_config::InvalidHttpConfig;
 
 use crate::config::{ScrapeConfig, ScrapeProtocol};
+use crate::exposition::protobuf::HistogramOptions;
+use crate::scrape::BucketLimits;
 use crate::target::Target;
 
 /// The header that tells a target how long we wait.
@@ -26,6 +28,8 @@ pub(crate) struct Job {
     /// Moves the offsets of targets, so that two servers do not scrape at the same moment.
     pub(crate) offset_seed: u64,
     pub(crate) body_bytes_max: usize,
+    pub(crate) histograms: HistogramOptions,
+    pub(crate) bucket_limits: BucketLimits,
 }
 
 impl Job {
@@ -50,12 +54,23 @@ impl Job {
             limit.min(BODY_BYTES_MAX)
         };
         let headers = headers(&config, user_agent);
+        let histograms = HistogramOptions {
+            native: config.scrape_native_histograms == Some(true),
+            always_classic: config.always_scrape_classic_histograms == Some(true),
+            convert: config.convert_classic_histograms_to_nhcb == Some(true),
+        };
+        let bucket_limits = BucketLimits::new(
+            config.native_histogram_bucket_limit,
+            config.native_histogram_min_bucket_factor,
+        );
         Ok(Job {
             config,
             client,
             headers,
             offset_seed,
             body_bytes_max,
+            histograms,
+            bucket_limits,
         })
     }
 
@@ -103,7 +118,7 @@ fn headers(config: &ScrapeConfig, user_agent: &str) -> HeaderMap {
     headers
 }
 
-/// Returns the protocols as an `Accept` header, most wanted first. Protobuf is left out: it cannot be read yet.
+/// Returns the protocols as an `Accept` header, most wanted first.
 fn accept(config: &ScrapeConfig) -> String {
     let mut weight = ScrapeProtocol::ALL.len() + 1;
     let mut accept = String::new();
@@ -111,11 +126,7 @@ fn accept(config: &ScrapeConfig) -> String {
         .metric_name_escaping_scheme
         .unwrap_or_default()
         .name();
-    let readable = config
-        .protocols()
-        .into_iter()
-        .filter(|&p| p != ScrapeProtocol::PrometheusProto);
-    for protocol in readable {
+    for protocol in config.protocols() {
         accept.push_str(protocol.media_type());
         if protocol.has_escaping() {
             accept.push_str(";escaping=");

@@ -9,7 +9,8 @@ use std::sync::{Arc, Weak};
 use model::metadata::MetricType;
 use parking_lot::Mutex;
 
-use crate::exposition::{Event, Format, MetadataKind, ParseError, Parser, labels};
+use crate::exposition::protobuf::{HistogramOptions, Reader};
+use crate::exposition::{BodyFormat, Event, Format, MetadataKind, ParseError, Parser, labels};
 
 /// How many families of one target are remembered; more are left out.
 const FAMILIES_MAX: usize = 20_000;
@@ -55,12 +56,15 @@ impl Interner {
         &self,
         lines_hash: u64,
         body: &[u8],
-        format: Format,
+        format: BodyFormat,
     ) -> Result<MetadataSet, ParseError> {
         if let Some(set) = self.0.lock().sets.get(&lines_hash).and_then(Weak::upgrade) {
             return Ok(set);
         }
-        let families = read(body, format)?;
+        let families = match format {
+            BodyFormat::Lines(format) => read_lines(body, format)?,
+            BodyFormat::Protobuf => read_messages(body)?,
+        };
         let mut inner = self.0.lock();
         let set: MetadataSet = families
             .into_iter()
@@ -94,7 +98,7 @@ impl Inner {
 }
 
 /// Returns what `body` says about its families. Lines of one family may be anywhere; the first of a kind counts last.
-fn read(body: &[u8], format: Format) -> Result<Vec<FamilyMetadata>, ParseError> {
+fn read_lines(body: &[u8], format: Format) -> Result<Vec<FamilyMetadata>, ParseError> {
     let mut families: Vec<FamilyMetadata> = Vec::new();
     let mut positions: HashMap<Box<str>, usize> = HashMap::new();
     let mut parser = Parser::new(body, format)?;
@@ -126,6 +130,25 @@ fn read(body: &[u8], format: Format) -> Result<Vec<FamilyMetadata>, ParseError> 
     Ok(families)
 }
 
+/// Returns what the families of `body` say about themselves; of two of one name, the first.
+fn read_messages(body: &[u8]) -> Result<Vec<FamilyMetadata>, ParseError> {
+    let mut families = Vec::new();
+    let mut names: HashSet<Box<str>> = HashSet::new();
+    let mut reader = Reader::new(body, HistogramOptions::default());
+    while let Some(family) = reader.next_family_only()? {
+        if FAMILIES_MAX <= families.len() || !names.insert(family.name.into()) {
+            continue;
+        }
+        families.push(FamilyMetadata {
+            name: family.name.into(),
+            kind: family.kind,
+            help: shortened(family.help).into(),
+            unit: family.unit.into(),
+        });
+    }
+    Ok(families)
+}
+
 fn shortened(help: &str) -> &str {
     let mut end = help.len().min(HELP_BYTES_MAX);
     while !help.is_char_boundary(end) {
@@ -140,14 +163,13 @@ mod tests {
 
     #[test]
     fn equal_sets_are_held_once() {
+        const TEXT: BodyFormat = BodyFormat::Lines(Format::Text);
         let interner = Interner::default();
         let body = b"# HELP m a\\nb\n# TYPE m counter\nm 1\n# TYPE n gauge\nn 1\n";
-        let one = interner.intern(1, body, Format::Text).unwrap();
-        let two = interner.intern(1, b"not even read", Format::Text).unwrap();
+        let one = interner.intern(1, body, TEXT).unwrap();
+        let two = interner.intern(1, b"not even read", TEXT).unwrap();
         assert!(Arc::ptr_eq(&one, &two));
-        let three = interner
-            .intern(2, b"# TYPE n gauge\n", Format::Text)
-            .unwrap();
+        let three = interner.intern(2, b"# TYPE n gauge\n", TEXT).unwrap();
         assert!(Arc::ptr_eq(&one[1], &three[0]));
         assert_eq!(
             (&*one[0].name, one[0].kind, &*one[0].help),

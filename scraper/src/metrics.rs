@@ -25,6 +25,8 @@ pub(crate) struct ScrapeMetrics {
     pub(crate) out_of_bounds: Counter,
     pub(crate) exceeded_sample_limit: Counter,
     pub(crate) exceeded_body_size_limit: Counter,
+    pub(crate) exceeded_bucket_limit: Counter,
+    pub(crate) unconvertible: Counter,
     pub(crate) metadata_entries: Family<Gauge>,
     pub(crate) discovered_targets: Family<Gauge>,
     pub(crate) discovery: DiscoveryMetrics,
@@ -179,6 +181,14 @@ impl ScrapeMetrics {
             exceeded_body_size_limit: counter(
                 "prometheus_target_scrapes_exceeded_body_size_limit_total",
                 "Total number of scrapes that hit the body size limit.",
+            ),
+            exceeded_bucket_limit: counter(
+                "prometheus_target_scrapes_exceeded_native_histogram_bucket_limit_total",
+                "Total number of scrapes that hit the native histogram bucket limit and were rejected.",
+            ),
+            unconvertible: counter(
+                "hearth_target_scrapes_unconvertible_histograms_total",
+                "Total number of classic histograms that contradicted themselves and were not converted to native ones.",
             ),
             metadata_entries: gauges(
                 "prometheus_target_metadata_cache_entries",

@@ -11,15 +11,19 @@
 //! 2. What one target sends costs its own scrape only: bodies are bounded, time is bounded, and as many bodies are worked
 //!    on at once as there are cores.
 
+mod convert;
 mod error;
 mod fetch;
 mod ingest;
 mod labels;
+mod limit;
+mod read;
 mod report;
 mod scratch;
 mod task;
 
 pub(crate) use error::ScrapeError;
+pub(crate) use limit::BucketLimits;
 pub(crate) use scratch::ScratchPool;
 pub use task::Health;
 pub(crate) use task::{Assignment, Loop, Order, TargetStatus};

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use model::exemplar::Exemplar;
 use model::storage::{
     AppendError, Appendable, Appender, FloatSample, HistogramSample, Rejected, SeriesRef,
 };
@@ -17,6 +18,9 @@ pub(crate) struct MemoryStorage(Arc<Mutex<Inner>>);
 struct Inner {
     refs: BTreeMap<Labels, u64>,
     series: BTreeMap<u64, (Labels, Vec<(i64, f64)>)>,
+    /// Native histograms and exemplars of each series, printed, with the time behind an `@`.
+    histograms: Vec<(Labels, String)>,
+    exemplars: Vec<(Labels, String)>,
     next: u64,
     commits: usize,
 }
@@ -79,6 +83,16 @@ impl MemoryStorage {
         shown
     }
 
+    /// Returns the native histograms of the series that prints as `series`.
+    pub(crate) fn histograms(&self, series: &str) -> Vec<String> {
+        of_series(&self.0.lock().histograms, series)
+    }
+
+    /// Returns the exemplars of the series that prints as `series`.
+    pub(crate) fn exemplars(&self, series: &str) -> Vec<String> {
+        of_series(&self.0.lock().exemplars, series)
+    }
+
     pub(crate) fn commits(&self) -> usize {
         self.0.lock().commits
     }
@@ -97,11 +111,20 @@ impl MemoryStorage {
     }
 }
 
+fn of_series(printed: &[(Labels, String)], series: &str) -> Vec<String> {
+    let found = printed
+        .iter()
+        .filter(|(labels, _)| labels.to_string() == series);
+    found.map(|(_, text)| text.clone()).collect()
+}
+
 impl Appendable for MemoryStorage {
     fn appender(&self) -> Box<dyn Appender + '_> {
         Box::new(MemoryAppender {
             storage: self,
             batch: Vec::new(),
+            histograms: Vec::new(),
+            exemplars: Vec::new(),
         })
     }
 }
@@ -109,6 +132,18 @@ impl Appendable for MemoryStorage {
 struct MemoryAppender<'s> {
     storage: &'s MemoryStorage,
     batch: Vec<FloatSample>,
+    histograms: Vec<(Labels, String)>,
+    exemplars: Vec<(Labels, String)>,
+}
+
+impl MemoryAppender<'_> {
+    fn labels(&self, series: SeriesRef) -> Result<Labels, AppendError> {
+        let inner = self.storage.0.lock();
+        let found = inner.series.get(&series.0);
+        found
+            .map(|(labels, _)| labels.clone())
+            .ok_or(AppendError::UnknownSeries)
+    }
 }
 
 impl Appender for MemoryAppender<'_> {
@@ -157,18 +192,39 @@ impl Appender for MemoryAppender<'_> {
 
     fn append_histogram(
         &mut self,
-        _: SeriesRef,
-        _: i64,
-        _: HistogramSample,
+        series: SeriesRef,
+        t: i64,
+        histogram: HistogramSample,
     ) -> Result<(), AppendError> {
-        Err(AppendError::InvalidHistogram(
-            "not in these tests".to_owned(),
-        ))
+        let printed = match histogram {
+            HistogramSample::Integer(histogram) => {
+                histogram.validate().expect("checked by the scrape");
+                histogram.to_float().to_string()
+            }
+            HistogramSample::Float(histogram) => format!("float {histogram}"),
+        };
+        let labels = self.labels(series)?;
+        self.histograms.push((labels, format!("{printed}@{t}")));
+        Ok(())
+    }
+
+    fn append_exemplar(
+        &mut self,
+        series: SeriesRef,
+        exemplar: &Exemplar,
+    ) -> Result<(), AppendError> {
+        let (labels, value) = (&exemplar.labels, exemplar.value);
+        let at = exemplar.t.map_or("now".to_owned(), |t| t.to_string());
+        let printed = format!("{labels} {value}@{at}");
+        self.exemplars.push((self.labels(series)?, printed));
+        Ok(())
     }
 
     fn commit(self: Box<Self>) -> Result<(), AppendError> {
         let mut inner = self.storage.0.lock();
         inner.commits += 1;
+        inner.histograms.extend(self.histograms);
+        inner.exemplars.extend(self.exemplars);
         for sample in self.batch {
             let (_, samples) = inner
                 .series

@@ -29,6 +29,8 @@ pub(crate) enum Tool {
     Verify,
     /// `tsdb create-blocks-from openmetrics`
     CreateBlocks,
+    /// `check metrics`
+    CheckMetrics,
     /// `promql test`
     PromqlTest,
     /// `promql format`
@@ -247,6 +249,27 @@ pub(crate) static ROWS: &[Row] = &[
         ],
     },
     Row {
+        tool: Tool::CheckMetrics,
+        words: &["check", "metrics"],
+        about: "Check metrics in the text format on standard input for consistency and correctness",
+        flags: &[
+            Flag::shown(
+                "extended",
+                Kind::Bool,
+                "false",
+                "Print extended information related to the cardinality of the metrics.",
+            ),
+            Flag::shown(
+                "lint",
+                Kind::Word(&["all", "none"]),
+                "all",
+                "Linting checks to apply; exits with 3 when one of them fails.",
+            ),
+        ],
+        letters: &[],
+        args: &[],
+    },
+    Row {
         tool: Tool::PromqlTest,
         words: &["promql", "test"],
         about: "Run PromQL test scripts; exits with 1 when something failed",
@@ -423,6 +446,7 @@ fn with_rows(command: Command, rows: &[&Row], depth: usize) -> Command {
 fn about(word: &str) -> &'static str {
     match word {
         "tsdb" => "Works on data directories",
+        "check" => "Checks the resources for validity",
         "promql" => "Works on PromQL expressions and test scripts",
         "label-matchers" => "Edits the label matchers of a query",
         _ => "Imports samples and makes blocks of them",

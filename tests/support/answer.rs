@@ -19,7 +19,7 @@ impl Answer {
     ///
     /// # Errors
     ///
-    /// If it is no result, holds a native histogram, or holds the same labels twice.
+    /// If it is no result, or holds the same labels twice.
     pub(crate) fn parse(data: &Value) -> Result<Self, String> {
         let result = &data["result"];
         let mut answer = Self::default();
@@ -40,16 +40,19 @@ impl Answer {
     }
 
     fn add(&mut self, element: &Value) -> Result<(), String> {
-        let samples = match (element.get("value"), element.get("values")) {
-            (Some(value), None) => Samples::from([sample(value)?]),
-            (None, Some(values)) => values
-                .as_array()
-                .ok_or("values is not a list")?
-                .iter()
-                .map(sample)
-                .collect::<Result<_, _>>()?,
-            _ => return Err(format!("neither value nor values: {element}")),
-        };
+        let one = ["value", "histogram"].into_iter();
+        let many = ["values", "histograms"].into_iter();
+        let one = one.filter_map(|key| element.get(key)).map(sample);
+        let mut samples: Samples = one.collect::<Result<_, _>>()?;
+        for list in many.filter_map(|key| element.get(key)) {
+            let list = list.as_array().ok_or("the samples are not a list")?;
+            for pair in list {
+                samples.extend([sample(pair)?]);
+            }
+        }
+        if samples.is_empty() {
+            return Err(format!("no samples: {element}"));
+        }
         let labels = labels(&element["metric"])?;
         match self.series.insert(labels.clone(), samples) {
             None => Ok(()),
@@ -106,14 +109,18 @@ fn labels(metric: &Value) -> Result<String, String> {
     Ok(format!("{{{}}}", pairs.join(",")))
 }
 
-/// Returns the time and value of `[1700000000.123, "1.5"]`.
+/// Returns the time and value of `[1700000000.123, "1.5"]`; a native histogram as the JSON that it is, in its order.
 fn sample(pair: &Value) -> Result<(i64, String), String> {
     let time = pair[0].as_f64();
-    let value = pair[1].as_str();
+    let value = match &pair[1] {
+        Value::String(value) => Some(value.clone()),
+        histogram @ Value::Object(_) => Some(histogram.to_string()),
+        _ => None,
+    };
     let (Some(time), Some(value)) = (time, value) else {
         return Err(format!("not a sample: {pair}"));
     };
-    Ok((milliseconds(time), value.to_owned()))
+    Ok((milliseconds(time), value))
 }
 
 #[expect(

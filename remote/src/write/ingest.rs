@@ -95,6 +95,12 @@ pub(crate) enum LabelError {
     },
 }
 
+impl From<model::protobuf::WireError> for LabelError {
+    fn from(error: model::protobuf::WireError) -> Self {
+        LabelError::Wire(error.into())
+    }
+}
+
 /// Why a request was not stored, or not to its end.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WriteError {

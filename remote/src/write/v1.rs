@@ -4,11 +4,13 @@
 //!
 //! Source: [remote write 1.0](https://prometheus.io/docs/specs/prw/remote_write_spec/).
 
+use model::protobuf::Fields;
+
 use super::batch::{Batch, Series};
 use super::ingest::{Decode, LabelError, Pairs};
 use super::key::KeyHasher;
 use crate::histogram;
-use crate::proto::{Fields, Run, WireError};
+use crate::proto::{Run, WireError};
 
 /// Reads one request.
 pub(crate) struct Decoder<'a> {
@@ -27,7 +29,7 @@ impl<'a> Decoder<'a> {
 impl<'a> Decode<'a> for Decoder<'a> {
     fn fill(&mut self, hasher: &KeyHasher, batch: &mut Batch<'a>) -> Result<bool, WireError> {
         while !batch.is_full() {
-            match self.fields.next()? {
+            match self.fields.read()? {
                 Some((1, value)) => series(value.bytes("Timeseries")?, hasher, batch)?,
                 Some(_) => (),
                 None => return Ok(false),
@@ -38,7 +40,7 @@ impl<'a> Decode<'a> for Decoder<'a> {
 
     fn labels(&self, bytes: &'a [u8], out: &mut Pairs<'a>) -> Result<(), LabelError> {
         let mut fields = Fields::of(bytes);
-        while let Some((number, value)) = fields.next()? {
+        while let Some((number, value)) = fields.read()? {
             if number == 1 {
                 out.push(label(value.bytes("Labels")?)?);
             }
@@ -57,7 +59,7 @@ fn series<'a>(
     let mut run = Run::new();
     loop {
         let at = message.len() - fields.left();
-        let Some((number, value)) = fields.next()? else {
+        let Some((number, value)) = fields.read()? else {
             break;
         };
         batch.check_size()?;
@@ -93,7 +95,7 @@ fn series<'a>(
 pub(super) fn sample(message: &[u8]) -> Result<(i64, f64), WireError> {
     let mut fields = Fields::of(message);
     let (mut t, mut v) = (0, 0.0);
-    while let Some((number, value)) = fields.next()? {
+    while let Some((number, value)) = fields.read()? {
         match number {
             1 => v = value.double("Value")?,
             2 => t = value.int64("Timestamp")?,
@@ -107,7 +109,7 @@ pub(super) fn sample(message: &[u8]) -> Result<(i64, f64), WireError> {
 pub(super) fn exemplar<'a>(message: &'a [u8], batch: &mut Batch<'a>) -> Result<(), WireError> {
     let mut fields = Fields::of(message);
     let (mut t, mut v) = (0, 0.0);
-    while let Some((number, value)) = fields.next()? {
+    while let Some((number, value)) = fields.read()? {
         match number {
             2 => v = value.double("Value")?,
             3 => t = value.int64("Timestamp")?,
@@ -121,7 +123,7 @@ pub(super) fn exemplar<'a>(message: &'a [u8], batch: &mut Batch<'a>) -> Result<(
 fn label(message: &[u8]) -> Result<(&[u8], &[u8]), WireError> {
     let mut fields = Fields::of(message);
     let (mut name, mut text) = (&[][..], &[][..]);
-    while let Some((number, value)) = fields.next()? {
+    while let Some((number, value)) = fields.read()? {
         match number {
             1 => name = value.bytes("Name")?,
             2 => text = value.bytes("Value")?,

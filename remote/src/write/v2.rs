@@ -4,12 +4,14 @@
 //!
 //! Source: [remote write 2.0](https://prometheus.io/docs/specs/prw/remote_write_spec_2_0/).
 
+use model::protobuf::{Fields, uint32};
+
 use super::batch::{Batch, RawMetadata, Series};
 use super::ingest::{Decode, LabelError, Pairs};
 use super::key::{KeyHasher, SeriesKey};
 use super::v1::{exemplar, sample};
-use crate::histogram::{self, uint32};
-use crate::proto::{Fields, Run, WireError};
+use crate::histogram;
+use crate::proto::{Run, WireError};
 
 /// Most strings that a request may have.
 const SYMBOLS_MAX: usize = 1_000_000;
@@ -37,7 +39,7 @@ impl<'a> Decoder<'a> {
     pub(crate) fn new(request: &'a [u8], hasher: &KeyHasher) -> Result<Self, WireError> {
         let mut symbols = Vec::new();
         let mut fields = Fields::of(request);
-        while let Some((number, value)) = fields.next()? {
+        while let Some((number, value)) = fields.read()? {
             if number == 4 {
                 if symbols.len() == SYMBOLS_MAX {
                     return Err(WireError::Symbols(SYMBOLS_MAX));
@@ -66,7 +68,7 @@ impl<'a> Decoder<'a> {
         let mut metadata = None;
         loop {
             let at = message.len() - fields.left();
-            let Some((number, value)) = fields.next()? else {
+            let Some((number, value)) = fields.read()? else {
                 break;
             };
             batch.check_size()?;
@@ -110,7 +112,7 @@ impl<'a> Decoder<'a> {
     fn metadata(&self, message: &[u8]) -> Result<Option<RawMetadata<'a>>, WireError> {
         let mut fields = Fields::of(message);
         let (mut kind, mut help, mut unit) = (0, 0, 0);
-        while let Some((number, value)) = fields.next()? {
+        while let Some((number, value)) = fields.read()? {
             match number {
                 1 => kind = value.varint("Type")?,
                 3 => help = uint32(value.varint("HelpRef")?),
@@ -141,7 +143,7 @@ impl<'a> Decoder<'a> {
 impl<'a> Decode<'a> for Decoder<'a> {
     fn fill(&mut self, hasher: &KeyHasher, batch: &mut Batch<'a>) -> Result<bool, WireError> {
         while !batch.is_full() {
-            match self.fields.next()? {
+            match self.fields.read()? {
                 Some((5, value)) => self.series(value.bytes("Timeseries")?, hasher, batch)?,
                 Some(_) => (),
                 None => return Ok(false),
@@ -153,7 +155,7 @@ impl<'a> Decode<'a> for Decoder<'a> {
     fn labels(&self, bytes: &'a [u8], out: &mut Pairs<'a>) -> Result<(), LabelError> {
         let mut refs = Vec::new();
         let mut fields = Fields::of(bytes);
-        while let Some((number, value)) = fields.next()? {
+        while let Some((number, value)) = fields.read()? {
             if number == 1 {
                 value.varints_into("LabelsRefs", &mut refs, uint32)?;
             }

@@ -14,7 +14,7 @@ fn scrape(cache: &mut Cache, lines: &[&str], is_stored: bool) -> (Vec<String>, B
     for line in lines {
         let is_expected = cache.expected() == *line;
         match cache.find(line, is_expected, true) {
-            Found::Entry(id, target) => {
+            Found::Entry(id, target) | Found::Returned(id, target) => {
                 assert_eq!(cache.series(id), *line);
                 assert_eq!(target, Destination::Series(SeriesRef(number(line))));
                 order.push(id);
@@ -53,6 +53,41 @@ fn what_goes_ends_once() {
     let (outcomes, ended) = scrape(&mut cache, &["a", "b", "c"], true);
     assert_eq!(outcomes, ["known a", "known b", "known c"]);
     assert_eq!(ended, numbers(&[]));
+}
+
+#[test]
+fn what_was_away_returns() {
+    let mut cache = Cache::default();
+    let mut returned = |lines: &[&str], is_stored: bool| {
+        cache.begin();
+        let mut order = Vec::new();
+        let mut returned = Vec::new();
+        for line in lines {
+            let found = cache.find(line, false, true);
+            if let Found::Returned(..) = found {
+                returned.push((*line).to_owned());
+            }
+            order.push(match found {
+                Found::Entry(id, _) | Found::Returned(id, _) | Found::Duplicate(id, _) => id,
+                Found::Nothing => {
+                    let target = Destination::Series(SeriesRef(number(line)));
+                    cache.insert(line, target, MetricType::Unknown, true)
+                }
+            });
+        }
+        cache.finish(is_stored, &order);
+        returned
+    };
+    assert!(returned(&["a", "b"], true).is_empty());
+    assert!(returned(&["a", "b"], true).is_empty());
+    assert!(returned(&["b"], true).is_empty());
+    assert_eq!(returned(&["a", "b"], true), ["a"]);
+    // Scrapes without a body forget nothing.
+    for _ in 0..3 {
+        returned(&[], false);
+        returned(&[], true);
+    }
+    assert!(returned(&["a", "b"], true).is_empty());
 }
 
 #[test]

@@ -67,13 +67,13 @@ pub struct GlobalConfig {
     /// How names outside the old character set are asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metric_name_escaping_scheme: Option<EscapingScheme>,
-    /// Accepted; native histograms are not scraped yet.
+    /// Whether native histograms are taken; protobuf is asked for first then.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scrape_native_histograms: Option<bool>,
-    /// Accepted; has no effect yet.
+    /// Whether classic histograms are stored as native ones with custom buckets.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub convert_classic_histograms_to_nhcb: Option<bool>,
-    /// Accepted; classic histograms are always scraped.
+    /// Whether classic histograms are taken also where a native one stands for them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub always_scrape_classic_histograms: Option<bool>,
     /// Whether each scrape reports its limits and its size too.
@@ -223,14 +223,6 @@ impl GlobalConfig {
             (
                 "scrape_failure_log_file",
                 self.scrape_failure_log_file.is_some(),
-            ),
-            (
-                "scrape_native_histograms",
-                self.scrape_native_histograms == Some(true),
-            ),
-            (
-                "convert_classic_histograms_to_nhcb",
-                self.convert_classic_histograms_to_nhcb == Some(true),
             ),
         ];
         fields

@@ -12,7 +12,7 @@ pub enum ScrapeProtocol {
     /// OpenMetrics text 1.0.0.
     #[serde(rename = "OpenMetricsText1.0.0")]
     OpenMetricsText1_0_0,
-    /// Prometheus' protobuf format; understood in configurations and not asked for yet.
+    /// Prometheus' protobuf format.
     #[serde(rename = "PrometheusProto")]
     PrometheusProto,
     /// Prometheus' text format 0.0.4.

@@ -76,13 +76,13 @@ for_each_mechanism! { with_discoveries {
         /// The format of targets that do not say theirs.
         #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "fallback")]
         pub fallback_scrape_protocol: Option<String>,
-        /// Accepted; has no effect yet.
+        /// Whether native histograms are taken; protobuf is asked for first then.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub scrape_native_histograms: Option<bool>,
-        /// Accepted; classic histograms are always scraped.
+        /// Whether classic histograms are taken also where a native one stands for them.
         #[serde(skip_serializing_if = "Option::is_none", alias = "scrape_classic_histograms")]
         pub always_scrape_classic_histograms: Option<bool>,
-        /// Accepted; has no effect yet.
+        /// Whether classic histograms are stored as native ones with custom buckets.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub convert_classic_histograms_to_nhcb: Option<bool>,
         /// Whether each scrape reports its limits and its size too.
@@ -118,10 +118,10 @@ for_each_mechanism! { with_discoveries {
         /// How many bytes a label value may have; 0 is any.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub label_value_length_limit: Option<u64>,
-        /// Accepted; has no effect yet.
+        /// How many buckets a native histogram may have, at the coarsest resolution; 0 is any.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub native_histogram_bucket_limit: Option<u64>,
-        /// Accepted; has no effect yet.
+        /// By what factor the bounds of a native histogram grow at least from bucket to bucket.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub native_histogram_min_bucket_factor: Option<f64>,
         /// How many targets that relabelling dropped are remembered; 0 is all.
@@ -350,20 +350,10 @@ impl ScrapeConfig {
             self.http_config().unsupported().into_iter().map(|field| {
                 format!("{field} is not supported yet, scrapes of job {job:?} will fail")
             });
-        let flags = [
-            (
-                "scrape_native_histograms",
-                self.scrape_native_histograms == Some(true),
-            ),
-            (
-                "convert_classic_histograms_to_nhcb",
-                self.convert_classic_histograms_to_nhcb == Some(true),
-            ),
-            (
-                "scrape_failure_log_file",
-                self.scrape_failure_log_file.is_some(),
-            ),
-        ];
+        let flags = [(
+            "scrape_failure_log_file",
+            self.scrape_failure_log_file.is_some(),
+        )];
         let flags = flags
             .into_iter()
             .filter(|&(_, is_set)| is_set)

@@ -3,13 +3,22 @@
 
 use crate::config::ScrapeProtocol;
 
-/// A format that can be read.
+/// A format of lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// Prometheus' text format, 0.0.4 and 1.0.0.
     Text,
     /// OpenMetrics text, 0.0.1 and 1.0.0.
     OpenMetrics,
+}
+
+/// A format that can be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyFormat {
+    /// Lines, for [`super::Parser`].
+    Lines(Format),
+    /// Messages, for [`super::protobuf::Reader`].
+    Protobuf,
 }
 
 /// Why there is no format. The texts are Prometheus'.
@@ -25,12 +34,9 @@ pub enum ContentTypeError {
         "received unsupported Content-Type {0:?} and no fallback_scrape_protocol specified for target"
     )]
     Unsupported(String),
-    /// Protobuf was not asked for and cannot be read yet.
-    #[error("received Content-Type {0:?}, which is not supported yet")]
-    Protobuf(String),
 }
 
-impl Format {
+impl BodyFormat {
     /// Returns the format that a target's `Content-Type` names, or else that of `fallback`.
     ///
     /// # Errors
@@ -39,28 +45,27 @@ impl Format {
     pub fn of(
         content_type: Option<&str>,
         fallback: Option<ScrapeProtocol>,
-    ) -> Result<Format, ContentTypeError> {
+    ) -> Result<BodyFormat, ContentTypeError> {
         let content_type = content_type.unwrap_or_default();
         let media_type = content_type.split(';').next().unwrap_or_default().trim();
-        if media_type.eq_ignore_ascii_case("text/plain") {
-            return Ok(Format::Text);
+        let names = |name: &str| media_type.eq_ignore_ascii_case(name);
+        if names("text/plain") {
+            return Ok(BodyFormat::Lines(Format::Text));
         }
-        if media_type.eq_ignore_ascii_case("application/openmetrics-text") {
-            return Ok(Format::OpenMetrics);
+        if names("application/openmetrics-text") {
+            return Ok(BodyFormat::Lines(Format::OpenMetrics));
         }
-        if media_type.eq_ignore_ascii_case("application/vnd.google.protobuf") {
-            return Err(ContentTypeError::Protobuf(content_type.to_owned()));
+        if names("application/vnd.google.protobuf") {
+            return Ok(BodyFormat::Protobuf);
         }
         match fallback {
             Some(ScrapeProtocol::PrometheusText0_0_4 | ScrapeProtocol::PrometheusText1_0_0) => {
-                Ok(Format::Text)
+                Ok(BodyFormat::Lines(Format::Text))
             }
             Some(ScrapeProtocol::OpenMetricsText0_0_1 | ScrapeProtocol::OpenMetricsText1_0_0) => {
-                Ok(Format::OpenMetrics)
+                Ok(BodyFormat::Lines(Format::OpenMetrics))
             }
-            Some(ScrapeProtocol::PrometheusProto) => {
-                Err(ContentTypeError::Protobuf(content_type.to_owned()))
-            }
+            Some(ScrapeProtocol::PrometheusProto) => Ok(BodyFormat::Protobuf),
             None if content_type.is_empty() => Err(ContentTypeError::Blank),
             None => Err(ContentTypeError::Unsupported(content_type.to_owned())),
         }
@@ -71,31 +76,43 @@ impl Format {
 mod tests {
     use super::*;
 
+    #[track_caller]
+    fn check(content_type: Option<&str>, fallback: Option<ScrapeProtocol>, expected: BodyFormat) {
+        assert_eq!(BodyFormat::of(content_type, fallback), Ok(expected));
+    }
+
     #[test]
     fn content_types() {
-        let of = |content_type, fallback| Format::of(content_type, fallback);
-        assert_eq!(
-            of(Some("text/plain; version=0.0.4"), None),
-            Ok(Format::Text)
+        let (text, open) = (
+            BodyFormat::Lines(Format::Text),
+            BodyFormat::Lines(Format::OpenMetrics),
         );
-        assert_eq!(
-            of(Some("application/openmetrics-text;version=1.0.0"), None),
-            Ok(Format::OpenMetrics)
+        check(Some("text/plain; version=0.0.4"), None, text);
+        check(
+            Some("application/openmetrics-text;version=1.0.0"),
+            None,
+            open,
         );
-        assert_eq!(of(None, None), Err(ContentTypeError::Blank));
-        assert_eq!(
-            of(Some(""), Some(ScrapeProtocol::PrometheusText0_0_4)),
-            Ok(Format::Text)
+        let protobuf = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited";
+        check(Some(protobuf), None, BodyFormat::Protobuf);
+        check(Some(""), Some(ScrapeProtocol::PrometheusText0_0_4), text);
+        check(
+            Some("text/html"),
+            Some(ScrapeProtocol::OpenMetricsText1_0_0),
+            open,
         );
-        assert_eq!(
-            of(
-                Some("text/html"),
-                Some(ScrapeProtocol::OpenMetricsText1_0_0)
-            ),
-            Ok(Format::OpenMetrics)
+        check(
+            None,
+            Some(ScrapeProtocol::PrometheusProto),
+            BodyFormat::Protobuf,
         );
+    }
+
+    #[test]
+    fn no_format() {
+        assert_eq!(BodyFormat::of(None, None), Err(ContentTypeError::Blank));
         assert_eq!(
-            of(Some("text/html"), None),
+            BodyFormat::of(Some("text/html"), None),
             Err(ContentTypeError::Unsupported("text/html".to_owned()))
         );
     }

@@ -1,6 +1,6 @@
 //! A place in a body, and the parts that both text formats share: names, strings, braces, values.
 
-use super::{ParseError, number};
+use super::{ParseError, Place, number};
 
 /// A place in a text.
 pub(super) struct Cursor<'a> {
@@ -102,7 +102,7 @@ impl<'a> Cursor<'a> {
             format!("{found:?}")
         };
         ParseError {
-            line,
+            place: Place::Line(line),
             what: format!("{expected}, got {found}"),
         }
     }

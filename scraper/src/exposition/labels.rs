@@ -106,9 +106,7 @@ fn normalized(value: Cow<'_, str>) -> Cow<'_, str> {
     let Some(number) = super::number::parse(&value) else {
         return value;
     };
-    let mut text = model::float::format_general(number);
-    if number.is_finite() && !text.contains(['e', '.']) {
-        text.push_str(".0");
-    }
+    let mut text = String::new();
+    super::key::push_bound(&mut text, number);
     Cow::Owned(text)
 }

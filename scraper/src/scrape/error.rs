@@ -30,6 +30,12 @@ pub(crate) enum ScrapeError {
     /// There are more samples than allowed.
     #[error("sample limit exceeded")]
     SampleLimit,
+    /// A native histogram has more buckets than allowed, at any resolution.
+    #[error("histogram bucket limit exceeded")]
+    BucketLimit,
+    /// A native histogram contradicts itself.
+    #[error("invalid native histogram: {0}")]
+    InvalidHistogram(String),
     /// A series has more or longer labels than allowed.
     #[error("{0}")]
     LabelLimit(String),

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::ScrapeError;
 use crate::decompress::{DecompressError, Decompressor};
-use crate::exposition::Format;
+use crate::exposition::BodyFormat;
 use crate::job::Job;
 use crate::target::Target;
 
@@ -14,7 +14,7 @@ use crate::target::Target;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fetched {
     encoding: Encoding,
-    pub(crate) format: Format,
+    pub(crate) format: BodyFormat,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -54,14 +54,14 @@ pub(crate) async fn fetch(
         "zstd" => Encoding::Zstd,
         other => return Err(DecompressError::Unsupported(other.to_owned()).into()),
     };
-    let format = Format::of(header(CONTENT_TYPE), job.config.fallback_protocol())?;
+    let format = BodyFormat::of(header(CONTENT_TYPE), job.config.fallback_protocol())?;
     Ok(Fetched { encoding, format })
 }
 
 impl Fetched {
     /// Returns what fetching an uncompressed body gives.
     #[cfg(test)]
-    pub(crate) fn plain(format: Format) -> Self {
+    pub(crate) fn plain(format: BodyFormat) -> Self {
         Fetched {
             encoding: Encoding::Identity,
             format,
@@ -70,7 +70,7 @@ impl Fetched {
 
     /// Returns what fetching a compressed body gives.
     #[cfg(test)]
-    pub(crate) fn zstd(format: Format) -> Self {
+    pub(crate) fn zstd(format: BodyFormat) -> Self {
         Fetched {
             encoding: Encoding::Zstd,
             format,

@@ -3,28 +3,21 @@
 use std::panic::AssertUnwindSafe;
 use std::time::Instant;
 
-use model::Labels;
-use model::exemplar::Exemplar;
-use model::metadata::MetricType;
 use model::stale_nan;
 use model::storage::{AppendError, Appendable, Appender, FloatSample, Rejected, SeriesRef};
 
 use super::ScrapeError;
 use super::fetch::Fetched;
 use super::labels;
+use super::read::Reading;
 use super::report::{Report, ReportSeries};
 use super::scratch::{Batch, Scratch};
-use crate::cache::{Cache, Destination, EntryId, Found};
-use crate::exposition::{Event, ExemplarText, Format, Parser};
+use crate::cache::{Cache, Destination, EntryId};
+use crate::exposition::BodyFormat;
 use crate::job::Job;
 use crate::metadata::{Interner, MetadataSet};
 use crate::metrics::ScrapeMetrics;
 use crate::target::Target;
-
-/// How far ahead of the scrape a sample's own timestamp may be.
-///
-/// Source: Prometheus' `maxAheadTime`, ten minutes.
-const AHEAD_MS_MAX: i64 = 10 * 60 * 1_000;
 
 /// What a loop remembers of its target from scrape to scrape.
 #[derive(Default)]
@@ -110,9 +103,7 @@ impl Scrape<'_> {
         self.count(&read, &mut report);
         let is_read = read.is_ok();
         if !is_read {
-            batch.samples.clear();
-            batch.sample_entries.clear();
-            batch.exemplars.clear();
+            batch.forget_samples();
         }
         self.append_ended(state, batch, is_read);
         report.up = is_read;
@@ -193,106 +184,18 @@ impl Scrape<'_> {
     fn read(
         &self,
         body: &[u8],
-        format: Format,
+        format: BodyFormat,
         state: &mut SeriesState,
         batch: &mut Batch,
         appender: &mut dyn Appender,
         report: &mut Report,
     ) -> Result<(), ScrapeError> {
-        let config = &self.job.config;
-        let sample_limit = config
-            .sample_limit
-            .filter(|&limit| limit != 0)
-            .unwrap_or(u64::MAX);
-        let honors_timestamps = config.honor_timestamps.unwrap_or(true);
-        let tracks_timestamps = config.track_timestamps_staleness.unwrap_or(false);
-        let mut metadata_hash = 0;
-        let cache = &mut state.cache;
-        let mut parser = Parser::trusting(body, format)?;
-        while let Some(event) = parser.next(cache.expected())? {
-            let line = match event {
-                Event::Series(line) => line,
-                Event::Comment(line) => {
-                    metadata_hash = hash_on(metadata_hash, line);
-                    continue;
-                }
-                Event::Metadata(_) => continue,
-            };
-            report.scraped += 1;
-            let timestamp_ms = line.timestamp_ms.filter(|_| honors_timestamps);
-            let tracked = timestamp_ms.is_none() || tracks_timestamps;
-            let (id, destination) = match cache.find(line.series, line.is_expected, tracked) {
-                Found::Entry(id, destination) => (id, destination),
-                Found::Duplicate(_, Destination::Dropped) => continue,
-                Found::Duplicate(id, Destination::Series(series)) => {
-                    report.post_relabel += 1;
-                    match timestamp_ms {
-                        Some(t) => self.push_sample(batch, id, series, t, line.value),
-                        None => self.metrics.duplicate_timestamp.inc(),
-                    }
-                    continue;
-                }
-                Found::Nothing if sample_limit < report.post_relabel => {
-                    // The scrape has failed; the rest is only counted, and makes no new series.
-                    report.post_relabel += 1;
-                    continue;
-                }
-                Found::Nothing => {
-                    let kind = parser.kind();
-                    let destination = self.resolve(line.series, kind, appender)?;
-                    let is_new = matches!(destination, Destination::Series(_))
-                        && report.post_relabel < sample_limit;
-                    report.series_added += u64::from(is_new);
-                    (
-                        cache.insert(line.series, destination, kind, tracked),
-                        destination,
-                    )
-                }
-            };
-            batch.order.push(id);
-            if let Destination::Series(series) = destination {
-                report.post_relabel += 1;
-                let t = timestamp_ms.unwrap_or(self.t);
-                self.push_sample(batch, id, series, t, line.value);
-                if let Some(text) = &line.exemplar {
-                    self.push_exemplar(batch, series, text);
-                }
-            }
-        }
-        if sample_limit < report.post_relabel {
-            return Err(ScrapeError::SampleLimit);
-        }
+        let reading = Reading::new(self, &mut state.cache, batch, appender, report);
+        let metadata_hash = reading.read(body, format)?;
         if metadata_hash != state.metadata_hash {
             self.remember_metadata(state, metadata_hash, body, format)?;
         }
         Ok(())
-    }
-
-    /// Adds a sample to the batch unless it is too far in the future: it would make every later one out of order.
-    fn push_sample(&self, batch: &mut Batch, id: EntryId, series: SeriesRef, t: i64, value: f64) {
-        if self.t.saturating_add(AHEAD_MS_MAX) < t {
-            self.metrics.out_of_bounds.inc();
-            return;
-        }
-        batch.samples.push(FloatSample { series, t, value });
-        batch.sample_entries.push(id);
-    }
-
-    /// Adds an exemplar to the batch unless it is too far in the future.
-    fn push_exemplar(&self, batch: &mut Batch, series: SeriesRef, text: &ExemplarText<'_>) {
-        let latest = self.t.saturating_add(AHEAD_MS_MAX);
-        if text.timestamp_ms.is_some_and(|t| latest < t) {
-            return;
-        }
-        let mut pairs = Vec::new();
-        crate::exposition::labels::decode(text.labels, MetricType::Unknown, &mut pairs);
-        let pairs = pairs.iter().map(|(name, value)| (&**name, &**value));
-        let exemplar = Exemplar {
-            labels: Labels::from_pairs(pairs),
-            value: text.value,
-            t: text.timestamp_ms,
-        };
-        batch.exemplars.push((series, exemplar));
     }
 
     /// Appends the exemplars; one that is refused costs nothing else.
@@ -306,22 +209,13 @@ impl Scrape<'_> {
         }
     }
 
-    fn resolve(
-        &self,
-        series: &str,
-        kind: MetricType,
-        appender: &mut dyn Appender,
-    ) -> Result<Destination, ScrapeError> {
-        labels::resolve(&self.job.config, self.target, series, kind, appender)
-    }
-
     /// Looks into lines about families that are not those of the scrape before.
     fn remember_metadata(
         &self,
         state: &mut SeriesState,
         hash: u64,
         body: &[u8],
-        format: Format,
+        format: BodyFormat,
     ) -> Result<(), ScrapeError> {
         let set = self.interner.intern(hash, body, format)?;
         let entries = self
@@ -343,6 +237,7 @@ impl Scrape<'_> {
                 report.body_bytes = -1.0;
             }
             Err(ScrapeError::SampleLimit) => self.metrics.exceeded_sample_limit.inc(),
+            Err(ScrapeError::BucketLimit) => self.metrics.exceeded_bucket_limit.inc(),
             Err(ScrapeError::LabelLimit(_)) => self.metrics.exceeded_label_limits.inc(),
             _ => (),
         }
@@ -375,6 +270,7 @@ impl Scrape<'_> {
             .iter()
             .filter(|s| is_ended(s))
             .map(|s| s.series)
+            .chain(batch.histograms.iter().map(|entry| entry.series))
             .collect();
         alive.sort_unstable();
         ended.retain(|series| alive.binary_search(series).is_err());
@@ -424,6 +320,7 @@ impl Scrape<'_> {
             }
             appender.append_floats(&again, &mut batch.rejected);
         }
+        self.append_histograms(state, batch, &mut *appender);
         self.append_exemplars(batch, &mut *appender);
         appender.commit()
     }
@@ -445,17 +342,42 @@ impl Scrape<'_> {
             let series = state.report.series(index, self.target, appender).ok()?;
             return Some(FloatSample { series, ..sample });
         };
-        match rejected.error {
-            AppendError::UnknownSeries => {
-                let series = self.ask_again(id, state, appender)?;
-                return Some(FloatSample { series, ..sample });
+        if rejected.error == AppendError::UnknownSeries {
+            let series = self.ask_again(id, state, appender)?;
+            return Some(FloatSample { series, ..sample });
+        }
+        self.count_refused(&rejected.error);
+        None
+    }
+
+    /// Appends the native histograms; of those that are refused, the ones whose series is not known any more once again.
+    fn append_histograms(
+        &self,
+        state: &mut SeriesState,
+        batch: &mut Batch,
+        appender: &mut dyn Appender,
+    ) {
+        for entry in batch.histograms.drain(..) {
+            let (t, sample) = (entry.t, entry.sample);
+            let mut done = appender.append_histogram(entry.series, t, sample.clone());
+            if done == Err(AppendError::UnknownSeries)
+                && let Some(series) = self.ask_again(entry.id, state, appender)
+            {
+                done = appender.append_histogram(series, t, sample);
             }
+            if let Err(error) = done {
+                self.count_refused(&error);
+            }
+        }
+    }
+
+    fn count_refused(&self, error: &AppendError) {
+        match error {
             AppendError::Duplicate => self.metrics.duplicate_timestamp.inc(),
             AppendError::OutOfOrder => self.metrics.out_of_order.inc(),
             AppendError::OutOfBounds => self.metrics.out_of_bounds.inc(),
             _ => (),
         }
-        None
     }
 
     fn ask_again(
@@ -480,12 +402,6 @@ fn catch(work: impl FnOnce() -> Outcome) -> Result<Outcome, ScrapeError> {
     // The panic hook has said already what happened.
     std::panic::catch_unwind(AssertUnwindSafe(work))
         .map_err(|_| ScrapeError::Forced("the scrape panicked, see the log".to_owned()))
-}
-
-/// Returns the hash of the metadata lines so far and one more.
-fn hash_on(hash: u64, line: &str) -> u64 {
-    let line = rapidhash::v3::rapidhash_v3(line.as_bytes());
-    hash.rotate_left(5).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ line
 }
 
 #[cfg(test)]

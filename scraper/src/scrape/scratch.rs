@@ -1,7 +1,7 @@
 //! The buffers of a scrape, lent from a pool: memory grows with the scrapes under way, not with the targets.
 
 use model::exemplar::Exemplar;
-use model::storage::{FloatSample, Rejected, SeriesRef};
+use model::storage::{FloatSample, HistogramSample, Rejected, SeriesRef};
 use parking_lot::Mutex;
 
 use crate::cache::EntryId;
@@ -32,16 +32,31 @@ pub(crate) struct Batch {
     pub(crate) ended: Vec<SeriesRef>,
     pub(crate) rejected: Vec<Rejected>,
     pub(crate) exemplars: Vec<(SeriesRef, Exemplar)>,
+    pub(crate) histograms: Vec<HistogramEntry>,
+}
+
+/// A native histogram of the body, with its line's entry.
+pub(crate) struct HistogramEntry {
+    pub(crate) id: EntryId,
+    pub(crate) series: SeriesRef,
+    pub(crate) t: i64,
+    pub(crate) sample: HistogramSample,
 }
 
 impl Batch {
     pub(crate) fn clear(&mut self) {
-        self.samples.clear();
-        self.sample_entries.clear();
+        self.forget_samples();
         self.order.clear();
         self.ended.clear();
         self.rejected.clear();
+    }
+
+    /// Forgets what the body says, but not which lines it had.
+    pub(crate) fn forget_samples(&mut self) {
+        self.samples.clear();
+        self.sample_entries.clear();
         self.exemplars.clear();
+        self.histograms.clear();
     }
 
     fn bytes(&self) -> usize {
@@ -50,6 +65,7 @@ impl Batch {
             + self.ended.capacity() * size_of::<SeriesRef>()
             + self.rejected.capacity() * size_of::<Rejected>()
             + self.exemplars.capacity() * size_of::<(SeriesRef, Exemplar)>()
+            + self.histograms.capacity() * size_of::<HistogramEntry>()
     }
 }
 

@@ -384,12 +384,12 @@ impl Drop for Loop {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exposition::Format;
+    use crate::exposition::{BodyFormat, Format};
 
     #[test]
     fn compressed_bodies_must_prove_that_they_are_short() {
-        let plain = || Ok(Fetched::plain(Format::Text));
-        let zstd = || Ok(Fetched::zstd(Format::Text));
+        let plain = || Ok(Fetched::plain(BodyFormat::Lines(Format::Text)));
+        let zstd = || Ok(Fetched::zstd(BodyFormat::Lines(Format::Text)));
         let failed = || Err(ScrapeError::SampleLimit);
         let (short, long) = (Some(INLINE_BYTES_MAX), Some(INLINE_BYTES_MAX + 1));
         assert!(is_short(&plain(), INLINE_BYTES_MAX, long));

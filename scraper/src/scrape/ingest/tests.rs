@@ -1,11 +1,15 @@
 //! Bodies into storage: what is stored under which labels, and what ends.
 
+mod histograms;
+
 use metrics::Registry;
 use model::LabelsBuilder;
+use model::metadata::MetricType;
 use std::path::Path;
 
 use super::*;
 use crate::config::{GlobalConfig, ScrapeConfig, yaml};
+use crate::exposition::Format;
 use crate::target::Populated;
 use crate::testing::MemoryStorage;
 
@@ -54,7 +58,7 @@ impl Fixture {
     /// Scrapes `body` one second after the scrape before; returns the error, or nothing.
     fn scrape(&mut self, body: &str) -> String {
         self.scratch.raw = body.as_bytes().to_vec();
-        self.ingest(Ok(Fetched::plain(Format::Text)))
+        self.ingest(Ok(Fetched::plain(BodyFormat::Lines(Format::Text))))
     }
 
     fn fail(&mut self) -> String {
@@ -375,7 +379,10 @@ fn a_panic_costs_one_scrape() {
     fixture.scrape("# TYPE a counter\na 1\n");
     for panics in [1, 2] {
         let storage = Panicking(&memory, panics.into());
-        let error = fixture.ingest_into(&storage, Ok(Fetched::plain(Format::Text)));
+        let error = fixture.ingest_into(
+            &storage,
+            Ok(Fetched::plain(BodyFormat::Lines(Format::Text))),
+        );
         assert_eq!(error, "the scrape panicked, see the log");
         assert_eq!(fixture.metrics.metadata_entries.with(&["j"]).value(), 0.0);
     }

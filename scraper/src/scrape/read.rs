@@ -1,0 +1,336 @@
+//! From a body to a batch: which series each line is of, and what becomes of its sample.
+
+use model::Labels;
+use model::exemplar::Exemplar;
+use model::metadata::MetricType;
+use model::storage::{Appender, FloatSample, SeriesRef};
+
+use super::ScrapeError;
+use super::convert::{Converter, Step};
+use super::ingest::Scrape;
+use super::labels;
+use super::report::Report;
+use super::scratch::{Batch, HistogramEntry};
+use crate::cache::{Cache, Destination, EntryId, Found};
+use crate::exposition::protobuf::{Family, HistogramLine, Item, Reader};
+use crate::exposition::{BodyFormat, Event, ExemplarText, Format, Parser, SeriesLine};
+
+/// How far ahead of the scrape a sample's own timestamp may be.
+///
+/// Source: Prometheus' `maxAheadTime`, ten minutes.
+const AHEAD_MS_MAX: i64 = 10 * 60 * 1_000;
+
+/// One body on its way into one batch.
+pub(super) struct Reading<'r> {
+    scrape: &'r Scrape<'r>,
+    cache: &'r mut Cache,
+    batch: &'r mut Batch,
+    appender: &'r mut dyn Appender,
+    report: &'r mut Report,
+    sample_limit: u64,
+    honors_timestamps: bool,
+    tracks_timestamps: bool,
+    /// A histogram had more buckets than allowed, at any resolution.
+    is_over_bucket_limit: bool,
+}
+
+impl<'r> Reading<'r> {
+    pub(super) fn new(
+        scrape: &'r Scrape<'r>,
+        cache: &'r mut Cache,
+        batch: &'r mut Batch,
+        appender: &'r mut dyn Appender,
+        report: &'r mut Report,
+    ) -> Self {
+        let config = &scrape.job.config;
+        let limit = config.sample_limit.filter(|&limit| limit != 0);
+        Reading {
+            scrape,
+            cache,
+            batch,
+            appender,
+            report,
+            sample_limit: limit.unwrap_or(u64::MAX),
+            honors_timestamps: config.honor_timestamps.unwrap_or(true),
+            tracks_timestamps: config.track_timestamps_staleness.unwrap_or(false),
+            is_over_bucket_limit: false,
+        }
+    }
+
+    /// Reads `body`; returns the hash of all that it says about families.
+    pub(super) fn read(mut self, body: &[u8], format: BodyFormat) -> Result<u64, ScrapeError> {
+        let hash = match format {
+            BodyFormat::Protobuf => self.messages(body)?,
+            BodyFormat::Lines(format) if self.scrape.job.histograms.convert => {
+                self.lines_converted(body, format)?
+            }
+            BodyFormat::Lines(format) => self.lines(body, format)?,
+        };
+        if self.sample_limit < self.report.post_relabel {
+            return Err(ScrapeError::SampleLimit);
+        }
+        if self.is_over_bucket_limit {
+            return Err(ScrapeError::BucketLimit);
+        }
+        Ok(hash)
+    }
+
+    fn lines(&mut self, body: &[u8], format: Format) -> Result<u64, ScrapeError> {
+        let mut metadata_hash = 0;
+        let mut parser = Parser::trusting(body, format)?;
+        while let Some(event) = parser.next(self.cache.expected())? {
+            match event {
+                Event::Series(line) => self.series(&line, || parser.kind())?,
+                Event::Comment(line) => metadata_hash = hash_on(metadata_hash, line),
+                Event::Metadata(_) => (),
+            }
+        }
+        Ok(metadata_hash)
+    }
+
+    /// Like [`Reading::lines`], with classic histograms as native ones.
+    fn lines_converted(&mut self, body: &[u8], format: Format) -> Result<u64, ScrapeError> {
+        let keeps_classic = self.scrape.job.histograms.always_classic;
+        let mut metadata_hash = 0;
+        let mut converter = Converter::default();
+        let mut parser = Parser::trusting(body, format)?;
+        while let Some(event) = parser.next(self.cache.expected())? {
+            let line = match event {
+                Event::Series(line) => line,
+                Event::Comment(line) => {
+                    metadata_hash = hash_on(metadata_hash, line);
+                    continue;
+                }
+                Event::Metadata(_) => continue,
+            };
+            let (family, kind) = parser.family();
+            let step = converter.step(&line, family, kind);
+            if matches!(step, Step::Begun | Step::Other) {
+                self.converted(&mut converter)?;
+            }
+            match step {
+                Step::Joined | Step::Created => (),
+                Step::Begun => converter.begin(),
+                Step::Other => {
+                    self.series(&line, || kind)?;
+                    continue;
+                }
+            }
+            converter.take(&line);
+            if keeps_classic {
+                self.series(&line, || kind)?;
+            }
+        }
+        self.converted(&mut converter)?;
+        Ok(metadata_hash)
+    }
+
+    /// Takes the histogram that is complete now, if there is one.
+    fn converted(&mut self, converter: &mut Converter) -> Result<(), ScrapeError> {
+        match converter.finish(self.cache.expected()) {
+            Some(Some(line)) => self.histogram(line),
+            Some(None) => {
+                self.scrape.metrics.unconvertible.inc();
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn messages(&mut self, body: &[u8]) -> Result<u64, ScrapeError> {
+        let mut metadata_hash = 0;
+        let mut reader = Reader::new(body, self.scrape.job.histograms);
+        while let Some(item) = reader.next(self.cache.expected())? {
+            match item {
+                Item::Family(family) => metadata_hash = hash_family(metadata_hash, &family),
+                Item::Series(line) => self.series(&line, || MetricType::Unknown)?,
+                Item::Histogram(line) => self.histogram(line)?,
+                Item::Unconvertible => self.scrape.metrics.unconvertible.inc(),
+            }
+        }
+        Ok(metadata_hash)
+    }
+
+    /// Takes a float sample.
+    #[inline(always)]
+    fn series(
+        &mut self,
+        line: &SeriesLine<'_>,
+        kind: impl FnOnce() -> MetricType,
+    ) -> Result<(), ScrapeError> {
+        let timestamp_ms = line.timestamp_ms.filter(|_| self.honors_timestamps);
+        let Some(place) = self.place(line.series, line.is_expected, timestamp_ms, kind)? else {
+            return Ok(());
+        };
+        let t = timestamp_ms.unwrap_or(self.scrape.t);
+        self.push_sample(&place, t, line.value);
+        if let Some(text) = &line.exemplar
+            && !place.is_again
+        {
+            self.push_exemplar_text(place.series, text);
+        }
+        Ok(())
+    }
+
+    /// Takes a native histogram, no finer and with no more buckets than the job allows.
+    fn histogram(&mut self, line: HistogramLine<'_>) -> Result<(), ScrapeError> {
+        let timestamp_ms = line.timestamp_ms.filter(|_| self.honors_timestamps);
+        let kind = || MetricType::Unknown;
+        let Some(place) = self.place(line.series, line.is_expected, timestamp_ms, kind)? else {
+            return Ok(());
+        };
+        let t = timestamp_ms.unwrap_or(self.scrape.t);
+        if self.is_too_early(t) {
+            return Ok(());
+        }
+        let Some(sample) = self.scrape.job.bucket_limits.apply(line.sample)? else {
+            self.is_over_bucket_limit = true;
+            return Ok(());
+        };
+        self.batch.histograms.push(HistogramEntry {
+            id: place.id,
+            series: place.series,
+            t,
+            sample,
+        });
+        for exemplar in line.exemplars {
+            self.push_exemplar(place.series, exemplar);
+        }
+        Ok(())
+    }
+
+    /// Finds the series of a line; nothing if its sample goes nowhere.
+    #[inline(always)]
+    fn place(
+        &mut self,
+        series: &str,
+        is_expected: bool,
+        timestamp_ms: Option<i64>,
+        kind: impl FnOnce() -> MetricType,
+    ) -> Result<Option<Place>, ScrapeError> {
+        self.report.scraped += 1;
+        let tracked = timestamp_ms.is_none() || self.tracks_timestamps;
+        let (id, destination) = match self.cache.find(series, is_expected, tracked) {
+            Found::Entry(id, destination) => (id, destination),
+            Found::Returned(id, destination) => {
+                self.count_added(destination);
+                (id, destination)
+            }
+            Found::Duplicate(_, Destination::Dropped) => return Ok(None),
+            Found::Duplicate(id, Destination::Series(series)) => {
+                self.report.post_relabel += 1;
+                if timestamp_ms.is_none() {
+                    self.scrape.metrics.duplicate_timestamp.inc();
+                    return Ok(None);
+                }
+                let is_again = true;
+                return Ok(Some(Place {
+                    id,
+                    series,
+                    is_again,
+                }));
+            }
+            Found::Nothing if self.sample_limit < self.report.post_relabel => {
+                // The scrape has failed; the rest is only counted, and makes no new series.
+                self.report.post_relabel += 1;
+                return Ok(None);
+            }
+            Found::Nothing => self.new_series(series, kind(), tracked)?,
+        };
+        self.batch.order.push(id);
+        let Destination::Series(series) = destination else {
+            return Ok(None);
+        };
+        self.report.post_relabel += 1;
+        let is_again = false;
+        Ok(Some(Place {
+            id,
+            series,
+            is_again,
+        }))
+    }
+
+    #[cold]
+    fn new_series(
+        &mut self,
+        series: &str,
+        kind: MetricType,
+        tracked: bool,
+    ) -> Result<(EntryId, Destination), ScrapeError> {
+        let (config, target) = (&self.scrape.job.config, self.scrape.target);
+        let destination = labels::resolve(config, target, series, kind, self.appender)?;
+        self.count_added(destination);
+        let id = self.cache.insert(series, destination, kind, tracked);
+        Ok((id, destination))
+    }
+
+    /// Counts a series that was not there before; those behind a limit that the scrape fails for are none.
+    fn count_added(&mut self, destination: Destination) {
+        let is_within = self.report.post_relabel < self.sample_limit && !self.is_over_bucket_limit;
+        let is_added = matches!(destination, Destination::Series(_)) && is_within;
+        self.report.series_added += u64::from(is_added);
+    }
+
+    /// Whether a sample is too far in the future, and counts it: it would make every later one out of order.
+    #[inline(always)]
+    fn is_too_early(&self, t: i64) -> bool {
+        let is_too_early = self.scrape.t.saturating_add(AHEAD_MS_MAX) < t;
+        if is_too_early {
+            self.scrape.metrics.out_of_bounds.inc();
+        }
+        is_too_early
+    }
+
+    #[inline(always)]
+    fn push_sample(&mut self, place: &Place, t: i64, value: f64) {
+        if self.is_too_early(t) {
+            return;
+        }
+        let series = place.series;
+        self.batch.samples.push(FloatSample { series, t, value });
+        self.batch.sample_entries.push(place.id);
+    }
+
+    fn push_exemplar_text(&mut self, series: SeriesRef, text: &ExemplarText<'_>) {
+        let exemplar = Exemplar {
+            labels: exemplar_labels(text.labels),
+            value: text.value,
+            t: text.timestamp_ms,
+        };
+        self.push_exemplar(series, exemplar);
+    }
+
+    /// Adds an exemplar to the batch unless it is too far in the future.
+    fn push_exemplar(&mut self, series: SeriesRef, exemplar: Exemplar) {
+        let latest = self.scrape.t.saturating_add(AHEAD_MS_MAX);
+        if exemplar.t.is_none_or(|t| t <= latest) {
+            self.batch.exemplars.push((series, exemplar));
+        }
+    }
+}
+
+/// The series of a line.
+struct Place {
+    id: EntryId,
+    series: SeriesRef,
+    /// The body had a sample of it before.
+    is_again: bool,
+}
+
+/// Returns the labels of an exemplar as written in braces.
+pub(super) fn exemplar_labels(text: &str) -> Labels {
+    let mut pairs = Vec::new();
+    crate::exposition::labels::decode(text, MetricType::Unknown, &mut pairs);
+    Labels::from_pairs(pairs.iter().map(|(name, value)| (&**name, &**value)))
+}
+
+/// Returns the hash of the metadata lines so far and one more.
+fn hash_on(hash: u64, line: &str) -> u64 {
+    let line = rapidhash::v3::rapidhash_v3(line.as_bytes());
+    hash.rotate_left(5).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ line
+}
+
+fn hash_family(hash: u64, family: &Family<'_>) -> u64 {
+    let parts = [family.name, family.help, family.kind.as_str(), family.unit];
+    parts.into_iter().fold(hash, hash_on)
+}
