@@ -186,7 +186,7 @@ impl<T: Resource> Reflector<T> {
         let mut response = checked(request).await?;
         let mut bytes: Vec<u8> = Vec::new();
         let mut is_empty = true;
-        while let Some(more) = response.chunk().await.map_err(|error| of(error))? {
+        while let Some(more) = response.chunk().await.map_err(of)? {
             is_empty = false;
             let searched = bytes.len();
             bytes.extend_from_slice(&more);
