@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::StaticConfig;
 
 mod consul;
+mod dns;
 pub(crate) mod file;
 mod http;
 mod kubernetes;
