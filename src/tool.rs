@@ -1,8 +1,10 @@
 //! `hearth tool`: commands that do one thing and end, with promtool's names, flags and output.
 //!
 //! Data goes to standard output, everything else to standard error. Exit codes: 0 done, 1 failed or, of a command that
-//! checks, something is wrong, 2 wrong usage.
+//! checks, something is wrong, 2 wrong usage, 3 linting
+//! found something and that is fatal.
 
+mod check;
 mod go;
 mod promql;
 mod table;
@@ -18,6 +20,8 @@ use crate::cli::tool::{Tool, ToolCall};
 enum Outcome {
     Done,
     FoundProblems,
+    /// Nothing is wrong, but linting found something, and that was said to be fatal.
+    FoundLint,
 }
 
 /// What was typed makes no sense, beyond what the command line's parser can see.
@@ -35,6 +39,7 @@ pub(crate) fn run(call: &ToolCall) -> ExitCode {
     match outcome {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::FoundProblems) => ExitCode::from(1),
+        Ok(Outcome::FoundLint) => ExitCode::from(3),
         // Whoever read has seen enough, as `head` has.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
@@ -46,6 +51,8 @@ pub(crate) fn run(call: &ToolCall) -> ExitCode {
 
 fn run_tool(call: &ToolCall, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     match call.tool {
+        Tool::CheckConfig => check::config::run(call, out),
+        Tool::CheckWebConfig => check::web_config::run(call, out),
         Tool::List => tsdb::list::run(call, out),
         Tool::Analyze => tsdb::analyze::run(call, out),
         Tool::Dump => tsdb::dump::run(call, out),

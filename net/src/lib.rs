@@ -14,3 +14,4 @@
 pub mod client;
 pub mod http_config;
 pub mod listen;
+pub mod web_config;

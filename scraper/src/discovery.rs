@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::StaticConfig;
 
-pub(crate) mod file;
+pub mod file;
 
 /// Targets that were found in one place and share labels.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
