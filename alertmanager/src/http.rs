@@ -2,15 +2,16 @@
 //!
 //! # Not here
 //!
-//! OAuth2 and proxies. A configuration with them loads with a warning, and a client that would need them refuses to send
-//! rather than going without.
+//! The grant of OAuth2 that needs a signature. A configuration with it loads with a warning, and a client that would need it
+//! refuses to send rather than going without.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use model::Duration;
-use net::client::{CredentialsError, PerFiles, TlsError};
-use net::http_config::{HttpConfig, Secret};
+use net::client::{CredentialsError, PerFiles, ProxyRules, TlsError, TokenError, TokenSource};
+use net::http_config::{HttpConfig, InvalidHttpConfig, Secret};
 use reqwest::redirect::Policy;
 
 /// How many redirects are followed, as in Go.
@@ -25,6 +26,12 @@ pub enum ClientError {
     /// TLS could not be set up.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// There is no token to send.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// The fields contradict each other.
+    #[error(transparent)]
+    Invalid(#[from] InvalidHttpConfig),
     /// The client's options do not go together.
     #[error("make an HTTP client")]
     Build(#[from] reqwest::Error),
@@ -41,6 +48,8 @@ pub(crate) struct HttpClient {
     config: HttpConfig,
     base_dir: PathBuf,
     timeout: Option<Duration>,
+    proxies: Arc<ProxyRules>,
+    tokens: Option<TokenSource>,
     client: PerFiles<reqwest::Client>,
 }
 
@@ -56,7 +65,13 @@ impl HttpClient {
         base_dir: &Path,
         timeout: Option<Duration>,
     ) -> Result<Self, ClientError> {
+        let tokens = match &config.oauth2 {
+            Some(oauth2) => Some(TokenSource::new(oauth2, base_dir)?),
+            None => None,
+        };
         let client = HttpClient {
+            proxies: Arc::new(ProxyRules::of(&config)?),
+            tokens,
             config,
             base_dir: base_dir.to_owned(),
             timeout,
@@ -70,13 +85,18 @@ impl HttpClient {
     ///
     /// # Errors
     ///
-    /// When a file with a secret or certificates cannot be read, or when what the configuration asks for is not built yet.
-    pub(crate) fn post(&self, url: &str) -> Result<reqwest::RequestBuilder, ClientError> {
+    /// When a file with a secret or certificates cannot be read, there is no token, or what the configuration asks for is
+    /// not built yet.
+    pub(crate) async fn post(&self, url: &str) -> Result<reqwest::RequestBuilder, ClientError> {
         if let Some(field) = self.config.unsupported().first() {
             return Err(ClientError::Unsupported { field });
         }
         let mut headers = reqwest::header::HeaderMap::new();
         net::client::append_headers(&self.config, &self.base_dir, &mut headers)?;
+        if let Some(tokens) = &self.tokens {
+            let authorization = tokens.authorization().await?;
+            headers.insert(reqwest::header::AUTHORIZATION, authorization);
+        }
         Ok(self.current()?.post(url).headers(headers))
     }
 
@@ -88,6 +108,7 @@ impl HttpClient {
                 .user_agent(concat!("Hearth/", env!("CARGO_PKG_VERSION")))
                 // The environment's proxies are for those who ask for them.
                 .no_proxy()
+                .proxy(self.proxy())
                 .redirect(redirects(&self.config))
                 .tls_backend_preconfigured(net::client::client_config(&tls, &self.base_dir)?);
             if let Some(timeout) = self.timeout {
@@ -95,6 +116,19 @@ impl HttpClient {
             }
             Ok(builder.build()?)
         })
+    }
+}
+
+impl HttpClient {
+    /// Returns the proxy of each URL.
+    fn proxy(&self) -> reqwest::Proxy {
+        let rules = Arc::clone(&self.proxies);
+        let proxy = reqwest::Proxy::custom(move |url| rules.url_of(url.as_str()))
+            .headers(self.proxies.headers().clone());
+        match self.proxies.authorization() {
+            Some(authorization) => proxy.custom_http_auth(authorization),
+            None => proxy,
+        }
     }
 }
 
@@ -126,6 +160,7 @@ fn redirects(config: &HttpConfig) -> Policy {
 /// The first contradiction, in Prometheus' words.
 pub(crate) fn check(config: &HttpConfig, place: &str) -> Result<Vec<String>, String> {
     config.validate().map_err(|error| error.to_string())?;
+    ProxyRules::of(config).map_err(|error| error.to_string())?;
     let warn = |field| format!("{place}: {field} is not built yet: nothing is sent");
     Ok(config.unsupported().into_iter().map(warn).collect())
 }
@@ -192,11 +227,11 @@ mod tests {
         let client = HttpClient::new(config(text), dir.path(), None).unwrap();
         let mut sink = HttpSink::start(200).await;
         let url = format!("http://{}/", sink.address);
-        let error = chain(&client.post(&url).unwrap_err());
+        let error = chain(&client.post(&url).await.unwrap_err());
         assert!(error.contains("unable to read file"), "{error}");
         for token in ["first", "second"] {
             std::fs::write(dir.path().join("token"), format!("{token}\n")).unwrap();
-            client.post(&url).unwrap().send().await.unwrap();
+            client.post(&url).await.unwrap().send().await.unwrap();
             let head = sink.next().await.head.to_lowercase();
             assert!(
                 head.contains(&format!("authorization: bearer {token}\r\n")),
@@ -218,24 +253,48 @@ mod tests {
             ("{follow_redirects: false}", 307),
         ] {
             let client = HttpClient::new(config(text), Path::new(""), None).unwrap();
-            let answer = client.post(&url).unwrap().send().await.unwrap();
+            let answer = client.post(&url).await.unwrap().send().await.unwrap();
             assert_eq!(answer.status().as_u16(), status, "{text}");
         }
     }
 
-    #[test]
-    fn what_is_not_built_is_not_sent_without() {
-        let config = config("proxy_url: http://proxy\n");
+    #[tokio::test]
+    async fn a_proxy_and_a_token() {
+        let mut proxy = HttpSink::start(200).await;
+        let text = format!("proxy_url: http://u:p@{}\n", proxy.address);
+        let client = HttpClient::new(config(&text), Path::new(""), None).unwrap();
+        let request = client.post("http://nowhere.invalid/x").await.unwrap();
+        request.send().await.unwrap();
+        let head = proxy.next().await.head.to_lowercase();
+        assert!(head.starts_with("post http://nowhere.invalid/x "), "{head}");
+        assert!(
+            head.contains("proxy-authorization: basic dtpw\r\n"),
+            "{head}"
+        );
+
+        // The sink's answer is no token, and without one nothing is sent.
+        let text = format!(
+            "oauth2: {{client_id: me, token_url: 'http://{}/'}}\n",
+            proxy.address
+        );
+        let client = HttpClient::new(config(&text), Path::new(""), None).unwrap();
+        let error = client.post("http://127.0.0.1:1/").await.unwrap_err();
+        assert!(error.to_string().contains("cannot fetch token"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn what_is_not_built_is_not_sent_without() {
+        let text = "oauth2: {client_id: me, token_url: 'http://x/', grant_type: 'urn:ietf:params:oauth:grant-type:jwt-bearer'}";
         assert_eq!(
-            check(&config, "here"),
+            check(&config(text), "here"),
             Ok(vec![
-                "here: proxy_url is not built yet: nothing is sent".to_owned()
+                "here: oauth2.grant_type is not built yet: nothing is sent".to_owned()
             ])
         );
-        let client = HttpClient::new(config, Path::new(""), None).unwrap();
+        let client = HttpClient::new(config(text), Path::new(""), None).unwrap();
         assert_eq!(
-            client.post("http://x/").unwrap_err().to_string(),
-            "proxy_url is not supported yet, so nothing was sent"
+            client.post("http://x/").await.unwrap_err().to_string(),
+            "oauth2.grant_type is not supported yet, so nothing was sent"
         );
     }
 
