@@ -15,7 +15,7 @@ use crate::config::StaticConfig;
 
 mod consul;
 mod dns;
-pub(crate) mod file;
+pub mod file;
 mod http;
 mod kubernetes;
 pub(crate) mod provider;
