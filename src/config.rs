@@ -3,7 +3,13 @@
 //! Each section's type lives in the crate that obeys it. Loading is all or nothing: a configuration is either wholly
 //! good, or refused with the file, the line and what is wrong, and then nothing changes.
 
+mod alerting;
 mod glob;
+mod otlp;
+mod remote_read;
+mod remote_write;
+mod storage;
+mod tracing;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,10 +17,16 @@ use std::path::{Path, PathBuf};
 use alertmanager::notify::AlertingConfig;
 use model::Duration;
 use model::de::or_default;
-use net::http_config::Unbuilt;
 use scraper::config::yaml::{self, YamlError};
 use scraper::config::{GlobalConfig, ScrapeConfig};
 use serde::{Deserialize, Serialize};
+
+use otlp::OtlpConfig;
+use remote_read::RemoteReadConfig;
+use remote_write::RemoteWriteConfig;
+pub(crate) use storage::FloatEncoding;
+use storage::{ExemplarsConfig, StorageConfig};
+use tracing::TracingConfig;
 
 /// Largest configuration file, in bytes.
 const FILE_BYTES_MAX: u64 = 64 << 20;
@@ -55,18 +67,24 @@ pub(crate) struct Config {
     /// Storage settings.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub(crate) storage: StorageConfig,
-    /// Not built yet.
+    /// Where samples are sent; not built yet.
+    #[serde(
+        deserialize_with = "remote_write::list",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub(crate) remote_write: Vec<RemoteWriteConfig>,
+    /// Where samples are read; not built yet.
+    #[serde(
+        deserialize_with = "remote_read::list",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub(crate) remote_read: Vec<RemoteReadConfig>,
+    /// Where spans are sent; not built yet.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) remote_write: Option<Unbuilt>,
-    /// Not built yet.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) remote_read: Option<Unbuilt>,
-    /// Not built yet.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) tracing: Option<Unbuilt>,
-    /// Not built yet.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) otlp: Option<Unbuilt>,
+    pub(crate) tracing: Option<TracingConfig>,
+    /// What becomes of OTLP metrics; not built yet.
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
+    pub(crate) otlp: OtlpConfig,
 }
 
 /// Settings of Go's runtime.
@@ -76,86 +94,6 @@ pub(crate) struct RuntimeConfig {
     /// Accepted; has no effect.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) gogc: Option<i64>,
-}
-
-/// The `storage` section.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct StorageConfig {
-    /// Settings of the database.
-    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
-    pub(crate) tsdb: TsdbConfig,
-    /// Which exemplars are kept.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) exemplars: Option<ExemplarsConfig>,
-}
-
-/// The `storage.exemplars` section.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct ExemplarsConfig {
-    /// How many are kept; none with 0 or less.
-    pub(crate) max_exemplars: i64,
-}
-
-impl Default for ExemplarsConfig {
-    fn default() -> Self {
-        ExemplarsConfig {
-            max_exemplars: 100_000,
-        }
-    }
-}
-
-/// The `storage.tsdb` section.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct TsdbConfig {
-    /// How much older than the newest sample late ones may be.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) out_of_order_time_window: Option<Duration>,
-    /// The share of series that have ended, 0 to 1, from which on they leave the head before their time.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) stale_series_compaction_threshold: Option<f64>,
-    /// How new chunks are encoded.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) chunk_encoding: Option<ChunkEncodingConfig>,
-    /// How long and how much to keep.
-    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
-    pub(crate) retention: RetentionConfig,
-}
-
-/// The `storage.tsdb.chunk_encoding` section.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct ChunkEncodingConfig {
-    /// Of floats.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) floats: Option<FloatEncoding>,
-}
-
-/// An encoding of float chunks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum FloatEncoding {
-    /// What every Prometheus reads.
-    Xor,
-    /// Smaller; Prometheus reads it from 3.11 on.
-    Xor2,
-}
-
-/// The `storage.tsdb.retention` section.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct RetentionConfig {
-    /// How long samples are kept; 0 turns the limit off.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) time: Option<Duration>,
-    /// How many bytes are kept; 0 turns the limit off.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) size: Option<model::size::ByteSize>,
-    /// Not built yet.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) percentage: Option<f64>,
 }
 
 /// A configuration that is wholly good.
@@ -227,6 +165,121 @@ pub(crate) enum LoadError {
     },
 }
 
+/// What the process is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// All of it.
+    Server,
+    /// Only scrapes and sends on: no queries, rules and alerts.
+    Agent,
+}
+
+impl Config {
+    /// Reads the main file, looking at no other; `name` is what errors call it. Returns it with its defaults and with one
+    /// warning for each thing in `alerting` that is not built yet.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that is wrong.
+    pub(crate) fn parse(
+        text: &str,
+        name: &str,
+        mode: Mode,
+    ) -> Result<(Config, Vec<String>), LoadError> {
+        let parsed = yaml::parse::<Option<Config>>(text).map_err(|error| LoadError::Yaml {
+            path: name.to_owned(),
+            error,
+        })?;
+        let mut config = parsed.unwrap_or_default();
+        let invalid = |reason: String, job: &str| LoadError::Invalid {
+            path: name.to_owned(),
+            line: job_line(text, job),
+            reason,
+        };
+        config
+            .global
+            .finish(&|name| std::env::var(name).ok())
+            .map_err(|error| invalid(error.to_string(), ""))?;
+        for job in &mut config.scrape_configs {
+            job.finish(&config.global)
+                .map_err(|error| invalid(error.to_string(), &job.job_name))?;
+        }
+        check_job_names(&config.scrape_configs).map_err(|(reason, job)| invalid(reason, &job))?;
+        let warnings = config.check(mode).map_err(|reason| invalid(reason, ""))?;
+        Ok((config, warnings))
+    }
+
+    /// Checks the sections that are not about scraping.
+    fn check(&self, mode: Mode) -> Result<Vec<String>, String> {
+        if mode == Mode::Agent {
+            let alerting = &self.alerting;
+            let has_alerting =
+                !alerting.alertmanagers.is_empty() || !alerting.alert_relabel_configs.is_empty();
+            let refused = [
+                ("alerting", has_alerting),
+                ("rule_files", !self.rule_files.is_empty()),
+                ("remote_read", !self.remote_read.is_empty()),
+            ];
+            if let Some((field, _)) = refused.iter().find(|(_, is_given)| *is_given) {
+                return Err(format!("field {field} is not allowed in agent mode"));
+            }
+        }
+        for (key, patterns) in [
+            ("rule_files", &self.rule_files),
+            ("scrape_config_files", &self.scrape_config_files),
+        ] {
+            for pattern in patterns {
+                glob::check(pattern).map_err(|reason| format!("{key}: {pattern:?}: {reason}"))?;
+            }
+        }
+        let names = self.global.metric_name_validation_scheme;
+        self.otlp.check(names.unwrap_or_default())?;
+        alerting::check(&self.alerting)?;
+        self.alerting.check()
+    }
+
+    /// Returns the scrape configs of the files that `scrape_config_files` names, relative to `dir`.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that is wrong; a job's name that is there twice is wrong.
+    pub(crate) fn read_scrape_config_files(
+        &self,
+        dir: &Path,
+        name: &str,
+    ) -> Result<Vec<ScrapeConfig>, LoadError> {
+        #[derive(Default, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        struct File {
+            #[serde(deserialize_with = "scrape_configs")]
+            scrape_configs: Vec<ScrapeConfig>,
+        }
+        let mut jobs = self.scrape_configs.clone();
+        for pattern in &self.scrape_config_files {
+            for path in expand(dir, pattern, "scrape_config_files", name)? {
+                let shown = path.display().to_string();
+                let text = read(&path)?;
+                let file = yaml::parse::<Option<File>>(&text).map_err(|error| LoadError::Yaml {
+                    path: shown.clone(),
+                    error,
+                })?;
+                let invalid = |reason: String, job: &str| LoadError::Invalid {
+                    path: shown.clone(),
+                    line: job_line(&text, job),
+                    reason,
+                };
+                for mut job in file.unwrap_or_default().scrape_configs {
+                    job.finish(&self.global)
+                        .map_err(|error| invalid(error.to_string(), &job.job_name))?;
+                    jobs.push(job);
+                }
+                check_job_names(&jobs).map_err(|(reason, job)| invalid(reason, &job))?;
+            }
+        }
+        Ok(jobs.split_off(self.scrape_configs.len()))
+    }
+}
+
 impl Loaded {
     /// Loads the configuration file at `path` with everything that it names.
     ///
@@ -258,33 +311,12 @@ impl Loaded {
     ///
     /// The first thing that is wrong.
     pub(crate) fn from_text(text: &str, name: &str, dir: &Path) -> Result<Loaded, LoadError> {
-        let mut config: Config = match yaml::parse::<Option<Config>>(text) {
-            Ok(config) => config.unwrap_or_default(),
-            Err(error) => {
-                return Err(LoadError::Yaml {
-                    path: name.to_owned(),
-                    error,
-                });
-            }
-        };
-        let invalid = |reason: String, job: &str| LoadError::Invalid {
+        let (mut config, alerting_warnings) = Config::parse(text, name, Mode::Server)?;
+        let printed = yaml::print(&config).map_err(|reason| LoadError::Invalid {
             path: name.to_owned(),
-            line: job_line(text, job),
+            line: None,
             reason,
-        };
-        config
-            .global
-            .finish(&|name| std::env::var(name).ok())
-            .map_err(|error| invalid(error.to_string(), ""))?;
-        for job in &mut config.scrape_configs {
-            job.finish(&config.global)
-                .map_err(|error| invalid(error.to_string(), &job.job_name))?;
-        }
-        let alerting_warnings = config
-            .alerting
-            .check()
-            .map_err(|reason| invalid(reason, ""))?;
-        let printed = yaml::print(&config).map_err(|reason| invalid(reason, ""))?;
+        })?;
         config.alerting.base_dir = dir.to_owned();
         let mut loaded = Loaded {
             config,
@@ -293,10 +325,8 @@ impl Loaded {
             dir: dir.to_owned(),
             warnings: Vec::new(),
         };
-        loaded.add_scrape_config_files(name)?;
-        loaded
-            .check_job_names()
-            .map_err(|(reason, job)| invalid(reason, &job))?;
+        let files = loaded.config.read_scrape_config_files(dir, name)?;
+        loaded.config.scrape_configs.extend(files);
         loaded.add_rule_files(name)?;
         loaded.warnings = loaded.unbuilt();
         loaded.warnings.extend(alerting_warnings);
@@ -317,53 +347,6 @@ impl Loaded {
             }
         }
         Ok(())
-    }
-
-    fn add_scrape_config_files(&mut self, name: &str) -> Result<(), LoadError> {
-        #[derive(Default, Deserialize)]
-        #[serde(default, deny_unknown_fields)]
-        struct File {
-            #[serde(deserialize_with = "scrape_configs")]
-            scrape_configs: Vec<ScrapeConfig>,
-        }
-        for pattern in self.config.scrape_config_files.clone() {
-            for path in expand(&self.dir, &pattern, "scrape_config_files", name)? {
-                let shown = path.display().to_string();
-                let text = read(&path)?;
-                let file = yaml::parse::<Option<File>>(&text)
-                    .map_err(|error| LoadError::Yaml {
-                        path: shown.clone(),
-                        error,
-                    })?
-                    .unwrap_or_default();
-                for mut job in file.scrape_configs {
-                    job.finish(&self.config.global)
-                        .map_err(|error| LoadError::Invalid {
-                            path: shown.clone(),
-                            line: job_line(&text, &job.job_name),
-                            reason: error.to_string(),
-                        })?;
-                    self.config.scrape_configs.push(job);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn check_job_names(&self) -> Result<(), (String, String)> {
-        let mut seen = std::collections::BTreeSet::new();
-        let repeated = self
-            .config
-            .scrape_configs
-            .iter()
-            .find(|job| !seen.insert(&job.job_name));
-        repeated.map_or(Ok(()), |job| {
-            let name = job.job_name.clone();
-            Err((
-                format!("found multiple scrape configs with job name {name:?}"),
-                name,
-            ))
-        })
     }
 
     /// Returns what is kept: the configuration wins over the flags; without any limit the default time is one.
@@ -412,10 +395,10 @@ impl Loaded {
         let config = &self.config;
         let retention = &config.storage.tsdb.retention;
         let sections = [
-            ("remote_write", config.remote_write.is_some()),
-            ("remote_read", config.remote_read.is_some()),
+            ("remote_write", !config.remote_write.is_empty()),
+            ("remote_read", !config.remote_read.is_empty()),
             ("tracing", config.tracing.is_some()),
-            ("otlp", config.otlp.is_some()),
+            ("otlp", !is_default(&config.otlp)),
             (
                 "storage.tsdb.retention.percentage",
                 retention.percentage.is_some(),
@@ -442,6 +425,19 @@ impl Loaded {
             )
             .collect()
     }
+}
+
+/// Returns what is wrong, and the name, when two jobs have the same.
+fn check_job_names(jobs: &[ScrapeConfig]) -> Result<(), (String, String)> {
+    let mut seen = std::collections::BTreeSet::new();
+    let repeated = jobs.iter().find(|job| !seen.insert(&job.job_name));
+    repeated.map_or(Ok(()), |job| {
+        let name = job.job_name.clone();
+        Err((
+            format!("found multiple scrape configs with job name {name:?}"),
+            name,
+        ))
+    })
 }
 
 fn read(path: &Path) -> Result<String, LoadError> {

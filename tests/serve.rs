@@ -325,6 +325,22 @@ fn target_address(target: &Server) -> String {
 }
 
 #[test]
+fn urls_typed_by_hand_are_understood() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    fs::write(dir.path().join("quiet.yml"), "global: {}\n").expect("the configuration is written");
+    let hearth = Monitor::hearth(dir.path(), &["--config.file=quiet.yml"]);
+    let query = "/api/v1/query?query=absent(up{job=\"nope\"}<2)&time=5";
+    let reply = http::get(&hearth.url(query)).expect("an answer");
+    let expected = r#"[{"metric":{},"value":[5,"1"]}]"#;
+    assert!(
+        reply.status == 200 && reply.text().contains(expected),
+        "{} {}",
+        reply.status,
+        reply.text()
+    );
+}
+
+#[test]
 fn reload_and_quit_by_http_need_their_flag() {
     let dir = tempfile::tempdir().unwrap();
     let mut hearth = Monitor::hearth(dir.path(), &[]);

@@ -1,123 +1,7 @@
-//! The HTTP client side of notifications: POSTs as an `http_config` says.
-//!
-//! # Not here
-//!
-//! OAuth2 and proxies. A configuration with them loads with a warning, and a client that would need them refuses to send
-//! rather than going without.
+//! What notifications need of HTTP besides the client.
 
-use std::error::Error;
-use std::path::{Path, PathBuf};
-
-use model::Duration;
-use net::client::{CredentialsError, PerFiles, TlsError};
-use net::http_config::{HttpConfig, Secret};
-use reqwest::redirect::Policy;
-
-/// How many redirects are followed, as in Go.
-const REDIRECTS_MAX: usize = 10;
-
-/// Why a client could not be made, or not be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ClientError {
-    /// Credentials could not be read.
-    #[error(transparent)]
-    Credentials(#[from] CredentialsError),
-    /// TLS could not be set up.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
-    /// The client's options do not go together.
-    #[error("make an HTTP client")]
-    Build(#[from] reqwest::Error),
-    /// The configuration needs something that is not built yet; nothing was sent.
-    #[error("{field} is not supported yet, so nothing was sent")]
-    Unsupported {
-        /// The field of `http_config`.
-        field: &'static str,
-    },
-}
-
-/// Posts as one `http_config` says. Credentials in files are read for each request, and certificates when they changed.
-pub(crate) struct HttpClient {
-    config: HttpConfig,
-    base_dir: PathBuf,
-    timeout: Option<Duration>,
-    client: PerFiles<reqwest::Client>,
-}
-
-impl HttpClient {
-    /// Returns a client that does as `config` says. Relative file names in it are relative to `base_dir`; `timeout` is
-    /// for a whole request.
-    ///
-    /// # Errors
-    ///
-    /// When certificates cannot be read.
-    pub(crate) fn new(
-        config: HttpConfig,
-        base_dir: &Path,
-        timeout: Option<Duration>,
-    ) -> Result<Self, ClientError> {
-        let client = HttpClient {
-            config,
-            base_dir: base_dir.to_owned(),
-            timeout,
-            client: PerFiles::default(),
-        };
-        client.current()?;
-        Ok(client)
-    }
-
-    /// Returns a POST to `url` with the credentials that are valid now.
-    ///
-    /// # Errors
-    ///
-    /// When a file with a secret or certificates cannot be read, or when what the configuration asks for is not built yet.
-    pub(crate) fn post(&self, url: &str) -> Result<reqwest::RequestBuilder, ClientError> {
-        if let Some(field) = self.config.unsupported().first() {
-            return Err(ClientError::Unsupported { field });
-        }
-        let mut headers = reqwest::header::HeaderMap::new();
-        net::client::append_headers(&self.config, &self.base_dir, &mut headers)?;
-        Ok(self.current()?.post(url).headers(headers))
-    }
-
-    /// Returns the client that stands on the certificates as they are now.
-    fn current(&self) -> Result<reqwest::Client, ClientError> {
-        let tls = self.config.tls_config.clone().unwrap_or_default();
-        self.client.get_or_make(&tls, &self.base_dir, || {
-            let mut builder = reqwest::Client::builder()
-                .user_agent(concat!("Hearth/", env!("CARGO_PKG_VERSION")))
-                // The environment's proxies are for those who ask for them.
-                .no_proxy()
-                .redirect(redirects(&self.config))
-                .tls_backend_preconfigured(net::client::client_config(&tls, &self.base_dir)?);
-            if let Some(timeout) = self.timeout {
-                builder = builder.timeout(timeout.to_std());
-            }
-            Ok(builder.build()?)
-        })
-    }
-}
-
-/// Returns which redirects are followed. `Authorization` never goes to another host; where other headers may be secret,
-/// nothing goes there.
-fn redirects(config: &HttpConfig) -> Policy {
-    if !config.follows_redirects() {
-        return Policy::none();
-    }
-    if config.http_headers.as_ref().is_none_or(|h| h.is_empty()) {
-        return Policy::limited(REDIRECTS_MAX);
-    }
-    Policy::custom(|attempt| {
-        let is_elsewhere = |from: &reqwest::Url| from.origin() != attempt.url().origin();
-        if attempt.previous().first().is_some_and(is_elsewhere) {
-            attempt.stop()
-        } else if REDIRECTS_MAX < attempt.previous().len() {
-            attempt.error("too many redirects")
-        } else {
-            attempt.follow()
-        }
-    })
-}
+use net::http_config::HttpConfig;
+pub(crate) use net::outbound::{ClientError, HttpClient, chain, secret};
 
 /// Checks that the fields of an `http_config` go together; returns warnings about those that are not built yet.
 ///
@@ -128,37 +12,6 @@ pub(crate) fn check(config: &HttpConfig, place: &str) -> Result<Vec<String>, Str
     config.validate().map_err(|error| error.to_string())?;
     let warn = |field| format!("{place}: {field} is not built yet: nothing is sent");
     Ok(config.unsupported().into_iter().map(warn).collect())
-}
-
-/// Returns a secret that is given as text or as a file, which is read now.
-///
-/// # Errors
-///
-/// When the file cannot be read.
-pub(crate) fn secret(
-    text: Option<&Secret>,
-    file: Option<&str>,
-) -> Result<Option<String>, CredentialsError> {
-    match (text, file) {
-        (Some(text), _) => Ok(Some(text.reveal().to_owned())),
-        (None, Some(path)) => net::client::read_secret_file(Path::new(""), path).map(Some),
-        (None, None) => Ok(None),
-    }
-}
-
-/// Returns an error with all its sources on one line, each said once; reqwest's own text leaves out what matters.
-pub(crate) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        let cause = error.to_string();
-        if !text.ends_with(&cause) {
-            text.push_str(": ");
-            text.push_str(&cause);
-        }
-        source = error.source();
-    }
-    text
 }
 
 /// Escapes what Go's JSON escapes: `<`, `>`, `&` and the two separators. In JSON they occur in strings only.
@@ -179,6 +32,7 @@ pub(crate) fn escape_json_like_go(json: &str) -> String {
 mod tests {
     use super::*;
     use crate::receiver::testing::HttpSink;
+    use std::path::Path;
 
     fn config(text: &str) -> HttpConfig {
         serde_saphyr::from_str(text).unwrap()

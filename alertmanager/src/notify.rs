@@ -12,7 +12,7 @@ pub use config::{AlertingConfig, AlertmanagerTargetConfig, ApiVersion, Scheme, S
 pub use remote::RemoteNotifier;
 
 use crate::alert::Alert;
-pub use crate::http::ClientError;
+pub use net::outbound::ClientError;
 
 /// Takes the alerts that rules send.
 ///

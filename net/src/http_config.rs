@@ -10,12 +10,16 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+mod oauth2;
 mod secret;
 mod unbuilt;
+mod url_text;
 mod validate;
 
+pub use oauth2::OAuth2;
 pub use secret::Secret;
 pub use unbuilt::Unbuilt;
+pub use url_text::UrlText;
 pub use validate::InvalidHttpConfig;
 
 /// Declares a struct with the given fields and, inlined after them, those of `http_config`, and a method `http_config`
@@ -34,9 +38,9 @@ macro_rules! with_http_config {
             /// The `Authorization` header.
             #[serde(skip_serializing_if = "Option::is_none")]
             pub authorization: Option<$crate::http_config::Authorization>,
-            /// Not built yet.
+            /// A token that is fetched with credentials of its own.
             #[serde(skip_serializing_if = "Option::is_none")]
-            pub oauth2: Option<$crate::http_config::Unbuilt>,
+            pub oauth2: Option<$crate::http_config::OAuth2>,
             /// The older way to write `authorization.credentials`.
             #[serde(skip_serializing_if = "Option::is_none")]
             pub bearer_token: Option<$crate::http_config::Secret>,
@@ -52,18 +56,18 @@ macro_rules! with_http_config {
             /// Accepted; connections speak HTTP/1.1 whatever it says.
             #[serde(skip_serializing_if = "Option::is_none")]
             pub enable_http2: Option<bool>,
-            /// Not built yet.
+            /// The proxy that requests go through.
             #[serde(skip_serializing_if = "Option::is_none")]
-            pub proxy_url: Option<$crate::http_config::Unbuilt>,
-            /// Has no effect without a proxy.
+            pub proxy_url: Option<$crate::http_config::UrlText>,
+            /// Hosts that are asked without the proxy, separated by commas.
             #[serde(skip_serializing_if = "Option::is_none")]
             pub no_proxy: Option<String>,
-            /// Not built yet.
+            /// Whether `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY` of the environment say which proxy.
             #[serde(skip_serializing_if = "Option::is_none")]
             pub proxy_from_environment: Option<bool>,
-            /// Has no effect without a proxy.
+            /// Headers for the proxy when it is asked for a tunnel.
             #[serde(skip_serializing_if = "Option::is_none")]
-            pub proxy_connect_header: Option<$crate::http_config::Unbuilt>,
+            pub proxy_connect_header: Option<$crate::http_config::ProxyHeaders>,
             /// Further headers, by name.
             #[serde(skip_serializing_if = "Option::is_none")]
             pub http_headers: Option<std::collections::BTreeMap<String, $crate::http_config::HeaderValues>>,
@@ -113,11 +117,17 @@ macro_rules! with_unbuilt_and_http_config {
         impl $name {
             /// Returns the names of the fields that are set and not built yet, those of `http_config` apart.
             pub fn unbuilt(&self) -> Vec<&'static str> {
-                let mut names = Vec::new();
-                $(if self.$field.as_ref().is_some_and(|section| !section.0.is_null()) {
-                    names.push(stringify!($field));
+                let sections = self.unbuilt_sections().into_iter();
+                sections.map(|(name, _)| name).collect()
+            }
+
+            /// Returns the fields that are set and not built yet, by name.
+            pub fn unbuilt_sections(&self) -> Vec<(&'static str, &$crate::http_config::Unbuilt)> {
+                let mut sections = Vec::new();
+                $(if let Some(section) = self.$field.as_ref().filter(|section| !section.0.is_null()) {
+                    sections.push((stringify!($field), section));
                 })*
-                names
+                sections
             }
         }
     };
@@ -229,3 +239,6 @@ pub struct HeaderValues {
 
 /// The headers of `http_headers`, by name.
 pub type Headers = BTreeMap<String, HeaderValues>;
+
+/// The headers of `proxy_connect_header`, by name.
+pub type ProxyHeaders = BTreeMap<String, Vec<Secret>>;

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! http_config (YAML) ──► HttpConfig ──► client::Client ──► one GET into a caller's buffer, with deadline and byte limit
+//!                                        └► outbound::HttpClient ──► any other request
 //! listen::bind ──► listen::LimitedListener ──► connections, at most so many at once
 //! ```
 //!
@@ -14,3 +15,5 @@
 pub mod client;
 pub mod http_config;
 pub mod listen;
+pub mod outbound;
+mod request_line;

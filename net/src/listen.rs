@@ -11,6 +11,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::request_line::RequestLine;
+
 /// Why an address cannot be listened on.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
@@ -102,6 +104,7 @@ impl LimitedListener {
                     return (
                         Connection {
                             stream,
+                            line: RequestLine::default(),
                             _permit: permit,
                         },
                         peer,
@@ -128,16 +131,18 @@ impl LimitedListener {
 /// An accepted connection that counts against the limit of its listener.
 pub struct Connection {
     stream: TcpStream,
+    line: RequestLine,
     _permit: OwnedSemaphorePermit,
 }
 
 impl AsyncRead for Connection {
     fn poll_read(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        let Connection { stream, line, .. } = self.get_mut();
+        line.poll_read(Pin::new(stream), cx, buf)
     }
 }
 

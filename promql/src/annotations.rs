@@ -1,8 +1,10 @@
 //! Warnings and infos that travel beside a result.
 
+use std::collections::BTreeMap;
+
 use crate::position::Position;
 
-/// What a query has to say about its result, each text once.
+/// What a query has to say about its result, each text once, in alphabetical order.
 ///
 /// The texts are those of Prometheus, position included: `PromQL info: … (1:6)`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,37 +16,6 @@ pub struct Annotations {
 }
 
 impl Annotations {
-    /// Adds a warning about the expression at `position`.
-    pub(crate) fn warn(&mut self, message: &str, position: Position) {
-        push(&mut self.warnings, "warning", message, position);
-    }
-
-    /// Adds an info about the expression at `position`.
-    pub(crate) fn info(&mut self, message: &str, position: Position) {
-        push(&mut self.infos, "info", message, position);
-    }
-
-    /// Adds all of `other`.
-    pub fn merge(&mut self, other: &Annotations) {
-        for (ours, theirs) in [
-            (&mut self.warnings, &other.warnings),
-            (&mut self.infos, &other.infos),
-        ] {
-            for text in theirs {
-                if !ours.contains(text) {
-                    ours.push(text.clone());
-                }
-            }
-        }
-    }
-
-    /// Returns the same in alphabetical order: in which order things are noticed is a matter of threads.
-    pub(crate) fn sorted(mut self) -> Self {
-        self.warnings.sort_unstable();
-        self.infos.sort_unstable();
-        self
-    }
-
     /// Returns whether there is nothing to say.
     pub fn is_empty(&self) -> bool {
         self.warnings.is_empty() && self.infos.is_empty()
@@ -63,10 +34,48 @@ impl Annotations {
 /// More different texts than this are not kept: they are for people.
 const TEXTS_MAX: usize = 1_000;
 
-fn push(texts: &mut Vec<String>, kind: &str, message: &str, position: Position) {
-    let text = format!("PromQL {kind}: {message} ({position})");
-    if texts.len() < TEXTS_MAX && !texts.contains(&text) {
-        texts.push(text);
+/// What has been noticed so far.
+///
+/// As in Prometheus, a text that is true of several places is given one: the last that is evaluated, and so the last in the
+/// query.
+#[derive(Debug, Default)]
+pub(crate) struct Notes {
+    warnings: BTreeMap<String, Position>,
+    infos: BTreeMap<String, Position>,
+}
+
+impl Notes {
+    /// Adds a warning about the expression at `position`.
+    pub(crate) fn warn(&mut self, message: &str, position: Position) {
+        add(&mut self.warnings, message, position);
+    }
+
+    /// Adds an info about the expression at `position`.
+    pub(crate) fn info(&mut self, message: &str, position: Position) {
+        add(&mut self.infos, message, position);
+    }
+
+    pub(crate) fn into_annotations(self) -> Annotations {
+        let texts = |kind: &str, notes: BTreeMap<String, Position>| {
+            let texts = notes
+                .into_iter()
+                .map(|(message, position)| format!("PromQL {kind}: {message} ({position})"));
+            texts.collect()
+        };
+        Annotations {
+            warnings: texts("warning", self.warnings),
+            infos: texts("info", self.infos),
+        }
+    }
+}
+
+fn add(notes: &mut BTreeMap<String, Position>, message: &str, position: Position) {
+    if let Some(known) = notes.get_mut(message) {
+        if known.start < position.start {
+            *known = position;
+        }
+    } else if notes.len() < TEXTS_MAX {
+        notes.insert(message.to_owned(), position);
     }
 }
 
@@ -86,18 +95,20 @@ mod tests {
 
     #[test]
     fn each_text_once_and_limited() {
-        let mut annotations = Annotations::default();
-        let position = Position {
+        let at = |column| Position {
+            start: column - 1,
             line: 1,
-            column: 6,
+            column,
             ..Position::default()
         };
-        annotations.info("odd", position);
-        annotations.info("odd", position);
-        annotations.info("odder", position);
+        let mut notes = Notes::default();
+        for (message, column) in [("odder", 3), ("odd", 2), ("odd", 6), ("odd", 4)] {
+            notes.info(message, at(column));
+        }
+        let annotations = notes.into_annotations();
         assert_eq!(
             annotations.infos,
-            ["PromQL info: odd (1:6)", "PromQL info: odder (1:6)"]
+            ["PromQL info: odd (1:6)", "PromQL info: odder (1:3)"]
         );
         let (warnings, infos) = annotations.as_strings(1);
         assert!(warnings.is_empty());

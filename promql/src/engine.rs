@@ -318,7 +318,7 @@ impl Engine {
         self.instruments.samples.add(stats.samples_total as f64);
         Ok(QueryResult {
             value: value?,
-            annotations: context.notes.into_inner().sorted(),
+            annotations: context.notes.into_inner().into_annotations(),
             plan: context.profile.and_then(Profile::into_plan),
             stats,
         })

@@ -6,7 +6,9 @@
 //!
 //! Source: Prometheus configuration documentation.
 
-mod file_sd;
+#[macro_use]
+pub mod sd;
+
 mod global;
 mod protocol;
 mod relabel;
@@ -14,11 +16,14 @@ mod scrape;
 mod static_config;
 pub mod yaml;
 
-pub use file_sd::{FILE_SD_REFRESH_INTERVAL, FileSdConfig};
 pub use global::{EscapingScheme, GlobalConfig, ValidationScheme};
 pub use protocol::ScrapeProtocol;
 pub use relabel::{RelabelAction, RelabelConfig};
 pub use scrape::ScrapeConfig;
+pub use sd::{
+    ConsulSdConfig, FILE_SD_REFRESH_INTERVAL, FileSdConfig, HttpSdConfig, KubernetesAttachMetadata,
+    KubernetesNamespaces, KubernetesRole, KubernetesSdConfig, KubernetesSelector,
+};
 pub use static_config::{StaticConfig, check_target_address};
 
 /// Why a section makes no sense. The texts are Prometheus' where it has one.

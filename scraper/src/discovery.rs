@@ -13,7 +13,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::StaticConfig;
 
+mod consul;
 pub(crate) mod file;
+mod http;
+mod kubernetes;
+pub(crate) mod provider;
+mod refresh;
+#[cfg(test)]
+mod testing;
 
 /// Targets that were found in one place and share labels.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -99,4 +106,11 @@ impl Discovery for Static {
     fn run(self: Box<Self>, _updates: Updates, _stop: CancellationToken) -> DiscoveryTask {
         Box::pin(std::future::ready(()))
     }
+}
+
+/// Returns `name` with everything that a label name may not have replaced.
+fn sanitized(name: &str) -> String {
+    name.chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
+        .collect()
 }

@@ -39,6 +39,14 @@ pub(crate) struct DiscoveryMetrics {
     pub(crate) file_watcher_errors: Counter,
     pub(crate) file_scan_duration: Histogram,
     pub(crate) updates: Family<Counter>,
+    /// By mechanism and job.
+    pub(crate) refresh_failures: Family<Counter>,
+    pub(crate) refresh_duration: Family<Summary>,
+    pub(crate) failed_configs: Family<Gauge>,
+    pub(crate) http_failures: Counter,
+    pub(crate) kubernetes_failures: Counter,
+    /// By role and event.
+    pub(crate) kubernetes_events: Family<Counter>,
 }
 
 impl DiscoveryMetrics {
@@ -62,6 +70,35 @@ impl DiscoveryMetrics {
                 "prometheus_sd_updates_total",
                 "Total number of update events sent to the SD consumers.",
                 &["name"],
+            ),
+            refresh_failures: registry.counter_vec(
+                "prometheus_sd_refresh_failures_total",
+                "Number of refresh failures for the given SD mechanism.",
+                &["mechanism", "config"],
+            ),
+            refresh_duration: registry.summary_vec(
+                "prometheus_sd_refresh_duration_seconds",
+                "The duration of a refresh in seconds for the given SD mechanism.",
+                &["mechanism", "config"],
+                &[0.5, 0.9, 0.99],
+            ),
+            failed_configs: registry.gauge_vec(
+                "prometheus_sd_failed_configs",
+                "Current number of service discovery configurations that failed to load.",
+                &["name"],
+            ),
+            http_failures: registry.counter(
+                "prometheus_sd_http_failures_total",
+                "Number of HTTP service discovery refresh failures.",
+            ),
+            kubernetes_failures: registry.counter(
+                "prometheus_sd_kubernetes_failures_total",
+                "The number of failed WATCH/LIST requests.",
+            ),
+            kubernetes_events: registry.counter_vec(
+                "prometheus_sd_kubernetes_events_total",
+                "The number of Kubernetes events handled.",
+                &["role", "event"],
             ),
         }
     }

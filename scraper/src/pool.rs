@@ -12,9 +12,8 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{FileSdConfig, StaticConfig};
-use crate::discovery::file::FileDiscovery;
-use crate::discovery::{Discovery, Static, TargetGroup, TargetGroups, Updates};
+use crate::discovery::provider::{Place, ProviderConfig};
+use crate::discovery::{TargetGroup, TargetGroups, Updates};
 use crate::job::Job;
 use crate::manager::Shared;
 use crate::presence::Presence;
@@ -68,12 +67,6 @@ struct Provider {
     name: &'static str,
     groups: watch::Receiver<TargetGroups>,
     stop: CancellationToken,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-enum ProviderConfig {
-    Static(Vec<StaticConfig>),
-    File(FileSdConfig),
 }
 
 struct LoopHandle {
@@ -144,13 +137,13 @@ impl Pool {
     /// Starts the discoveries of `job`, keeps those that run already, and stops the others.
     fn start_providers(&mut self, job: &Job) {
         let mut running = std::mem::take(&mut self.providers);
-        for config in ProviderConfig::of(job) {
+        for config in ProviderConfig::of(&job.config) {
             let provider = match running
                 .iter()
                 .position(|provider| provider.config == config)
             {
                 Some(at) => running.swap_remove(at),
-                None => self.start_provider(config),
+                None => self.start_provider(config, job),
             };
             self.providers.push(provider);
         }
@@ -159,25 +152,39 @@ impl Pool {
         }
     }
 
-    fn start_provider(&self, config: ProviderConfig) -> Provider {
-        let mut discovery: Box<dyn Discovery> = match &config {
-            ProviderConfig::Static(configs) => Box::new(Static(configs.clone())),
-            ProviderConfig::File(file) => {
-                let metrics = self.shared.metrics.discovery.clone();
-                Box::new(FileDiscovery::new(
-                    file,
-                    &self.shared.options.base_dir,
-                    metrics,
-                ))
-            }
+    /// Starts a discovery; says why not if it cannot be, and it then finds nothing.
+    fn start_provider(&self, config: ProviderConfig, job: &Job) -> Provider {
+        let place = Place {
+            base_dir: &self.shared.options.base_dir,
+            job: &job.config.job_name,
+            metrics: &self.shared.metrics.discovery,
         };
         let (updates, groups) = Updates::channel(Arc::clone(&self.published));
-        discovery.start(&updates);
         let stop = self.shared.shutdown.child_token();
-        let name = discovery.name();
-        self.shared
-            .tasks
-            .spawn(discovery.run(updates, stop.clone()));
+        let name = config.name();
+        match config.start(place) {
+            Ok(mut discovery) => {
+                discovery.start(&updates);
+                self.shared
+                    .tasks
+                    .spawn(discovery.run(updates, stop.clone()));
+            }
+            Err(error) => {
+                let failed = self
+                    .shared
+                    .metrics
+                    .discovery
+                    .failed_configs
+                    .with(&["scrape"]);
+                failed.inc();
+                tracing::error!(
+                    error,
+                    job = place.job,
+                    mechanism = name,
+                    "cannot start a service discovery; it finds no targets until the configuration is loaded again"
+                );
+            }
+        }
         Provider {
             config,
             name,
@@ -356,23 +363,5 @@ impl Wanted {
                 }
             }
         }
-    }
-}
-
-impl ProviderConfig {
-    fn of(job: &Job) -> Vec<ProviderConfig> {
-        let files = job
-            .config
-            .file_sd_configs
-            .iter()
-            .cloned()
-            .map(ProviderConfig::File);
-        let statics = Some(&job.config.static_configs).filter(|configs| !configs.is_empty());
-        statics
-            .cloned()
-            .map(ProviderConfig::Static)
-            .into_iter()
-            .chain(files)
-            .collect()
     }
 }

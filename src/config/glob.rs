@@ -38,6 +38,19 @@ pub(crate) fn expand(dir: &Path, pattern: &str) -> Result<Vec<PathBuf>, String> 
     Ok(paths)
 }
 
+/// Checks that [`expand`] understands `pattern`, without looking at any file.
+///
+/// # Errors
+///
+/// As [`expand`].
+pub(crate) fn check(pattern: &str) -> Result<(), String> {
+    let (before, last) = pattern.rsplit_once('/').unwrap_or(("", pattern));
+    if before.contains(['*', '?', '[']) {
+        return Err("wildcards are allowed in the last segment only".to_owned());
+    }
+    translate(last).map(|_| ())
+}
+
 fn translate(glob: &str) -> Result<regex::Regex, String> {
     let mut pattern = String::new();
     let mut in_class = false;

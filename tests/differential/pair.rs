@@ -182,6 +182,10 @@ impl Pair {
         if expr.as_ref().is_some_and(rules::has_mean) && is_infinite() {
             return None;
         }
+        let is_nan = || real["data"].to_string().contains("NaN");
+        if expr.as_ref().is_some_and(rules::has_fraction) && is_nan() {
+            return None;
+        }
         if self.contradicts_itself(rules, ask, text, &own) {
             counts.contradictions += 1;
             return None;

@@ -41,7 +41,16 @@ pub(crate) fn tolerance(expr: &Expr) -> f64 {
         }
         _ => false,
     });
-    if is_rounded { 1e-12 } else { 0.0 }
+    // What is left of a division may be anything if the last digit before differs.
+    let has_remainder = any(
+        expr,
+        &|expr| matches!(expr, Expr::Binary(binary) if binary.op == BinaryOp::Mod),
+    );
+    match (is_rounded, has_remainder) {
+        (true, true) => f64::INFINITY,
+        (true, false) => 1e-12,
+        (false, _) => 0.0,
+    }
 }
 
 /// Whether there is a comparison between vectors without `bool`.
@@ -69,6 +78,15 @@ pub(crate) fn has_mean(expr: &Expr) -> bool {
     any(expr, &|expr| match expr {
         Expr::Call(call) => call.function.name == "avg_over_time",
         Expr::Aggregate(aggregate) => aggregate.op == AggregateOp::Avg,
+        _ => false,
+    })
+}
+
+/// Whether there is a share of observations. A bound below zero made that of a classic histogram NaN, before it was known that
+/// what starts at zero has nothing there.
+pub(crate) fn has_fraction(expr: &Expr) -> bool {
+    any(expr, &|expr| match expr {
+        Expr::Call(call) => call.function.name == "histogram_fraction",
         _ => false,
     })
 }

@@ -198,7 +198,9 @@ impl AlertmanagerTargetConfig {
         let http = http::check(&self.http_config(), "alerting.alertmanagers");
         warnings.extend(http.map_err(in_section)?);
         for address in self.addresses() {
-            if reqwest::Url::parse(&self.url(address)).is_err() || address.contains('/') {
+            // With relabelling the address may be anything: only what comes out of it counts.
+            let is_url = reqwest::Url::parse(&self.url(address)).is_ok();
+            if self.relabel_configs.is_empty() && (!is_url || address.contains('/')) {
                 return Err(in_section(format!(
                     "{address:?} is not a valid hostname (write it like host:9093)"
                 )));

@@ -153,7 +153,7 @@ async fn redirects_do_not_take_credentials_to_another_host() {
 
 #[tokio::test]
 async fn what_is_not_built_is_not_sent_without() {
-    let proxy_url = Some(crate::http_config::Unbuilt("http://proxy".into()));
+    let proxy_url = Some(crate::http_config::UrlText::new("http://proxy"));
     let config = HttpConfig {
         proxy_url,
         ..Default::default()

@@ -18,6 +18,11 @@ impl Secret {
         Secret(text.into())
     }
 
+    /// Returns whether there is nothing to keep.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Returns the text itself, to be sent and not to be shown.
     pub fn reveal(&self) -> &str {
         &self.0

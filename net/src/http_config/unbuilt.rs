@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
 use super::secret::REDACTED;
+use super::url_text::without_password;
 
 /// The value of a field that is known and not acted on yet. Any YAML value is taken.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -45,21 +46,6 @@ fn is_secret(key: &str) -> bool {
     !shown && (SECRET_WORDS.iter().any(|word| key.contains(word)) || key == "key")
 }
 
-/// Returns `text` with the password of `scheme://user:password@host` replaced.
-fn without_password(text: &str) -> String {
-    let Some((scheme, rest)) = text.split_once("://") else {
-        return text.to_owned();
-    };
-    let authority = &rest[..rest.find('/').unwrap_or(rest.len())];
-    let Some((user_info, _)) = authority.rsplit_once('@') else {
-        return text.to_owned();
-    };
-    let Some((user, _)) = user_info.split_once(':') else {
-        return text.to_owned();
-    };
-    format!("{scheme}://{user}:{REDACTED}{}", &rest[user_info.len()..])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -75,7 +61,7 @@ mod tests {
             printed,
             serde_json::json!({
                 "client_id": "me", "client_secret": "<secret>", "token_url": "http://x", "password_file": "f",
-                "nested": [{"api_token": "<secret>"}], "proxy": "http://u:<secret>@h/x",
+                "nested": [{"api_token": "<secret>"}], "proxy": "http://u:xxxxx@h/x",
             })
         );
     }

@@ -1,6 +1,6 @@
 //! Which fields of `http_config` exclude each other.
 
-use super::{Authorization, BasicAuth, HttpConfig, TlsConfig};
+use super::{Authorization, BasicAuth, HttpConfig, ProxyHeaders, TlsConfig, UrlText};
 
 /// Why an `http_config` makes no sense. The texts are Prometheus'.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -44,11 +44,7 @@ impl HttpConfig {
         if self.oauth2.is_some() {
             fields.push("oauth2");
         }
-        if self
-            .proxy_url
-            .as_ref()
-            .is_some_and(|url| url.0.as_str().is_none_or(|url| !url.is_empty()))
-        {
+        if self.proxy_url.as_ref().is_some_and(|url| !url.is_empty()) {
             fields.push("proxy_url");
         }
         if self.proxy_from_environment == Some(true) {
@@ -101,9 +97,18 @@ impl HttpConfig {
             oauth2,
             "at most one of basic_auth, oauth2 & authorization must be configured",
         )?;
+        if let Some(oauth2) = &self.oauth2 {
+            oauth2.validate()?;
+        }
         if let Some(tls) = &self.tls_config {
             tls.validate()?;
         }
+        check_proxy(
+            self.proxy_url.as_ref(),
+            self.no_proxy.as_deref(),
+            self.proxy_from_environment,
+            self.proxy_connect_header.as_ref(),
+        )?;
         self.validate_headers()
     }
 
@@ -202,7 +207,39 @@ impl TlsConfig {
     }
 }
 
-fn at_most_one(a: bool, b: bool, otherwise: &str) -> Result<(), InvalidHttpConfig> {
+/// Checks that the fields about proxies go together.
+pub(super) fn check_proxy(
+    url: Option<&UrlText>,
+    excluded: Option<&str>,
+    from_environment: Option<bool>,
+    headers: Option<&ProxyHeaders>,
+) -> Result<(), InvalidHttpConfig> {
+    let has_url = url.is_some_and(|url| !url.is_empty());
+    let has_excluded = excluded.is_some_and(|hosts| !hosts.is_empty());
+    let by_environment = from_environment == Some(true);
+    at_most_one(
+        headers.is_some_and(|headers| !headers.is_empty()),
+        !by_environment && !has_url,
+        "if proxy_connect_header is configured, proxy_url or proxy_from_environment must also be configured",
+    )?;
+    at_most_one(
+        by_environment,
+        has_url,
+        "if proxy_from_environment is configured, proxy_url must not be configured",
+    )?;
+    at_most_one(
+        by_environment,
+        has_excluded,
+        "if proxy_from_environment is configured, no_proxy must not be configured",
+    )?;
+    at_most_one(
+        has_excluded,
+        !has_url,
+        "if no_proxy is configured, proxy_url must also be configured",
+    )
+}
+
+pub(super) fn at_most_one(a: bool, b: bool, otherwise: &str) -> Result<(), InvalidHttpConfig> {
     if a && b {
         Err(InvalidHttpConfig(otherwise.to_owned()))
     } else {

@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use super::counts::CountsOnly;
 use super::selection::Repeated;
 use super::{Engine, QueryOptions, Times};
-use crate::annotations::Annotations;
+use crate::annotations::Notes;
 use crate::ast::{At, DurationExpr, DurationOp, Expr, Modifiers, Span};
 use crate::error::QueryError;
 use crate::limits::Budget;
@@ -27,7 +27,7 @@ pub(crate) struct Context<'s> {
     pub(crate) budget: Budget,
     /// What each operator does, if the plan is wanted.
     pub(crate) profile: Option<Profile>,
-    pub(crate) notes: Mutex<Annotations>,
+    pub(crate) notes: Mutex<Notes>,
 }
 
 /// The times of a query that selectors depend on.

@@ -19,7 +19,7 @@ use model::storage::SampleColumns;
 use super::Calling;
 use crate::error::QueryError;
 use crate::operator::aggregate::check_quantile;
-use crate::operator::merge::{SAME_LABELS, unique};
+use crate::operator::merge::{SAME_LABELS, differ_without_names, unique};
 use crate::operator::parallel::{self, Ahead};
 use crate::operator::range::RangeSource;
 use crate::row::{BoxRows, Meta, Row, Rows, Scalar};
@@ -132,6 +132,7 @@ pub(super) fn rows<'q>(
     if function == RangeFunction::DoubleExponentialSmoothing {
         regression::check_factors(&parameters, call.steps.count)?;
     }
+    let differ = differ_without_names(source.series(), call.context.delayed_name_removal);
     let series = source
         .series()
         .iter()
@@ -161,6 +162,9 @@ pub(super) fn rows<'q>(
         workers: vec![first],
         ahead: Ahead::default(),
     });
+    if differ {
+        return Ok(range_rows);
+    }
     unique(call.context, range_rows, call.steps.count, SAME_LABELS)
 }
 

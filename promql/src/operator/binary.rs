@@ -172,10 +172,12 @@ pub(crate) fn arithmetic(op: BinaryOp, left: f64, right: f64) -> f64 {
 fn power(base: f64, exponent: f64) -> f64 {
     let times = exponent.abs();
     if !base.is_normal() || exponent.trunc() != exponent || 1e9 < times {
-        return if exponent == 0.5 {
-            base.sqrt()
-        } else {
-            base.powf(exponent)
+        // As Go does, once zeros and infinities are dealt with.
+        let has_root = base != 0.0 && base.is_finite();
+        return match exponent {
+            0.5 if has_root => base.sqrt(),
+            -0.5 if has_root => 1.0 / base.sqrt(),
+            _ => base.powf(exponent),
         };
     }
     #[expect(
@@ -253,6 +255,10 @@ mod tests {
         assert_eq!(power(2.0, -1074.0), f64::from_bits(1));
         assert_eq!(power(2.0, 1024.0), f64::INFINITY);
         assert_eq!(power(f64::NAN, 0.0), 1.0);
-        assert!(power(-8.0, 1.0 / 3.0).is_nan());
+        assert!(power(-8.0, 1.0 / 3.0).is_nan() && power(-4.0, 0.5).is_nan());
+        assert_eq!((power(4.0, 0.5), power(4.0, -0.5)), (2.0, 0.5));
+        assert_eq!(power(f64::NEG_INFINITY, 0.5), f64::INFINITY);
+        assert_eq!(power(f64::NEG_INFINITY, -0.5), 0.0);
+        assert!(power(-0.0, 0.5).is_sign_positive());
     }
 }

@@ -49,6 +49,8 @@ pub(crate) struct Groups<'a> {
     by_hash: HashMap<u64, Vec<usize>>,
     /// The labels of each group.
     pub(crate) labels: Vec<Labels>,
+    /// The group of the series before: the next one is often in it too.
+    last: usize,
 }
 
 impl<'a> Groups<'a> {
@@ -57,11 +59,25 @@ impl<'a> Groups<'a> {
             key,
             by_hash: HashMap::new(),
             labels: Vec::new(),
+            last: 0,
         }
     }
 
     /// Returns the number of the group that `meta` is in; a new one if need be.
     pub(crate) fn of(&mut self, meta: &Meta) -> usize {
+        if self.is_in(meta, self.last) {
+            return self.last;
+        }
+        self.last = self.find(meta);
+        self.last
+    }
+
+    fn is_in(&self, meta: &Meta, group: usize) -> bool {
+        let labels = self.labels.get(group);
+        labels.is_some_and(|labels| labels.iter().eq(self.key.pairs(meta)))
+    }
+
+    fn find(&mut self, meta: &Meta) -> usize {
         let mut hasher = RapidHasher::default();
         for pair in self.key.pairs(meta) {
             pair.hash(&mut hasher);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use model::FloatHistogram;
 
-use super::merge::{SAME_LABELS, unique};
+use super::merge::{SAME_LABELS, differ_without_names, unique};
 use crate::engine::context::Context;
 use crate::error::QueryError;
 use crate::row::{BoxRows, Meta, Row, Rows};
@@ -16,6 +16,7 @@ pub(crate) fn map<'q>(
     steps: usize,
     change: impl FnMut(&mut Row) -> Result<(), QueryError> + 'q,
 ) -> Result<BoxRows<'q>, QueryError> {
+    let differ = differ_without_names(inner.series(), context.delayed_name_removal);
     let series = inner
         .series()
         .iter()
@@ -27,6 +28,9 @@ pub(crate) fn map<'q>(
         series,
         change,
     });
+    if differ {
+        return Ok(mapped);
+    }
     unique(context, mapped, steps, SAME_LABELS)
 }
 

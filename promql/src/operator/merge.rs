@@ -7,7 +7,7 @@ use rapidhash::fast::RapidHasher;
 
 use crate::engine::context::Context;
 use crate::error::QueryError;
-use crate::row::{BoxRows, Meta, Row};
+use crate::row::{BoxRows, Meta, RESERVED, Row};
 use crate::table::Table;
 
 /// The error of two series with the same labels.
@@ -51,6 +51,26 @@ pub(crate) fn unique<'q>(
         joined.push(meta, &row);
     }
     Ok(joined.into_rows())
+}
+
+/// Whether series that differ, as those of an operator do, still do so without their names: they all have the same.
+pub(crate) fn differ_without_names(series: &[Meta], delayed: bool) -> bool {
+    fn reserved(meta: &Meta) -> impl Iterator<Item = (&str, &str)> {
+        let last = RESERVED[RESERVED.len() - 1];
+        // Labels are sorted, and so are the reserved names.
+        let first = meta
+            .labels
+            .iter()
+            .take_while(move |(name, _)| *name <= last);
+        first.filter(|(name, _)| RESERVED.contains(name))
+    }
+    let Some((first, others)) = series.split_first() else {
+        return true;
+    };
+    delayed
+        || others
+            .iter()
+            .all(|other| other.drop_name == first.drop_name && reserved(other).eq(reserved(first)))
 }
 
 fn join(kept: &mut Row, row: &Row, message: &str) -> Result<(), QueryError> {

@@ -57,7 +57,7 @@ fn positive(input: Tokens<'_>) -> Parsed<'_, Span> {
     }
 }
 
-/// After `offset`: one operand, perhaps with a sign; and where it ends.
+/// After `offset`: one operand, perhaps with signs; and where it ends.
 pub(super) fn offset(input: Tokens<'_>) -> Parsed<'_, (Span, Position)> {
     let (rest, expr) = signed(input.deeper()?, "offset")?;
     let position = expr.position();
@@ -66,21 +66,22 @@ pub(super) fn offset(input: Tokens<'_>) -> Parsed<'_, (Span, Position)> {
 
 /// Turns what is a plain number into milliseconds.
 fn to_span(expr: DurationExpr) -> Result<Span, nom::Err<Wrong>> {
-    let (number, sign) = match &expr {
-        DurationExpr::Number(number) => (*number, 1.0),
-        DurationExpr::Negate(inner, _) => match **inner {
-            DurationExpr::Number(number) => (number, -1.0),
-            _ => return Ok(Span::Expr(Box::new(expr))),
-        },
-        DurationExpr::Plus(inner, _) => match **inner {
-            DurationExpr::Number(number) => (number, 1.0),
-            _ => return Ok(Span::Expr(Box::new(expr))),
-        },
-        _ => return Ok(Span::Expr(Box::new(expr))),
+    let Some(seconds) = signed_seconds(&expr) else {
+        return Ok(Span::Expr(Box::new(expr)));
     };
-    match seconds_to_ms(sign * number.value) {
+    match seconds_to_ms(seconds) {
         Some(ms) => Ok(Span::Ms(ms)),
         None => Wrong::fail(expr.position(), "duration out of range"),
+    }
+}
+
+/// Returns the value of a number, with any signs.
+fn signed_seconds(expr: &DurationExpr) -> Option<f64> {
+    match expr {
+        DurationExpr::Number(number) => Some(number.value),
+        DurationExpr::Negate(inner, _) => signed_seconds(inner).map(|seconds| -seconds),
+        DurationExpr::Plus(inner, _) => signed_seconds(inner),
+        _ => None,
     }
 }
 
@@ -114,6 +115,13 @@ fn sum(input: Tokens<'_>, precedence_min: u8) -> Parsed<'_, DurationExpr> {
             precedence + 1
         };
         let (after, right) = sum(rest.next().deeper()?, right_min)?;
+        if matches!(right, DurationExpr::Number(number) if number.value == 0.0) {
+            match op {
+                DurationOp::Div => return Wrong::fail(rest.position(), "division by zero"),
+                DurationOp::Mod => return Wrong::fail(rest.position(), "modulo by zero"),
+                _ => (),
+            }
+        }
         rest = after.at_level_of(rest);
         let position = left.position().to(right.position());
         left = DurationExpr::Binary(op, Box::new(left), Box::new(right), position);
@@ -152,16 +160,16 @@ fn nested(input: Tokens<'_>) -> Result<Tokens<'_>, nom::Err<Wrong>> {
     input.deeper()?.deeper()?.deeper()?.deeper()
 }
 
-/// [ + | - ] operand
+/// { + | - } operand
 fn signed<'t>(input: Tokens<'t>, context: &'static str) -> Parsed<'t, DurationExpr> {
     let wrap = match input.kind() {
         Kind::Op(BinaryOp::Sub) => DurationExpr::Negate,
         Kind::Op(BinaryOp::Add) => DurationExpr::Plus,
         _ => return operand(input, context),
     };
-    let (rest, inner) = operand(input.next(), context)?;
+    let (rest, inner) = signed(input.next().deeper()?, context)?;
     let position = input.position().to(inner.position());
-    Ok((rest, wrap(Box::new(inner), position)))
+    Ok((rest.at_level_of(input), wrap(Box::new(inner), position)))
 }
 
 /// number | duration | step() | range() | min_of(a, b) | max_of(a, b) | (a)

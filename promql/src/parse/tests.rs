@@ -60,6 +60,8 @@ fn duration_expressions() {
     check("foo[ 24m+((1.5*2m)+2m) ]", "foo[24m + ((1.5 * 2m) + 2m)]");
     check("foo[-5m+35m:STEP()]", "foo[-5m + 35m:step()]");
     check("foo offset 2 ^ 2", "foo offset 2s ^ 2");
+    check("foo offset --5", "foo offset 5s");
+    check("foo offset -+1m", "foo offset -1m");
     check("foo offset (2 ^ 2)", "foo offset (2 ^ 2)");
     check(
         "foo offset -min_of(step(), 1s)+8000",
@@ -256,6 +258,8 @@ fn syntax_errors() {
             "foo @ 1 [5m]",
             "1:9: parse error: no @ modifiers allowed before range",
         ),
+        ("foo[2%0m]", "1:6: parse error: modulo by zero"),
+        ("foo[5m:1m/0]", "1:10: parse error: division by zero"),
         (
             "foo offset 1s [5m]",
             "1:15: parse error: no offset modifiers allowed before range",

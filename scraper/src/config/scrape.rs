@@ -9,11 +9,39 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::global::non_zero;
 use super::{
-    ConfigError, EscapingScheme, FileSdConfig, GlobalConfig, RelabelConfig, ScrapeProtocol,
-    StaticConfig, ValidationScheme, check_target_address, protocol,
+    ConfigError, EscapingScheme, GlobalConfig, RelabelConfig, ScrapeProtocol, StaticConfig,
+    ValidationScheme, check_target_address, protocol, sd,
 };
 
-net::with_unbuilt_and_http_config! {
+/// Writes a struct with its own fields, a list for each mechanism of service discovery, and those of `http_config`.
+macro_rules! with_discoveries {
+    ($(#[$meta:meta])* pub struct $name:ident { $($own:tt)* } $($key:ident: $sd:ident,)*) => {
+        net::with_http_config! {
+            $(#[$meta])*
+            pub struct $name {
+                $($own)*
+                $(
+                    #[doc = concat!("Where targets come from, see [`sd::", stringify!($sd), "`].")]
+                    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "sd::list")]
+                    pub $key: Vec<sd::$sd>,
+                )*
+            }
+        }
+
+        impl $name {
+            /// Returns the keys of the service discoveries that are configured.
+            pub fn discoveries(&self) -> Vec<&'static str> {
+                let mut keys = Vec::new();
+                $(if !self.$key.is_empty() {
+                    keys.push(stringify!($key));
+                })*
+                keys
+            }
+        }
+    };
+}
+
+for_each_mechanism! { with_discoveries {
     /// A job: which targets, how to scrape them, and what to make of what they say.
     ///
     /// Fields that are `None` were not given. After [`ScrapeConfig::finish`] the ones that have a default or inherit
@@ -108,9 +136,6 @@ net::with_unbuilt_and_http_config! {
         /// Targets listed right here.
         #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "static_configs")]
         pub static_configs: Vec<StaticConfig>,
-        /// Files that list targets.
-        #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "file_sd_configs")]
-        pub file_sd_configs: Vec<FileSdConfig>,
         /// Rules that rewrite or drop targets.
         #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "target_rules")]
         pub relabel_configs: Vec<RelabelConfig>,
@@ -118,16 +143,7 @@ net::with_unbuilt_and_http_config! {
         #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "metric_rules")]
         pub metric_relabel_configs: Vec<RelabelConfig>,
     }
-    unbuilt {
-        aws_sd_configs, azure_sd_configs, consul_sd_configs, digitalocean_sd_configs, dns_sd_configs,
-        docker_sd_configs, dockerswarm_sd_configs, ec2_sd_configs, eureka_sd_configs, gce_sd_configs,
-        hetzner_sd_configs, http_sd_configs, ionos_sd_configs, kubernetes_sd_configs, kuma_sd_configs,
-        lightsail_sd_configs, linode_sd_configs, marathon_sd_configs, nerve_sd_configs, nomad_sd_configs,
-        oci_sd_configs, openstack_sd_configs, outscale_sd_configs, ovhcloud_sd_configs, puppetdb_sd_configs,
-        scaleway_sd_configs, serverset_sd_configs, stackit_sd_configs, triton_sd_configs, uyuni_sd_configs,
-        vultr_sd_configs,
-    }
-}
+} }
 
 impl ScrapeConfig {
     /// Fills in what is inherited from `global`, which must be finished, and checks the section.
@@ -147,9 +163,6 @@ impl ScrapeConfig {
             .map_err(|error| error.of_job(&self.job_name))?;
         self.inherit_limits(global);
         self.finish_http()?;
-        for file_sd in &mut self.file_sd_configs {
-            file_sd.finish()?;
-        }
         self.check_static_targets()
     }
 
@@ -327,7 +340,9 @@ impl ScrapeConfig {
     /// Returns one line for each thing that is configured and not built yet.
     pub fn unsupported(&self) -> Vec<String> {
         let job = &self.job_name;
-        let discoveries = self.unbuilt().into_iter().map(|name| {
+        let keys = self.discoveries().into_iter();
+        let unbuilt = keys.filter(|key| !sd::is_built(key));
+        let discoveries = unbuilt.map(|name| {
             let kind = name.trim_end_matches("_sd_configs");
             format!("service discovery {kind} is not built in yet, job {job:?} runs without it")
         });
@@ -404,12 +419,6 @@ fn static_configs<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Vec<StaticConfig>, D::Error> {
     non_null_list(deserializer, "empty or null section in static_configs")
-}
-
-fn file_sd_configs<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Vec<FileSdConfig>, D::Error> {
-    non_null_list(deserializer, "empty or null section in file_sd_configs")
 }
 
 fn target_rules<'de, D: Deserializer<'de>>(

@@ -2,7 +2,6 @@
 
 use super::*;
 use model::Duration;
-use std::path::PathBuf;
 
 #[derive(serde::Deserialize)]
 #[serde(default)]
@@ -145,107 +144,4 @@ fn printed_reads_back() {
         config.unsupported(),
         ["service discovery dns is not built in yet, job \"a\" runs without it"]
     );
-}
-
-/// Rows of the conformance table whose outcome other rooms or later issues decide.
-const NOT_OURS: &[&str] = &[
-    "alert_manager",
-    "alert_relabel",
-    "am_api",
-    "agent_mode",
-    "otlp",
-    "remote_",
-    "rw_config",
-    "tracing",
-    "tsdb_",
-    "storage",
-    "rules_",
-    "section_key_dup",
-    "scrape_config_files",
-    "external_labels",
-    // Service discoveries that are not built yet, and so not checked.
-    "azure",
-    "ec2_",
-    "eureka",
-    "hetzner",
-    "http_url",
-    "kubernetes",
-    "lightsail",
-    "marathon",
-    "oci_",
-    "openstack",
-    "outscale",
-    "ovhcloud",
-    "puppetdb",
-    "scaleway",
-    "uyuni",
-    // A binary key in place of a label name.
-    "labelname",
-];
-
-fn conformance_dir() -> PathBuf {
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
-    match std::env::var_os("HEARTH_CONFORMANCE_DIR") {
-        Some(dir) => root.join(dir),
-        None => root.join("../shared/conformance"),
-    }
-}
-
-#[test]
-fn conformance() {
-    let dir = conformance_dir().join("config");
-    let Ok(table) = std::fs::read_to_string(dir.join("expected.tsv")) else {
-        println!("skipped: no conformance data at {}", dir.display());
-        return;
-    };
-    let mut surprises = Vec::new();
-    let mut rows = 0;
-    for row in table.lines().skip(1) {
-        let [file, mode, stage, expect, parts] = row.split('\t').collect::<Vec<_>>()[..] else {
-            continue;
-        };
-        if mode != "server" || stage != "load" || NOT_OURS.iter().any(|part| file.contains(part)) {
-            continue;
-        }
-        rows += 1;
-        let outcome = load(&std::fs::read_to_string(dir.join(file)).unwrap());
-        let is_as_expected = match &outcome {
-            Ok(_) => expect == "ok",
-            Err(error) => {
-                let mut parts = parts.split(" && ").map(|part| part.replace("\\\\", "\\"));
-                expect == "error" && parts.all(|part| error.contains(&part))
-            }
-        };
-        if !is_as_expected {
-            surprises.push(format!(
-                "{file}: expected {expect} {parts}, got {:?}",
-                outcome.err()
-            ));
-        }
-    }
-    assert!(surprises.is_empty(), "{}", surprises.join("\n"));
-    assert!(40 < rows, "only {rows} rows");
-}
-
-#[test]
-fn operator_configurations() {
-    let dir = conformance_dir().join("operator-config");
-    let Ok(files) = std::fs::read_dir(&dir) else {
-        println!("skipped: no conformance data at {}", dir.display());
-        return;
-    };
-    let mut surprises = Vec::new();
-    for file in files {
-        let path = file.unwrap().path();
-        let conflicting = ["utf8", "UTF8"]
-            .iter()
-            .any(|word| path.to_string_lossy().contains(word));
-        if path.extension().is_none_or(|extension| extension != "yml") || conflicting {
-            continue;
-        }
-        if let Err(error) = load(&std::fs::read_to_string(&path).unwrap()) {
-            surprises.push(format!("{}: {error}", path.display()));
-        }
-    }
-    assert!(surprises.is_empty(), "{}", surprises.join("\n"));
 }

@@ -1,5 +1,7 @@
 //! The only place that knows the YAML reader: text to types, and errors that say where.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -73,6 +75,7 @@ fn message(error: &serde_saphyr::Error, text: &str, (line, column): (u64, u64)) 
             };
             format!("field {key} already set in type {kind}")
         }
+        other if other.to_string().contains("!!binary") => binary(text, (line, column)),
         other => {
             // The position is said apart; without it the text reads the same for every error.
             let (key, value) = key_and_value(text, (line, column));
@@ -85,6 +88,28 @@ fn message(error: &serde_saphyr::Error, text: &str, (line, column): (u64, u64)) 
             with_key_and_value(what, key, value)
         }
     }
+}
+
+/// Says what is wrong with a `!!binary` scalar, which is text only if its bytes are UTF-8. Where one is a key, it is the
+/// name of a label.
+fn binary(text: &str, place: (u64, u64)) -> String {
+    let quoted = rest_of_line(text, place)
+        .trim_start_matches("!!binary")
+        .trim_start();
+    let quote = quoted.chars().next().filter(|c| matches!(c, '"' | '\''));
+    let (scalar, after) = match quote {
+        Some(quote) => quoted[1..].split_once(quote).unwrap_or((&quoted[1..], "")),
+        None => quoted.split_at(quoted.find(':').unwrap_or(quoted.len())),
+    };
+    let Ok(bytes) = STANDARD.decode(scalar.trim()) else {
+        return "!!binary value contains invalid base64 data".to_owned();
+    };
+    let what = if after.trim_start().starts_with(':') {
+        "label name"
+    } else {
+        "text"
+    };
+    format!("\"{}\" is not a valid {what}", bytes.escape_ascii())
 }
 
 /// Says of which key and about which value `what` is, unless it says so itself.
@@ -103,16 +128,7 @@ fn with_key_and_value(what: &str, key: Option<&str>, value: &str) -> String {
 
 /// Returns the key before a place, if a value begins there, and that value as written, as far as it is on the line.
 fn key_and_value(text: &str, (line, column): (u64, u64)) -> (Option<&str>, &str) {
-    let line = text
-        .lines()
-        .nth(usize::try_from(line.saturating_sub(1)).unwrap_or(usize::MAX))
-        .unwrap_or_default();
-    let column = usize::try_from(column.saturating_sub(1)).unwrap_or(usize::MAX);
-    let at = line
-        .char_indices()
-        .nth(column)
-        .map_or(line.len(), |(at, _)| at);
-    let (before, value) = line.split_at(at);
+    let (before, value) = split_line(text, (line, column));
     let Some(key) = before.trim_end().strip_suffix(':') else {
         return (None, "");
     };
@@ -122,6 +138,24 @@ fn key_and_value(text: &str, (line, column): (u64, u64)) -> (Option<&str>, &str)
         Some(&key[start..]).filter(|key| !key.is_empty()),
         value[..end].trim().trim_matches(['"', '\'']),
     )
+}
+
+fn rest_of_line(text: &str, place: (u64, u64)) -> &str {
+    split_line(text, place).1
+}
+
+/// Returns what is before and after a place on its line; lines and columns count from 1.
+fn split_line(text: &str, (line, column): (u64, u64)) -> (&str, &str) {
+    let line = text
+        .lines()
+        .nth(usize::try_from(line.saturating_sub(1)).unwrap_or(usize::MAX))
+        .unwrap_or_default();
+    let column = usize::try_from(column.saturating_sub(1)).unwrap_or(usize::MAX);
+    let at = line
+        .char_indices()
+        .nth(column)
+        .map_or(line.len(), |(at, _)| at);
+    line.split_at(at)
 }
 
 fn is_key_char(c: char) -> bool {
@@ -140,6 +174,10 @@ fn go_type(fields: &[&'static str]) -> &'static str {
         "config.ScrapeConfig"
     } else if fields.contains(&"target_label") {
         "relabel.plain"
+    } else if let Some(name) = super::sd::go_type(fields) {
+        name
+    } else if fields.contains(&"own_namespace") {
+        "kubernetes.plain"
     } else {
         "config.plain"
     }
@@ -180,6 +218,23 @@ mod tests {
             Some("scrape_interval")
         );
         assert_eq!(closest("zzz", &["scrape_interval"]), None);
+    }
+
+    #[test]
+    fn binary_scalars() {
+        let error = |text: &str| {
+            let parsed = parse::<BTreeMap<String, String>>(text);
+            parsed.unwrap_err().message
+        };
+        assert_eq!(
+            error("!!binary \"/w==\": a\n"),
+            "\"\\xff\" is not a valid label name"
+        );
+        assert_eq!(error("a: !!binary /w==\n"), "\"\\xff\" is not a valid text");
+        assert_eq!(
+            error("a: !!binary '?'\n"),
+            "!!binary value contains invalid base64 data"
+        );
     }
 
     #[test]

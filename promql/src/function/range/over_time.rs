@@ -15,8 +15,8 @@ pub(super) fn simple(
     row: &mut Row,
 ) -> Result<(), QueryError> {
     match function {
-        RangeFunction::Avg => each(windows, row, mean)?,
-        RangeFunction::Sum => each(windows, row, sum)?,
+        RangeFunction::Avg => several(windows, row, means, mean)?,
+        RangeFunction::Sum => several(windows, row, |values| sums(values).map(total), sum)?,
         RangeFunction::Stddev => each(windows, row, |values| variance(values).sqrt())?,
         RangeFunction::Stdvar => each(windows, row, variance)?,
         RangeFunction::Mad => each(windows, row, median_deviation)?,
@@ -64,6 +64,41 @@ fn each(windows: &Windows<'_>, row: &mut Row, f: impl Fn(&[f64]) -> f64) -> Resu
     })
 }
 
+/// How many windows are summed at once: each addition waits for the one before in its window, not for those in others.
+const LANES: usize = 4;
+
+/// As [`each`], for several windows of the same length at once, by `f`, and for what is left by `one`.
+fn several(
+    windows: &Windows<'_>,
+    row: &mut Row,
+    f: impl Fn([&[f64]; LANES]) -> [f64; LANES],
+    one: impl Fn(&[f64]) -> f64,
+) -> Result<(), QueryError> {
+    let mut waiting: Vec<(usize, &[f64])> = Vec::with_capacity(LANES);
+    let mut finish = |waiting: &mut Vec<(usize, &[f64])>| {
+        if let Ok(lanes) = <[(usize, &[f64]); LANES]>::try_from(waiting.as_slice()) {
+            let results = f(lanes.map(|(_, values)| values));
+            for ((step, _), result) in lanes.into_iter().zip(results) {
+                row.set(step, result);
+            }
+        } else {
+            for &(step, values) in waiting.iter() {
+                row.set(step, one(values));
+            }
+        }
+        waiting.clear();
+    };
+    windows.scanned(1, |step, from, to| {
+        let is_other = |(_, values): &(usize, &[f64])| values.len() != to - from;
+        if waiting.len() == LANES || waiting.first().is_some_and(is_other) {
+            finish(&mut waiting);
+        }
+        waiting.push((step, &windows.values[from..to]));
+    })?;
+    finish(&mut waiting);
+    Ok(())
+}
+
 fn mean(values: &[f64]) -> f64 {
     let mut mean = Mean::default();
     for &value in values {
@@ -72,15 +107,49 @@ fn mean(values: &[f64]) -> f64 {
     mean.value()
 }
 
+fn means(windows: [&[f64]; LANES]) -> [f64; LANES] {
+    // The first value is taken as it is: the sum with zero would lose the sign of another zero.
+    let first = windows.map(|values| values[0]);
+    let count = windows[0].len() as f64;
+    let results = added(first, windows.map(|values| &values[1..]));
+    let mut windows = windows.into_iter();
+    results.map(|(sum, compensation)| match windows.next() {
+        // What overflows is another matter.
+        Some(values) if !sum.is_finite() => mean(values),
+        _ => sum / count + compensation / count,
+    })
+}
+
 fn sum(values: &[f64]) -> f64 {
-    let (sum, compensation) = values
-        .iter()
-        .fold((0.0, 0.0), |(sum, c), &value| kahan_add(value, sum, c));
+    let [(sum, compensation)] = added([0.0], [values]);
+    total((sum, compensation))
+}
+
+fn sums(windows: [&[f64]; LANES]) -> [(f64, f64); LANES] {
+    added([0.0; LANES], windows)
+}
+
+fn total((sum, compensation): (f64, f64)) -> f64 {
     if sum.is_infinite() {
         sum
     } else {
         sum + compensation
     }
+}
+
+/// Adds to each of `sums` the values of its window, all of which are equally long; with what is lost to rounding.
+fn added<const N: usize>(mut sums: [f64; N], windows: [&[f64]; N]) -> [(f64, f64); N] {
+    let len = windows.iter().map(|values| values.len()).min().unwrap_or(0);
+    let windows = windows.map(|values| &values[..len]);
+    let mut compensations = [0.0; N];
+    for at in 0..len {
+        let values = windows.map(|values| values[at]);
+        for ((sum, compensation), value) in sums.iter_mut().zip(&mut compensations).zip(values) {
+            (*sum, *compensation) = kahan_add(value, *sum, *compensation);
+        }
+    }
+    let mut sums = sums.into_iter();
+    compensations.map(|compensation| (sums.next().unwrap_or_default(), compensation))
 }
 
 /// Population variance, updated value by value with compensated sums.
@@ -229,6 +298,51 @@ mod tests {
                 prop_assert!(numeric::almost_equal(greatest.values[step], max, 1e-12));
                 prop_assert_eq!(changed.values[step], pairs.count() as f64);
             }
+        }
+
+        /// To the last bit, whatever the values are.
+        #[test]
+        fn several_windows_at_once_are_as_each_alone(
+            values in proptest::collection::vec(
+                prop_oneof![
+                    8 => -1e3f64..1e3, 1 => Just(f64::NAN), 1 => Just(f64::INFINITY), 1 => Just(f64::NEG_INFINITY),
+                    2 => Just(-0.0), 1 => Just(f64::MAX), 1 => Just(1e-300),
+                ],
+                1..60,
+            ),
+            length in 1usize..20, advance in 1usize..5,
+        ) {
+            let mut bounds = Vec::new();
+            let mut to = 1;
+            while to <= values.len() {
+                bounds.push((to.saturating_sub(length), to));
+                to += advance;
+            }
+            let timestamps: Vec<i64> = (0..).take(values.len()).collect();
+            let budget = Budget::of_samples(1, None);
+            let spec = WindowSpec::new(Steps::one(0), Look::default(), 1);
+            let windows = Windows { budget: &budget, spec, timestamps: &timestamps, values: &values, starts: &[], bounds: &bounds, factors: &std::cell::OnceCell::new() };
+            for (function, one) in [(RangeFunction::Avg, mean as fn(&[f64]) -> f64), (RangeFunction::Sum, plain_sum)] {
+                let mut row = Row::default();
+                row.reset(bounds.len());
+                simple(function, &windows, &mut row).unwrap();
+                for (step, &(from, to)) in bounds.iter().enumerate() {
+                    let expected = one(&values[from..to]);
+                    let found = row.values[step];
+                    let same = found.to_bits() == expected.to_bits() || found.is_nan() && expected.is_nan();
+                    prop_assert!(row.present.get(step) && same, "{} {} {}", step, found, expected);
+                }
+            }
+        }
+    }
+
+    fn plain_sum(values: &[f64]) -> f64 {
+        let add = |(sum, c), &value: &f64| kahan_add(value, sum, c);
+        let (sum, compensation) = values.iter().fold((0.0, 0.0), add);
+        if sum.is_infinite() {
+            sum
+        } else {
+            sum + compensation
         }
     }
 }

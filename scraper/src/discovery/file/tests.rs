@@ -7,7 +7,7 @@ use std::fs;
 fn discovery(dir: &Path, pattern: &str) -> FileDiscovery {
     let config = FileSdConfig {
         files: vec![pattern.to_owned()],
-        refresh_interval: None,
+        refresh_interval: crate::config::FILE_SD_REFRESH_INTERVAL,
     };
     let metrics = DiscoveryMetrics::new(&metrics::Registry::new());
     FileDiscovery::new(&config, dir, metrics)

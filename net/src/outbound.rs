@@ -1,0 +1,175 @@
+//! The HTTP client for all but scrapes: requests to receivers, to other Alertmanagers and to what knows of targets, as an
+//! `http_config` says.
+//!
+//! # Not here
+//!
+//! OAuth2 and proxies. A configuration with them loads with a warning, and a client that would need them refuses to send
+//! rather than going without.
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+
+use model::Duration;
+use reqwest::redirect::Policy;
+
+use crate::client::{CredentialsError, PerFiles, TlsError};
+use crate::http_config::{HttpConfig, Secret};
+
+/// How many redirects are followed, as in Go.
+const REDIRECTS_MAX: usize = 10;
+
+/// Why a client could not be made, or not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Credentials could not be read.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
+    /// TLS could not be set up.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The client's options do not go together.
+    #[error("make an HTTP client")]
+    Build(#[from] reqwest::Error),
+    /// The configuration needs something that is not built yet; nothing was sent.
+    #[error("{field} is not supported yet, so nothing was sent")]
+    Unsupported {
+        /// The field of `http_config`.
+        field: &'static str,
+    },
+}
+
+/// Sends requests as one `http_config` says. Credentials in files are read for each request, and certificates when they changed.
+pub struct HttpClient {
+    config: HttpConfig,
+    base_dir: PathBuf,
+    timeout: Option<Duration>,
+    client: PerFiles<reqwest::Client>,
+}
+
+impl HttpClient {
+    /// Returns a client that does as `config` says. Relative file names in it are relative to `base_dir`; `timeout` is
+    /// for a whole request.
+    ///
+    /// # Errors
+    ///
+    /// When certificates cannot be read.
+    pub fn new(
+        config: HttpConfig,
+        base_dir: &Path,
+        timeout: Option<Duration>,
+    ) -> Result<Self, ClientError> {
+        let client = HttpClient {
+            config,
+            base_dir: base_dir.to_owned(),
+            timeout,
+            client: PerFiles::default(),
+        };
+        client.current()?;
+        Ok(client)
+    }
+
+    /// Returns a POST to `url` with the credentials that are valid now.
+    ///
+    /// # Errors
+    ///
+    /// As [`HttpClient::request`].
+    pub fn post(&self, url: &str) -> Result<reqwest::RequestBuilder, ClientError> {
+        self.request(reqwest::Method::POST, url)
+    }
+
+    /// Returns a GET of `url` with the credentials that are valid now.
+    ///
+    /// # Errors
+    ///
+    /// As [`HttpClient::request`].
+    pub fn get(&self, url: &str) -> Result<reqwest::RequestBuilder, ClientError> {
+        self.request(reqwest::Method::GET, url)
+    }
+
+    /// Returns a request to `url` with the credentials that are valid now.
+    ///
+    /// # Errors
+    ///
+    /// When a file with a secret or certificates cannot be read, or when what the configuration asks for is not built yet.
+    pub fn request(
+        &self,
+        method: reqwest::Method,
+        url: &str,
+    ) -> Result<reqwest::RequestBuilder, ClientError> {
+        if let Some(field) = self.config.unsupported().first() {
+            return Err(ClientError::Unsupported { field });
+        }
+        let mut headers = reqwest::header::HeaderMap::new();
+        crate::client::append_headers(&self.config, &self.base_dir, &mut headers)?;
+        Ok(self.current()?.request(method, url).headers(headers))
+    }
+
+    /// Returns the client that stands on the certificates as they are now.
+    fn current(&self) -> Result<reqwest::Client, ClientError> {
+        let tls = self.config.tls_config.clone().unwrap_or_default();
+        self.client.get_or_make(&tls, &self.base_dir, || {
+            let mut builder = reqwest::Client::builder()
+                .user_agent(concat!("Hearth/", env!("CARGO_PKG_VERSION")))
+                // The environment's proxies are for those who ask for them.
+                .no_proxy()
+                .redirect(redirects(&self.config))
+                .tls_backend_preconfigured(crate::client::client_config(&tls, &self.base_dir)?);
+            if let Some(timeout) = self.timeout {
+                builder = builder.timeout(timeout.to_std());
+            }
+            Ok(builder.build()?)
+        })
+    }
+}
+
+/// Returns which redirects are followed. `Authorization` never goes to another host; where other headers may be secret,
+/// nothing goes there.
+fn redirects(config: &HttpConfig) -> Policy {
+    if !config.follows_redirects() {
+        return Policy::none();
+    }
+    if config.http_headers.as_ref().is_none_or(|h| h.is_empty()) {
+        return Policy::limited(REDIRECTS_MAX);
+    }
+    Policy::custom(|attempt| {
+        let is_elsewhere = |from: &reqwest::Url| from.origin() != attempt.url().origin();
+        if attempt.previous().first().is_some_and(is_elsewhere) {
+            attempt.stop()
+        } else if REDIRECTS_MAX < attempt.previous().len() {
+            attempt.error("too many redirects")
+        } else {
+            attempt.follow()
+        }
+    })
+}
+
+/// Returns a secret that is given as text or as a file, which is read now.
+///
+/// # Errors
+///
+/// When the file cannot be read.
+pub fn secret(
+    text: Option<&Secret>,
+    file: Option<&str>,
+) -> Result<Option<String>, CredentialsError> {
+    match (text, file) {
+        (Some(text), _) => Ok(Some(text.reveal().to_owned())),
+        (None, Some(path)) => crate::client::read_secret_file(Path::new(""), path).map(Some),
+        (None, None) => Ok(None),
+    }
+}
+
+/// Returns an error with all its sources on one line, each said once; reqwest's own text leaves out what matters.
+pub fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let cause = error.to_string();
+        if !text.ends_with(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+        source = error.source();
+    }
+    text
+}

@@ -1,0 +1,115 @@
+//! Which discoveries a job has, and how each is made.
+
+use std::path::Path;
+
+use net::outbound::HttpClient;
+
+use super::consul::ConsulSource;
+use super::file::FileDiscovery;
+use super::http::HttpSource;
+use super::kubernetes::KubernetesDiscovery;
+use super::kubernetes::access::{Access, Surroundings};
+use super::refresh::Refreshing;
+use super::{Discovery, Static};
+use crate::config::{
+    ConsulSdConfig, FileSdConfig, HttpSdConfig, KubernetesSdConfig, ScrapeConfig, StaticConfig,
+};
+use crate::metrics::DiscoveryMetrics;
+
+/// How long an answer may take to come.
+const TIMEOUT: model::Duration = model::Duration::from_secs(30);
+
+/// One discovery of a job, as it is configured; equal ones go on through a reload.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum ProviderConfig {
+    Static(Vec<StaticConfig>),
+    File(FileSdConfig),
+    Http(Box<HttpSdConfig>),
+    Consul(Box<ConsulSdConfig>),
+    Kubernetes(Box<KubernetesSdConfig>),
+}
+
+/// What surrounds the discoveries of a job.
+#[derive(Clone, Copy)]
+pub(crate) struct Place<'a> {
+    /// What relative file names are relative to.
+    pub(crate) base_dir: &'a Path,
+    pub(crate) job: &'a str,
+    pub(crate) metrics: &'a DiscoveryMetrics,
+}
+
+impl ProviderConfig {
+    /// Returns the discoveries of a job that are built.
+    pub(crate) fn of(config: &ScrapeConfig) -> Vec<ProviderConfig> {
+        let mut all = Vec::new();
+        if !config.static_configs.is_empty() {
+            all.push(ProviderConfig::Static(config.static_configs.clone()));
+        }
+        let files = config.file_sd_configs.iter().cloned();
+        all.extend(files.map(ProviderConfig::File));
+        let http = config.http_sd_configs.iter().cloned().map(Box::new);
+        all.extend(http.map(ProviderConfig::Http));
+        let consul = config.consul_sd_configs.iter().cloned().map(Box::new);
+        all.extend(consul.map(ProviderConfig::Consul));
+        let kubernetes = config.kubernetes_sd_configs.iter().cloned().map(Box::new);
+        all.extend(kubernetes.map(ProviderConfig::Kubernetes));
+        all
+    }
+
+    /// Makes the discovery.
+    ///
+    /// # Errors
+    ///
+    /// When files that it needs from the start are missing or wrong, on one line.
+    pub(crate) fn start(&self, place: Place<'_>) -> Result<Box<dyn Discovery>, String> {
+        let Place {
+            base_dir,
+            job,
+            metrics,
+        } = place;
+        let client = |http| {
+            HttpClient::new(http, base_dir, Some(TIMEOUT))
+                .map_err(|error| net::outbound::chain(&error))
+        };
+        let metrics = metrics.clone();
+        Ok(match self {
+            ProviderConfig::Static(configs) => Box::new(Static(configs.clone())),
+            ProviderConfig::File(config) => Box::new(FileDiscovery::new(config, base_dir, metrics)),
+            ProviderConfig::Http(config) => {
+                let source =
+                    HttpSource::new(config, client(config.http_config())?, metrics.clone());
+                Box::new(Refreshing::new(
+                    source,
+                    config.refresh_interval,
+                    job,
+                    metrics,
+                ))
+            }
+            ProviderConfig::Consul(config) => {
+                let source = ConsulSource::new(config, client(config.http_config())?);
+                Box::new(Refreshing::new(
+                    source,
+                    config.refresh_interval,
+                    job,
+                    metrics,
+                ))
+            }
+            ProviderConfig::Kubernetes(config) => {
+                let access = Access::new(config, base_dir, &Surroundings::of_process());
+                let access = access.map_err(|error| net::outbound::chain(&error))?;
+                Box::new(KubernetesDiscovery::new(config, access, metrics))
+            }
+        })
+    }
+
+    /// Returns the mechanism's name.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            ProviderConfig::Static(_) => "static",
+            ProviderConfig::File(_) => "file",
+            ProviderConfig::Http(_) => "http",
+            ProviderConfig::Consul(_) => "consul",
+            ProviderConfig::Kubernetes(_) => "kubernetes",
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! Mechanisms that ask for all targets again and again.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+
+use super::{Discovery, DiscoveryTask, TargetGroup, Updates};
+use crate::metrics::DiscoveryMetrics;
+
+/// How long one answer may be, in bytes.
+pub(crate) const ANSWER_BYTES_MAX: usize = 256 << 20;
+
+/// Why targets could not be asked for, on one line.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct RefreshError(pub(crate) String);
+
+impl RefreshError {
+    /// Returns what `error` and its sources say.
+    pub(crate) fn of(error: &dyn std::error::Error) -> Self {
+        RefreshError(net::outbound::chain(error))
+    }
+}
+
+/// Knows all targets at a time.
+pub(crate) trait Source: Send + 'static {
+    /// The mechanism's name, as in `<name>_sd_configs`.
+    const NAME: &'static str;
+
+    /// Returns all groups that there are now.
+    fn groups(&mut self) -> impl Future<Output = Result<Vec<TargetGroup>, RefreshError>> + Send;
+}
+
+/// Asks a source now and then.
+pub(crate) struct Refreshing<S> {
+    source: S,
+    interval: Duration,
+    /// The job that it is for.
+    job: String,
+    metrics: DiscoveryMetrics,
+    known: Vec<Arc<TargetGroup>>,
+}
+
+impl<S: Source> Refreshing<S> {
+    /// Returns a discovery that asks `source` every `interval`.
+    pub(crate) fn new(
+        source: S,
+        interval: model::Duration,
+        job: &str,
+        metrics: DiscoveryMetrics,
+    ) -> Self {
+        Refreshing {
+            source,
+            interval: interval.to_std().max(Duration::from_millis(1)),
+            job: job.to_owned(),
+            metrics,
+            known: Vec::new(),
+        }
+    }
+
+    async fn refresh(&mut self, updates: &Updates) {
+        let started = Instant::now();
+        let outcome = self.source.groups().await;
+        self.metrics
+            .refresh_duration
+            .with(&[S::NAME, &self.job])
+            .observe_since(started);
+        match outcome {
+            Ok(groups) => {
+                self.known = sharing(&self.known, groups);
+                updates.publish(self.known.clone());
+            }
+            Err(error) => {
+                self.metrics
+                    .refresh_failures
+                    .with(&[S::NAME, &self.job])
+                    .inc();
+                let (mechanism, job) = (S::NAME, &self.job);
+                tracing::warn!(%error, mechanism, job, "service discovery keeps the last good list of targets");
+            }
+        }
+    }
+}
+
+impl<S: Source> Discovery for Refreshing<S> {
+    fn name(&self) -> &'static str {
+        S::NAME
+    }
+
+    fn start(&mut self, _updates: &Updates) {
+        // Nothing is known before the network has answered.
+    }
+
+    fn run(mut self: Box<Self>, updates: Updates, stop: CancellationToken) -> DiscoveryTask {
+        Box::pin(async move {
+            loop {
+                tokio::select! {
+                    biased;
+                    () = stop.cancelled() => return,
+                    () = self.refresh(&updates) => (),
+                }
+                tokio::select! {
+                    biased;
+                    () = stop.cancelled() => return,
+                    () = tokio::time::sleep(self.interval) => (),
+                }
+            }
+        })
+    }
+}
+
+/// Returns `groups`, those that are the same as before shared with `known`, so that nobody compares them again.
+pub(crate) fn sharing(
+    known: &[Arc<TargetGroup>],
+    groups: Vec<TargetGroup>,
+) -> Vec<Arc<TargetGroup>> {
+    let by_source: std::collections::HashMap<&str, &Arc<TargetGroup>> = known
+        .iter()
+        .map(|group| (group.source.as_str(), group))
+        .collect();
+    let groups = groups
+        .into_iter()
+        .map(|group| match by_source.get(group.source.as_str()) {
+            Some(before) if ***before == group => Arc::clone(before),
+            _ => Arc::new(group),
+        });
+    groups.collect()
+}
+
+/// Sends a request and returns the answer's body, at most [`ANSWER_BYTES_MAX`] bytes of it, and its headers.
+///
+/// # Errors
+///
+/// When there is none, when it is too long, or when its status is not 200.
+pub(crate) async fn fetch(
+    request: reqwest::RequestBuilder,
+) -> Result<(reqwest::header::HeaderMap, Vec<u8>), RefreshError> {
+    // The URL may hold a token.
+    let of = |error: reqwest::Error| RefreshError::of(&error.without_url());
+    let mut response = request.send().await.map_err(of)?;
+    let mut body = Vec::new();
+    while let Some(bytes) = response.chunk().await.map_err(of)? {
+        if ANSWER_BYTES_MAX < body.len() + bytes.len() {
+            return Err(RefreshError(format!(
+                "the answer is longer than {} MiB",
+                ANSWER_BYTES_MAX >> 20
+            )));
+        }
+        body.extend_from_slice(&bytes);
+    }
+    match response.status().as_u16() {
+        200 => Ok((response.headers().clone(), body)),
+        _ => Err(RefreshError(format!(
+            "server returned HTTP status {}: {}",
+            response.status(),
+            beginning(&body)
+        ))),
+    }
+}
+
+/// Returns what an error page says, not all of it.
+fn beginning(body: &[u8]) -> String {
+    const BYTES_MAX: usize = 256;
+    let text = String::from_utf8_lossy(&body[..body.len().min(BYTES_MAX)]);
+    text.lines().next().unwrap_or_default().trim().to_owned()
+}
