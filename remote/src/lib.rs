@@ -10,6 +10,10 @@
 //! where it names one long string again and again.
 
 mod histogram;
+#[cfg(test)]
+#[path = "../tests/support/message.rs"]
+#[expect(unreachable_pub, reason = "others use it too")]
+mod message;
 pub mod otlp;
 mod proto;
 pub mod write;

@@ -142,8 +142,8 @@ fn push_text(out: &mut String, text: &str, depth: usize) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::message::{Message, message};
     use super::*;
+    use crate::message::{Message, message};
 
     #[track_caller]
     fn check(value: Message, expected: &str) {

@@ -1,14 +1,5 @@
 //! Requests as OpenTelemetry's exporters encode them, into a vector of samples.
 
-#[path = "../../tests/support/message.rs"]
-#[allow(
-    dead_code,
-    missing_docs,
-    unreachable_pub,
-    reason = "others use it too, and all of it"
-)]
-pub(super) mod message;
-
 use std::sync::{Arc, Mutex};
 
 use metrics::Registry;
@@ -20,7 +11,7 @@ use model::{Labels, is_stale};
 use proptest::prelude::*;
 
 use super::*;
-use message::{Message, message};
+use crate::message::{Message, message};
 
 const NOW_MS: i64 = 1_700_000_000_000;
 /// The time of all points but where it is said, milliseconds since the epoch.
