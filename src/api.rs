@@ -31,6 +31,7 @@ mod encode;
 mod error;
 mod explain;
 mod json;
+pub(crate) mod otlp;
 mod own_metrics;
 mod params;
 mod query;
@@ -123,6 +124,8 @@ pub(crate) struct ApiState {
     pub(crate) query_queue_seconds: Summary,
     /// Takes remote write requests, if that is allowed.
     pub(crate) write: Option<Arc<write::Receiver>>,
+    /// Takes OTLP metrics, if that is allowed.
+    pub(crate) otlp: Option<Arc<otlp::Receiver>>,
     /// Tells the time.
     pub(crate) clock: Arc<dyn Clock>,
 }
@@ -343,6 +346,7 @@ impl Routes {
             post(tsdb_admin::snapshot).put(tsdb_admin::snapshot),
         );
         self.add("/api/v1/write", post(write::write));
+        self.add("/api/v1/otlp/v1/metrics", post(otlp::metrics));
     }
 
     fn pages(&mut self) {

@@ -82,7 +82,7 @@ pub(crate) struct Config {
     /// Where spans are sent; not built yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) tracing: Option<TracingConfig>,
-    /// What becomes of OTLP metrics; not built yet.
+    /// What becomes of OTLP metrics.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub(crate) otlp: OtlpConfig,
 }
@@ -386,6 +386,11 @@ impl Loaded {
         })
     }
 
+    /// Returns what becomes of OTLP metrics.
+    pub(crate) fn otlp(&self) -> remote::otlp::Options {
+        self.config.otlp.options()
+    }
+
     /// Returns how new chunks of floats are encoded, if the configuration says.
     pub(crate) fn float_encoding(&self) -> Option<FloatEncoding> {
         self.config.storage.tsdb.chunk_encoding?.floats
@@ -398,7 +403,6 @@ impl Loaded {
             ("remote_write", !config.remote_write.is_empty()),
             ("remote_read", !config.remote_read.is_empty()),
             ("tracing", config.tracing.is_some()),
-            ("otlp", !is_default(&config.otlp)),
             (
                 "storage.tsdb.retention.percentage",
                 retention.percentage.is_some(),

@@ -112,6 +112,8 @@ struct Server {
     remote: Mutex<Option<Arc<RemoteNotifier>>>,
     alertmanager_urls: Arc<ArcSwap<Vec<String>>>,
     config_yaml: Arc<ArcSwap<String>>,
+    /// What the `otlp` section says.
+    otlp: Arc<ArcSwap<remote::otlp::Options>>,
     runtime: Arc<api::RuntimeInfo>,
     reload_metrics: ReloadMetrics,
 }
@@ -195,6 +197,7 @@ impl Server {
             remote: Mutex::new(None),
             alertmanager_urls: Arc::default(),
             config_yaml: Arc::default(),
+            otlp: Arc::default(),
         };
         // The Alertmanager was started with its configuration just now.
         let checked = Checked {
@@ -301,6 +304,7 @@ impl Server {
         let keeps_exemplars = self.settings.storage.keeps_exemplars;
         self.db
             .set_exemplars_max(loaded.exemplars_max(keeps_exemplars));
+        self.otlp.store(Arc::new(loaded.otlp()));
         self.config_yaml.store(Arc::new(loaded.printed.clone()));
         let now_ms = self.clock.now_ms();
         self.reload_metrics.successful.set(1.0);
@@ -342,6 +346,10 @@ impl Server {
             write: self.settings.remote_write.clone().map(|accepted| {
                 let storage = Arc::clone(&self.db) as _;
                 Arc::new(api::write::Receiver::new(accepted, storage, &self.registry))
+            }),
+            otlp: self.settings.has_otlp.then(|| {
+                let (storage, options) = (Arc::clone(&self.db) as _, Arc::clone(&self.otlp));
+                Arc::new(api::otlp::Receiver::new(options, storage, &self.registry))
             }),
             engine: Arc::clone(&self.engine),
             scraper: Arc::clone(&self.scraper),

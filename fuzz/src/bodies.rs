@@ -1,5 +1,6 @@
 //! Targets of the request bodies that `remote` decodes.
 
+pub mod otlp;
 pub mod write;
 
 use super::target::Target;
@@ -11,6 +12,13 @@ pub const TARGETS: &[Target] = &[
         name: "write",
         check: write::check,
         seeds: write::seeds,
+        bytes_per_byte: 4_096,
+    },
+    // So is a point, whose labels have some hundred each time.
+    Target {
+        name: "otlp",
+        check: otlp::check,
+        seeds: otlp::seeds,
         bytes_per_byte: 4_096,
     },
 ];

@@ -1,4 +1,4 @@
-//! What others send to Hearth in protocols of their own: today remote write ([`mod@write`]).
+//! What others send to Hearth in protocols of their own: remote write ([`mod@write`]) and OTLP metrics ([`otlp`]).
 //!
 //! Messages are read from borrowed bytes and stored through the traits of [`model::storage`]. Everything here is synchronous,
 //! takes the time as an argument and does no I/O: headers, compression, bounds on bodies and what is answered are up to
@@ -10,6 +10,11 @@
 //! where it names one long string again and again.
 
 mod histogram;
+#[cfg(test)]
+#[path = "../tests/support/message.rs"]
+#[expect(unreachable_pub, reason = "others use it too")]
+mod message;
+pub mod otlp;
 mod proto;
 pub mod write;
 

@@ -91,14 +91,7 @@ pub enum MetadataKind<'a> {
 impl<'a> MetadataLine<'a> {
     /// Returns the family's name, unquoted.
     pub fn name(&self) -> Cow<'a, str> {
-        match self
-            .family
-            .strip_prefix('"')
-            .and_then(|rest| rest.strip_suffix('"'))
-        {
-            Some(quoted) => labels::unescape(quoted),
-            None => Cow::Borrowed(self.family),
-        }
+        labels::unquoted(self.family)
     }
 }
 
@@ -141,7 +134,8 @@ pub struct Parser<'a> {
 
 /// The last `# TYPE` line: what it says, or the line itself while nobody asked.
 enum LastType<'a> {
-    Known(Cow<'a, str>, MetricType),
+    /// The family as written, and its type.
+    Known(&'a str, MetricType),
     Line(&'a str),
 }
 
@@ -162,7 +156,7 @@ impl<'a> Parser<'a> {
                 what: "invalid UTF-8".to_owned(),
             }
         })?;
-        let last_type = LastType::Known(Cow::Borrowed(""), MetricType::Unknown);
+        let last_type = LastType::Known("", MetricType::Unknown);
         Ok(Parser {
             cursor: Cursor::new(text),
             format,
@@ -202,7 +196,7 @@ impl<'a> Parser<'a> {
                     ..
                 },
             )) => {
-                self.last_type = LastType::Known(line.name(), kind);
+                self.last_type = LastType::Known(line.family, kind);
             }
             Some(Event::Comment(line)) if text::is_type(line) => {
                 self.last_type = LastType::Line(line)
@@ -214,11 +208,17 @@ impl<'a> Parser<'a> {
 
     /// Returns the type that the last `# TYPE` line named, which the series after it are taken to be of.
     pub fn kind(&mut self) -> MetricType {
-        self.family().1
+        self.known_type().1
     }
 
     /// Returns the family that the last `# TYPE` line is about, and its type.
-    pub fn family(&mut self) -> (&str, MetricType) {
+    pub fn family(&mut self) -> (Cow<'a, str>, MetricType) {
+        let (family, kind) = self.known_type();
+        (labels::unquoted(family), kind)
+    }
+
+    /// Looks into the last `# TYPE` line if nobody has yet.
+    fn known_type(&mut self) -> (&'a str, MetricType) {
         if let LastType::Line(line) = self.last_type {
             let mut strict = Cursor::new(line);
             let parsed = match self.format {
@@ -231,13 +231,13 @@ impl<'a> Parser<'a> {
                         what: MetadataKind::Type(kind),
                         ..
                     },
-                ))) => LastType::Known(line.name(), kind),
+                ))) => LastType::Known(line.family, kind),
                 // Whoever reads the body strictly will say what is wrong.
-                _ => LastType::Known(Cow::Borrowed(""), MetricType::Unknown),
+                _ => LastType::Known("", MetricType::Unknown),
             };
         }
-        match &self.last_type {
-            LastType::Known(family, kind) => (family, *kind),
+        match self.last_type {
+            LastType::Known(family, kind) => (family, kind),
             LastType::Line(_) => ("", MetricType::Unknown),
         }
     }

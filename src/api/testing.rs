@@ -42,7 +42,7 @@ pub(super) struct Options {
     pub(super) admin: bool,
     /// Whether the database is still being opened.
     pub(super) starting: bool,
-    /// Whether remote write is not received.
+    /// Whether neither remote write nor OTLP is received.
     pub(super) write_off: bool,
 }
 
@@ -94,6 +94,7 @@ impl Api {
             let mut state = state(dir.path(), &registry);
             if options.write_off {
                 state.write = None;
+                state.otlp = None;
             }
             state.is_admin_enabled = options.admin;
             shared.set_ready(state);
@@ -196,8 +197,10 @@ fn state(dir: &std::path::Path, registry: &Registry) -> ApiState {
         Arc::clone(&db) as _,
         registry,
     );
+    let otlp = super::otlp::Receiver::new(Arc::default(), Arc::clone(&db) as _, registry);
     ApiState {
         write: Some(Arc::new(write)),
+        otlp: Some(Arc::new(otlp)),
         storage: Arc::clone(&db) as _,
         is_admin_enabled: false,
         engine: Arc::new(promql::Engine::new(engine_options, registry)),

@@ -38,13 +38,13 @@ use super::Ready;
 use super::error::plain_error;
 
 /// Largest request after decompression, in bytes.
-const DECODED_BYTES_MAX: usize = 32 << 20;
+pub(super) const DECODED_BYTES_MAX: usize = 32 << 20;
 
 /// Largest request as it is sent, in bytes: the former as snappy writes what it cannot compress.
-const BODY_BYTES_MAX: usize = 32 + DECODED_BYTES_MAX + DECODED_BYTES_MAX / 6;
+pub(super) const BODY_BYTES_MAX: usize = 32 + DECODED_BYTES_MAX + DECODED_BYTES_MAX / 6;
 
 /// Most bytes of requests as they are sent that are held at once, as far as they have arrived.
-const BODIES_BYTES_MAX: usize = 128 << 20;
+pub(super) const BODIES_BYTES_MAX: usize = 128 << 20;
 
 /// How long a request may take to arrive.
 const BODY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(60);
@@ -132,20 +132,25 @@ pub(super) async fn write(Ready(state): Ready, request: Request) -> Response {
         .unwrap_or_else(IntoResponse::into_response)
 }
 
-fn too_large() -> Response {
+/// Returns what is said of a body that is longer than [`BODY_BYTES_MAX`].
+pub(super) fn too_large() -> Response {
     let text = format!("the request body is larger than {BODY_BYTES_MAX} bytes");
     plain_error(StatusCode::PAYLOAD_TOO_LARGE, &text)
 }
 
 /// Returns what is said when the bounds are closed, which nobody does while requests are served.
-fn unavailable() -> Response {
+pub(super) fn unavailable() -> Response {
     plain_error(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable")
 }
 
 /// A body, and the right to have it in memory.
-type HeldBody = (Vec<u8>, Option<OwnedSemaphorePermit>);
+pub(super) type HeldBody = (Vec<u8>, Option<OwnedSemaphorePermit>);
 
-async fn read_body(body: Body, room: &Arc<Semaphore>) -> Result<HeldBody, Box<Response>> {
+/// Reads a body of a request that stores something, within the bounds of this module.
+pub(super) async fn read_body(
+    body: Body,
+    room: &Arc<Semaphore>,
+) -> Result<HeldBody, Box<Response>> {
     let read = tokio::time::timeout(BODY_TIMEOUT, collect(body, room)).await;
     read.unwrap_or_else(|_| {
         Err(Box::new(plain_error(

@@ -106,7 +106,7 @@ pub(crate) static FLAGS: &[Flag] = &[
         "web.enable-otlp-receiver",
         Kind::Bool,
         "false",
-        "Accepted; the OTLP receiver is not built yet.",
+        "Take OTLP metrics that others send to /api/v1/otlp/v1/metrics.",
     ),
     Flag::shown(
         "web.console.templates",
@@ -394,7 +394,7 @@ pub(crate) static FLAGS: &[Flag] = &[
 ];
 
 /// Flags that do nothing yet although leaving them out silently would surprise; a warning names them when they are set.
-pub(crate) const UNBUILT: &[&str] = &["web.enable-otlp-receiver", "web.user-assets"];
+pub(crate) const UNBUILT: &[&str] = &["web.user-assets"];
 
 /// Returns the command `name` with these flags.
 pub(crate) fn command(name: &'static str) -> Command {

@@ -1,8 +1,9 @@
-//! The `otlp` section: what becomes of OTLP metrics. It is read and checked; no OTLP is taken yet.
+//! The `otlp` section: what becomes of OTLP metrics.
 
 use std::collections::BTreeSet;
 
 use model::de::or_default;
+use remote::otlp::{Options, Promoted};
 use scraper::config::ValidationScheme;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -77,6 +78,11 @@ pub(crate) enum TranslationStrategy {
 use TranslationStrategy as T;
 
 impl TranslationStrategy {
+    /// Whether names may have any characters.
+    fn keeps_names(self) -> bool {
+        matches!(self, T::NoUTF8EscapingWithSuffixes | T::NoTranslation)
+    }
+
     fn name(self) -> &'static str {
         match self {
             T::UnderscoreEscapingWithSuffixes => "UnderscoreEscapingWithSuffixes",
@@ -152,16 +158,36 @@ impl OtlpConfig {
         if !self.promote_all_resource_attributes && !self.ignore_resource_attributes.is_empty() {
             return Err("'ignore_resource_attributes' cannot be configured unless 'promote_all_resource_attributes' is true".to_owned());
         }
-        let keeps_names = matches!(
-            self.translation_strategy,
-            T::NoUTF8EscapingWithSuffixes | T::NoTranslation
-        );
-        if keeps_names && names == ValidationScheme::Legacy {
+        if self.translation_strategy.keeps_names() && names == ValidationScheme::Legacy {
             return Err(format!(
                 "OTLP translation strategy {:?} is not allowed when UTF8 is disabled",
                 self.translation_strategy.name()
             ));
         }
         Ok(())
+    }
+
+    /// Returns the settings for the receiver.
+    pub(super) fn options(&self) -> Options {
+        let strategy = self.translation_strategy;
+        Options {
+            strategy: remote::otlp::TranslationStrategy {
+                escapes: !strategy.keeps_names(),
+                adds_suffixes: matches!(
+                    strategy,
+                    T::UnderscoreEscapingWithSuffixes | T::NoUTF8EscapingWithSuffixes
+                ),
+            },
+            promoted: if self.promote_all_resource_attributes {
+                Promoted::AllBut(self.ignore_resource_attributes.clone())
+            } else {
+                Promoted::Only(self.promote_resource_attributes.clone())
+            },
+            keeps_identifying_attributes: self.keep_identifying_resource_attributes,
+            converts_histograms: self.convert_histograms_to_nhcb,
+            promotes_scope: self.promote_scope_metadata,
+            sanitizes_underscores: self.label_name_underscore_sanitization,
+            preserves_underscores: self.label_name_preserve_multiple_underscores,
+        }
     }
 }

@@ -51,6 +51,8 @@ pub(crate) struct Settings {
     pub(crate) admin: bool,
     /// The messages of remote write that are taken; `None` when the receiver is off.
     pub(crate) remote_write: Option<Vec<Version>>,
+    /// Whether OTLP metrics are taken.
+    pub(crate) has_otlp: bool,
     /// The database.
     pub(crate) storage: StorageSettings,
     /// The engine.
@@ -127,6 +129,7 @@ impl Settings {
             data_dir: PathBuf::from(values.text("storage.tsdb.path")),
             admin: values.is_on("web.enable-admin-api"),
             remote_write: remote_write(values)?,
+            has_otlp: values.is_on("web.enable-otlp-receiver"),
             storage: StorageSettings::of(values, &features)?,
             engine: promql::EngineOptions {
                 lookback_ms: values.duration("query.lookback-delta").as_ms(),

@@ -7,11 +7,7 @@ use super::ingest::Decode;
 use super::key::KeyHasher;
 use super::{v1, v2};
 
-#[path = "../../tests/support/message.rs"]
-#[expect(unreachable_pub, reason = "others use it too")]
-mod message;
-
-use message::{custom_histogram, histogram, message, sample, series, version_2};
+use crate::message::{custom_histogram, histogram, message, sample, series, version_2};
 
 #[test]
 fn a_request_of_many_samples_comes_in_parts() {

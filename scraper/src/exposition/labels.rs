@@ -71,6 +71,14 @@ fn word(text: &str) -> (Cow<'_, str>, &str) {
     }
 }
 
+/// Returns a name as written, bare or in quotes, without the quotes.
+pub(super) fn unquoted(name: &str) -> Cow<'_, str> {
+    let inside = name
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'));
+    inside.map_or(Cow::Borrowed(name), unescape)
+}
+
 /// Returns `text` with `\\`, `\"` and `\n` unescaped; other backslashes stand for themselves.
 pub fn unescape(text: &str) -> Cow<'_, str> {
     if !text.contains('\\') {

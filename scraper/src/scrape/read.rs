@@ -27,6 +27,10 @@ pub(super) struct Reading<'r> {
     batch: &'r mut Batch,
     appender: &'r mut dyn Appender,
     report: &'r mut Report,
+    /// The time of samples that do not say theirs.
+    t: i64,
+    /// The latest time that a sample may say.
+    latest: i64,
     sample_limit: u64,
     honors_timestamps: bool,
     tracks_timestamps: bool,
@@ -50,6 +54,8 @@ impl<'r> Reading<'r> {
             batch,
             appender,
             report,
+            t: scrape.t,
+            latest: scrape.t.saturating_add(AHEAD_MS_MAX),
             sample_limit: limit.unwrap_or(u64::MAX),
             honors_timestamps: config.honor_timestamps.unwrap_or(true),
             tracks_timestamps: config.track_timestamps_staleness.unwrap_or(false),
@@ -104,7 +110,7 @@ impl<'r> Reading<'r> {
                 Event::Metadata(_) => continue,
             };
             let (family, kind) = parser.family();
-            let step = converter.step(&line, family, kind);
+            let step = converter.step(&line, &family, kind);
             if matches!(step, Step::Begun | Step::Other) {
                 self.converted(&mut converter)?;
             }
@@ -159,10 +165,21 @@ impl<'r> Reading<'r> {
         kind: impl FnOnce() -> MetricType,
     ) -> Result<(), ScrapeError> {
         let timestamp_ms = line.timestamp_ms.filter(|_| self.honors_timestamps);
-        let Some(place) = self.place(line.series, line.is_expected, timestamp_ms, kind)? else {
-            return Ok(());
+        let tracked = timestamp_ms.is_none() || self.tracks_timestamps;
+        let found = self.cache.find(line.series, line.is_expected, tracked);
+        self.report.scraped += 1;
+        // Nearly every line is one that was there before.
+        let place = if let Found::Entry(id, Destination::Series(series)) = found {
+            self.report.post_relabel += 1;
+            self.batch.order.push(id);
+            Place::first(id, series)
+        } else {
+            match self.place_found(found, line.series, timestamp_ms, kind)? {
+                Some(place) => place,
+                None => return Ok(()),
+            }
         };
-        let t = timestamp_ms.unwrap_or(self.scrape.t);
+        let t = timestamp_ms.unwrap_or(self.t);
         self.push_sample(&place, t, line.value);
         if let Some(text) = &line.exemplar
             && !place.is_again
@@ -179,7 +196,7 @@ impl<'r> Reading<'r> {
         let Some(place) = self.place(line.series, line.is_expected, timestamp_ms, kind)? else {
             return Ok(());
         };
-        let t = timestamp_ms.unwrap_or(self.scrape.t);
+        let t = timestamp_ms.unwrap_or(self.t);
         if self.is_too_early(t) {
             return Ok(());
         }
@@ -200,7 +217,6 @@ impl<'r> Reading<'r> {
     }
 
     /// Finds the series of a line; nothing if its sample goes nowhere.
-    #[inline(always)]
     fn place(
         &mut self,
         series: &str,
@@ -208,9 +224,22 @@ impl<'r> Reading<'r> {
         timestamp_ms: Option<i64>,
         kind: impl FnOnce() -> MetricType,
     ) -> Result<Option<Place>, ScrapeError> {
-        self.report.scraped += 1;
         let tracked = timestamp_ms.is_none() || self.tracks_timestamps;
-        let (id, destination) = match self.cache.find(series, is_expected, tracked) {
+        let found = self.cache.find(series, is_expected, tracked);
+        self.report.scraped += 1;
+        self.place_found(found, series, timestamp_ms, kind)
+    }
+
+    /// Goes on from what the cache knows of a line.
+    #[inline(never)]
+    fn place_found(
+        &mut self,
+        found: Found,
+        series: &str,
+        timestamp_ms: Option<i64>,
+        kind: impl FnOnce() -> MetricType,
+    ) -> Result<Option<Place>, ScrapeError> {
+        let (id, destination) = match found {
             Found::Entry(id, destination) => (id, destination),
             Found::Returned(id, destination) => {
                 self.count_added(destination);
@@ -235,19 +264,17 @@ impl<'r> Reading<'r> {
                 self.report.post_relabel += 1;
                 return Ok(None);
             }
-            Found::Nothing => self.new_series(series, kind(), tracked)?,
+            Found::Nothing => {
+                let tracked = timestamp_ms.is_none() || self.tracks_timestamps;
+                self.new_series(series, kind(), tracked)?
+            }
         };
         self.batch.order.push(id);
         let Destination::Series(series) = destination else {
             return Ok(None);
         };
         self.report.post_relabel += 1;
-        let is_again = false;
-        Ok(Some(Place {
-            id,
-            series,
-            is_again,
-        }))
+        Ok(Some(Place::first(id, series)))
     }
 
     #[cold]
@@ -274,7 +301,7 @@ impl<'r> Reading<'r> {
     /// Whether a sample is too far in the future, and counts it: it would make every later one out of order.
     #[inline(always)]
     fn is_too_early(&self, t: i64) -> bool {
-        let is_too_early = self.scrape.t.saturating_add(AHEAD_MS_MAX) < t;
+        let is_too_early = self.latest < t;
         if is_too_early {
             self.scrape.metrics.out_of_bounds.inc();
         }
@@ -302,8 +329,7 @@ impl<'r> Reading<'r> {
 
     /// Adds an exemplar to the batch unless it is too far in the future.
     fn push_exemplar(&mut self, series: SeriesRef, exemplar: Exemplar) {
-        let latest = self.scrape.t.saturating_add(AHEAD_MS_MAX);
-        if exemplar.t.is_none_or(|t| t <= latest) {
+        if exemplar.t.is_none_or(|t| t <= self.latest) {
             self.batch.exemplars.push((series, exemplar));
         }
     }
@@ -315,6 +341,17 @@ struct Place {
     series: SeriesRef,
     /// The body had a sample of it before.
     is_again: bool,
+}
+
+impl Place {
+    fn first(id: EntryId, series: SeriesRef) -> Self {
+        let is_again = false;
+        Place {
+            id,
+            series,
+            is_again,
+        }
+    }
 }
 
 /// Returns the labels of an exemplar as written in braces.

@@ -1,0 +1,144 @@
+//! The labels of a series: attributes of its point, its resource and its scope.
+
+use std::collections::BTreeMap;
+
+use model::labels::METRIC_NAME;
+
+use super::attributes::Attribute;
+use super::name::label_name;
+use super::options::Options;
+
+/// The attributes that say which process a resource is; they become `job` and `instance`.
+const IDENTIFYING: [&str; 3] = ["service.namespace", "service.name", "service.instance.id"];
+
+/// A resource: what all its metrics are of.
+#[derive(Default)]
+pub(super) struct Resource<'a> {
+    pub(super) attributes: Vec<Attribute<'a>>,
+    job: Option<String>,
+    instance: Option<String>,
+    /// The labels of its `target_info`; nothing if it should have none.
+    pub(super) info: Option<BTreeMap<String, String>>,
+}
+
+/// An instrumentation scope.
+#[derive(Default)]
+pub(super) struct Scope<'a> {
+    pub(super) name: &'a str,
+    pub(super) version: &'a str,
+    pub(super) schema_url: &'a str,
+    pub(super) attributes: Vec<Attribute<'a>>,
+}
+
+/// What the labels of all series of one scope have in common.
+pub(super) struct Common {
+    options: Options,
+    /// What is there unless a point says otherwise.
+    promoted: BTreeMap<String, String>,
+    /// What is there whatever a point says.
+    fixed: BTreeMap<String, String>,
+}
+
+impl Resource<'_> {
+    /// Works out what does not depend on the points.
+    pub(super) fn finish(&mut self, options: &Options) {
+        let value = |name: &str| {
+            let found = self.attributes.iter().find(|a| a.name == name);
+            found.map(|attribute| attribute.value.clone())
+        };
+        self.instance = value("service.instance.id");
+        self.job = value("service.name").map(|name| match value("service.namespace") {
+            Some(namespace) => format!("{namespace}/{name}"),
+            None => name,
+        });
+        let is_identifying = |a: &Attribute<'_>| IDENTIFYING.contains(&a.name);
+        let has_more = self.attributes.iter().any(|a| !is_identifying(a));
+        if !has_more || self.job.is_none() && self.instance.is_none() {
+            return;
+        }
+        let shown = self.attributes.iter();
+        let shown = shown.filter(|a| options.keeps_identifying_attributes || !is_identifying(a));
+        let mut labels = BTreeMap::new();
+        join(&mut labels, options, shown);
+        labels.extend(self.identity());
+        self.info = Some(labels);
+    }
+
+    fn identity(&self) -> impl Iterator<Item = (String, String)> {
+        let pairs = [("job", &self.job), ("instance", &self.instance)];
+        pairs
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.to_owned(), value.clone()?)))
+    }
+}
+
+/// Returns what the labels of all series of `scope` have in common.
+pub(super) fn common(options: &Options, resource: &Resource<'_>, scope: &Scope<'_>) -> Common {
+    let mut promoted = BTreeMap::new();
+    for attribute in &resource.attributes {
+        if options.promoted.has(attribute.name) {
+            let name = label_name(options, attribute.name);
+            promoted
+                .entry(name)
+                .or_insert_with(|| attribute.value.clone());
+        }
+    }
+    let mut fixed = BTreeMap::new();
+    if options.promotes_scope {
+        let parts = [
+            ("otel_scope_name", scope.name),
+            ("otel_scope_version", scope.version),
+            ("otel_scope_schema_url", scope.schema_url),
+        ];
+        fixed.extend(parts.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        for attribute in &scope.attributes {
+            let name = label_name(options, &format!("otel_scope_{}", attribute.name));
+            fixed.insert(name, attribute.value.clone());
+        }
+    }
+    fixed.extend(resource.identity());
+    Common {
+        options: options.clone(),
+        promoted,
+        fixed,
+    }
+}
+
+impl Common {
+    /// Returns the labels of the series of a point, without the metric's name.
+    pub(super) fn labels(&self, attributes: &[Attribute<'_>]) -> BTreeMap<String, String> {
+        let mut labels = BTreeMap::new();
+        join(&mut labels, &self.options, attributes.iter());
+        for (name, value) in &self.promoted {
+            labels.entry(name.clone()).or_insert_with(|| value.clone());
+        }
+        for (name, value) in &self.fixed {
+            labels.insert(name.clone(), value.clone());
+        }
+        labels.remove(METRIC_NAME);
+        labels
+    }
+}
+
+/// Adds attributes as labels; the values of those that come to have one name are joined, in the order of the attributes'
+/// own names.
+fn join<'a>(
+    labels: &mut BTreeMap<String, String>,
+    options: &Options,
+    attributes: impl Iterator<Item = &'a Attribute<'a>>,
+) {
+    let mut attributes: Vec<&Attribute<'_>> = attributes.collect();
+    attributes.sort_by_key(|attribute| attribute.name);
+    for attribute in attributes {
+        let name = label_name(options, attribute.name);
+        match labels.get_mut(&name) {
+            Some(value) => {
+                value.push(';');
+                value.push_str(&attribute.value);
+            }
+            None => {
+                labels.insert(name, attribute.value.clone());
+            }
+        }
+    }
+}
