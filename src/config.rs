@@ -4,7 +4,7 @@
 //! good, or refused with the file, the line and what is wrong, and then nothing changes.
 
 mod alerting;
-mod glob;
+pub(crate) mod glob;
 mod otlp;
 mod remote_read;
 mod remote_write;

@@ -3,7 +3,7 @@
 //! Data goes to standard output, everything else to standard error. Exit codes: 0 done, 1 failed or, of a command that
 //! checks, something is wrong, 2 wrong usage, 3 something should be written in another way.
 
-mod check_metrics;
+mod check;
 mod go;
 mod promql;
 mod table;
@@ -50,13 +50,15 @@ pub(crate) fn run(call: &ToolCall) -> ExitCode {
 
 fn run_tool(call: &ToolCall, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     match call.tool {
+        Tool::CheckConfig => check::config::run(call, out),
+        Tool::CheckWebConfig => check::web_config::run(call, out),
         Tool::List => tsdb::list::run(call, out),
         Tool::Analyze => tsdb::analyze::run(call, out),
         Tool::Dump => tsdb::dump::run(call, out),
         Tool::DumpOpenMetrics => tsdb::dump::run_open_metrics(call, out),
         Tool::Verify => tsdb::verify::run(call, out),
         Tool::CreateBlocks => tsdb::create_blocks::run(call, out),
-        Tool::CheckMetrics => check_metrics::run(call, out),
+        Tool::CheckMetrics => check::metrics::run(call, out),
         Tool::PromqlTest => promql::test::run(call, out),
         Tool::PromqlFormat => promql::edit::format(call, out),
         Tool::PromqlExplain => promql::explain::run(call, out),

@@ -1,5 +1,6 @@
 //! What notifications need of HTTP besides the client.
 
+use net::client::ProxyRules;
 use net::http_config::HttpConfig;
 pub(crate) use net::outbound::{ClientError, HttpClient, chain, secret};
 
@@ -10,6 +11,7 @@ pub(crate) use net::outbound::{ClientError, HttpClient, chain, secret};
 /// The first contradiction, in Prometheus' words.
 pub(crate) fn check(config: &HttpConfig, place: &str) -> Result<Vec<String>, String> {
     config.validate().map_err(|error| error.to_string())?;
+    ProxyRules::of(config).map_err(|error| error.to_string())?;
     let warn = |field| format!("{place}: {field} is not built yet: nothing is sent");
     Ok(config.unsupported().into_iter().map(warn).collect())
 }
@@ -46,11 +48,11 @@ mod tests {
         let client = HttpClient::new(config(text), dir.path(), None).unwrap();
         let mut sink = HttpSink::start(200).await;
         let url = format!("http://{}/", sink.address);
-        let error = chain(&client.post(&url).unwrap_err());
+        let error = chain(&client.post(&url).await.unwrap_err());
         assert!(error.contains("unable to read file"), "{error}");
         for token in ["first", "second"] {
             std::fs::write(dir.path().join("token"), format!("{token}\n")).unwrap();
-            client.post(&url).unwrap().send().await.unwrap();
+            client.post(&url).await.unwrap().send().await.unwrap();
             let head = sink.next().await.head.to_lowercase();
             assert!(
                 head.contains(&format!("authorization: bearer {token}\r\n")),
@@ -72,24 +74,48 @@ mod tests {
             ("{follow_redirects: false}", 307),
         ] {
             let client = HttpClient::new(config(text), Path::new(""), None).unwrap();
-            let answer = client.post(&url).unwrap().send().await.unwrap();
+            let answer = client.post(&url).await.unwrap().send().await.unwrap();
             assert_eq!(answer.status().as_u16(), status, "{text}");
         }
     }
 
-    #[test]
-    fn what_is_not_built_is_not_sent_without() {
-        let config = config("proxy_url: http://proxy\n");
+    #[tokio::test]
+    async fn a_proxy_and_a_token() {
+        let mut proxy = HttpSink::start(200).await;
+        let text = format!("proxy_url: http://u:p@{}\n", proxy.address);
+        let client = HttpClient::new(config(&text), Path::new(""), None).unwrap();
+        let request = client.post("http://nowhere.invalid/x").await.unwrap();
+        request.send().await.unwrap();
+        let head = proxy.next().await.head.to_lowercase();
+        assert!(head.starts_with("post http://nowhere.invalid/x "), "{head}");
+        assert!(
+            head.contains("proxy-authorization: basic dtpw\r\n"),
+            "{head}"
+        );
+
+        // The sink's answer is no token, and without one nothing is sent.
+        let text = format!(
+            "oauth2: {{client_id: me, token_url: 'http://{}/'}}\n",
+            proxy.address
+        );
+        let client = HttpClient::new(config(&text), Path::new(""), None).unwrap();
+        let error = client.post("http://127.0.0.1:1/").await.unwrap_err();
+        assert!(error.to_string().contains("cannot fetch token"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn what_is_not_built_is_not_sent_without() {
+        let text = "oauth2: {client_id: me, token_url: 'http://x/', grant_type: 'urn:ietf:params:oauth:grant-type:jwt-bearer'}";
         assert_eq!(
-            check(&config, "here"),
+            check(&config(text), "here"),
             Ok(vec![
-                "here: proxy_url is not built yet: nothing is sent".to_owned()
+                "here: oauth2.grant_type is not built yet: nothing is sent".to_owned()
             ])
         );
-        let client = HttpClient::new(config, Path::new(""), None).unwrap();
+        let client = HttpClient::new(config(text), Path::new(""), None).unwrap();
         assert_eq!(
-            client.post("http://x/").unwrap_err().to_string(),
-            "proxy_url is not supported yet, so nothing was sent"
+            client.post("http://x/").await.unwrap_err().to_string(),
+            "oauth2.grant_type is not supported yet, so nothing was sent"
         );
     }
 

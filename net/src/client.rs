@@ -11,8 +11,8 @@
 //!
 //! # Not here
 //!
-//! OAuth2 and proxies: a client that is configured with them answers every request with [`GetError::Unsupported`].
-//! Decompression is up to the caller.
+//! The grant of OAuth2 that needs a signature: a client that is configured with it answers every request with
+//! [`GetError::Unsupported`]. Proxies that speak TLS themselves are refused. Decompression is up to the caller.
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -33,26 +33,34 @@ use crate::http_config::{HttpConfig, InvalidHttpConfig};
 mod auth;
 mod connections;
 mod exchange;
+mod oauth2;
+mod proxy;
 mod redirect;
 mod tls;
 
 use connections::Connections;
-use exchange::ExchangeError;
+use exchange::{ExchangeError, Message};
+use proxy::ProxyConnector;
 
 pub use auth::{CredentialsError, append_headers, read_secret_file};
 pub use connections::{IDLE_PER_HOST_MAX, IDLE_TIMEOUT};
+pub(crate) use oauth2::unsupported;
+pub use oauth2::{TokenError, TokenSource};
+pub use proxy::ProxyRules;
 pub use tls::{PerFiles, TlsError, client_config};
 
 /// How many redirects are followed, as in Go.
 const REDIRECTS_MAX: usize = 10;
 
-type Plain = Connections<HttpConnector>;
-type Tls = Arc<Connections<HttpsConnector<HttpConnector>>>;
+type Plain = Connections<ProxyConnector>;
+type Tls = Arc<Connections<HttpsConnector<ProxyConnector>>>;
 
 /// Sends GETs as one `http_config` says. Share it: connections are reused within one client only.
 pub struct Client {
     config: HttpConfig,
     base_dir: PathBuf,
+    proxies: Arc<ProxyRules>,
+    tokens: Option<TokenSource>,
     plain: Plain,
     /// Built at the first `https` request.
     tls: PerFiles<Tls>,
@@ -106,6 +114,9 @@ pub enum GetError {
     /// TLS could not be set up.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// There is no token to send.
+    #[error(transparent)]
+    Token(#[from] TokenError),
     /// The configuration needs something that is not built yet; nothing was sent.
     #[error("{field} is not supported yet, so nothing was sent")]
     Unsupported {
@@ -122,10 +133,17 @@ impl Client {
     /// When the fields contradict each other. Files are not looked at before they are needed.
     pub fn new(config: &HttpConfig, base_dir: &Path) -> Result<Client, InvalidHttpConfig> {
         config.validate()?;
+        let proxies = Arc::new(ProxyRules::of(config)?);
+        let tokens = match &config.oauth2 {
+            Some(oauth2) => Some(TokenSource::new(oauth2, base_dir)?),
+            None => None,
+        };
         Ok(Client {
             config: config.clone(),
             base_dir: base_dir.to_owned(),
-            plain: Connections::new(connector()),
+            plain: Connections::new(connector(&proxies)),
+            proxies,
+            tokens,
             tls: PerFiles::default(),
         })
     }
@@ -167,11 +185,15 @@ impl Client {
         if self.config.sends_headers() {
             append_headers(&self.config, &self.base_dir, headers.to_mut())?;
         }
+        if let Some(tokens) = &self.tokens {
+            let authorization = tokens.authorization().await?;
+            headers.to_mut().insert(AUTHORIZATION, authorization);
+        }
         let mut url = request.url.clone();
         for _ in 0..=REDIRECTS_MAX {
             let start = body.len();
             let bytes_max = request.body_bytes_max;
-            let response = self.send(&url, &headers, body, bytes_max).await?;
+            let response = self.send(&url, &headers, None, body, bytes_max).await?;
             let Some(next) = self.redirected(&url, &response) else {
                 return Ok(response);
             };
@@ -208,18 +230,40 @@ impl Client {
         redirect::resolve(url, location)
     }
 
+    /// Posts a form to an endpoint that gives tokens, without the credentials of this client, and appends what is answered
+    /// to `body`. Redirects are not followed.
+    async fn post(
+        &self,
+        url: &Uri,
+        headers: &HeaderMap,
+        form: &[u8],
+        body: &mut Vec<u8>,
+        bytes_max: usize,
+    ) -> Result<Response, GetError> {
+        self.send(url, headers, Some(form), body, bytes_max).await
+    }
+
     async fn send(
         &self,
         url: &Uri,
         headers: &HeaderMap,
+        post: Option<&[u8]>,
         body: &mut Vec<u8>,
         bytes_max: usize,
     ) -> Result<Response, GetError> {
+        let mut message = Message {
+            url,
+            headers,
+            post,
+            for_proxy: None,
+        };
         let sent = if url.scheme_str() == Some("https") {
             let tls = self.tls_connections()?;
-            send_over(&*tls, url, headers, body, bytes_max).await
+            send_over(&*tls, message, body, bytes_max).await
         } else {
-            send_over(&self.plain, url, headers, body, bytes_max).await
+            let for_proxy = self.proxies.forwarded(url);
+            message.for_proxy = for_proxy.as_ref();
+            send_over(&self.plain, message, body, bytes_max).await
         };
         sent.map_err(|error| match error {
             ExchangeError::TooLong => GetError::BodyTooLong,
@@ -234,8 +278,7 @@ impl Client {
     fn tls_connections(&self) -> Result<Tls, TlsError> {
         let config = self.config.tls_config.clone().unwrap_or_default();
         self.tls.get_or_make(&config, &self.base_dir, || {
-            let mut http = connector();
-            http.enforce_http(false);
+            let http = connector(&self.proxies);
             let https = hyper_rustls::HttpsConnectorBuilder::new()
                 .with_tls_config(client_config(&config, &self.base_dir)?)
                 .https_or_http();
@@ -251,18 +294,19 @@ impl Client {
     }
 }
 
-fn connector() -> HttpConnector {
+fn connector(proxies: &Arc<ProxyRules>) -> ProxyConnector {
     let mut connector = HttpConnector::new();
     connector.set_nodelay(true);
     connector.set_keepalive(Some(Duration::from_secs(30)));
-    connector
+    // TLS and SOCKS are spoken on top.
+    connector.enforce_http(false);
+    ProxyConnector::new(connector, Arc::clone(proxies))
 }
 
-/// Sends a GET over a connection that is there, or else over a new one.
+/// Sends a message over a connection that is there, or else over a new one.
 async fn send_over<C>(
     connections: &Connections<C>,
-    url: &Uri,
-    headers: &HeaderMap,
+    message: Message<'_>,
     body: &mut Vec<u8>,
     bytes_max: usize,
 ) -> Result<Response, ExchangeError>
@@ -271,7 +315,7 @@ where
     C::Response: Read + Write + Unpin + Send + 'static,
     C::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    let start = body.len();
+    let (url, start) = (message.url, body.len());
     let mut used = connections.used(url).await;
     loop {
         let is_new = used.is_none();
@@ -280,7 +324,7 @@ where
             None => connections.connect(url).await?,
         };
         body.truncate(start);
-        let got = exchange::get(&mut connection, url, headers, body, bytes_max).await;
+        let got = exchange::send(&mut connection, message, body, bytes_max).await;
         match got {
             // The server had closed it while the request was on its way.
             Err(ExchangeError::Unanswered(_)) if !is_new => (),

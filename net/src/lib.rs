@@ -17,3 +17,4 @@ pub mod http_config;
 pub mod listen;
 pub mod outbound;
 mod request_line;
+pub mod web_config;

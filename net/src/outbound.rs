@@ -3,17 +3,17 @@
 //!
 //! # Not here
 //!
-//! OAuth2 and proxies. A configuration with them loads with a warning, and a client that would need them refuses to send
-//! rather than going without.
+//! The grant of OAuth2 that needs a signature. A configuration with it loads with a warning, and a client that would need it
+//! refuses to send rather than going without.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use crate::client::{CredentialsError, PerFiles, ProxyRules, TlsError, TokenError, TokenSource};
+use crate::http_config::{HttpConfig, InvalidHttpConfig, Secret};
 use model::Duration;
 use reqwest::redirect::Policy;
-
-use crate::client::{CredentialsError, PerFiles, TlsError};
-use crate::http_config::{HttpConfig, Secret};
 
 /// How many redirects are followed, as in Go.
 const REDIRECTS_MAX: usize = 10;
@@ -27,6 +27,12 @@ pub enum ClientError {
     /// TLS could not be set up.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// There is no token to send.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// The fields contradict each other.
+    #[error(transparent)]
+    Invalid(#[from] InvalidHttpConfig),
     /// The client's options do not go together.
     #[error("make an HTTP client")]
     Build(#[from] reqwest::Error),
@@ -43,6 +49,8 @@ pub struct HttpClient {
     config: HttpConfig,
     base_dir: PathBuf,
     timeout: Option<Duration>,
+    proxies: Arc<ProxyRules>,
+    tokens: Option<TokenSource>,
     client: PerFiles<reqwest::Client>,
 }
 
@@ -58,7 +66,13 @@ impl HttpClient {
         base_dir: &Path,
         timeout: Option<Duration>,
     ) -> Result<Self, ClientError> {
+        let tokens = match &config.oauth2 {
+            Some(oauth2) => Some(TokenSource::new(oauth2, base_dir)?),
+            None => None,
+        };
         let client = HttpClient {
+            proxies: Arc::new(ProxyRules::of(&config)?),
+            tokens,
             config,
             base_dir: base_dir.to_owned(),
             timeout,
@@ -73,8 +87,8 @@ impl HttpClient {
     /// # Errors
     ///
     /// As [`HttpClient::request`].
-    pub fn post(&self, url: &str) -> Result<reqwest::RequestBuilder, ClientError> {
-        self.request(reqwest::Method::POST, url)
+    pub async fn post(&self, url: &str) -> Result<reqwest::RequestBuilder, ClientError> {
+        self.request(reqwest::Method::POST, url).await
     }
 
     /// Returns a GET of `url` with the credentials that are valid now.
@@ -82,16 +96,17 @@ impl HttpClient {
     /// # Errors
     ///
     /// As [`HttpClient::request`].
-    pub fn get(&self, url: &str) -> Result<reqwest::RequestBuilder, ClientError> {
-        self.request(reqwest::Method::GET, url)
+    pub async fn get(&self, url: &str) -> Result<reqwest::RequestBuilder, ClientError> {
+        self.request(reqwest::Method::GET, url).await
     }
 
     /// Returns a request to `url` with the credentials that are valid now.
     ///
     /// # Errors
     ///
-    /// When a file with a secret or certificates cannot be read, or when what the configuration asks for is not built yet.
-    pub fn request(
+    /// When a file with a secret or certificates cannot be read, there is no token, or what the configuration asks for is
+    /// not built yet.
+    pub async fn request(
         &self,
         method: reqwest::Method,
         url: &str,
@@ -101,6 +116,10 @@ impl HttpClient {
         }
         let mut headers = reqwest::header::HeaderMap::new();
         crate::client::append_headers(&self.config, &self.base_dir, &mut headers)?;
+        if let Some(tokens) = &self.tokens {
+            let authorization = tokens.authorization().await?;
+            headers.insert(reqwest::header::AUTHORIZATION, authorization);
+        }
         Ok(self.current()?.request(method, url).headers(headers))
     }
 
@@ -112,6 +131,7 @@ impl HttpClient {
                 .user_agent(concat!("Hearth/", env!("CARGO_PKG_VERSION")))
                 // The environment's proxies are for those who ask for them.
                 .no_proxy()
+                .proxy(self.proxy())
                 .redirect(redirects(&self.config))
                 .tls_backend_preconfigured(crate::client::client_config(&tls, &self.base_dir)?);
             if let Some(timeout) = self.timeout {
@@ -119,6 +139,17 @@ impl HttpClient {
             }
             Ok(builder.build()?)
         })
+    }
+
+    /// Returns the proxy of each URL.
+    fn proxy(&self) -> reqwest::Proxy {
+        let rules = Arc::clone(&self.proxies);
+        let proxy = reqwest::Proxy::custom(move |url| rules.url_of(url.as_str()))
+            .headers(self.proxies.headers().clone());
+        match self.proxies.authorization() {
+            Some(authorization) => proxy.custom_http_auth(authorization),
+            None => proxy,
+        }
     }
 }
 

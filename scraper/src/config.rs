@@ -21,8 +21,9 @@ pub use protocol::ScrapeProtocol;
 pub use relabel::{RelabelAction, RelabelConfig};
 pub use scrape::ScrapeConfig;
 pub use sd::{
-    ConsulSdConfig, FILE_SD_REFRESH_INTERVAL, FileSdConfig, HttpSdConfig, KubernetesAttachMetadata,
-    KubernetesNamespaces, KubernetesRole, KubernetesSdConfig, KubernetesSelector,
+    ConsulSdConfig, DnsRecordType, DnsSdConfig, FILE_SD_REFRESH_INTERVAL, FileSdConfig,
+    HttpSdConfig, KubernetesAttachMetadata, KubernetesNamespaces, KubernetesRole,
+    KubernetesSdConfig, KubernetesSelector,
 };
 pub use static_config::{StaticConfig, check_target_address};
 

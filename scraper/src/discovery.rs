@@ -14,7 +14,8 @@ use tokio_util::sync::CancellationToken;
 use crate::config::StaticConfig;
 
 mod consul;
-pub(crate) mod file;
+mod dns;
+pub mod file;
 mod http;
 mod kubernetes;
 pub(crate) mod provider;

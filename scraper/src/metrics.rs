@@ -44,6 +44,8 @@ pub(crate) struct DiscoveryMetrics {
     pub(crate) refresh_duration: Family<Summary>,
     pub(crate) failed_configs: Family<Gauge>,
     pub(crate) http_failures: Counter,
+    pub(crate) dns_lookups: Counter,
+    pub(crate) dns_failures: Counter,
     pub(crate) kubernetes_failures: Counter,
     /// By role and event.
     pub(crate) kubernetes_events: Family<Counter>,
@@ -90,6 +92,14 @@ impl DiscoveryMetrics {
             http_failures: registry.counter(
                 "prometheus_sd_http_failures_total",
                 "Number of HTTP service discovery refresh failures.",
+            ),
+            dns_lookups: registry.counter(
+                "prometheus_sd_dns_lookups_total",
+                "The number of DNS-SD lookups.",
+            ),
+            dns_failures: registry.counter(
+                "prometheus_sd_dns_lookup_failures_total",
+                "The number of DNS-SD lookup failures.",
             ),
             kubernetes_failures: registry.counter(
                 "prometheus_sd_kubernetes_failures_total",

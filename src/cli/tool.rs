@@ -17,6 +17,10 @@ pub(crate) struct ToolCall {
 /// The commands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tool {
+    /// `check config`
+    CheckConfig,
+    /// `check web-config`
+    CheckWebConfig,
     /// `tsdb list`
     List,
     /// `tsdb analyze`
@@ -125,6 +129,45 @@ const SANDBOX_DIR_ROOT: Flag = Flag::hidden(
     "Accepted; what the replay of the log writes stays in memory.",
 );
 
+const CHECK_CONFIG_FLAGS: &[Flag] = &[
+    Flag::shown(
+        "syntax-only",
+        Kind::Bool,
+        "false",
+        "Only check the syntax of the file, and look at no other that it names.",
+    ),
+    Flag::shown(
+        "lint",
+        Kind::Text,
+        "duplicate-rules",
+        "What is linted, separated by commas: all, duplicate-rules, none, too-long-scrape-interval.",
+    ),
+    Flag::shown(
+        "lint-fatal",
+        Kind::Bool,
+        "false",
+        "Exit with code 3 when linting finds something.",
+    ),
+    Flag::shown(
+        "ignore-unknown-fields",
+        Kind::Bool,
+        "false",
+        "Ignore unknown fields in rule files; the server does not.",
+    ),
+    Flag::shown(
+        "agent",
+        Kind::Bool,
+        "false",
+        "Check the file as one of agent mode.",
+    ),
+    Flag::shown(
+        "query.lookback-delta",
+        Kind::Duration,
+        "5m",
+        "The server's lookback; a longer scrape interval is too long.",
+    ),
+];
+
 const QUERY: Positional = Positional {
     name: "query",
     default: None,
@@ -150,6 +193,32 @@ const COMMON: &[Flag] = &[
 
 /// All commands.
 pub(crate) static ROWS: &[Row] = &[
+    Row {
+        tool: Tool::CheckConfig,
+        words: &["check", "config"],
+        about: "Check if the config files are valid or not",
+        flags: CHECK_CONFIG_FLAGS,
+        letters: &[],
+        args: &[Positional {
+            name: "config-files",
+            default: None,
+            repeats: true,
+            help: "The config files to check.",
+        }],
+    },
+    Row {
+        tool: Tool::CheckWebConfig,
+        words: &["check", "web-config"],
+        about: "Check if the web config files are valid or not",
+        flags: &[],
+        letters: &[],
+        args: &[Positional {
+            name: "web-config-files",
+            default: None,
+            repeats: true,
+            help: "The config files to check.",
+        }],
+    },
     Row {
         tool: Tool::List,
         words: &["tsdb", "list"],

@@ -259,7 +259,7 @@ mod tests {
     #[test]
     fn what_is_not_built_is_named() {
         let unbuilt = config(
-            "alert_relabel_configs: [{}]\nalertmanagers:\n- dns_sd_configs: []\n  relabel_configs: [{}]\n  proxy_url: http://x\n",
+            "alert_relabel_configs: [{}]\nalertmanagers:\n- dns_sd_configs: []\n  relabel_configs: [{}]\n",
         );
         assert_eq!(
             unbuilt.check().unwrap(),
@@ -267,7 +267,6 @@ mod tests {
                 "alerting.alert_relabel_configs is not built yet: alerts are sent as they are",
                 "alerting.alertmanagers: relabel_configs is not built yet and ignored",
                 "alerting.alertmanagers: dns_sd_configs is not built yet and ignored",
-                "alerting.alertmanagers: proxy_url is not built yet: nothing is sent",
             ]
         );
     }

@@ -178,7 +178,8 @@ impl Target {
 
     async fn post(&self, batch: &[Alert]) -> Result<(), String> {
         let body: Vec<_> = batch.iter().map(PostedAlert::new).collect();
-        let request = self.client.post(&self.url).map_err(|error| chain(&error))?;
+        let request = self.client.post(&self.url).await;
+        let request = request.map_err(|error| chain(&error))?;
         let response = request.json(&body).send().await;
         let response = response.map_err(|error| chain(&error))?;
         if response.status().is_success() {

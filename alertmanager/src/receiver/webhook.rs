@@ -36,6 +36,7 @@ impl Webhook {
         let request = self
             .client
             .post(url.trim())
+            .await
             .map_err(other)?
             .header("Content-Type", "application/json")
             .body(body);

@@ -1,4 +1,4 @@
-//! One GET over one HTTP/1.1 connection: the request goes out, the response is read right into the caller's buffer.
+//! One request over one HTTP/1.1 connection: the request goes out, the response is read right into the caller's buffer.
 //!
 //! Source: [RFC 9112](https://www.rfc-editor.org/rfc/rfc9112). Heads are parsed by `httparse`. The buffer is the caller's
 //! so that a connection that waits for its next scrape holds nothing.
@@ -88,22 +88,33 @@ impl<S: AsyncRead + Unpin> Incoming<'_, S> {
     }
 }
 
-/// Sends a GET for `url` with `headers` and appends the body of the response to `body`, at most `bytes_max` bytes.
-/// Returns what came before the body, and whether the connection can be used again.
+/// A request as it is sent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Message<'a> {
+    /// What to send and to whom.
+    pub(super) url: &'a Uri,
+    /// Its headers; `host` and `content-length` are added.
+    pub(super) headers: &'a HeaderMap,
+    /// What to post; `None` is a GET.
+    pub(super) post: Option<&'a [u8]>,
+    /// Further headers, for a proxy that the whole URL is sent to; `None`: the request goes to the host itself.
+    pub(super) for_proxy: Option<&'a HeaderMap>,
+}
+
+/// Sends a message and appends the body of the response to `body`, at most `bytes_max` bytes. Returns what came before the body, and whether the connection can be used again.
 ///
 /// # Errors
 ///
 /// [`ExchangeError`]; the connection is of no more use then, and `body` may have anything after what it had.
-pub(super) async fn get<S: AsyncRead + AsyncWrite + Unpin>(
+pub(super) async fn send<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
-    url: &Uri,
-    headers: &HeaderMap,
+    message: Message<'_>,
     body: &mut Vec<u8>,
     bytes_max: usize,
 ) -> Result<(Response, bool), ExchangeError> {
     let start = body.len();
     // The buffer is at hand, and nothing has come yet.
-    write_request(body, url, headers);
+    write_request(body, message);
     let sent = async {
         stream.write_all(&body[start..]).await?;
         stream.flush().await
@@ -126,29 +137,44 @@ pub(super) async fn get<S: AsyncRead + AsyncWrite + Unpin>(
     Ok((response, is_reusable))
 }
 
-fn write_request(out: &mut Vec<u8>, url: &Uri, headers: &HeaderMap) {
+fn write_request(out: &mut Vec<u8>, message: Message<'_>) {
+    let Message { url, headers, .. } = message;
     let path = url.path_and_query().map_or("/", |path| path.as_str());
-    out.extend_from_slice(b"GET ");
+    out.extend_from_slice(match message.post {
+        Some(_) => b"POST ",
+        None => b"GET ",
+    });
+    let authority = url.authority().map_or("", |authority| authority.as_str());
+    // Credentials in a URL are no part of the host.
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    if message.for_proxy.is_some() {
+        out.extend_from_slice(b"http://");
+        out.extend_from_slice(host.as_bytes());
+    }
     if !path.starts_with('/') {
         out.push(b'/');
     }
     out.extend_from_slice(path.as_bytes());
     out.extend_from_slice(b" HTTP/1.1\r\n");
     if !headers.contains_key(http::header::HOST) {
-        let authority = url.authority().map_or("", |authority| authority.as_str());
-        // Credentials in a URL are no part of the host.
-        let host = authority.rsplit('@').next().unwrap_or_default();
         out.extend_from_slice(b"host: ");
         out.extend_from_slice(host.as_bytes());
         out.extend_from_slice(b"\r\n");
     }
-    for (name, value) in headers {
+    for (name, value) in headers
+        .iter()
+        .chain(message.for_proxy.into_iter().flatten())
+    {
         out.extend_from_slice(name.as_str().as_bytes());
         out.extend_from_slice(b": ");
         out.extend_from_slice(value.as_bytes());
         out.extend_from_slice(b"\r\n");
     }
+    if let Some(posted) = message.post {
+        out.extend_from_slice(format!("content-length: {}\r\n", posted.len()).as_bytes());
+    }
     out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(message.post.unwrap_or_default());
 }
 
 /// Reads the head of the response that counts and takes it out of the bytes from `start` on.

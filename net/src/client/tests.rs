@@ -1,7 +1,7 @@
 //! The client against a server that says what it is told to.
 
 use super::*;
-use crate::http_config::{Authorization, BasicAuth, HeaderValues, Secret};
+use crate::http_config::{Authorization, BasicAuth, HeaderValues, OAuth2, Secret, UrlText};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -153,16 +153,141 @@ async fn redirects_do_not_take_credentials_to_another_host() {
 
 #[tokio::test]
 async fn what_is_not_built_is_not_sent_without() {
-    let proxy_url = Some(crate::http_config::UrlText::new("http://proxy"));
+    let oauth2 = OAuth2 {
+        client_id: "me".into(),
+        token_url: UrlText::new("http://127.0.0.1:1/"),
+        grant_type: Some("urn:ietf:params:oauth:grant-type:jwt-bearer".into()),
+        ..Default::default()
+    };
     let config = HttpConfig {
-        proxy_url,
+        oauth2: Some(oauth2),
         ..Default::default()
     };
     let (outcome, _) = get(&config, &"http://127.0.0.1:1/".parse().unwrap(), 5_000).await;
     assert_eq!(
         outcome,
-        Err("proxy_url is not supported yet, so nothing was sent".to_owned())
+        Err("oauth2.grant_type is not supported yet, so nothing was sent".to_owned())
     );
+}
+
+#[tokio::test]
+async fn a_proxy_is_sent_the_whole_url() {
+    let (proxy, mut requests) = serve(vec![ok("up 1\n")]).await;
+    let authority = proxy.authority().unwrap();
+    let config = HttpConfig {
+        proxy_url: Some(UrlText::new(format!("http://user:pass@{authority}"))),
+        ..Default::default()
+    };
+    let url: Uri = "http://nowhere.invalid:9100/metrics?a=b".parse().unwrap();
+    let (status, body) = get(&config, &url, 5_000).await;
+    assert_eq!((status, body), (Ok(StatusCode::OK), b"up 1\n".to_vec()));
+    let request = requests.recv().await.unwrap();
+    assert!(
+        request.starts_with(
+            "GET http://nowhere.invalid:9100/metrics?a=b HTTP/1.1\r\nhost: nowhere.invalid:9100\r\n"
+        ),
+        "{request}"
+    );
+    assert!(
+        request.contains("proxy-authorization: Basic dXNlcjpwYXNz\r\n"),
+        "{request}"
+    );
+}
+
+#[tokio::test]
+async fn a_proxy_is_asked_for_a_tunnel() {
+    let refusal = "HTTP/1.1 407 Proxy Authentication Required\r\n\r\n".to_owned();
+    let (proxy, mut requests) = serve(vec![refusal]).await;
+    let headers = [("X-Team".to_owned(), vec![Secret::new("hush")])];
+    let config = HttpConfig {
+        proxy_url: Some(UrlText::new(format!(
+            "http://{}",
+            proxy.authority().unwrap()
+        ))),
+        proxy_connect_header: Some(headers.into()),
+        ..Default::default()
+    };
+    let url: Uri = "https://nowhere.invalid:9100/metrics".parse().unwrap();
+    let (outcome, _) = get(&config, &url, 5_000).await;
+    let error = outcome.unwrap_err();
+    assert!(error.contains("proxy authorization required"), "{error}");
+    let request = requests.recv().await.unwrap();
+    assert!(
+        request.starts_with("CONNECT nowhere.invalid:9100 HTTP/1.1\r\n"),
+        "{request}"
+    );
+    assert!(request.contains("x-team: hush\r\n"), "{request}");
+}
+
+fn by_token(token_url: &Uri) -> HttpConfig {
+    let oauth2 = OAuth2 {
+        client_id: "me&you".into(),
+        client_secret: Some(Secret::new("hush")),
+        scopes: vec!["a".into(), "b".into()],
+        endpoint_params: [("audience".to_owned(), "x y".to_owned())].into(),
+        token_url: UrlText::new(token_url.to_string()),
+        ..Default::default()
+    };
+    HttpConfig {
+        oauth2: Some(oauth2),
+        ..Default::default()
+    }
+}
+
+#[tokio::test]
+async fn a_token_is_fetched_once_and_sent() {
+    let token = r#"{"access_token": "abc", "token_type": "bearer", "expires_in": 3600}"#;
+    let (token_url, mut at_tokens) = serve(vec![ok(token)]).await;
+    let (url, mut at_target) = serve(vec![ok("1"), ok("2")]).await;
+    let client = Client::new(&by_token(&token_url), Path::new(".")).unwrap();
+    for _ in 0..2 {
+        get_with(&client, &url, 5_000).await.0.unwrap();
+        let request = at_target.recv().await.unwrap();
+        assert!(
+            request.contains("authorization: Bearer abc\r\n"),
+            "{request}"
+        );
+    }
+    let asked = at_tokens.recv().await.unwrap();
+    assert!(asked.starts_with("POST /metrics HTTP/1.1\r\n"), "{asked}");
+    assert!(
+        asked.ends_with("\r\n\r\ngrant_type=client_credentials&scope=a+b&audience=x+y"),
+        "{asked}"
+    );
+    // Both halves are escaped before they are joined.
+    let pair = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, "me%26you:hush");
+    assert!(
+        asked.contains(&format!("authorization: Basic {pair}\r\n")),
+        "{asked}"
+    );
+}
+
+#[tokio::test]
+async fn credentials_go_in_the_body_where_the_header_is_refused() {
+    let refusal = "HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+    let token = r#"{"access_token": "abc"}"#;
+    let (token_url, mut at_tokens) = serve(vec![refusal.to_owned(), ok(token)]).await;
+    let (url, _at_target) = serve(vec![ok("1")]).await;
+    get(&by_token(&token_url), &url, 5_000).await.0.unwrap();
+    at_tokens.recv().await.unwrap();
+    let asked = at_tokens.recv().await.unwrap();
+    assert!(
+        asked.ends_with("&client_id=me%26you&client_secret=hush"),
+        "{asked}"
+    );
+}
+
+#[tokio::test]
+async fn without_a_token_nothing_is_sent() {
+    let (token_url, _at_tokens) = serve(vec![ok("{}")]).await;
+    let (outcome, _) = get(
+        &by_token(&token_url),
+        &"http://127.0.0.1:1/".parse().unwrap(),
+        5_000,
+    )
+    .await;
+    let error = outcome.unwrap_err();
+    assert!(error.contains("oauth2: cannot fetch token"), "{error}");
 }
 
 const KEPT_ALIVE: &str = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nup 1\n";

@@ -40,17 +40,11 @@ impl HttpConfig {
 
     /// Returns the names of the fields that are set and would need something that is not built yet.
     pub fn unsupported(&self) -> Vec<&'static str> {
-        let mut fields = Vec::new();
-        if self.oauth2.is_some() {
-            fields.push("oauth2");
-        }
-        if self.proxy_url.as_ref().is_some_and(|url| !url.is_empty()) {
-            fields.push("proxy_url");
-        }
-        if self.proxy_from_environment == Some(true) {
-            fields.push("proxy_from_environment");
-        }
-        fields
+        let oauth2 = self.oauth2.as_ref();
+        oauth2
+            .and_then(crate::client::unsupported)
+            .into_iter()
+            .collect()
     }
 
     /// Checks that the fields go together.

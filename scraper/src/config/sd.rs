@@ -111,9 +111,10 @@ pub trait SdConfig: DeserializeOwned {
 }
 
 /// The keys of the mechanisms that are built.
-const BUILT: [&str; 4] = [
+const BUILT: [&str; 5] = [
     FileSdConfig::KEY,
     HttpSdConfig::KEY,
+    DnsSdConfig::KEY,
     ConsulSdConfig::KEY,
     KubernetesSdConfig::KEY,
 ];

@@ -176,6 +176,8 @@ fn go_type(fields: &[&'static str]) -> &'static str {
         "relabel.plain"
     } else if let Some(name) = super::sd::go_type(fields) {
         name
+    } else if fields.contains(&"basic_auth_users") {
+        "web.Config"
     } else if fields.contains(&"own_namespace") {
         "kubernetes.plain"
     } else {

@@ -123,6 +123,7 @@ impl ConsulSource {
         let mut request = self
             .client
             .get(&url)
+            .await
             .map_err(|error| RefreshError::of(&error))?
             .query(&query);
         if !config.token.is_empty() {

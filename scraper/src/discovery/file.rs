@@ -36,13 +36,29 @@ pub(crate) struct FileDiscovery {
 
 /// Why a file was not taken.
 #[derive(Debug, thiserror::Error)]
-enum FileError {
+pub enum FileError {
+    /// It cannot be read.
     #[error("read {}: {source}", .path.display())]
-    Read { path: PathBuf, source: io::Error },
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// It is too large.
     #[error("{} is larger than 256 MB", .path.display())]
-    TooLarge { path: PathBuf },
+    TooLarge {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// It is no list of target groups.
     #[error("{}: {reason}", .path.display())]
-    Parse { path: PathBuf, reason: String },
+    Parse {
+        /// Which file.
+        path: PathBuf,
+        /// Where and what.
+        reason: String,
+    },
 }
 
 impl FileDiscovery {
@@ -189,6 +205,23 @@ fn matching(pattern: &Path) -> Vec<PathBuf> {
 }
 
 fn read(path: &Path) -> Result<Vec<TargetGroup>, FileError> {
+    let group = |(i, config): (usize, StaticConfig)| {
+        let mut group = TargetGroup::of_static(format!("{}:{i}", path.display()), &config);
+        group
+            .labels
+            .insert(FILEPATH.to_owned(), path.display().to_string());
+        group
+    };
+    let configs = read_file(path)?.into_iter().enumerate();
+    Ok(configs.map(group).collect())
+}
+
+/// Returns the target groups that the file at `path` lists, in order; it is JSON or YAML, as its ending says.
+///
+/// # Errors
+///
+/// When it cannot be read, is larger than 256 MB or lists something else.
+pub fn read_file(path: &Path) -> Result<Vec<StaticConfig>, FileError> {
     let failed = |source| FileError::Read {
         path: path.to_owned(),
         source,
@@ -212,16 +245,10 @@ fn read(path: &Path) -> Result<Vec<TargetGroup>, FileError> {
         let configs: Option<_> = yaml::parse(&text).map_err(|error| parse(error.to_string()))?;
         configs.unwrap_or_default()
     };
-    let group = |(i, config): (usize, Option<StaticConfig>)| {
-        let config =
-            config.ok_or_else(|| parse(format!("nil target group item found (index {i})")))?;
-        let mut group = TargetGroup::of_static(format!("{}:{i}", path.display()), &config);
-        group
-            .labels
-            .insert(FILEPATH.to_owned(), path.display().to_string());
-        Ok(group)
+    let given = |(i, config): (usize, Option<StaticConfig>)| {
+        config.ok_or_else(|| parse(format!("nil target group item found (index {i})")))
     };
-    configs.into_iter().enumerate().map(group).collect()
+    configs.into_iter().enumerate().map(given).collect()
 }
 
 #[cfg(test)]

@@ -41,6 +41,7 @@ impl HttpSource {
         let request = self
             .client
             .get(&self.url)
+            .await
             .map_err(|error| RefreshError::of(&error))?
             .header("Accept", "application/json")
             .header(

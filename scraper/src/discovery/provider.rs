@@ -5,6 +5,7 @@ use std::path::Path;
 use net::outbound::HttpClient;
 
 use super::consul::ConsulSource;
+use super::dns::DnsSource;
 use super::file::FileDiscovery;
 use super::http::HttpSource;
 use super::kubernetes::KubernetesDiscovery;
@@ -12,7 +13,8 @@ use super::kubernetes::access::{Access, Surroundings};
 use super::refresh::Refreshing;
 use super::{Discovery, Static};
 use crate::config::{
-    ConsulSdConfig, FileSdConfig, HttpSdConfig, KubernetesSdConfig, ScrapeConfig, StaticConfig,
+    ConsulSdConfig, DnsSdConfig, FileSdConfig, HttpSdConfig, KubernetesSdConfig, ScrapeConfig,
+    StaticConfig,
 };
 use crate::metrics::DiscoveryMetrics;
 
@@ -25,6 +27,7 @@ pub(crate) enum ProviderConfig {
     Static(Vec<StaticConfig>),
     File(FileSdConfig),
     Http(Box<HttpSdConfig>),
+    Dns(DnsSdConfig),
     Consul(Box<ConsulSdConfig>),
     Kubernetes(Box<KubernetesSdConfig>),
 }
@@ -49,6 +52,8 @@ impl ProviderConfig {
         all.extend(files.map(ProviderConfig::File));
         let http = config.http_sd_configs.iter().cloned().map(Box::new);
         all.extend(http.map(ProviderConfig::Http));
+        let dns = config.dns_sd_configs.iter().cloned();
+        all.extend(dns.map(ProviderConfig::Dns));
         let consul = config.consul_sd_configs.iter().cloned().map(Box::new);
         all.extend(consul.map(ProviderConfig::Consul));
         let kubernetes = config.kubernetes_sd_configs.iter().cloned().map(Box::new);
@@ -85,6 +90,15 @@ impl ProviderConfig {
                     metrics,
                 ))
             }
+            ProviderConfig::Dns(config) => {
+                let source = DnsSource::new(config, metrics.clone());
+                Box::new(Refreshing::new(
+                    source,
+                    config.refresh_interval,
+                    job,
+                    metrics,
+                ))
+            }
             ProviderConfig::Consul(config) => {
                 let source = ConsulSource::new(config, client(config.http_config())?);
                 Box::new(Refreshing::new(
@@ -108,6 +122,7 @@ impl ProviderConfig {
             ProviderConfig::Static(_) => "static",
             ProviderConfig::File(_) => "file",
             ProviderConfig::Http(_) => "http",
+            ProviderConfig::Dns(_) => "dns",
             ProviderConfig::Consul(_) => "consul",
             ProviderConfig::Kubernetes(_) => "kubernetes",
         }

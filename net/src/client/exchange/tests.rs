@@ -28,7 +28,13 @@ async fn exchange(
     let mut headers = HeaderMap::new();
     headers.insert("accept", HeaderValue::from_static("text/plain"));
     let mut body = b"before".to_vec();
-    let got = get(&mut ours, &url, &headers, &mut body, bytes_max).await;
+    let message = Message {
+        url: &url,
+        headers: &headers,
+        post: None,
+        for_proxy: None,
+    };
+    let got = send(&mut ours, message, &mut body, bytes_max).await;
     let (request, _held) = serving.await.expect("it does not panic");
     assert_eq!(
         String::from_utf8_lossy(&request),

@@ -103,8 +103,8 @@ impl Access {
     }
 
     /// Returns a GET of `place`, a path without a slash in front.
-    pub(crate) fn get(&self, place: &str) -> Result<reqwest::RequestBuilder, ClientError> {
-        self.client.get(&format!("{}/{place}", self.base))
+    pub(crate) async fn get(&self, place: &str) -> Result<reqwest::RequestBuilder, ClientError> {
+        self.client.get(&format!("{}/{place}", self.base)).await
     }
 
     /// Returns the namespaces that are wanted; `None` stands for all.

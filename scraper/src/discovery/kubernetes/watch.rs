@@ -104,7 +104,7 @@ impl<T: Resource> Reflector<T> {
     }
 
     /// Returns a GET of the objects, with further parameters.
-    fn request(&self, parameters: &[(&str, &str)]) -> Result<RequestBuilder, WatchError> {
+    async fn request(&self, parameters: &[(&str, &str)]) -> Result<RequestBuilder, WatchError> {
         let place = match &self.namespace {
             Some(namespace) => format!("{}/namespaces/{namespace}/{}", T::API, T::PLURAL),
             None => format!("{}/{}", T::API, T::PLURAL),
@@ -112,6 +112,7 @@ impl<T: Resource> Reflector<T> {
         let request = self
             .access
             .get(&place)
+            .await
             .map_err(|error| WatchError::of(&error))?;
         let mut query: Vec<(&str, &str)> = parameters.to_vec();
         for (name, selector) in [
@@ -132,8 +133,14 @@ impl<T: Resource> Reflector<T> {
         loop {
             // Version 0 is any that the server has at hand. A page belongs to the version of the first.
             let request = match next.is_empty() {
-                true => self.request(&[("resourceVersion", "0"), ("limit", &limit)]),
-                false => self.request(&[("continue", &next), ("limit", &limit)]),
+                true => {
+                    self.request(&[("resourceVersion", "0"), ("limit", &limit)])
+                        .await
+                }
+                false => {
+                    self.request(&[("continue", &next), ("limit", &limit)])
+                        .await
+                }
             };
             let page = timeout(LIST_TIMEOUT, page::<T>(request.map_err(failed)?)).await;
             let page = match page {
@@ -177,12 +184,14 @@ impl<T: Resource> Reflector<T> {
 
     async fn watch_once(&self, from: &mut String, changed: &Notify) -> Result<(), WatchError> {
         let seconds = WATCH_SECONDS.to_string();
-        let request = self.request(&[
-            ("watch", "true"),
-            ("allowWatchBookmarks", "true"),
-            ("resourceVersion", from),
-            ("timeoutSeconds", &seconds),
-        ])?;
+        let request = self
+            .request(&[
+                ("watch", "true"),
+                ("allowWatchBookmarks", "true"),
+                ("resourceVersion", from),
+                ("timeoutSeconds", &seconds),
+            ])
+            .await?;
         let mut response = checked(request).await?;
         let mut bytes: Vec<u8> = Vec::new();
         let mut is_empty = true;

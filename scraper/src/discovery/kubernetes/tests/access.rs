@@ -22,7 +22,7 @@ async fn a_pod_shows_the_token_that_is_in_its_file_now() {
     let access = Access::new(&config, dir.path(), &nowhere).unwrap();
     for token in ["first", "second"] {
         fs::write(&file, token).unwrap();
-        access.get("api").unwrap().send().await.unwrap();
+        access.get("api").await.unwrap().send().await.unwrap();
         let asked = api.asked();
         let header = &asked.last().unwrap().headers["authorization"];
         assert_eq!(*header, format!("Bearer {token}"));
@@ -67,7 +67,7 @@ async fn a_kubeconfig_says_where_and_who() {
          users: [{{name: u, user: {{token: secret}}}}]\n"
     );
     let access = kubeconfig(&text).unwrap();
-    access.get("version").unwrap().send().await.unwrap();
+    access.get("version").await.unwrap().send().await.unwrap();
     let asked = api.asked();
     assert_eq!(asked[0].path, "/k8s/version");
     assert_eq!(asked[0].headers["authorization"], "Bearer secret");

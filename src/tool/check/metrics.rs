@@ -16,7 +16,7 @@ use family::Family;
 /// The longest body that is read, in bytes.
 const BODY_BYTES_MAX: u64 = 256 << 20;
 
-pub(super) fn run(call: &ToolCall, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+pub(in crate::tool) fn run(call: &ToolCall, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     let mut body = Vec::new();
     let read = io::stdin().lock().take(BODY_BYTES_MAX + 1);
     { read }
