@@ -9,6 +9,7 @@
 //! somebody moves it away, as with Prometheus.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -78,10 +79,10 @@ impl FailureLogs {
     ) -> Result<OpenFiles, (PathBuf, io::Error)> {
         let mut files = BTreeMap::new();
         for path in paths {
-            if !files.contains_key(&path) {
-                let writer = Writer::start(&path, self.dropped.clone());
-                let writer = writer.map_err(|error| (path.clone(), error))?;
-                files.insert(path, writer);
+            if let Entry::Vacant(entry) = files.entry(path) {
+                let writer = Writer::start(entry.key(), self.dropped.clone());
+                let writer = writer.map_err(|error| (entry.key().clone(), error))?;
+                entry.insert(writer);
             }
         }
         Ok(OpenFiles(files))
