@@ -9,6 +9,8 @@ mod support;
 
 #[path = "formats/bodies.rs"]
 mod bodies;
+#[path = "formats/odd.rs"]
+mod odd;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -36,7 +38,8 @@ fn hearth_and_prometheus_store_the_same_of_every_format() {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
-    let targets = targets(now_ms() / 1_000 * 1_000);
+    let mut targets = targets(now_ms() / 1_000 * 1_000);
+    targets.extend(odd::targets());
     let server = serve(&targets);
     let address = server.address().to_string();
     for scraper in ["hearth", "prometheus"] {
@@ -75,9 +78,11 @@ fn hearth_and_prometheus_store_the_same_of_every_format() {
         let (own, theirs) = (states(&hearth, &own), states(&real, &theirs));
         for n in 0..SCRAPES {
             let before = n.checked_sub(1).map(|before| &theirs[before]);
-            let difference = difference(&own[n], &theirs[n], before);
-            differences
-                .extend(difference.map(|d| format!("{}, scrape {}: {d}", target.job, n + 1)));
+            let difference = difference(target.job, &own[n], &theirs[n], before);
+            differences.extend(difference.map(|found| {
+                let body = odd::body_of(target.job, n).unwrap_or_default();
+                format!("{}, scrape {}: {found} {body:?}", target.job, n + 1)
+            }));
         }
         if target.is_stamped {
             let difference = same_stamped(target, &hearth, &real);
@@ -197,19 +202,19 @@ fn only_values(answer: &Answer) -> State {
 /// Returns the first difference that is not a known one. Of a scrape that failed when its body was read,
 ///
 /// * Prometheus marks the series that it had read until then as ended at the next scrape, and Hearth at this one;
-/// * Prometheus reports the new series among these as added, although none is stored, and Hearth does not.
+/// * Prometheus reports the samples until the first wrong line, and Hearth may find a wrong comment only at the end;
+/// * Prometheus reports the new series among these as added, although none is stored, and Hearth reports them when they are.
 ///
-/// Nor does Prometheus report a series as added whose sample was out of order, which only the storage knows; Hearth does.
-fn difference(own: &State, theirs: &State, before: Option<&State>) -> Option<String> {
+/// Nor does Prometheus report a series as added whose sample the storage refused, which the scrape does not know; Hearth does.
+fn difference(job: &str, own: &State, theirs: &State, before: Option<&State>) -> Option<String> {
     assert!(!theirs.is_empty(), "nothing to compare");
-    let failed = theirs
-        .iter()
-        .any(|(series, value)| series.contains("__name__=\"up\"") && value == "0");
+    let failed = is_down(own) && is_down(theirs);
     let is_known = |series: &str| {
         let lingers = own.get(series).is_none()
             && before.is_some_and(|before| before.get(series) == theirs.get(series));
         let is_added = series.contains("scrape_series_added");
-        failed && lingers || is_added && (failed || series.contains(OUT_OF_ORDER))
+        let is_report = is_added || odd::is_job(job) && series.contains("scrape_samples");
+        failed && (lingers || is_report) || is_added && (job == OUT_OF_ORDER || odd::is_job(job))
     };
     let mut differing = own
         .keys()
@@ -220,8 +225,15 @@ fn difference(own: &State, theirs: &State, before: Option<&State>) -> Option<Str
     Some(format!("{series}: {own:?} and {theirs:?}"))
 }
 
+fn is_down(state: &State) -> bool {
+    let mut up = state
+        .iter()
+        .filter(|(series, _)| series.contains("__name__=\"up\""));
+    up.any(|(_, value)| value == "0")
+}
+
 /// The job whose samples are out of order.
-const OUT_OF_ORDER: &str = "job=\"tracked\"";
+const OUT_OF_ORDER: &str = "tracked";
 
 /// Compares the exemplars that say their time, as far as both have them.
 fn same_exemplars(target: &Target, hearth: &Monitor, real: &Monitor) -> Option<String> {

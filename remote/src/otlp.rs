@@ -138,7 +138,7 @@ impl OtlpIngest {
         options: &Options,
         now_ms: i64,
     ) -> Result<OtlpReport, OtlpError> {
-        let mut sink = Sink::new(&*self.storage, options, now_ms);
+        let mut sink = Sink::new(&*self.storage, now_ms);
         let outcome = read(request, options, &mut sink);
         // What was read until then may be stored; the sender will not send it again in another way.
         let outcome = outcome.and_then(|()| sink.finish());

@@ -140,6 +140,7 @@ impl Cache {
     }
 
     /// Returns the series, as written, that probably comes next; empty for no idea.
+    #[inline]
     pub(crate) fn expected(&self) -> &str {
         self.entries
             .get(self.cursor)

@@ -24,7 +24,7 @@ pub(crate) struct Target {
 
 const PROTOBUF: &str =
     "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited";
-const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+pub(crate) const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const CONVERT: &str = "convert_classic_histograms_to_nhcb: true";
 const ALWAYS_CLASSIC: &str = "always_scrape_classic_histograms: true";
 

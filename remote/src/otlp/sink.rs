@@ -8,7 +8,6 @@ use model::metadata::{Metadata, MetricType};
 use model::storage::{AppendError, Appendable, Appender, FloatSample, HistogramSample, SeriesRef};
 
 use super::labels::Resource;
-use super::options::Options;
 use super::{LABELS_BYTES_MAX, OtlpError, OtlpReport};
 
 /// How far ahead of the clock samples are taken, in milliseconds.
@@ -27,7 +26,6 @@ const INFO_SAMPLES_MAX: i64 = 1_000;
 pub(super) struct Sink<'s> {
     storage: &'s dyn Appendable,
     appender: Option<Box<dyn Appender + 's>>,
-    escapes: bool,
     latest_ms: i64,
     in_batch: usize,
     labels_bytes: usize,
@@ -37,11 +35,10 @@ pub(super) struct Sink<'s> {
 }
 
 impl<'s> Sink<'s> {
-    pub(super) fn new(storage: &'s dyn Appendable, options: &Options, now_ms: i64) -> Self {
+    pub(super) fn new(storage: &'s dyn Appendable, now_ms: i64) -> Self {
         Sink {
             storage,
             appender: None,
-            escapes: options.strategy.escapes,
             latest_ms: now_ms.saturating_add(AHEAD_MAX_MS),
             in_batch: 0,
             labels_bytes: 0,
@@ -155,11 +152,8 @@ impl<'s> Sink<'s> {
         let (Some(labels), Some((first, last))) = (&resource.info, self.times) else {
             return Ok(());
         };
-        let name = if self.escapes {
-            "target_info"
-        } else {
-            "target.info"
-        };
+        // Whatever becomes of other names: queries look for this one.
+        let name = "target_info";
         let metadata = Metadata {
             kind: MetricType::Gauge,
             help: "Target metadata".to_owned(),

@@ -288,6 +288,26 @@ fn resources_say_what_is_scraped() {
 }
 
 #[test]
+fn target_info_keeps_its_name() {
+    let strategy = TranslationStrategy {
+        escapes: false,
+        adds_suffixes: false,
+    };
+    let options = Options {
+        strategy,
+        ..Options::default()
+    };
+    check_with(
+        &options,
+        &request(service(), gauge("g.h", "s", number(1.0))),
+        &[
+            r#"{"g.h", instance="i1", job="web/shop"} 1"#,
+            r#"target_info{"host.name"="h", instance="i1", job="web/shop"} 1"#,
+        ],
+    );
+}
+
+#[test]
 fn attributes_are_promoted() {
     let metric = || gauge("g", "", number(1.0));
     let identity = r#"instance="i1", job="web/shop""#;

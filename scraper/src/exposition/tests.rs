@@ -6,6 +6,8 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod twin;
+
 /// Returns every event as one line: `series => labels = value @ timestamp`, or what a metadata line says.
 fn events(body: &[u8], format: Format) -> Result<Vec<String>, ParseError> {
     let mut parser = Parser::new(body, format)?;

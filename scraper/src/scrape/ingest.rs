@@ -190,6 +190,10 @@ impl Scrape<'_> {
         appender: &mut dyn Appender,
         report: &mut Report,
     ) -> Result<(), ScrapeError> {
+        // Nothing at all is no mistake in any format.
+        if body.is_empty() {
+            return Ok(());
+        }
         let reading = Reading::new(self, &mut state.cache, batch, appender, report);
         let metadata_hash = reading.read(body, format)?;
         if metadata_hash != state.metadata_hash {

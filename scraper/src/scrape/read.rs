@@ -72,6 +72,11 @@ impl<'r> Reading<'r> {
             }
             BodyFormat::Lines(format) => self.lines(body, format)?,
         };
+        // What is right in one format may be wrong in another.
+        let hash = match format {
+            BodyFormat::Lines(Format::OpenMetrics) if hash != 0 => hash ^ 1,
+            _ => hash,
+        };
         if self.sample_limit < self.report.post_relabel {
             return Err(ScrapeError::SampleLimit);
         }

@@ -496,3 +496,19 @@ fn lines_about_families_are_checked_too() {
     assert_eq!(fixture.scrape("# TYPE a gauge\na 1\n"), "");
     assert_eq!(fixture.state.metadata().unwrap()[0].kind, MetricType::Gauge);
 }
+
+#[test]
+fn what_is_right_in_one_format_is_not_in_another() {
+    let mut fixture = Fixture::new("");
+    assert_eq!(fixture.scrape("# HELP a\na 1\n"), "");
+    let open = BodyFormat::Lines(Format::OpenMetrics);
+    fixture.scratch.raw = b"# HELP a\n# EOF\n".to_vec();
+    assert_eq!(
+        fixture.ingest(Ok(Fetched::plain(open))),
+        "line 1: expected text after the metric name, got the end of the line"
+    );
+    // Nothing at all is nothing wrong.
+    fixture.scratch.raw.clear();
+    assert_eq!(fixture.ingest(Ok(Fetched::plain(open))), "");
+    fixture.check_reports([1.0, 0.0, 0.0, 0.0]);
+}
