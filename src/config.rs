@@ -224,12 +224,18 @@ impl Config {
                 return Err(format!("field {field} is not allowed in agent mode"));
             }
         }
-        for (key, patterns) in [
-            ("rule_files", &self.rule_files),
-            ("scrape_config_files", &self.scrape_config_files),
+        for (key, what, patterns) in [
+            ("rule_files", "rule file", &self.rule_files),
+            (
+                "scrape_config_files",
+                "scrape config file",
+                &self.scrape_config_files,
+            ),
         ] {
             for pattern in patterns {
-                glob::check(pattern).map_err(|reason| format!("{key}: {pattern:?}: {reason}"))?;
+                glob::check(pattern).map_err(|reason| {
+                    format!("{key}: invalid {what} path {pattern:?}: {reason}")
+                })?;
             }
         }
         let names = self.global.metric_name_validation_scheme;

@@ -73,7 +73,7 @@ impl<'de> Deserialize<'de> for ClientType {
             "grpc" | "" => Ok(ClientType::Grpc),
             "http" => Ok(ClientType::Http),
             other => Err(D::Error::custom(format_args!(
-                "expected tracing client type to be to be one of http, grpc, but got {other}"
+                "expected tracing client type to be to be http or grpc, but got {other}"
             ))),
         }
     }
@@ -100,7 +100,9 @@ impl Written {
     fn check(&self) -> Result<(), String> {
         for name in self.headers.keys() {
             if name.eq_ignore_ascii_case("authorization") {
-                return Err("authorization header configuration is not yet supported".to_owned());
+                return Err(
+                    "custom authorization header configuration is not yet supported".to_owned(),
+                );
             }
             if is_reserved(name) {
                 return Err(format!(

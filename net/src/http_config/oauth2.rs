@@ -103,7 +103,7 @@ impl OAuth2 {
         at_most_one(
             self.client_secret.is_some(),
             self.client_secret_file.is_some(),
-            "at most one of oauth2 client_secret, client_secret_file & client_secret_ref must be configured",
+            "at most one of oauth2 client_secret, client_secret_file & client_secret_ref must be configured using grant-type=client_credentials",
         )?;
         at_most_one(
             self.client_certificate_key.is_some(),

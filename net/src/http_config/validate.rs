@@ -54,8 +54,13 @@ impl HttpConfig {
     /// The first contradiction, in Prometheus' words.
     pub fn validate(&self) -> Result<(), InvalidHttpConfig> {
         let (bearer, bearer_file) = (
-            self.bearer_token.is_some(),
-            self.bearer_token_file.is_some(),
+            // As in Go, an empty one is none.
+            self.bearer_token
+                .as_ref()
+                .is_some_and(|token| !token.is_empty()),
+            self.bearer_token_file
+                .as_ref()
+                .is_some_and(|file| !file.is_empty()),
         );
         at_most_one(
             bearer,
@@ -128,7 +133,7 @@ impl BasicAuth {
         at_most_one(
             self.username.is_some(),
             self.username_file.is_some(),
-            "at most one of basic_auth username & username_file must be configured",
+            "at most one of basic_auth username, username_file & username_ref must be configured",
         )?;
         at_most_one(
             self.password.is_some(),

@@ -160,6 +160,10 @@ const REPLACEMENT: &str = "$1";
 impl Written {
     fn compile(&self) -> Result<Rule, String> {
         self.check()?;
+        let mut sources = self.source_labels.iter().flatten();
+        if sources.any(String::is_empty) {
+            return Err("\"\" is not a valid label name".to_owned());
+        }
         let pattern = self.pattern();
         let regex = compile(pattern)?;
         Ok(Rule {

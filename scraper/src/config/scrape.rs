@@ -377,7 +377,8 @@ pub(super) fn check_protocols(names: &[String]) -> Result<(), ConfigError> {
         }
         if names[..i].contains(name) {
             return Err(ConfigError(format!(
-                "scrape_protocols: duplicated protocol in scrape_protocols, got {name}"
+                "duplicated protocol in scrape_protocols, got [{}]",
+                names.join(" ")
             )));
         }
     }

@@ -179,20 +179,21 @@ impl KubernetesSdConfig {
     fn check_selectors(&self, role: KubernetesRole) -> Result<(), ConfigError> {
         let mut seen = Vec::new();
         for selector in &self.selectors {
-            let Some(about) = selector.role else {
-                let text = "role missing in selectors (one of: pod, service, endpoints, endpointslice, node, ingress)";
-                return Err(ConfigError(text.to_owned()));
-            };
-            let repeated = format!("duplicated selector role: {}", about.name());
-            ensure(!seen.contains(&about), &repeated)?;
-            seen.push(about);
             let names: Vec<_> = role.selectable().iter().map(|role| role.name()).collect();
             let refused = format!(
                 "{} role supports only {} selectors",
                 role.name(),
                 names.join(", ")
             );
-            ensure(role.selectable().contains(&about), &refused)?;
+            let Some(about) = selector
+                .role
+                .filter(|about| role.selectable().contains(about))
+            else {
+                return Err(ConfigError(refused));
+            };
+            let repeated = format!("duplicated selector role: {}", about.name());
+            ensure(!seen.contains(&about), &repeated)?;
+            seen.push(about);
             check_field_selector(&selector.field).map_err(ConfigError)?;
             check_label_selector(&selector.label).map_err(ConfigError)?;
         }
