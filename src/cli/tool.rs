@@ -194,6 +194,27 @@ const COMMON: &[Flag] = &[
 /// All commands.
 pub(crate) static ROWS: &[Row] = &[
     Row {
+        tool: Tool::CheckMetrics,
+        words: &["check", "metrics"],
+        about: "Check metrics in the text format on standard input for consistency and correctness",
+        flags: &[
+            Flag::shown(
+                "extended",
+                Kind::Bool,
+                "false",
+                "Print extended information related to the cardinality of the metrics.",
+            ),
+            Flag::shown(
+                "lint",
+                Kind::Word(&["all", "none"]),
+                "all",
+                "Linting checks to apply; exits with 3 when one of them fails.",
+            ),
+        ],
+        letters: &[],
+        args: &[],
+    },
+    Row {
         tool: Tool::CheckConfig,
         words: &["check", "config"],
         about: "Check if the config files are valid or not",
@@ -316,27 +337,6 @@ pub(crate) static ROWS: &[Row] = &[
                 help: "Output directory for generated blocks.",
             },
         ],
-    },
-    Row {
-        tool: Tool::CheckMetrics,
-        words: &["check", "metrics"],
-        about: "Check metrics in the text format on standard input for consistency and correctness",
-        flags: &[
-            Flag::shown(
-                "extended",
-                Kind::Bool,
-                "false",
-                "Print extended information related to the cardinality of the metrics.",
-            ),
-            Flag::shown(
-                "lint",
-                Kind::Word(&["all", "none"]),
-                "all",
-                "Linting checks to apply; exits with 3 when one of them fails.",
-            ),
-        ],
-        letters: &[],
-        args: &[],
     },
     Row {
         tool: Tool::PromqlTest,
