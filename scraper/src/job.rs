@@ -1,6 +1,6 @@
 //! A job: one finished scrape config with everything that its scrapes share made ready.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use http::header::{ACCEPT, ACCEPT_ENCODING, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -23,6 +23,8 @@ pub(crate) const BODY_BYTES_MAX: usize = 256 * 1024 * 1024 - 1;
 pub(crate) struct Job {
     pub(crate) config: ScrapeConfig,
     pub(crate) client: Client,
+    /// Where its failed scrapes are logged.
+    pub(crate) failure_log: Option<PathBuf>,
     /// What is sent to every target.
     headers: HeaderMap,
     /// Moves the offsets of targets, so that two servers do not scrape at the same moment.
@@ -45,6 +47,9 @@ impl Job {
         offset_seed: u64,
     ) -> Result<Job, InvalidHttpConfig> {
         let client = Client::new(&config.http_config(), base_dir)?;
+        let file = config.scrape_failure_log_file.as_ref();
+        let file = file.filter(|file| !file.is_empty());
+        let failure_log = file.map(|file| base_dir.join(file));
         let limit = config
             .body_size_limit
             .map_or(0, |limit| usize::try_from(limit.0).unwrap_or(0));
@@ -66,6 +71,7 @@ impl Job {
         Ok(Job {
             config,
             client,
+            failure_log,
             headers,
             offset_seed,
             body_bytes_max,

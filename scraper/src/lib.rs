@@ -13,6 +13,7 @@ pub mod config;
 mod decompress;
 pub mod discovery;
 pub mod exposition;
+mod failure_log;
 mod job;
 mod manager;
 pub mod metadata;

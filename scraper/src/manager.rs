@@ -4,6 +4,7 @@
 //! markers: the next start goes on with the same series.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +20,7 @@ use tokio_util::task::TaskTracker;
 use xxhash_rust::xxh64::xxh64;
 
 use crate::config::{GlobalConfig, ScrapeConfig};
+use crate::failure_log::FailureLogs;
 use crate::job::Job;
 use crate::metadata::Interner;
 use crate::metrics::ScrapeMetrics;
@@ -57,6 +59,7 @@ pub(crate) struct Shared {
     pub(crate) presences: Presences,
     pub(crate) interner: Interner,
     pub(crate) scratches: ScratchPool,
+    pub(crate) failure_logs: FailureLogs,
     /// One permit for each body that may be worked on at once: as many as there are cores.
     pub(crate) work: Semaphore,
     pub(crate) shutdown: CancellationToken,
@@ -89,6 +92,14 @@ pub enum ApplyError {
         /// What is wrong.
         source: InvalidHttpConfig,
     },
+    /// A file for failed scrapes cannot be opened.
+    #[error("open scrape_failure_log_file {}: {source}", .path.display())]
+    FailureLog {
+        /// Which file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
 }
 
 impl ScrapeManager {
@@ -100,10 +111,12 @@ impl ScrapeManager {
         options: ScrapeOptions,
     ) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let metrics = ScrapeMetrics::new(registry);
         let shared = Arc::new(Shared {
             storage,
             clock,
-            metrics: ScrapeMetrics::new(registry),
+            failure_logs: FailureLogs::new(metrics.failure_log_dropped.clone()),
+            metrics,
             options,
             presences: Presences::default(),
             interner: Interner::default(),
@@ -149,6 +162,7 @@ impl ScrapeManager {
                 return Err(ApplyError::DuplicateJob(name));
             }
         }
+        self.open_failure_logs(jobs.values())?;
         let mut pools = self.pools.lock();
         pools.retain(|name, pool| {
             let is_kept = jobs.contains_key(name);
@@ -197,6 +211,20 @@ impl ScrapeManager {
         );
         self.shared.tasks.spawn(pool.run());
         PoolHandle { orders, job, state }
+    }
+
+    /// Opens the files that `jobs` name anew, whether they are the ones of before or not.
+    fn open_failure_logs<'a>(
+        &self,
+        jobs: impl Iterator<Item = &'a Arc<Job>>,
+    ) -> Result<(), ApplyError> {
+        let logs = &self.shared.failure_logs;
+        let paths = jobs.filter_map(|job| job.failure_log.clone());
+        let files = logs
+            .open(paths)
+            .map_err(|(path, source)| ApplyError::FailureLog { path, source })?;
+        logs.replace(files);
+        Ok(())
     }
 
     fn update_pool(&self, pool: &mut PoolHandle, job: Arc<Job>) {

@@ -26,6 +26,7 @@ pub(crate) struct ScrapeMetrics {
     pub(crate) exceeded_sample_limit: Counter,
     pub(crate) exceeded_body_size_limit: Counter,
     pub(crate) exceeded_bucket_limit: Counter,
+    pub(crate) failure_log_dropped: Counter,
     pub(crate) unconvertible: Counter,
     pub(crate) metadata_entries: Family<Gauge>,
     pub(crate) discovered_targets: Family<Gauge>,
@@ -187,6 +188,10 @@ impl ScrapeMetrics {
             exceeded_sample_limit: counter(
                 "prometheus_target_scrapes_exceeded_sample_limit_total",
                 "Total number of scrapes that hit the sample limit and were rejected.",
+            ),
+            failure_log_dropped: counter(
+                "hearth_scrape_failure_log_dropped_total",
+                "Failed scrapes that could not be written to their log.",
             ),
             exceeded_body_size_limit: counter(
                 "prometheus_target_scrapes_exceeded_body_size_limit_total",

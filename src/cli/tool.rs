@@ -191,55 +191,8 @@ const COMMON: &[Flag] = &[
     ),
 ];
 
-/// All commands.
+/// All commands; those that begin with the same word stand together.
 pub(crate) static ROWS: &[Row] = &[
-    Row {
-        tool: Tool::CheckMetrics,
-        words: &["check", "metrics"],
-        about: "Check metrics in the text format on standard input for consistency and correctness",
-        flags: &[
-            Flag::shown(
-                "extended",
-                Kind::Bool,
-                "false",
-                "Print extended information related to the cardinality of the metrics.",
-            ),
-            Flag::shown(
-                "lint",
-                Kind::Word(&["all", "none"]),
-                "all",
-                "Linting checks to apply; exits with 3 when one of them fails.",
-            ),
-        ],
-        letters: &[],
-        args: &[],
-    },
-    Row {
-        tool: Tool::CheckConfig,
-        words: &["check", "config"],
-        about: "Check if the config files are valid or not",
-        flags: CHECK_CONFIG_FLAGS,
-        letters: &[],
-        args: &[Positional {
-            name: "config-files",
-            default: None,
-            repeats: true,
-            help: "The config files to check.",
-        }],
-    },
-    Row {
-        tool: Tool::CheckWebConfig,
-        words: &["check", "web-config"],
-        about: "Check if the web config files are valid or not",
-        flags: &[],
-        letters: &[],
-        args: &[Positional {
-            name: "web-config-files",
-            default: None,
-            repeats: true,
-            help: "The config files to check.",
-        }],
-    },
     Row {
         tool: Tool::List,
         words: &["tsdb", "list"],
@@ -337,6 +290,53 @@ pub(crate) static ROWS: &[Row] = &[
                 help: "Output directory for generated blocks.",
             },
         ],
+    },
+    Row {
+        tool: Tool::CheckConfig,
+        words: &["check", "config"],
+        about: "Check if the config files are valid or not",
+        flags: CHECK_CONFIG_FLAGS,
+        letters: &[],
+        args: &[Positional {
+            name: "config-files",
+            default: None,
+            repeats: true,
+            help: "The config files to check.",
+        }],
+    },
+    Row {
+        tool: Tool::CheckWebConfig,
+        words: &["check", "web-config"],
+        about: "Check if the web config files are valid or not",
+        flags: &[],
+        letters: &[],
+        args: &[Positional {
+            name: "web-config-files",
+            default: None,
+            repeats: true,
+            help: "The config files to check.",
+        }],
+    },
+    Row {
+        tool: Tool::CheckMetrics,
+        words: &["check", "metrics"],
+        about: "Check metrics in the text format on standard input for consistency and correctness",
+        flags: &[
+            Flag::shown(
+                "extended",
+                Kind::Bool,
+                "false",
+                "Print extended information related to the cardinality of the metrics.",
+            ),
+            Flag::shown(
+                "lint",
+                Kind::Word(&["all", "none"]),
+                "all",
+                "Linting checks to apply; exits with 3 when one of them fails.",
+            ),
+        ],
+        letters: &[],
+        args: &[],
     },
     Row {
         tool: Tool::PromqlTest,

@@ -218,13 +218,7 @@ impl GlobalConfig {
 
     /// Returns the names of the fields that are set and not acted on yet.
     pub fn unsupported(&self) -> Vec<&'static str> {
-        let fields = [
-            ("query_log_file", self.query_log_file.is_some()),
-            (
-                "scrape_failure_log_file",
-                self.scrape_failure_log_file.is_some(),
-            ),
-        ];
+        let fields = [("query_log_file", self.query_log_file.is_some())];
         fields
             .into_iter()
             .filter(|&(_, is_set)| is_set)

@@ -97,7 +97,7 @@ for_each_mechanism! { with_discoveries {
         /// Whether compressed bodies are asked for; yes, if not given.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub enable_compression: Option<bool>,
-        /// Accepted; has no effect yet.
+        /// Where failed scrapes are logged; the file is opened anew at each reload.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub scrape_failure_log_file: Option<String>,
         /// How long a body may be, uncompressed; 0 is the built-in bound.
@@ -350,17 +350,7 @@ impl ScrapeConfig {
             self.http_config().unsupported().into_iter().map(|field| {
                 format!("{field} is not supported yet, scrapes of job {job:?} will fail")
             });
-        let flags = [(
-            "scrape_failure_log_file",
-            self.scrape_failure_log_file.is_some(),
-        )];
-        let flags = flags
-            .into_iter()
-            .filter(|&(_, is_set)| is_set)
-            .map(|(field, _)| {
-                format!("{field} is not supported yet and has no effect on job {job:?}")
-            });
-        discoveries.chain(http).chain(flags).collect()
+        discoveries.chain(http).collect()
     }
 }
 

@@ -381,3 +381,26 @@ async fn two_jobs_of_one_name_change_nothing() {
     assert_eq!(fixture.manager.scrape_pools(), ["a"]);
     fixture.manager.shutdown().await;
 }
+
+#[tokio::test]
+async fn failed_scrapes_are_logged() {
+    let dir = tempfile::tempdir().unwrap();
+    let fixture = Fixture::new(dir.path());
+    let config = "- {job_name: j, scrape_failure_log_file: fail.log, static_configs: [{targets: ['127.0.0.1:1']}]}";
+    fixture.apply(config);
+    let text = || std::fs::read_to_string(dir.path().join("fail.log")).unwrap_or_default();
+    fixture
+        .wait_until("logged", |_| text().ends_with('\n'))
+        .await;
+    let line = text().lines().next().unwrap().to_owned();
+    assert!(
+        line.contains(r#""msg":"Get \"http://127.0.0.1:1/metrics\": connection refused","job_name":"j","target":"http://127.0.0.1:1/metrics"}"#),
+        "{line}"
+    );
+    // A reload opens the file anew, though nothing else changed.
+    std::fs::remove_file(dir.path().join("fail.log")).unwrap();
+    fixture.apply(config);
+    fixture
+        .wait_until("logged again", |_| text().ends_with('\n'))
+        .await;
+}

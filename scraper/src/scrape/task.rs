@@ -13,6 +13,7 @@ use super::ScrapeError;
 use super::fetch::{self, Fetched};
 use super::ingest::{Outcome, Scrape, SeriesState};
 use super::scratch::Scratch;
+use crate::failure_log::Failure;
 use crate::job::Job;
 use crate::manager::Shared;
 use crate::metadata::MetadataSet;
@@ -205,6 +206,7 @@ impl Loop {
             return false;
         };
         let outcome = self.ingest(assignment, scratch, fetched, t, started).await;
+        self.log_failure(assignment, &outcome);
         self.report(outcome, t);
         true
     }
@@ -250,6 +252,19 @@ impl Loop {
         };
         self.state = Some(state);
         outcome
+    }
+
+    /// Adds a line to the job's log of failed scrapes, if this was one.
+    fn log_failure(&self, assignment: &Assignment, outcome: &Outcome) {
+        if let (Some(path), Some(error)) = (&assignment.job.failure_log, &outcome.error) {
+            let failure = Failure {
+                at_ms: self.shared.clock.now_ms(),
+                job: &assignment.job.config.job_name,
+                target: &assignment.target.url.to_string(),
+                error: &error.to_string(),
+            };
+            self.shared.failure_logs.write(path, failure);
+        }
     }
 
     fn report(&self, outcome: Outcome, t: i64) {
