@@ -8,9 +8,8 @@
 //!
 //! # Not here
 //!
-//! OAuth2, proxies, HTTP/2 and the listeners' `web.config`: their fields are read and reported by
-//! [`http_config::HttpConfig::unsupported`], and a client that would need them refuses to send rather than going
-//! without.
+//! HTTP/2, the grant of OAuth2 that needs a signature, and the listeners' obedience to `web.config`, which is checked only.
+//! A client that would need what is not here refuses to send rather than going without.
 
 pub mod client;
 pub mod http_config;
