@@ -7,6 +7,7 @@ mod alerting;
 pub(crate) mod glob;
 mod otlp;
 mod remote_read;
+mod remote_section;
 mod remote_write;
 mod storage;
 mod tracing;
@@ -69,13 +70,13 @@ pub(crate) struct Config {
     pub(crate) storage: StorageConfig,
     /// Where samples are sent; not built yet.
     #[serde(
-        deserialize_with = "remote_write::list",
+        deserialize_with = "remote_section::list",
         skip_serializing_if = "Vec::is_empty"
     )]
     pub(crate) remote_write: Vec<RemoteWriteConfig>,
     /// Where samples are read; not built yet.
     #[serde(
-        deserialize_with = "remote_read::list",
+        deserialize_with = "remote_section::list",
         skip_serializing_if = "Vec::is_empty"
     )]
     pub(crate) remote_read: Vec<RemoteReadConfig>,

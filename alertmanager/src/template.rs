@@ -31,7 +31,7 @@ mod value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-pub use functions::{Environment, Function, FunctionSet, Param, query_escape};
+pub use functions::{Environment, Function, FunctionSet, Param};
 pub use value::{List, Map, Object, Value};
 
 use node::Definition;

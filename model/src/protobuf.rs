@@ -3,6 +3,8 @@
 //! Source: [protobuf encoding](https://protobuf.dev/programming-guides/encoding/). Groups, which nobody sends, are
 //! refused. Error texts are those of Go's decoder, because senders show them.
 
+use crate::histogram::Span;
+
 /// Why bytes are no message of the expected type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WireError {
@@ -237,6 +239,24 @@ fn long_varint(bytes: &mut &[u8]) -> Result<u64, WireError> {
 #[inline]
 pub fn zigzag(encoded: u64) -> i64 {
     (encoded >> 1).cast_signed() ^ -(encoded & 1).cast_signed()
+}
+
+/// Reads a span of a native histogram, which all messages have alike; `what` is the field's name for errors.
+///
+/// # Errors
+///
+/// When it is no message, or its fields have other types.
+pub fn span(value: Value<'_>, what: &'static str) -> Result<Span, WireError> {
+    let mut fields = Fields::of(value.bytes(what)?);
+    let mut span = Span::default();
+    while let Some((number, value)) = fields.read()? {
+        match number {
+            1 => span.offset = int32(zigzag(value.varint("Offset")?)),
+            2 => span.length = uint32(value.varint("Length")?),
+            _ => (),
+        }
+    }
+    Ok(span)
 }
 
 /// Returns the lower half of an `int32`, `sint32` or `enum` field.

@@ -97,6 +97,34 @@ macro_rules! with_http_config {
     };
 }
 
+/// Implements `Default` for a struct of [`with_http_config`](crate::with_http_config): its own fields as given, those of
+/// `http_config` absent.
+#[macro_export]
+macro_rules! default_with_http_config {
+    ($name:ident { $($field:ident: $value:expr),* $(,)? }) => {
+        impl Default for $name {
+            fn default() -> Self {
+                $name {
+                    $($field: $value,)*
+                    basic_auth: None,
+                    authorization: None,
+                    oauth2: None,
+                    bearer_token: None,
+                    bearer_token_file: None,
+                    tls_config: None,
+                    follow_redirects: None,
+                    enable_http2: None,
+                    proxy_url: None,
+                    no_proxy: None,
+                    proxy_from_environment: None,
+                    proxy_connect_header: None,
+                    http_headers: None,
+                }
+            }
+        }
+    };
+}
+
 /// Writes a configuration struct with its own fields, fields that are known but not built yet (any value is taken), and
 /// those of `http_config`, see [`with_http_config`](crate::with_http_config); and a method `unbuilt` that returns the names
 /// of the former that are set.

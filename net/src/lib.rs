@@ -12,6 +12,7 @@
 //! A client that would need what is not here refuses to send rather than going without.
 
 pub mod client;
+pub mod escape;
 pub mod http_config;
 pub mod listen;
 pub mod outbound;

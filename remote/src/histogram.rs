@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use model::histogram::{FloatHistogram, Histogram, ResetHint, SCHEMA_MAX, Span};
+use model::histogram::{FloatHistogram, Histogram, ResetHint, SCHEMA_MAX};
 use model::storage::HistogramSample;
 
-use model::protobuf::{Fields, Value, WireError, int32, uint32, zigzag};
+use model::protobuf::{Fields, Value, WireError, int32, span, zigzag};
 
 /// The finest schema that senders may use; it is taken in at [`SCHEMA_MAX`].
 const SCHEMA_RESERVED_MAX: i32 = 52;
@@ -49,10 +49,10 @@ impl Message {
             5 => float.zero_threshold = value.double("ZeroThreshold")?,
             6 => self.zero_count = value.varint("ZeroCountInt")?,
             7 => float.zero_count = value.double("ZeroCountFloat")?,
-            8 => float.negative_spans.push(span(value)?),
+            8 => float.negative_spans.push(span(value, "Spans")?),
             9 => value.varints_into("NegativeDeltas", &mut self.negative_deltas, zigzag)?,
             10 => value.doubles_into("NegativeCounts", &mut float.negative_buckets)?,
-            11 => float.positive_spans.push(span(value)?),
+            11 => float.positive_spans.push(span(value, "Spans")?),
             12 => value.varints_into("PositiveDeltas", &mut self.positive_deltas, zigzag)?,
             13 => value.doubles_into("PositiveCounts", &mut float.positive_buckets)?,
             14 => float.reset_hint = reset_hint(value.varint("ResetHint")?),
@@ -90,19 +90,6 @@ impl Message {
         }
         HistogramSample::Integer(Arc::new(histogram))
     }
-}
-
-fn span(value: Value<'_>) -> Result<Span, WireError> {
-    let mut fields = Fields::of(value.bytes("Spans")?);
-    let mut span = Span::default();
-    while let Some((number, value)) = fields.read()? {
-        match number {
-            1 => span.offset = int32(zigzag(value.varint("Offset")?)),
-            2 => span.length = uint32(value.varint("Length")?),
-            _ => (),
-        }
-    }
-    Ok(span)
 }
 
 fn reset_hint(number: u64) -> ResetHint {

@@ -3,7 +3,7 @@
 mod cloud;
 mod queue;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use model::Duration;
 use model::de::{non_null_list, or_default};
@@ -14,6 +14,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 pub(crate) use cloud::{AzureAdConfig, GoogleIamConfig, Sigv4Config};
 pub(crate) use queue::{MetadataConfig, QueueConfig};
+
+use super::remote_section::{Remote, check_headers};
 
 net::with_http_config! {
     /// Another server that samples are sent to.
@@ -66,38 +68,23 @@ net::with_http_config! {
     }
 }
 
-impl Default for RemoteWriteConfig {
-    fn default() -> Self {
-        RemoteWriteConfig {
-            url: UrlText::default(),
-            remote_timeout: Duration::from_secs(30),
-            headers: BTreeMap::new(),
-            write_relabel_configs: Vec::new(),
-            name: String::new(),
-            send_exemplars: false,
-            send_native_histograms: false,
-            round_robin_dns: false,
-            failed_request_logging: false,
-            protobuf_message: ProtobufMessage::V1,
-            queue_config: QueueConfig::default(),
-            metadata_config: MetadataConfig::default(),
-            sigv4: None,
-            azuread: None,
-            google_iam: None,
-            basic_auth: None,
-            authorization: None,
-            oauth2: None,
-            bearer_token: None,
-            bearer_token_file: None,
-            tls_config: None,
-            follow_redirects: None,
-            enable_http2: None,
-            proxy_url: None,
-            no_proxy: None,
-            proxy_from_environment: None,
-            proxy_connect_header: None,
-            http_headers: None,
-        }
+net::default_with_http_config! {
+    RemoteWriteConfig {
+        url: UrlText::default(),
+        remote_timeout: Duration::from_secs(30),
+        headers: BTreeMap::new(),
+        write_relabel_configs: Vec::new(),
+        name: String::new(),
+        send_exemplars: false,
+        send_native_histograms: false,
+        round_robin_dns: false,
+        failed_request_logging: false,
+        protobuf_message: ProtobufMessage::V1,
+        queue_config: QueueConfig::default(),
+        metadata_config: MetadataConfig::default(),
+        sigv4: None,
+        azuread: None,
+        google_iam: None,
     }
 }
 
@@ -124,7 +111,13 @@ impl<'de> Deserialize<'de> for ProtobufMessage {
     }
 }
 
-impl RemoteWriteConfig {
+impl Remote for RemoteWriteConfig {
+    const WHAT: &'static str = "remote write";
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
     fn check(&self) -> Result<(), String> {
         if self.url.is_empty() {
             return Err("url for remote_write is empty".to_owned());
@@ -151,98 +144,6 @@ impl RemoteWriteConfig {
     }
 }
 
-/// One item, checked as soon as it is read.
-struct Checked(RemoteWriteConfig);
-
-impl<'de> Deserialize<'de> for Checked {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let config = RemoteWriteConfig::deserialize(deserializer)?;
-        config.check().map_err(D::Error::custom)?;
-        Ok(Checked(config))
-    }
-}
-
-/// Reads the section.
-pub(super) fn list<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Vec<RemoteWriteConfig>, D::Error> {
-    let message = "empty or null remote write config section";
-    let items: Vec<Checked> = non_null_list(deserializer, message)?;
-    let mut names = Unique::new("remote write");
-    for item in &items {
-        names.take(&item.0.name).map_err(D::Error::custom)?;
-    }
-    Ok(items.into_iter().map(|item| item.0).collect())
-}
-
 fn rules<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<RelabelConfig>, D::Error> {
     non_null_list(from, "empty or null relabeling rule in remote write config")
-}
-
-/// Headers that requests set themselves.
-const RESERVED_HEADERS: [&str; 18] = [
-    "authorization",
-    "host",
-    "content-encoding",
-    "content-length",
-    "content-type",
-    "user-agent",
-    "connection",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "www-authenticate",
-    "accept-encoding",
-    "x-prometheus-remote-write-version",
-    "x-prometheus-remote-read-version",
-    "x-prometheus-scrape-timeout-seconds",
-    "x-amz-date",
-    "x-amz-security-token",
-    "x-amz-content-sha256",
-];
-
-/// Returns whether requests set the header themselves.
-pub(super) fn is_reserved(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    RESERVED_HEADERS.contains(&name.as_str())
-}
-
-/// Checks the names of configured headers.
-pub(super) fn check_headers(headers: &BTreeMap<String, String>) -> Result<(), String> {
-    for name in headers.keys() {
-        if name.eq_ignore_ascii_case("authorization") {
-            return Err("authorization header must be changed via the basic_auth, authorization, oauth2, sigv4, azuread or google_iam parameter".to_owned());
-        }
-        if is_reserved(name) {
-            return Err(format!(
-                "{name} is a reserved header. It must not be changed"
-            ));
-        }
-    }
-    Ok(())
-}
-
-/// Names of which none may be there twice; an empty one is none.
-pub(super) struct Unique {
-    what: &'static str,
-    seen: BTreeSet<String>,
-}
-
-impl Unique {
-    /// Returns an empty set of names of `what`.
-    pub(super) fn new(what: &'static str) -> Self {
-        let seen = BTreeSet::new();
-        Unique { what, seen }
-    }
-
-    /// Takes a name.
-    pub(super) fn take(&mut self, name: &str) -> Result<(), String> {
-        if name.is_empty() || self.seen.insert(name.to_owned()) {
-            return Ok(());
-        }
-        Err(format!(
-            "found multiple {} configs with job name {name:?}",
-            self.what
-        ))
-    }
 }

@@ -9,7 +9,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::is_default;
-use super::remote_write::is_reserved;
+use super::remote_section::is_reserved;
 
 /// The `tracing` section.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use model::Labels;
 
-use super::functions::{Function, FunctionSet, Param, query_escape, regex, text};
+use net::escape::form as query_escape;
+
+use super::functions::{Function, FunctionSet, Param, regex, text};
 use super::prometheus::humanize_duration;
 use super::time;
 use super::value::{Object, Value};

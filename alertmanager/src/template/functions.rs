@@ -1,5 +1,6 @@
 //! The functions of the language itself, and what a set of functions is.
 
+use net::escape::form as query_escape;
 use std::cmp::Ordering;
 use std::sync::Arc;
 
@@ -357,21 +358,6 @@ fn js_escape(text: &str) -> String {
             '<' | '>' | '&' | '=' => out.push_str(&format!("\\u{:04X}", u32::from(c))),
             c if c.is_control() => out.push_str(&format!("\\u{:04X}", u32::from(c))),
             c => out.push(c),
-        }
-    }
-    out
-}
-
-/// Escapes a string for use in a URL's query, as Go's `url.QueryEscape`.
-pub fn query_escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
-                out.push(char::from(byte))
-            }
-            b' ' => out.push('+'),
-            byte => out.push_str(&format!("%{byte:02X}")),
         }
     }
     out

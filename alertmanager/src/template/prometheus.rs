@@ -10,7 +10,9 @@ use model::labels::{Labels, METRIC_NAME};
 use model::{Duration, SampleValue};
 
 use super::format::general;
-use super::functions::{Function, FunctionSet, Param, as_map, query_escape, regex, text};
+use net::escape::form as query_escape;
+
+use super::functions::{Function, FunctionSet, Param, as_map, regex, text};
 use super::time;
 use super::value::{Object, Value};
 

@@ -8,6 +8,7 @@
 //! The grant that needs a signature (`jwt-bearer`): a client that is configured with it answers every request with
 //! [`GetError::Unsupported`](super::GetError::Unsupported).
 
+use crate::escape::form as escape;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -251,21 +252,6 @@ impl std::fmt::Debug for TokenSource {
             .field("config", &self.config)
             .finish_non_exhaustive()
     }
-}
-
-/// Escapes text for a form, as Go's `url.QueryEscape`.
-fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
-                out.push(char::from(byte));
-            }
-            b' ' => out.push('+'),
-            byte => out.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    out
 }
 
 /// Returns what of `config` is not built yet, if something is.

@@ -139,17 +139,21 @@ impl ConsulSource {
             .map_err(|error| RefreshError(format!("GET /v1/{path}: unexpected answer: {error}")))
     }
 
+    /// Returns what nodes must have, as parameters have it.
+    fn node_metadata(&self) -> Vec<String> {
+        let pairs = self.config.node_meta.iter();
+        pairs
+            .map(|(name, value)| format!("{name}:{value}"))
+            .collect()
+    }
+
     /// Returns the names of the services that are wanted, sorted.
     async fn wanted(&self) -> Result<Vec<String>, RefreshError> {
         let config = &self.config;
         if !config.services.is_empty() && config.tags.is_empty() && config.filter.is_empty() {
             return Ok(config.services.clone());
         }
-        let metadata: Vec<String> = config
-            .node_meta
-            .iter()
-            .map(|(name, value)| format!("{name}:{value}"))
-            .collect();
+        let metadata = self.node_metadata();
         let mut parameters: Vec<(&str, &str)> = metadata
             .iter()
             .map(|pair| ("node-meta", pair.as_str()))
@@ -168,11 +172,7 @@ impl ConsulSource {
 
     async fn group(&self, name: &str) -> Result<TargetGroup, RefreshError> {
         let config = &self.config;
-        let metadata: Vec<String> = config
-            .node_meta
-            .iter()
-            .map(|(name, value)| format!("{name}:{value}"))
-            .collect();
+        let metadata = self.node_metadata();
         let mut parameters: Vec<(&str, &str)> = metadata
             .iter()
             .map(|pair| ("node-meta", pair.as_str()))
@@ -181,7 +181,7 @@ impl ConsulSource {
         if !config.health_filter.is_empty() {
             parameters.push(("filter", &config.health_filter));
         }
-        let path = format!("health/service/{}", escaped(name));
+        let path = format!("health/service/{}", net::escape::component(name));
         let entries: Vec<Entry> = self.ask(&path, &parameters).await?;
         let mut group = TargetGroup {
             source: name.to_owned(),
@@ -282,20 +282,6 @@ fn health(checks: &[Check]) -> &'static str {
         () if has("warning") => "warning",
         () => "passing",
     }
-}
-
-/// Returns `name` as a segment of a path.
-fn escaped(name: &str) -> String {
-    let mut out = String::with_capacity(name.len());
-    for byte in name.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                out.push(char::from(byte));
-            }
-            byte => out.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    out
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use super::{Discovery, DiscoveryTask, TargetGroup, Updates};
 use crate::metrics::DiscoveryMetrics;
 
 /// How long one answer may be, in bytes.
-pub(crate) const ANSWER_BYTES_MAX: usize = 256 << 20;
+const ANSWER_BYTES_MAX: usize = 256 << 20;
 
 /// Why targets could not be asked for, on one line.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +21,11 @@ impl RefreshError {
     /// Returns what `error` and its sources say.
     pub(crate) fn of(error: &dyn std::error::Error) -> Self {
         RefreshError(net::outbound::chain(error))
+    }
+
+    /// The same of a request, without its URL, which may hold a token.
+    pub(crate) fn of_request(error: reqwest::Error) -> Self {
+        Self::of(&error.without_url())
     }
 }
 
@@ -137,19 +142,8 @@ pub(crate) fn sharing(
 pub(crate) async fn fetch(
     request: reqwest::RequestBuilder,
 ) -> Result<(reqwest::header::HeaderMap, Vec<u8>), RefreshError> {
-    // The URL may hold a token.
-    let of = |error: reqwest::Error| RefreshError::of(&error.without_url());
-    let mut response = request.send().await.map_err(of)?;
-    let mut body = Vec::new();
-    while let Some(bytes) = response.chunk().await.map_err(of)? {
-        if ANSWER_BYTES_MAX < body.len() + bytes.len() {
-            return Err(RefreshError(format!(
-                "the answer is longer than {} MiB",
-                ANSWER_BYTES_MAX >> 20
-            )));
-        }
-        body.extend_from_slice(&bytes);
-    }
+    let mut response = request.send().await.map_err(RefreshError::of_request)?;
+    let body = body(&mut response).await?;
     match response.status().as_u16() {
         200 => Ok((response.headers().clone(), body)),
         _ => Err(RefreshError(format!(
@@ -158,6 +152,25 @@ pub(crate) async fn fetch(
             beginning(&body)
         ))),
     }
+}
+
+/// Reads a body of at most [`ANSWER_BYTES_MAX`] bytes.
+///
+/// # Errors
+///
+/// When it breaks off or is longer.
+pub(crate) async fn body(response: &mut reqwest::Response) -> Result<Vec<u8>, RefreshError> {
+    let mut body = Vec::new();
+    while let Some(bytes) = response.chunk().await.map_err(RefreshError::of_request)? {
+        if ANSWER_BYTES_MAX < body.len() + bytes.len() {
+            return Err(RefreshError(format!(
+                "the answer is longer than {} MiB",
+                ANSWER_BYTES_MAX >> 20
+            )));
+        }
+        body.extend_from_slice(&bytes);
+    }
+    Ok(body)
 }
 
 /// Returns what an error page says, not all of it.

@@ -1,5 +1,6 @@
 //! `promql explain`: runs a query on a server and shows the plan. promtool has no such command.
 
+use net::escape::component;
 use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
@@ -106,11 +107,11 @@ async fn get(url: &Uri) -> anyhow::Result<Vec<u8>> {
 
 fn url(call: &ToolCall) -> Result<Uri, UsageError> {
     let server = call.args[0].trim_end_matches('/');
-    let mut url = format!("{server}/api/v1/explain?query={}", escaped(&call.args[1]));
+    let mut url = format!("{server}/api/v1/explain?query={}", component(&call.args[1]));
     for name in ["time", "start", "end", "step"] {
         let value = call.flags.text(name);
         if !value.is_empty() {
-            url += &format!("&{name}={}", escaped(value));
+            url += &format!("&{name}={}", component(value));
         }
     }
     let uri: Result<Uri, _> = url.parse();
@@ -118,17 +119,6 @@ fn url(call: &ToolCall) -> Result<Uri, UsageError> {
     uri.ok()
         .filter(is_absolute)
         .ok_or_else(|| UsageError(format!("{server} is not a URL like http://localhost:9090")))
-}
-
-/// Escapes everything but letters, digits and a few marks.
-fn escaped(text: &str) -> String {
-    let escape = |byte: u8| match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
-            char::from(byte).to_string()
-        }
-        _ => format!("%{byte:02X}"),
-    };
-    text.bytes().map(escape).collect()
 }
 
 /// Prints `node` behind `first`, what belongs to it behind `rest`.

@@ -28,25 +28,10 @@ macro_rules! sd_config {
             }
         }
 
-        impl Default for $name {
-            fn default() -> Self {
-                $name {
-                    $($default: $value,)*
-                    $($field: Default::default(),)*
-                    basic_auth: None,
-                    authorization: None,
-                    oauth2: None,
-                    bearer_token: None,
-                    bearer_token_file: None,
-                    tls_config: None,
-                    follow_redirects: None,
-                    enable_http2: None,
-                    proxy_url: None,
-                    no_proxy: None,
-                    proxy_from_environment: None,
-                    proxy_connect_header: None,
-                    http_headers: None,
-                }
+        net::default_with_http_config! {
+            $name {
+                $($default: $value,)*
+                $($field: Default::default(),)*
             }
         }
 

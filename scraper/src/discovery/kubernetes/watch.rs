@@ -15,7 +15,7 @@ use super::access::Access;
 use super::object::{Event, List, Metadata, Resource, Status};
 use super::store::Part;
 use crate::config::{KubernetesRole, KubernetesSelector};
-use crate::discovery::refresh::ANSWER_BYTES_MAX;
+use crate::discovery::refresh;
 use crate::metrics::DiscoveryMetrics;
 
 /// How many objects a page has, if the server makes pages at all.
@@ -303,13 +303,7 @@ async fn checked(request: RequestBuilder) -> Result<reqwest::Response, WatchErro
 
 async fn page<T: Resource>(request: RequestBuilder) -> Result<List<T>, WatchError> {
     let mut response = checked(request).await?;
-    let mut body = Vec::new();
-    while let Some(more) = response.chunk().await.map_err(of)? {
-        if ANSWER_BYTES_MAX < body.len() + more.len() {
-            let text = format!("a list is longer than {} MiB", ANSWER_BYTES_MAX >> 20);
-            return Err(WatchError::Failed(text));
-        }
-        body.extend_from_slice(&more);
-    }
+    let body = refresh::body(&mut response).await;
+    let body = body.map_err(|error| WatchError::Failed(error.to_string()))?;
     serde_json::from_slice(&body).map_err(|error| WatchError::of(&error))
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use model::exemplar::Exemplar;
-use model::histogram::{FloatHistogram, Histogram, ResetHint, SCHEMA_MAX, Span};
-use model::protobuf::{Fields, Value, WireError, int32, uint32, zigzag};
+use model::histogram::{FloatHistogram, Histogram, ResetHint, SCHEMA_MAX};
+use model::protobuf::{Fields, WireError, int32, span, zigzag};
 use model::storage::HistogramSample;
 
 use super::{Problem, normal, read_exemplar};
@@ -155,10 +155,10 @@ impl<'a> HistogramMessage<'a> {
                 5 => float.schema = int32(zigzag(value.varint("Schema")?)),
                 6 => float.zero_threshold = value.double("ZeroThreshold")?,
                 7 => integer.zero_count = value.varint("ZeroCount")?,
-                9 => float.negative_spans.push(span(value)?),
+                9 => float.negative_spans.push(span(value, "Span")?),
                 10 => value.varints_into("NegativeDelta", &mut integer.negative_deltas, zigzag)?,
                 11 => value.doubles_into("NegativeCount", &mut float.negative_buckets)?,
-                12 => float.positive_spans.push(span(value)?),
+                12 => float.positive_spans.push(span(value, "Span")?),
                 13 => value.varints_into("PositiveDelta", &mut integer.positive_deltas, zigzag)?,
                 14 => value.doubles_into("PositiveCount", &mut float.positive_buckets)?,
                 _ => (),
@@ -221,17 +221,4 @@ fn bucket(message: &[u8]) -> Result<Bucket<'_>, WireError> {
         count,
         exemplar,
     })
-}
-
-fn span(value: Value<'_>) -> Result<Span, WireError> {
-    let mut fields = Fields::of(value.bytes("Span")?);
-    let mut span = Span::default();
-    while let Some((number, value)) = fields.read()? {
-        match number {
-            1 => span.offset = int32(zigzag(value.varint("Offset")?)),
-            2 => span.length = uint32(value.varint("Length")?),
-            _ => (),
-        }
-    }
-    Ok(span)
 }
