@@ -8,6 +8,7 @@
 //! Units everywhere: timestamps are `i64` milliseconds since the Unix epoch, and a time range `mint..maxt` includes
 //! both ends unless a doc says otherwise.
 
+pub mod case;
 pub mod de;
 pub mod duration;
 pub mod exemplar;

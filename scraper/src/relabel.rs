@@ -47,10 +47,10 @@ impl Rule {
             }
             RelabelAction::Replace => self.replace(&value, labels),
             RelabelAction::Lowercase => {
-                labels.set(&self.target_label, &value.to_lowercase());
+                labels.set(&self.target_label, &model::case::lower(&value));
             }
             RelabelAction::Uppercase => {
-                labels.set(&self.target_label, &value.to_uppercase());
+                labels.set(&self.target_label, &model::case::upper(&value));
             }
             RelabelAction::HashMod => {
                 labels.set(

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use http::Uri;
 use model::{Duration, Labels, LabelsBuilder};
 use xxhash_rust::xxh64::xxh64;
 
@@ -10,6 +9,8 @@ use crate::config::{ScrapeConfig, check_target_address};
 use crate::relabel;
 
 mod url;
+
+pub(crate) use url::TargetUrl;
 
 /// The address of a target, `host:port`.
 pub(crate) const ADDRESS: &str = "__address__";
@@ -28,11 +29,13 @@ pub struct Target {
     /// What is attached to its series: the labels that do not begin with `__`.
     pub labels: Labels,
     /// Where to get them.
-    pub url: Uri,
+    pub(crate) url: TargetUrl,
     /// How often.
     pub interval: Duration,
     /// How long a scrape may take.
     pub timeout: Duration,
+    /// The hash of its labels that begin with `__` but not with `__meta_`.
+    internal_hash: u64,
 }
 
 /// What became of a discovered target.
@@ -44,11 +47,13 @@ pub(crate) enum Populated {
     Dropped(Labels),
 }
 
-/// What makes a target itself: two with the same key are one.
+/// What makes a target itself: two with the same key are one. As in Prometheus, labels that are left over for this server
+/// only, such as `__tmp`, tell them apart too.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct TargetKey {
     url: String,
     labels: Labels,
+    internal_hash: u64,
 }
 
 /// Why a discovered target cannot be scraped. The texts are Prometheus'.
@@ -97,7 +102,8 @@ impl Target {
         if labels.get("instance").is_none() {
             labels.set("instance", &address);
         }
-        let url = url_of(job, &labels).map_err(error)?;
+        let url = url_of(job, &labels);
+        let internal_hash = internal_hash(&labels);
         labels.retain(|name, _| !name.starts_with("__"));
         Ok(Populated::Active(Target {
             discovered_labels,
@@ -105,6 +111,7 @@ impl Target {
             url,
             interval,
             timeout,
+            internal_hash,
         }))
     }
 
@@ -112,6 +119,7 @@ impl Target {
         TargetKey {
             url: self.url.to_string(),
             labels: self.labels.clone(),
+            internal_hash: self.internal_hash,
         }
     }
 
@@ -161,8 +169,22 @@ fn duration(labels: &LabelsBuilder, name: &str, what: &str) -> Result<Duration, 
     }
 }
 
-/// Returns the URL that the labels add up to.
-fn url_of(job: &ScrapeConfig, labels: &LabelsBuilder) -> Result<Uri, String> {
+fn internal_hash(labels: &LabelsBuilder) -> u64 {
+    let internal = labels
+        .iter()
+        .filter(|(name, _)| name.starts_with("__") && !name.starts_with("__meta_"));
+    let mut sorted: Vec<(&str, &str)> = internal.collect();
+    sorted.sort_unstable();
+    let mut text = Vec::new();
+    for part in sorted.into_iter().flat_map(|(name, value)| [name, value]) {
+        text.extend_from_slice(part.as_bytes());
+        text.push(0xff);
+    }
+    xxh64(&text, 0)
+}
+
+/// Returns the URL that the labels add up to. It may be one that nothing can be fetched from: that is for the scrape to say.
+fn url_of(job: &ScrapeConfig, labels: &LabelsBuilder) -> TargetUrl {
     let mut params: BTreeMap<&str, Vec<&str>> = job
         .params
         .iter()
@@ -177,15 +199,10 @@ fn url_of(job: &ScrapeConfig, labels: &LabelsBuilder) -> Result<Uri, String> {
             }
         }
     }
-    let scheme = labels.get(SCHEME).unwrap_or("http");
-    if !matches!(scheme, "http" | "https") {
-        return Err(format!("unsupported scheme {scheme:?}"));
-    }
+    let scheme = labels.get(SCHEME).unwrap_or_default();
     let address = labels.get(ADDRESS).unwrap_or_default();
     let path = labels.get(METRICS_PATH).unwrap_or_default();
-    let text = url::build(scheme, address, path, &params);
-    text.parse()
-        .map_err(|error| format!("{text:?} is not a URL: {error}"))
+    TargetUrl::new(url::build(scheme, address, path, &params))
 }
 
 #[cfg(test)]

@@ -18,10 +18,10 @@ use crate::alert::{NotifiedAlert, ZERO_TIME_MS};
 /// The functions of notification templates.
 pub static NOTIFICATION_FUNCTIONS: FunctionSet = FunctionSet(&[
     Function::new("toUpper", &[Param::String], |_, a| {
-        Ok(text(&a[0]).to_uppercase().into())
+        Ok(model::case::upper(text(&a[0])).into())
     }),
     Function::new("toLower", &[Param::String], |_, a| {
-        Ok(text(&a[0]).to_lowercase().into())
+        Ok(model::case::lower(text(&a[0])).into())
     }),
     Function::new("title", &[Param::String], |_, a| {
         Ok(title(text(&a[0])).into())

@@ -74,10 +74,10 @@ pub static RULE_FUNCTIONS: FunctionSet = FunctionSet(&[
         Ok(title(text(&a[0])).into())
     }),
     Function::new("toUpper", &[Param::String], |_, a| {
-        Ok(text(&a[0]).to_uppercase().into())
+        Ok(model::case::upper(text(&a[0])).into())
     }),
     Function::new("toLower", &[Param::String], |_, a| {
-        Ok(text(&a[0]).to_lowercase().into())
+        Ok(model::case::lower(text(&a[0])).into())
     }),
     Function::new("stripPort", &[Param::String], |_, a| {
         let text = text(&a[0]);

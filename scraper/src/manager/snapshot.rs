@@ -136,28 +136,30 @@ impl ScrapeManager {
     }
 
     fn global_url(&self, target: &Target) -> String {
-        global_url(&target.url, &self.shared.options.global_url)
+        match target.url.uri() {
+            Ok(uri) => global_url(uri, &self.shared.options.global_url)
+                .unwrap_or_else(|| target.url.to_string()),
+            Err(_) => target.url.to_string(),
+        }
     }
 }
 
-/// Returns `url` with the host by which other machines reach it, if it is on this machine.
+/// Returns `url` with the host by which other machines reach it, if it is on this machine, else nothing.
 ///
 /// Source: Prometheus' `getGlobalURL`.
-fn global_url(url: &Uri, global: &GlobalUrl) -> String {
-    let (Some(host), Some(scheme)) = (url.host(), url.scheme_str()) else {
-        return url.to_string();
-    };
+fn global_url(url: &Uri, global: &GlobalUrl) -> Option<String> {
+    let (host, scheme) = (url.host()?, url.scheme_str()?);
     if !matches!(host, "localhost" | "127.0.0.1" | "[::1]") {
-        return url.to_string();
+        return None;
     }
     let path = url.path_and_query().map_or("", |path| path.as_str());
-    match url.port_u16() {
+    Some(match url.port_u16() {
         Some(port) if port != global.listen_port => {
             let global_host = global.host.split(':').next().unwrap_or_default();
             format!("{scheme}://{global_host}:{port}{path}")
         }
         _ => format!("{}://{}{path}", global.scheme, global.host),
-    }
+    })
 }
 
 #[cfg(test)]
@@ -173,16 +175,13 @@ mod tests {
         };
         let of = |url: &str| global_url(&url.parse().unwrap(), &global);
         assert_eq!(
-            of("http://localhost:9090/metrics"),
-            "https://prom.example:8443/metrics"
+            of("http://localhost:9090/metrics").as_deref(),
+            Some("https://prom.example:8443/metrics")
         );
         assert_eq!(
-            of("http://127.0.0.1:9100/metrics"),
-            "http://prom.example:9100/metrics"
+            of("http://127.0.0.1:9100/metrics").as_deref(),
+            Some("http://prom.example:9100/metrics")
         );
-        assert_eq!(
-            of("http://node:9100/metrics?x=y"),
-            "http://node:9100/metrics?x=y"
-        );
+        assert_eq!(of("http://node:9100/metrics?x=y"), None);
     }
 }

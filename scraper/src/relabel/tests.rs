@@ -1,8 +1,10 @@
-//! Each action by example.
+//! Each action by example, and chains of them beside a plain twin.
 
 use super::*;
 use crate::config::yaml;
 use model::Labels;
+
+mod twin;
 
 /// Applies the rules in `yaml` to the labels `a=1 b=2` written in `input`; dropped is "-".
 #[track_caller]

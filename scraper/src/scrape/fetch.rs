@@ -31,9 +31,10 @@ pub(crate) async fn fetch(
     raw: &mut Vec<u8>,
 ) -> Result<Fetched, ScrapeError> {
     raw.clear();
+    let url = target.url.uri().map_err(ScrapeError::Get)?;
     let headers = job.headers_for(target);
     let request = Request {
-        url: &target.url,
+        url,
         headers: &headers,
         deadline: Instant::now() + target.timeout.to_std(),
         body_bytes_max: job.body_bytes_max,

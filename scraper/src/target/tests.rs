@@ -59,6 +59,46 @@ fn urls_and_labels() {
 }
 
 #[test]
+fn urls_that_cannot_be_scraped_are_targets_still() {
+    let broken = |rule: &str| {
+        let job = job(&format!("{{job_name: j, relabel_configs: [{rule}]}}"));
+        match populate(&job, &[(ADDRESS, "h:1")]).unwrap() {
+            Populated::Active(target) => (target.url.to_string(), target.url.uri().unwrap_err()),
+            other => panic!("{other:?}"),
+        }
+    };
+    let (url, error) = broken("{target_label: __scheme__, replacement: ftp}");
+    assert_eq!(url, "ftp://h:1/metrics");
+    assert_eq!(
+        error,
+        "\"ftp://h:1/metrics\" cannot be scraped: unsupported protocol scheme \"ftp\"; it must be http:// or https:// and a host"
+    );
+    let (url, _) = broken("{target_label: __scheme__, replacement: ''}");
+    assert_eq!(url, "//h:1/metrics");
+    let (url, _) = broken("{target_label: __address__, replacement: 'a b'}");
+    assert_eq!(url, "http://a%20b/metrics");
+    check(
+        "{job_name: j, relabel_configs: [{target_label: __metrics_path__, replacement: ''}]}",
+        &[(ADDRESS, "h:1")],
+        "http://h:1",
+        "{instance=\"h:1\", job=\"j\"}",
+    );
+}
+
+#[test]
+fn what_is_left_over_tells_targets_apart() {
+    let job = job("{job_name: j}");
+    let key = |pairs: &[(&str, &str)]| match populate(&job, pairs).unwrap() {
+        Populated::Active(target) => target.key(),
+        other => panic!("{other:?}"),
+    };
+    let plain = key(&[(ADDRESS, "h:1")]);
+    assert_eq!(plain, key(&[(ADDRESS, "h:1"), ("__meta_x", "1")]));
+    assert_ne!(plain, key(&[(ADDRESS, "h:1"), ("__tmp", "1")]));
+    assert_ne!(plain, key(&[(ADDRESS, "h:1"), ("a", "1")]));
+}
+
+#[test]
 fn targets_that_cannot_be() {
     let address = [(ADDRESS, "h:1")];
     check_error("{job_name: j}", &[], "no address");

@@ -1,6 +1,52 @@
 //! URLs put together as Go's `net/url` does, so that targets see the paths and parameters that they are used to.
 
 use std::collections::BTreeMap;
+use std::fmt;
+
+use http::Uri;
+
+/// Where a target is scraped: what its labels add up to, be it a URL or not.
+#[derive(Clone, Debug)]
+pub(crate) struct TargetUrl {
+    text: String,
+    uri: Result<Uri, String>,
+}
+
+impl TargetUrl {
+    pub(super) fn new(text: String) -> Self {
+        let uri = match text.parse::<Uri>() {
+            Ok(uri) => match uri.scheme_str() {
+                Some("http" | "https") => Ok(uri),
+                other => Err(format!(
+                    "unsupported protocol scheme {:?}",
+                    other.unwrap_or_default()
+                )),
+            },
+            Err(error) => Err(error.to_string()),
+        };
+        TargetUrl { text, uri }
+    }
+
+    /// Returns the URL, taken apart.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be scraped.
+    pub(crate) fn uri(&self) -> Result<&Uri, String> {
+        self.uri.as_ref().map_err(|reason| {
+            format!(
+                "{:?} cannot be scraped: {reason}; it must be http:// or https:// and a host",
+                self.text
+            )
+        })
+    }
+}
+
+impl fmt::Display for TargetUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
 
 /// Returns `scheme://address/path?params`, parameters sorted by name.
 pub(super) fn build(
@@ -9,7 +55,11 @@ pub(super) fn build(
     path: &str,
     params: &BTreeMap<&str, Vec<&str>>,
 ) -> String {
-    let mut url = format!("{scheme}://{address}");
+    let mut url = match scheme {
+        "" => "//".to_owned(),
+        scheme => format!("{scheme}://"),
+    };
+    escape(&mut url, address, b"!$&'()*+,;=:[]<>\"", false);
     if !path.is_empty() && !path.starts_with('/') {
         url.push('/');
     }
