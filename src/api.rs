@@ -322,6 +322,7 @@ impl Routes {
         self.add("/api/v1/metadata", get(targets::metadata));
         self.add("/api/v1/targets", get(targets::targets));
         self.add("/api/v1/targets/metadata", get(targets::target_metadata));
+        self.add("/api/v1/targets/relabel_steps", get(targets::relabel_steps));
         self.add("/api/v1/scrape_pools", get(targets::scrape_pools));
         self.add("/api/v1/alertmanagers", get(rules::alertmanagers));
         self.add("/api/v1/alerts", get(rules::alerts));

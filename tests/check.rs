@@ -183,3 +183,51 @@ fn web_configurations() {
         "hearth tool: error: path 'none.yml' does not exist, try --help\n",
     );
 }
+
+#[test]
+fn service_discovery() {
+    let dir = folder(&[(
+        "main.yml",
+        "scrape_configs:\n- job_name: j\n  static_configs: [{targets: ['a:1', 'b:1', 'c d']}]\n  relabel_configs:\n  \
+         - {source_labels: [__address__], regex: b.*, action: drop}\n  - {target_label: x, replacement: y}\n- job_name: k\n",
+    )]);
+    let found = |address: &str, rest: &str| {
+        format!(
+            r#"  {{
+    "discoveredLabels": {{
+      "__address__": "{address}",
+      "__metrics_path__": "/metrics",
+      "__scheme__": "http",
+      "__scrape_interval__": "1m",
+      "__scrape_timeout__": "10s",
+      "job": "j"
+    }},
+    "labels": {rest}
+  }}"#
+        )
+    };
+    let kept = |address: &str| {
+        format!(
+            r#"{{
+      "__address__": "{address}",
+      "__metrics_path__": "/metrics",
+      "__scheme__": "http",
+      "__scrape_interval__": "1m",
+      "__scrape_timeout__": "10s",
+      "instance": "{address}",
+      "job": "j",
+      "x": "y"
+    }}"#
+        )
+    };
+    let expected = format!(
+        "[\n{},\n{},\n{}\n]\n",
+        found("a:1", &kept("a:1")),
+        found("b:1", "{}"),
+        found("c d", &kept("c d"))
+    );
+    check(dir.path(), "service-discovery main.yml j", 0, &expected);
+    check(dir.path(), "service-discovery main.yml k", 0, "[]\n");
+    let expected = "Job x not found. Select one of:\n\tj\n\tk\n";
+    check(dir.path(), "service-discovery main.yml x", 1, expected);
+}

@@ -18,6 +18,7 @@ mod dns;
 pub mod file;
 mod http;
 mod kubernetes;
+pub mod once;
 pub(crate) mod provider;
 mod refresh;
 #[cfg(test)]

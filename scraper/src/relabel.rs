@@ -6,7 +6,7 @@
 //! Source: Prometheus configuration documentation, `<relabel_config>`.
 
 use md5::{Digest, Md5};
-use model::LabelsBuilder;
+use model::{Labels, LabelsBuilder};
 use regex::{Captures, Regex};
 
 use crate::config::{RelabelAction, RelabelConfig};
@@ -30,6 +30,30 @@ pub struct Rule {
 /// Applies `rules` in order to `labels`. Returns whether they are kept; after `false` they are in some state between.
 pub fn apply(rules: &[RelabelConfig], labels: &mut LabelsBuilder) -> bool {
     rules.iter().all(|config| config.rule().apply(labels))
+}
+
+/// What a rule left of labels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The labels; none once they were dropped.
+    pub output: Labels,
+    /// Whether they are kept up to here.
+    pub is_kept: bool,
+}
+
+/// Returns what each of `rules`, applied in order, leaves of `labels`; nothing from the one on that drops them.
+pub fn steps(rules: &[RelabelConfig], mut labels: LabelsBuilder) -> Vec<Step> {
+    let mut is_kept = true;
+    let step = |config: &RelabelConfig| {
+        is_kept = is_kept && config.rule().apply(&mut labels);
+        let output = if is_kept {
+            labels.clone().build()
+        } else {
+            Labels::default()
+        };
+        Step { output, is_kept }
+    };
+    rules.iter().map(step).collect()
 }
 
 impl Rule {

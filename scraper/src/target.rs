@@ -74,12 +74,24 @@ impl Target {
         job: &ScrapeConfig,
         discovered: LabelsBuilder,
     ) -> Result<Populated, TargetError> {
-        let mut labels = discovered;
-        set_defaults(job, &mut labels);
-        let discovered_labels = labels.clone().build();
-        if !relabel::apply(&job.relabel_configs, &mut labels) {
-            return Ok(Populated::Dropped(discovered_labels));
+        match relabelled(job, discovered) {
+            (discovered, None) => Ok(Populated::Dropped(discovered)),
+            (discovered, Some(labels)) => {
+                Target::of_labels(job, discovered, labels).map(Populated::Active)
+            }
         }
+    }
+
+    /// Makes a target of `job` out of what relabelling left.
+    ///
+    /// # Errors
+    ///
+    /// When that cannot be scraped.
+    pub(crate) fn of_labels(
+        job: &ScrapeConfig,
+        discovered_labels: Labels,
+        mut labels: LabelsBuilder,
+    ) -> Result<Target, TargetError> {
         let address = labels.get(ADDRESS).unwrap_or_default().to_owned();
         let error = |reason: String| TargetError {
             address: address.clone(),
@@ -105,14 +117,14 @@ impl Target {
         let url = url_of(job, &labels);
         let internal_hash = internal_hash(&labels);
         labels.retain(|name, _| !name.starts_with("__"));
-        Ok(Populated::Active(Target {
+        Ok(Target {
             discovered_labels,
             labels: labels.build(),
             url,
             interval,
             timeout,
             internal_hash,
-        }))
+        })
     }
 
     pub(crate) fn key(&self) -> TargetKey {
@@ -136,6 +148,19 @@ impl Target {
         let interval = u64::try_from(self.interval.as_ms()).unwrap_or(1).max(1);
         i64::try_from(xxh64(&text, seed) % interval).unwrap_or(0)
     }
+}
+
+/// Returns the labels of a target as discovery and the job's defaults give them, and what relabelling leaves of them; `None` if it
+/// drops them.
+pub(crate) fn relabelled(
+    job: &ScrapeConfig,
+    discovered: LabelsBuilder,
+) -> (Labels, Option<LabelsBuilder>) {
+    let mut labels = discovered;
+    set_defaults(job, &mut labels);
+    let discovered = labels.clone().build();
+    let is_kept = relabel::apply(&job.relabel_configs, &mut labels);
+    (discovered, is_kept.then_some(labels))
 }
 
 /// Sets what the job says wherever discovery says nothing.

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, HashSet};
 
 use model::labels::Labels;
-use model::{Duration, Matcher};
+use model::{Duration, LabelsBuilder, Matcher};
+use scraper::config::RelabelConfig;
 use scraper::metadata::FamilyMetadata;
-use scraper::{DroppedTarget, TargetMetadata, TargetState, TargetsSnapshot};
+use scraper::{DroppedTarget, TargetMetadata, TargetState, TargetsSnapshot, relabel};
 use serde::{Serialize, Serializer};
 
 use super::error::ApiError;
@@ -114,6 +115,47 @@ fn shown<'a>(snapshot: &'a TargetsSnapshot, params: &Params) -> TargetsJson<'a> 
 /// `/api/v1/targets`: what is scraped and how that goes, and what relabelling dropped.
 pub(super) async fn targets(Ready(api): Ready, params: Params) -> Handled {
     blocking(move || Ok(json::success_of(&shown(&api.scraper.targets(), &params)))).await
+}
+
+#[derive(Serialize)]
+struct StepsJson<'a> {
+    steps: Vec<StepJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct StepJson<'a> {
+    rule: RelabelConfig,
+    output: LabelsJson<'a>,
+    keep: bool,
+}
+
+/// `/api/v1/targets/relabel_steps`: what each relabelling rule of a pool leaves of the labels of a target.
+pub(super) async fn relabel_steps(Ready(api): Ready, params: Params) -> Handled {
+    let given = |name| {
+        let missing = || ApiError::BadData(format!("no {name} parameter provided"));
+        params.given(name).ok_or_else(missing)
+    };
+    let (pool, labels) = (given("scrapePool")?, given("labels")?);
+    let pairs: BTreeMap<String, String> = serde_json::from_str(labels)
+        .map_err(|error| ApiError::BadData(format!("error parsing labels: {error}")))?;
+    let rules = api.scraper.relabel_configs(pool).ok_or_else(|| {
+        ApiError::BadData(format!(
+            "error getting scrape config: scrape pool {pool:?} not found"
+        ))
+    })?;
+    let mut labels = LabelsBuilder::new();
+    for (name, value) in &pairs {
+        labels.set(name, value);
+    }
+    let steps = relabel::steps(&rules, labels);
+    let steps = rules.iter().zip(&steps).map(|(rule, step)| StepJson {
+        rule: rule.filled(),
+        output: LabelsJson(&step.output),
+        keep: step.is_kept,
+    });
+    Ok(json::success_of(&StepsJson {
+        steps: steps.collect(),
+    }))
 }
 
 #[derive(Serialize)]
@@ -464,6 +506,17 @@ mod tests {
         api.check("/api/v1/metadata", 200, &data("{}")).await;
         api.check("/api/v1/targets/metadata", 200, &data("[]"))
             .await;
+        for (query, reason) in [
+            ("", "no scrapePool parameter provided"),
+            ("?scrapePool=a", "no labels parameter provided"),
+            (
+                "?scrapePool=a&labels={}",
+                r#"error getting scrape config: scrape pool \"a\" not found"#,
+            ),
+        ] {
+            let path = format!("/api/v1/targets/relabel_steps{query}");
+            api.check(&path, 400, &error("bad_data", reason)).await;
+        }
         let number = error("bad_data", "limit must be a number");
         api.check("/api/v1/metadata?limit=x", 400, &number).await;
         api.check("/api/v1/targets/metadata?limit=x", 400, &number)

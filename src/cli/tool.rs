@@ -19,6 +19,8 @@ pub(crate) struct ToolCall {
 pub(crate) enum Tool {
     /// `check config`
     CheckConfig,
+    /// `check service-discovery`
+    CheckServiceDiscovery,
     /// `check web-config`
     CheckWebConfig,
     /// `tsdb list`
@@ -303,6 +305,32 @@ pub(crate) static ROWS: &[Row] = &[
             repeats: true,
             help: "The config files to check.",
         }],
+    },
+    Row {
+        tool: Tool::CheckServiceDiscovery,
+        words: &["check", "service-discovery"],
+        about: "Perform service discovery for the given job name and report the results, including relabeling",
+        flags: &[Flag::shown(
+            "timeout",
+            Kind::Duration,
+            "30s",
+            "How long to wait for what is discovered.",
+        )],
+        letters: &[],
+        args: &[
+            Positional {
+                name: "config-file",
+                default: None,
+                repeats: false,
+                help: "The configuration file.",
+            },
+            Positional {
+                name: "job",
+                default: None,
+                repeats: false,
+                help: "The job whose targets to find.",
+            },
+        ],
     },
     Row {
         tool: Tool::CheckWebConfig,

@@ -117,6 +117,26 @@ impl RelabelConfig {
     pub fn rule(&self) -> &Rule {
         &self.rule
     }
+
+    /// Returns the same rule with every default written out, and nothing that is empty.
+    #[must_use]
+    pub fn filled(&self) -> RelabelConfig {
+        let written = &self.written;
+        let text = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+        let sources = written.source_labels.clone();
+        RelabelConfig {
+            written: Written {
+                source_labels: sources.filter(|names| !names.is_empty()),
+                separator: text(written.separator()),
+                regex: Some(Some(written.pattern().to_owned())),
+                modulus: written.modulus.filter(|&modulus| modulus != 0),
+                target_label: text(written.target_label()),
+                replacement: text(written.replacement()),
+                action: Some(written.action()),
+            },
+            rule: self.rule.clone(),
+        }
+    }
 }
 
 impl PartialEq for RelabelConfig {

@@ -6,6 +6,7 @@ use http::Uri;
 use model::{Duration, Labels};
 
 use super::ScrapeManager;
+use crate::config::RelabelConfig;
 use crate::metadata::FamilyMetadata;
 use crate::scrape::Health;
 use crate::target::Target;
@@ -116,6 +117,13 @@ impl ScrapeManager {
     /// Returns the names of the pools, sorted.
     pub fn scrape_pools(&self) -> Vec<String> {
         self.pools.lock().keys().cloned().collect()
+    }
+
+    /// Returns the relabelling of a pool's targets; `None` if there is no such pool.
+    pub fn relabel_configs(&self, pool: &str) -> Option<Vec<RelabelConfig>> {
+        let pools = self.pools.lock();
+        let pool = pools.get(pool)?;
+        Some(pool.job.config.relabel_configs.clone())
     }
 
     /// Returns what each target that was scraped says about its families.

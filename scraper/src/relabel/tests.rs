@@ -144,6 +144,26 @@ fn hashes_and_cases() {
 }
 
 #[test]
+fn steps_end_with_a_drop() {
+    let rules: Vec<RelabelConfig> = yaml::parse(
+        "[{target_label: b, replacement: x}, {source_labels: [a], regex: no, action: keep}, {target_label: c, replacement: y}]",
+    )
+    .unwrap();
+    let steps_of = |value| {
+        let mut labels = LabelsBuilder::new();
+        labels.set("a", value);
+        let printed = steps(&rules, labels).into_iter();
+        let printed = printed.map(|step| format!("{}{}", print(&step.output), step.is_kept));
+        printed.collect::<Vec<_>>()
+    };
+    assert_eq!(steps_of("1"), ["a=1 b=xtrue", "false", "false"]);
+    assert_eq!(
+        steps_of("no"),
+        ["a=no b=xtrue", "a=no b=xtrue", "a=no b=x c=ytrue"]
+    );
+}
+
+#[test]
 fn label_names() {
     check(
         "[{regex: '(b.*)', replacement: 'bar_${1}', action: labelmap}]",
