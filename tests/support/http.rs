@@ -193,6 +193,10 @@ pub(crate) enum Response {
     Body(u16, &'static str, Arc<[u8]>),
     /// This piece, again and again each millisecond, until the other side has had enough.
     Endless(&'static [u8]),
+    /// The beginning of a head, and then a byte of it now and then, without an end.
+    Drip,
+    /// Go there instead.
+    Redirect(String),
     /// Nothing for this long, and then the end of the connection.
     Silence(Duration),
 }
@@ -311,6 +315,19 @@ fn answer(mut stream: &TcpStream, response: &Response, stopped: &AtomicBool) -> 
                 thread::sleep(Duration::from_millis(1));
             }
             Err(io::ErrorKind::ConnectionAborted.into())
+        }
+        Response::Drip => {
+            stream.write_all(b"HTTP/1.1 200 Test\r\nX-Slow: ")?;
+            while !stopped.load(Ordering::SeqCst) {
+                stream.write_all(b"x")?;
+                thread::sleep(Duration::from_millis(50));
+            }
+            Err(io::ErrorKind::ConnectionAborted.into())
+        }
+        Response::Redirect(location) => {
+            let head =
+                format!("HTTP/1.1 302 Test\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n");
+            stream.write_all(head.as_bytes())
         }
         Response::Silence(time) => {
             thread::sleep(*time);

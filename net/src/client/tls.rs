@@ -6,14 +6,15 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::SystemTime;
 
 use hyper_rustls::FixedServerNameResolver;
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
 use rustls::{
-    ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme, SupportedProtocolVersion,
-    version,
+    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    SupportedProtocolVersion, version,
 };
 
 use crate::http_config::{Secret, TlsConfig, TlsVersion};
@@ -260,7 +261,8 @@ fn webpki(
         .map_err(|error| TlsError::Setup(error.to_string()))
 }
 
-/// Believes a certificate that is itself listed as an authority, which rustls would refuse, and else asks webpki.
+/// Believes a certificate that is itself listed as an authority, which rustls would refuse, and else asks webpki. It must be valid
+/// now and name the host all the same.
 ///
 /// Many exporters have one self-signed certificate that their users also name as `ca_file`; Go accepts that.
 #[derive(Debug)]
@@ -282,18 +284,33 @@ impl ServerCertVerifier for PinnedOrWebPki {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        if self
-            .pinned
-            .iter()
-            .any(|pinned| pinned.as_ref() == end_entity.as_ref())
-        {
-            return Ok(ServerCertVerified::assertion());
-        }
+        let mut pinned = self.pinned.iter();
+        let is_pinned = pinned.any(|pinned| pinned.as_ref() == end_entity.as_ref());
         let Some(webpki) = &self.webpki else {
-            return Err(rustls::CertificateError::UnknownIssuer.into());
+            // One that webpki cannot even read, of the first version of X.509, has no names and is believed as it is.
+            return match is_pinned {
+                true => Ok(ServerCertVerified::assertion()),
+                false => Err(CertificateError::UnknownIssuer.into()),
+            };
         };
         let name = self.name.as_ref().unwrap_or(server_name);
-        webpki.verify_server_cert(end_entity, intermediates, name, ocsp_response, now)
+        let verdict =
+            webpki.verify_server_cert(end_entity, intermediates, name, ocsp_response, now);
+        match verdict {
+            // Its times are the first thing that is looked at.
+            Err(rustls::Error::InvalidCertificate(
+                error @ (CertificateError::Expired
+                | CertificateError::ExpiredContext { .. }
+                | CertificateError::NotValidYet
+                | CertificateError::NotValidYetContext { .. }),
+            )) => Err(error.into()),
+            Err(_) if is_pinned => {
+                let certificate = ParsedCertificate::try_from(end_entity)?;
+                verify_server_name(&certificate, name)?;
+                Ok(ServerCertVerified::assertion())
+            }
+            verdict => verdict,
+        }
     }
 
     fn verify_tls12_signature(
@@ -408,6 +425,52 @@ mod tests {
             verify(&[2]).unwrap_err(),
             rustls::CertificateError::UnknownIssuer.into()
         );
+    }
+
+    /// Returns a certificate for `host` that signs itself, and may or may not sign others.
+    fn own_certificate(signs_others: bool, last_year: i32) -> CertificateDer<'static> {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::new(vec!["host".to_owned()]).unwrap();
+        params.not_before = rcgen::date_time_ymd(2010, 1, 1);
+        params.not_after = rcgen::date_time_ymd(last_year, 12, 31);
+        if signs_others {
+            params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        }
+        params.self_signed(&key).unwrap().der().clone()
+    }
+
+    #[test]
+    fn a_pinned_certificate_must_be_valid_and_name_the_host() {
+        let provider = Arc::new(ring::default_provider());
+        for signs_others in [false, true] {
+            let (good, expired) = (
+                own_certificate(signs_others, 2100),
+                own_certificate(signs_others, 2020),
+            );
+            let pinned = vec![good.clone(), expired.clone()];
+            let mut roots = RootCertStore::empty();
+            roots.add_parsable_certificates(pinned.iter().cloned());
+            let verifier = PinnedOrWebPki {
+                name: None,
+                pinned,
+                webpki: webpki(Arc::new(roots), &provider).unwrap(),
+                provider: Arc::clone(&provider),
+            };
+            let verify = |certificate: &CertificateDer<'_>, name: &'static str| {
+                let name = ServerName::try_from(name).unwrap();
+                verifier
+                    .verify_server_cert(certificate, &[], &name, &[], UnixTime::now())
+                    .map(|_| ())
+                    .map_err(|error| error.to_string())
+            };
+            assert_eq!(verify(&good, "host"), Ok(()));
+            let error = verify(&good, "other").unwrap_err();
+            assert!(error.contains("not valid for name"), "{error}");
+            let error = verify(&expired, "host").unwrap_err();
+            assert!(error.contains("expired"), "{error}");
+            let stranger = own_certificate(signs_others, 2100);
+            verify(&stranger, "host").unwrap_err();
+        }
     }
 
     #[test]
