@@ -15,9 +15,11 @@ use crate::config::StaticConfig;
 
 mod consul;
 mod dns;
+mod docker;
 pub mod file;
 mod http;
 mod kubernetes;
+mod labels;
 pub(crate) mod provider;
 mod refresh;
 #[cfg(test)]

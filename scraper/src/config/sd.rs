@@ -111,11 +111,12 @@ pub trait SdConfig: DeserializeOwned {
 }
 
 /// The keys of the mechanisms that are built.
-const BUILT: [&str; 5] = [
+const BUILT: &[&str] = &[
     FileSdConfig::KEY,
     HttpSdConfig::KEY,
     DnsSdConfig::KEY,
     ConsulSdConfig::KEY,
+    DockerSdConfig::KEY,
     KubernetesSdConfig::KEY,
 ];
 
