@@ -16,10 +16,13 @@ use crate::config::StaticConfig;
 mod consul;
 mod dns;
 mod docker;
+mod dockerswarm;
 pub mod file;
+mod hetzner;
 mod http;
 mod kubernetes;
 mod labels;
+mod nomad;
 pub(crate) mod provider;
 mod refresh;
 #[cfg(test)]

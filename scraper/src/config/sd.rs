@@ -117,6 +117,9 @@ const BUILT: &[&str] = &[
     DnsSdConfig::KEY,
     ConsulSdConfig::KEY,
     DockerSdConfig::KEY,
+    DockerSwarmSdConfig::KEY,
+    NomadSdConfig::KEY,
+    HetznerSdConfig::KEY,
     KubernetesSdConfig::KEY,
 ];
 

@@ -33,6 +33,15 @@ impl MetaLabels {
         }
     }
 
+    /// Sets a label to `list` with separators between and at both ends, so that a whole item can be looked for in the
+    /// middle; an empty list sets none.
+    pub(crate) fn set_list(&mut self, name: &str, list: &[String], separator: &str) {
+        if !list.is_empty() {
+            let joined = format!("{separator}{}{separator}", list.join(separator));
+            self.set(name, joined);
+        }
+    }
+
     /// Sets the labels of `others`, if there are any; they win.
     pub(crate) fn extend(&mut self, others: Option<&MetaLabels>) {
         let pairs = others.iter().flat_map(|others| &others.pairs);

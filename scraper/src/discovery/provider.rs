@@ -7,13 +7,16 @@ use net::outbound::HttpClient;
 use super::consul::ConsulSource;
 use super::dns::DnsSource;
 use super::docker::DockerSource;
+use super::dockerswarm::DockerSwarmSource;
 use super::file::FileDiscovery;
+use super::hetzner::HetznerSource;
 use super::http::HttpSource;
 use super::kubernetes::KubernetesDiscovery;
 use super::kubernetes::access::{Access, Surroundings};
+use super::nomad::NomadSource;
 use super::refresh::{Refreshing, Source};
 use super::{Discovery, Static};
-use crate::config::sd::DockerSdConfig;
+use crate::config::sd::{DockerSdConfig, DockerSwarmSdConfig, HetznerSdConfig, NomadSdConfig};
 use crate::config::{
     ConsulSdConfig, DnsSdConfig, FileSdConfig, HttpSdConfig, KubernetesSdConfig, ScrapeConfig,
     StaticConfig,
@@ -32,6 +35,9 @@ pub(crate) enum ProviderConfig {
     Dns(DnsSdConfig),
     Consul(Box<ConsulSdConfig>),
     Docker(Box<DockerSdConfig>),
+    DockerSwarm(Box<DockerSwarmSdConfig>),
+    Nomad(Box<NomadSdConfig>),
+    Hetzner(Box<HetznerSdConfig>),
     Kubernetes(Box<KubernetesSdConfig>),
 }
 
@@ -61,6 +67,12 @@ impl ProviderConfig {
         all.extend(consul.map(ProviderConfig::Consul));
         let docker = config.docker_sd_configs.iter().cloned().map(Box::new);
         all.extend(docker.map(ProviderConfig::Docker));
+        let swarms = config.dockerswarm_sd_configs.iter().cloned().map(Box::new);
+        all.extend(swarms.map(ProviderConfig::DockerSwarm));
+        let nomad = config.nomad_sd_configs.iter().cloned().map(Box::new);
+        all.extend(nomad.map(ProviderConfig::Nomad));
+        let hetzner = config.hetzner_sd_configs.iter().cloned().map(Box::new);
+        all.extend(hetzner.map(ProviderConfig::Hetzner));
         let kubernetes = config.kubernetes_sd_configs.iter().cloned().map(Box::new);
         all.extend(kubernetes.map(ProviderConfig::Kubernetes));
         all
@@ -98,6 +110,18 @@ impl ProviderConfig {
                 let source = DockerSource::new(config, base_dir)?;
                 refreshing(source, config.refresh_interval, place)
             }
+            ProviderConfig::DockerSwarm(config) => {
+                let source = DockerSwarmSource::new(config, base_dir)?;
+                refreshing(source, config.refresh_interval, place)
+            }
+            ProviderConfig::Nomad(config) => {
+                let source = NomadSource::new(config, client(config.http_config())?);
+                refreshing(source, config.refresh_interval, place)
+            }
+            ProviderConfig::Hetzner(config) => {
+                let source = HetznerSource::new(config, client(config.http_config())?);
+                refreshing(source, config.refresh_interval, place)
+            }
             ProviderConfig::Kubernetes(config) => {
                 let access = Access::new(config, base_dir, &Surroundings::of_process());
                 let access = access.map_err(|error| net::outbound::chain(&error))?;
@@ -115,6 +139,9 @@ impl ProviderConfig {
             ProviderConfig::Dns(_) => "dns",
             ProviderConfig::Consul(_) => "consul",
             ProviderConfig::Docker(_) => "docker",
+            ProviderConfig::DockerSwarm(_) => "dockerswarm",
+            ProviderConfig::Nomad(_) => "nomad",
+            ProviderConfig::Hetzner(_) => "hetzner",
             ProviderConfig::Kubernetes(_) => "kubernetes",
         }
     }
