@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::StaticConfig;
 
 mod consul;
+mod digitalocean;
 mod dns;
 mod docker;
 mod dockerswarm;
@@ -27,6 +28,7 @@ pub(crate) mod provider;
 mod refresh;
 #[cfg(test)]
 mod testing;
+mod vultr;
 
 /// Targets that were found in one place and share labels.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -120,6 +120,8 @@ const BUILT: &[&str] = &[
     DockerSwarmSdConfig::KEY,
     NomadSdConfig::KEY,
     HetznerSdConfig::KEY,
+    DigitalOceanSdConfig::KEY,
+    VultrSdConfig::KEY,
     KubernetesSdConfig::KEY,
 ];
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use net::outbound::HttpClient;
 
 use super::consul::ConsulSource;
+use super::digitalocean::DigitalOceanSource;
 use super::dns::DnsSource;
 use super::docker::DockerSource;
 use super::dockerswarm::DockerSwarmSource;
@@ -15,8 +16,12 @@ use super::kubernetes::KubernetesDiscovery;
 use super::kubernetes::access::{Access, Surroundings};
 use super::nomad::NomadSource;
 use super::refresh::{Refreshing, Source};
+use super::vultr::VultrSource;
 use super::{Discovery, Static};
-use crate::config::sd::{DockerSdConfig, DockerSwarmSdConfig, HetznerSdConfig, NomadSdConfig};
+use crate::config::sd::{
+    DigitalOceanSdConfig, DockerSdConfig, DockerSwarmSdConfig, HetznerSdConfig, NomadSdConfig,
+    VultrSdConfig,
+};
 use crate::config::{
     ConsulSdConfig, DnsSdConfig, FileSdConfig, HttpSdConfig, KubernetesSdConfig, ScrapeConfig,
     StaticConfig,
@@ -38,6 +43,8 @@ pub(crate) enum ProviderConfig {
     DockerSwarm(Box<DockerSwarmSdConfig>),
     Nomad(Box<NomadSdConfig>),
     Hetzner(Box<HetznerSdConfig>),
+    DigitalOcean(Box<DigitalOceanSdConfig>),
+    Vultr(Box<VultrSdConfig>),
     Kubernetes(Box<KubernetesSdConfig>),
 }
 
@@ -73,6 +80,10 @@ impl ProviderConfig {
         all.extend(nomad.map(ProviderConfig::Nomad));
         let hetzner = config.hetzner_sd_configs.iter().cloned().map(Box::new);
         all.extend(hetzner.map(ProviderConfig::Hetzner));
+        let digitalocean = config.digitalocean_sd_configs.iter().cloned().map(Box::new);
+        all.extend(digitalocean.map(ProviderConfig::DigitalOcean));
+        let vultr = config.vultr_sd_configs.iter().cloned().map(Box::new);
+        all.extend(vultr.map(ProviderConfig::Vultr));
         let kubernetes = config.kubernetes_sd_configs.iter().cloned().map(Box::new);
         all.extend(kubernetes.map(ProviderConfig::Kubernetes));
         all
@@ -122,6 +133,14 @@ impl ProviderConfig {
                 let source = HetznerSource::new(config, client(config.http_config())?);
                 refreshing(source, config.refresh_interval, place)
             }
+            ProviderConfig::DigitalOcean(config) => {
+                let source = DigitalOceanSource::new(config, client(config.http_config())?);
+                refreshing(source, config.refresh_interval, place)
+            }
+            ProviderConfig::Vultr(config) => {
+                let source = VultrSource::new(config, client(config.http_config())?);
+                refreshing(source, config.refresh_interval, place)
+            }
             ProviderConfig::Kubernetes(config) => {
                 let access = Access::new(config, base_dir, &Surroundings::of_process());
                 let access = access.map_err(|error| net::outbound::chain(&error))?;
@@ -142,6 +161,8 @@ impl ProviderConfig {
             ProviderConfig::DockerSwarm(_) => "dockerswarm",
             ProviderConfig::Nomad(_) => "nomad",
             ProviderConfig::Hetzner(_) => "hetzner",
+            ProviderConfig::DigitalOcean(_) => "digitalocean",
+            ProviderConfig::Vultr(_) => "vultr",
             ProviderConfig::Kubernetes(_) => "kubernetes",
         }
     }
