@@ -51,6 +51,8 @@ pub struct HttpClient {
     timeout: Option<Duration>,
     proxies: Arc<ProxyRules>,
     tokens: Option<TokenSource>,
+    /// The Unix socket that all requests go to, whatever the host of their URL.
+    socket: Option<PathBuf>,
     client: PerFiles<reqwest::Client>,
 }
 
@@ -66,6 +68,25 @@ impl HttpClient {
         base_dir: &Path,
         timeout: Option<Duration>,
     ) -> Result<Self, ClientError> {
+        Self::through(config, base_dir, timeout, None)
+    }
+
+    /// Returns a client whose requests go to a Unix socket, whatever the host of their URL; `timeout` is for a whole request.
+    ///
+    /// # Errors
+    ///
+    /// When the client's options do not go together. Whether somebody listens is seen by a request.
+    pub fn of_unix_socket(socket: &Path, timeout: Option<Duration>) -> Result<Self, ClientError> {
+        let config = HttpConfig::default();
+        Self::through(config, Path::new(""), timeout, Some(socket.to_owned()))
+    }
+
+    fn through(
+        config: HttpConfig,
+        base_dir: &Path,
+        timeout: Option<Duration>,
+        socket: Option<PathBuf>,
+    ) -> Result<Self, ClientError> {
         let tokens = match &config.oauth2 {
             Some(oauth2) => Some(TokenSource::new(oauth2, base_dir)?),
             None => None,
@@ -76,6 +97,7 @@ impl HttpClient {
             config,
             base_dir: base_dir.to_owned(),
             timeout,
+            socket,
             client: PerFiles::default(),
         };
         client.current()?;
@@ -136,6 +158,10 @@ impl HttpClient {
                 .tls_backend_preconfigured(crate::client::client_config(&tls, &self.base_dir)?);
             if let Some(timeout) = self.timeout {
                 builder = builder.timeout(timeout.to_std());
+            }
+            #[cfg(unix)]
+            if let Some(socket) = &self.socket {
+                builder = builder.unix_socket(socket.as_path());
             }
             Ok(builder.build()?)
         })

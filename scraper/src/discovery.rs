@@ -14,15 +14,22 @@ use tokio_util::sync::CancellationToken;
 use crate::config::StaticConfig;
 
 mod consul;
+mod digitalocean;
 mod dns;
+mod docker;
+mod dockerswarm;
 pub mod file;
+mod hetzner;
 mod http;
 mod kubernetes;
+mod labels;
+mod nomad;
 pub mod once;
 pub(crate) mod provider;
 mod refresh;
 #[cfg(test)]
 mod testing;
+mod vultr;
 
 /// Targets that were found in one place and share labels.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -111,11 +111,17 @@ pub trait SdConfig: DeserializeOwned {
 }
 
 /// The keys of the mechanisms that are built.
-const BUILT: [&str; 5] = [
+const BUILT: &[&str] = &[
     FileSdConfig::KEY,
     HttpSdConfig::KEY,
     DnsSdConfig::KEY,
     ConsulSdConfig::KEY,
+    DockerSdConfig::KEY,
+    DockerSwarmSdConfig::KEY,
+    NomadSdConfig::KEY,
+    HetznerSdConfig::KEY,
+    DigitalOceanSdConfig::KEY,
+    VultrSdConfig::KEY,
     KubernetesSdConfig::KEY,
 ];
 

@@ -5,13 +5,23 @@ use std::path::Path;
 use net::outbound::HttpClient;
 
 use super::consul::ConsulSource;
+use super::digitalocean::DigitalOceanSource;
 use super::dns::DnsSource;
+use super::docker::DockerSource;
+use super::dockerswarm::DockerSwarmSource;
 use super::file::FileDiscovery;
+use super::hetzner::HetznerSource;
 use super::http::HttpSource;
 use super::kubernetes::KubernetesDiscovery;
 use super::kubernetes::access::{Access, Surroundings};
-use super::refresh::Refreshing;
+use super::nomad::NomadSource;
+use super::refresh::{Refreshing, Source};
+use super::vultr::VultrSource;
 use super::{Discovery, Static};
+use crate::config::sd::{
+    DigitalOceanSdConfig, DockerSdConfig, DockerSwarmSdConfig, HetznerSdConfig, NomadSdConfig,
+    VultrSdConfig,
+};
 use crate::config::{
     ConsulSdConfig, DnsSdConfig, FileSdConfig, HttpSdConfig, KubernetesSdConfig, ScrapeConfig,
     StaticConfig,
@@ -19,7 +29,7 @@ use crate::config::{
 use crate::metrics::DiscoveryMetrics;
 
 /// How long an answer may take to come.
-const TIMEOUT: model::Duration = model::Duration::from_secs(30);
+pub(crate) const TIMEOUT: model::Duration = model::Duration::from_secs(30);
 
 /// One discovery of a job, as it is configured; equal ones go on through a reload.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +39,12 @@ pub(crate) enum ProviderConfig {
     Http(Box<HttpSdConfig>),
     Dns(DnsSdConfig),
     Consul(Box<ConsulSdConfig>),
+    Docker(Box<DockerSdConfig>),
+    DockerSwarm(Box<DockerSwarmSdConfig>),
+    Nomad(Box<NomadSdConfig>),
+    Hetzner(Box<HetznerSdConfig>),
+    DigitalOcean(Box<DigitalOceanSdConfig>),
+    Vultr(Box<VultrSdConfig>),
     Kubernetes(Box<KubernetesSdConfig>),
 }
 
@@ -56,6 +72,18 @@ impl ProviderConfig {
         all.extend(dns.map(ProviderConfig::Dns));
         let consul = config.consul_sd_configs.iter().cloned().map(Box::new);
         all.extend(consul.map(ProviderConfig::Consul));
+        let docker = config.docker_sd_configs.iter().cloned().map(Box::new);
+        all.extend(docker.map(ProviderConfig::Docker));
+        let swarms = config.dockerswarm_sd_configs.iter().cloned().map(Box::new);
+        all.extend(swarms.map(ProviderConfig::DockerSwarm));
+        let nomad = config.nomad_sd_configs.iter().cloned().map(Box::new);
+        all.extend(nomad.map(ProviderConfig::Nomad));
+        let hetzner = config.hetzner_sd_configs.iter().cloned().map(Box::new);
+        all.extend(hetzner.map(ProviderConfig::Hetzner));
+        let digitalocean = config.digitalocean_sd_configs.iter().cloned().map(Box::new);
+        all.extend(digitalocean.map(ProviderConfig::DigitalOcean));
+        let vultr = config.vultr_sd_configs.iter().cloned().map(Box::new);
+        all.extend(vultr.map(ProviderConfig::Vultr));
         let kubernetes = config.kubernetes_sd_configs.iter().cloned().map(Box::new);
         all.extend(kubernetes.map(ProviderConfig::Kubernetes));
         all
@@ -67,46 +95,51 @@ impl ProviderConfig {
     ///
     /// When files that it needs from the start are missing or wrong, on one line.
     pub(crate) fn start(&self, place: Place<'_>) -> Result<Box<dyn Discovery>, String> {
-        let Place {
-            base_dir,
-            job,
-            metrics,
-        } = place;
+        let base_dir = place.base_dir;
         let client = |http| {
             HttpClient::new(http, base_dir, Some(TIMEOUT))
                 .map_err(|error| net::outbound::chain(&error))
         };
-        let metrics = metrics.clone();
+        let metrics = place.metrics.clone();
         Ok(match self {
             ProviderConfig::Static(configs) => Box::new(Static(configs.clone())),
             ProviderConfig::File(config) => Box::new(FileDiscovery::new(config, base_dir, metrics)),
             ProviderConfig::Http(config) => {
-                let source =
-                    HttpSource::new(config, client(config.http_config())?, metrics.clone());
-                Box::new(Refreshing::new(
-                    source,
-                    config.refresh_interval,
-                    job,
-                    metrics,
-                ))
+                let client = client(config.http_config())?;
+                let source = HttpSource::new(config, client, metrics);
+                refreshing(source, config.refresh_interval, place)
             }
             ProviderConfig::Dns(config) => {
-                let source = DnsSource::new(config, metrics.clone());
-                Box::new(Refreshing::new(
-                    source,
-                    config.refresh_interval,
-                    job,
-                    metrics,
-                ))
+                let source = DnsSource::new(config, metrics);
+                refreshing(source, config.refresh_interval, place)
             }
             ProviderConfig::Consul(config) => {
                 let source = ConsulSource::new(config, client(config.http_config())?);
-                Box::new(Refreshing::new(
-                    source,
-                    config.refresh_interval,
-                    job,
-                    metrics,
-                ))
+                refreshing(source, config.refresh_interval, place)
+            }
+            ProviderConfig::Docker(config) => {
+                let source = DockerSource::new(config, base_dir)?;
+                refreshing(source, config.refresh_interval, place)
+            }
+            ProviderConfig::DockerSwarm(config) => {
+                let source = DockerSwarmSource::new(config, base_dir)?;
+                refreshing(source, config.refresh_interval, place)
+            }
+            ProviderConfig::Nomad(config) => {
+                let source = NomadSource::new(config, client(config.http_config())?);
+                refreshing(source, config.refresh_interval, place)
+            }
+            ProviderConfig::Hetzner(config) => {
+                let source = HetznerSource::new(config, client(config.http_config())?);
+                refreshing(source, config.refresh_interval, place)
+            }
+            ProviderConfig::DigitalOcean(config) => {
+                let source = DigitalOceanSource::new(config, client(config.http_config())?);
+                refreshing(source, config.refresh_interval, place)
+            }
+            ProviderConfig::Vultr(config) => {
+                let source = VultrSource::new(config, client(config.http_config())?);
+                refreshing(source, config.refresh_interval, place)
             }
             ProviderConfig::Kubernetes(config) => {
                 let access = Access::new(config, base_dir, &Surroundings::of_process());
@@ -124,7 +157,23 @@ impl ProviderConfig {
             ProviderConfig::Http(_) => "http",
             ProviderConfig::Dns(_) => "dns",
             ProviderConfig::Consul(_) => "consul",
+            ProviderConfig::Docker(_) => "docker",
+            ProviderConfig::DockerSwarm(_) => "dockerswarm",
+            ProviderConfig::Nomad(_) => "nomad",
+            ProviderConfig::Hetzner(_) => "hetzner",
+            ProviderConfig::DigitalOcean(_) => "digitalocean",
+            ProviderConfig::Vultr(_) => "vultr",
             ProviderConfig::Kubernetes(_) => "kubernetes",
         }
     }
+}
+
+/// Returns a discovery that asks `source` every `interval`.
+fn refreshing<S: Source>(
+    source: S,
+    interval: model::Duration,
+    place: Place<'_>,
+) -> Box<dyn Discovery> {
+    let metrics = place.metrics.clone();
+    Box::new(Refreshing::new(source, interval, place.job, metrics))
 }

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
 use super::{Discovery, DiscoveryTask, TargetGroup, Updates};
@@ -152,6 +153,22 @@ pub(crate) async fn fetch(
             beginning(&body)
         ))),
     }
+}
+
+/// Sends a request and reads its answer as JSON; `shown` says in errors what was asked.
+///
+/// # Errors
+///
+/// As [`fetch`], and when the answer has another shape.
+pub(crate) async fn fetch_json<T: DeserializeOwned>(
+    request: reqwest::RequestBuilder,
+    shown: &str,
+) -> Result<T, RefreshError> {
+    let (_, body) = fetch(request)
+        .await
+        .map_err(|error| RefreshError(format!("{shown}: {error}")))?;
+    serde_json::from_slice(&body)
+        .map_err(|error| RefreshError(format!("{shown}: unexpected answer: {error}")))
 }
 
 /// Reads a body of at most [`ANSWER_BYTES_MAX`] bytes.

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::mpsc;
 
 /// A request.
@@ -63,6 +63,26 @@ impl Api {
         }
     }
 
+    /// The same on a Unix socket, which has no address.
+    pub(crate) fn start_unix(
+        socket: &std::path::Path,
+        handler: impl Fn(&Asked) -> Answer + Send + Sync + 'static,
+    ) -> Self {
+        let listener = UnixListener::bind(socket).unwrap();
+        let asked = Arc::<Mutex<Vec<Asked>>>::default();
+        let (handler, log): (Arc<Handler>, _) = (Arc::new(handler), Arc::clone(&asked));
+        let task = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(serve(stream, Arc::clone(&handler), Arc::clone(&log)));
+            }
+        });
+        Api {
+            address: SocketAddr::from(([0; 4], 0)),
+            asked,
+            task,
+        }
+    }
+
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
@@ -79,7 +99,11 @@ impl Drop for Api {
     }
 }
 
-async fn serve(stream: TcpStream, handler: Arc<Handler>, log: Arc<Mutex<Vec<Asked>>>) {
+async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    handler: Arc<Handler>,
+    log: Arc<Mutex<Vec<Asked>>>,
+) {
     let mut stream = BufReader::new(stream);
     let mut first = String::new();
     stream.read_line(&mut first).await.unwrap();
