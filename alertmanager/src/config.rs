@@ -14,7 +14,9 @@ use std::path::PathBuf;
 use model::Duration;
 
 use crate::{http, yaml};
-pub use matchers::{parse_matchers, print_matchers};
+pub use matchers::{
+    MatcherMode, parse_matchers, parse_matchers_in, print_matcher, print_matchers, sort_matchers,
+};
 pub use receivers::{EmailConfig, Receiver, WebhookConfig};
 pub use route::{GroupBy, Route};
 

@@ -23,6 +23,7 @@ pub mod receiver;
 pub mod rule;
 pub mod server;
 pub mod template;
+pub mod timeinterval;
 mod yaml;
 
 pub use alert::Alert;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use model::name::Quoted;
 use model::{Duration, Labels, MatchOp, Matcher};
 
-use super::matchers::{parse_matchers, print_matchers};
+use super::matchers::{self, parse_matchers, print_matchers, sort_matchers};
 use super::text::RouteText;
 
 /// Routes inside routes, at most.
@@ -179,6 +179,9 @@ impl Builder<'_> {
         }
         self.check_unbuilt(&text)?;
         let matchers = matchers(&text)?;
+        let texts = text.matchers.iter().flatten();
+        self.warnings
+            .extend(texts.filter_map(|text| matchers::warning(text)));
         let key = match depth {
             0 => print_matchers(&matchers),
             _ => format!("{}/{}", parent.key, print_matchers(&matchers)),
@@ -271,6 +274,6 @@ fn matchers(text: &RouteText) -> Result<Vec<Matcher>, String> {
     for line in text.matchers.iter().flatten() {
         matchers.extend(parse_matchers(line)?);
     }
-    matchers.sort_by(|a, b| (a.name(), a.value()).cmp(&(b.name(), b.value())));
+    sort_matchers(&mut matchers);
     Ok(matchers)
 }
