@@ -21,11 +21,13 @@ mod text;
 pub mod tracing;
 pub mod url;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use model::Duration;
 
+use crate::inhibit::InhibitRule;
+use crate::timeinterval::{TimeInterval, any_contains};
 use crate::{http, yaml};
 pub use built::{EmailConfig, Receiver, WebhookConfig};
 pub use matchers::{
@@ -59,7 +61,7 @@ impl From<String> for ConfigError {
 }
 
 /// A configuration, all defaults filled in.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct AlertmanagerConfig {
     /// How long an alert without an end counts as firing after it was last heard of.
     pub resolve_timeout: Duration,
@@ -67,6 +69,10 @@ pub struct AlertmanagerConfig {
     pub route: Route,
     /// The receivers, by position of the file.
     pub receivers: Vec<Receiver>,
+    /// The inhibition rules, in order.
+    pub inhibit_rules: Vec<InhibitRule>,
+    /// The time intervals of routes, by name.
+    pub time_intervals: BTreeMap<String, Vec<TimeInterval>>,
     /// What relative names of files in `http_config` and `tls_config` start from. Empty after parsing, which is the
     /// directory of the process; whoever has read the file sets it to the file's.
     pub base_dir: PathBuf,
@@ -112,14 +118,22 @@ impl AlertmanagerConfig {
             .iter()
             .map(|receiver| receiver.name.as_str())
             .collect();
-        let mut intervals = BTreeSet::new();
+        let mut intervals = BTreeMap::new();
         let old = file.mute_time_intervals.iter();
         for item in old.chain(&file.time_intervals).flatten() {
             let name = &item.0.name;
-            if !intervals.insert(name.clone()) {
+            let specs = item.0.time_intervals.clone();
+            if intervals.insert(name.clone(), specs).is_some() {
                 return Err(format!("time interval {name:?} is not unique").into());
             }
         }
+        let inhibit_rules = file.inhibit_rules.iter().flatten();
+        let inhibit_rules = inhibit_rules.map(|rule| {
+            let warned = [&rule.source_matchers, &rule.target_matchers];
+            warnings.extend(warned.iter().flat_map(|side| side.warnings.iter().cloned()));
+            rule.rule()
+        });
+        let inhibit_rules = inhibit_rules.collect::<Result<Vec<_>, _>>()?;
         let route = route::root(root, &names, &intervals, &mut warnings)?;
         warnings.dedup();
         let resolve_timeout = global.resolve_timeout;
@@ -128,10 +142,24 @@ impl AlertmanagerConfig {
             resolve_timeout,
             route,
             receivers,
+            inhibit_rules,
+            time_intervals: intervals,
             base_dir: PathBuf::new(),
             original: yaml::print(&file)?,
             warnings,
         })
+    }
+
+    /// Returns whether a route with these names of intervals tells nothing at `at_ms` (milliseconds since the epoch): inside
+    /// of a mute interval, or outside of all active ones if it has any.
+    pub fn is_muted(&self, mute: &[String], active: &[String], at_ms: i64) -> bool {
+        let is_inside = |names: &[String]| {
+            let mut intervals = names
+                .iter()
+                .filter_map(|name| self.time_intervals.get(name));
+            intervals.any(|intervals| any_contains(intervals, at_ms))
+        };
+        is_inside(mute) || !active.is_empty() && !is_inside(active)
     }
 
     /// Returns the receiver `name`.
@@ -181,14 +209,11 @@ mod tests {
 
     #[test]
     fn other_receivers_load_with_a_warning() {
-        let text = "route: {receiver: a}\nreceivers: [{name: a, slack_configs: [{channel: x, api_url: 'http://x/'}]}]\ninhibit_rules: [{}]\n";
+        let text = "route: {receiver: a}\nreceivers: [{name: a, slack_configs: [{channel: x, api_url: 'http://x/'}]}]\n";
         let warnings = AlertmanagerConfig::parse(text).unwrap().warnings;
         assert_eq!(
             warnings,
-            [
-                "inhibit_rules are not built yet: nothing is inhibited",
-                "receiver \"a\": receiver type slack is not built yet"
-            ]
+            ["receiver \"a\": receiver type slack is not built yet"]
         );
     }
 

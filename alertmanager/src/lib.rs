@@ -18,6 +18,7 @@ pub mod dispatch;
 #[cfg(test)]
 mod end_to_end;
 mod http;
+pub mod inhibit;
 pub mod notify;
 pub mod receiver;
 pub mod rule;

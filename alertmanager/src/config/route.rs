@@ -1,12 +1,13 @@
 //! The routing tree: which receivers hear of an alert, and in which groups.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use model::name::{Quoted, is_legacy_label_name};
 use model::{Duration, Labels, Matcher};
 
 use super::matchers::print_matchers;
 use super::text::{RouteFields, all_matchers};
+use crate::timeinterval::TimeInterval;
 
 /// Routes inside routes, at most.
 const DEPTH_MAX: usize = 50;
@@ -30,6 +31,10 @@ pub struct Route {
     pub matchers: Vec<Matcher>,
     /// Whether later siblings are tried after this one took an alert.
     pub continues: bool,
+    /// The time intervals in which its groups tell nothing; not inherited.
+    pub mute_time_intervals: Vec<String>,
+    /// The only time intervals in which its groups tell something, if there are any; not inherited.
+    pub active_time_intervals: Vec<String>,
     /// Its children, in order.
     pub routes: Vec<Route>,
 }
@@ -46,6 +51,8 @@ impl PartialEq for Route {
                     other.repeat_interval,
                 )
             && self.continues == other.continues
+            && self.mute_time_intervals == other.mute_time_intervals
+            && self.active_time_intervals == other.active_time_intervals
             && self.routes == other.routes
     }
 }
@@ -99,7 +106,7 @@ impl Route {
 pub(super) fn root(
     text: &RouteFields,
     receivers: &BTreeSet<&str>,
-    intervals: &BTreeSet<String>,
+    intervals: &BTreeMap<String, Vec<TimeInterval>>,
     warnings: &mut Vec<String>,
 ) -> Result<Route, String> {
     if text.receiver.is_empty() {
@@ -126,6 +133,8 @@ pub(super) fn root(
         repeat_interval: Duration::from_secs(4 * 3_600),
         matchers: Vec::new(),
         continues: false,
+        mute_time_intervals: Vec::new(),
+        active_time_intervals: Vec::new(),
         routes: Vec::new(),
     };
     let mut builder = Builder {
@@ -138,7 +147,7 @@ pub(super) fn root(
 
 struct Builder<'a> {
     receivers: &'a BTreeSet<&'a str>,
-    intervals: &'a BTreeSet<String>,
+    intervals: &'a BTreeMap<String, Vec<TimeInterval>>,
     warnings: &'a mut Vec<String>,
 }
 
@@ -157,7 +166,7 @@ impl Builder<'_> {
                 Quoted(&receiver)
             ));
         }
-        self.check_unbuilt(text)?;
+        self.check_names(text)?;
         let matchers = all_matchers(&text.equal, &text.regex, &text.matchers)?;
         self.warnings.extend(text.matchers.warnings.iter().cloned());
         let key = match depth {
@@ -176,6 +185,8 @@ impl Builder<'_> {
             repeat_interval: text.repeat_interval.unwrap_or(parent.repeat_interval),
             matchers,
             continues: text.continues,
+            mute_time_intervals: text.mute_time_intervals.clone(),
+            active_time_intervals: text.active_time_intervals.clone(),
             routes: Vec::new(),
         };
         if route.repeat_interval < route.group_interval {
@@ -191,18 +202,15 @@ impl Builder<'_> {
         Ok(route)
     }
 
-    fn check_unbuilt(&mut self, text: &RouteFields) -> Result<(), String> {
+    fn check_names(&mut self, text: &RouteFields) -> Result<(), String> {
         let names = text.mute_time_intervals.iter();
         for name in names.chain(&text.active_time_intervals) {
-            if !self.intervals.contains(name) {
+            if !self.intervals.contains_key(name) {
                 return Err(format!(
                     "undefined time interval {} used in route",
                     Quoted(name)
                 ));
             }
-            self.warnings.push(
-                "time intervals of routes are not built yet: routes are always active".to_owned(),
-            );
         }
         if !text.labels.is_empty() {
             self.warnings

@@ -11,6 +11,7 @@ use super::global::Global;
 use super::matchers::{self, parse_matchers, print_matcher, sort_matchers};
 use super::receiver::ReceiverText;
 use super::tracing::Tracing;
+use crate::inhibit::InhibitRule;
 use crate::timeinterval::TimeInterval;
 
 #[derive(Serialize, Deserialize)]
@@ -41,10 +42,6 @@ impl File {
     /// Returns warnings about sections that are not obeyed yet.
     pub(super) fn unbuilt(&self) -> Vec<String> {
         let sections = [
-            (
-                !has_none(&self.inhibit_rules),
-                "inhibit_rules are not built yet: nothing is inhibited",
-            ),
             (
                 !self.templates.is_empty(),
                 "templates are not built yet: the default texts are used",
@@ -221,6 +218,24 @@ pub(super) struct InhibitText {
         skip_serializing_if = "Vec::is_empty"
     )]
     pub(super) equal: Vec<String>,
+}
+
+impl InhibitText {
+    pub(super) fn rule(&self) -> Result<InhibitRule, String> {
+        Ok(InhibitRule {
+            source: all_matchers(
+                &self.source_match,
+                &self.source_match_re,
+                &self.source_matchers,
+            )?,
+            target: all_matchers(
+                &self.target_match,
+                &self.target_match_re,
+                &self.target_matchers,
+            )?,
+            equal: self.equal.clone(),
+        })
+    }
 }
 
 /// A route, checked where it is read.
