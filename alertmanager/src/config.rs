@@ -131,6 +131,9 @@ impl AlertmanagerConfig {
         let inhibit_rules = inhibit_rules.map(|rule| {
             let warned = [&rule.source_matchers, &rule.target_matchers];
             warnings.extend(warned.iter().flat_map(|side| side.warnings.iter().cloned()));
+            if rule.equal.iter().any(String::is_empty) {
+                return Err("invalid label name \"\" in equal list".to_owned());
+            }
             rule.rule()
         });
         let inhibit_rules = inhibit_rules.collect::<Result<Vec<_>, _>>()?;

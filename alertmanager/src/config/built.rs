@@ -208,7 +208,7 @@ pub(super) fn host_port(text: &str) -> Result<(String, u16), String> {
     let missing = || format!("address {text}: missing port in address");
     let (host, port) = text.rsplit_once(':').ok_or_else(missing)?;
     let port = match port {
-        "" => return Err("port cannot be empty".to_owned()),
+        "" => return Err(format!("address {text:?}: port cannot be empty")),
         "smtp" => 25,
         "smtps" | "submissions" => 465,
         "submission" => 587,

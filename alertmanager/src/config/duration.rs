@@ -23,8 +23,10 @@ impl GoDuration {
 
     /// Reads numbers with units, `1h2m3.5s`. What is finer than a millisecond is cut off.
     fn parse(text: &str) -> Option<Self> {
-        if text == "0" {
-            return Some(GoDuration::default());
+        // A number alone is nanoseconds.
+        if let Ok(nanoseconds) = text.parse::<u32>() {
+            let ms = i64::from(nanoseconds / 1_000_000);
+            return Some(GoDuration { ms });
         }
         let mut rest = text;
         let mut total = 0.0;
@@ -101,6 +103,7 @@ mod tests {
     fn read_and_printed_like_go() {
         for (text, printed) in [
             ("0", "0s"),
+            ("5000000", "5ms"),
             ("90s", "1m30s"),
             ("1h", "1h0m0s"),
             ("1.5h", "1h30m0s"),
@@ -111,7 +114,7 @@ mod tests {
             assert_eq!(duration.to_string(), printed);
             assert_eq!(GoDuration::parse(printed), Some(duration));
         }
-        for bad in ["", "5", "5x", "s", "-1s", "1d", "1e99h", "1..s"] {
+        for bad in ["", "5x", "s", "-1s", "1d", "1e99h", "1..s"] {
             assert_eq!(GoDuration::parse(bad), None, "{bad}");
         }
     }

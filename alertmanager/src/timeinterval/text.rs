@@ -71,8 +71,17 @@ fn interval(text: &IntervalText) -> Result<TimeInterval, String> {
         months: spans(text.months.as_deref(), month)?
             .into_iter()
             .map(|span| {
-                let end = MONTHS[usize::try_from(span.end - 1).unwrap_or(0)];
-                in_order(span, &format!("end month {end} is before the start month"))
+                let name = |month: i32| {
+                    let name = usize::try_from(month.saturating_sub(1))
+                        .ok()
+                        .and_then(|at| MONTHS.get(at));
+                    name.map_or_else(|| month.to_string(), |name| (*name).to_owned())
+                };
+                let (end, start) = (name(span.end), name(span.begin));
+                in_order(
+                    span,
+                    &format!("end month {end} is before start month {start}"),
+                )
             })
             .collect::<Result<_, _>>()?,
         years: spans(text.years.as_deref(), year)?
@@ -125,10 +134,9 @@ fn weekday(text: &str) -> Result<i32, String> {
 
 fn month(text: &str) -> Result<i32, String> {
     let by_name = position(&MONTHS, text).map(|month| month + 1);
+    // As in Alertmanager any number is taken; one that no month has is never there.
     let number = by_name.or_else(|| text.parse().ok());
-    number
-        .filter(|month| (1..=12).contains(month))
-        .ok_or_else(|| format!("{text} is not a valid month"))
+    number.ok_or_else(|| format!("{text} is not a valid month"))
 }
 
 fn position(names: &[&str], name: &str) -> Option<i32> {

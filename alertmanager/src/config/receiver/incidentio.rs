@@ -49,10 +49,6 @@ impl ReceiverConfig for IncidentIoConfig {
         let http = self.http_config.as_ref();
         let has_authorization = http.is_some_and(|http| http.authorization.is_some());
         ensure(
-            has_token || has_authorization,
-            "at least one of alert_source_token, alert_source_token_file or http_config.authorization must be configured",
-        )?;
-        ensure(
             !(has_token && has_authorization),
             "cannot specify alert_source_token or alert_source_token_file when using http_config.authorization",
         )

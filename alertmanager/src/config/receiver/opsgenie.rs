@@ -102,12 +102,16 @@ section! {
 impl OpsGenieResponder {
     fn check(&self) -> Result<(), String> {
         let has_who = !self.id.is_empty() || !self.name.is_empty() || !self.username.is_empty();
-        if !has_who {
-            return Err(
-                "opsGenieConfig responder has to have at least one of id, username or name specified"
-                    .to_owned(),
-            );
-        }
+        let shown = format!(
+            "{{{} {} {} {}}}",
+            self.id, self.name, self.username, self.r#type
+        );
+        ensure(
+            has_who,
+            &format!(
+                "opsGenieConfig responder {shown} has to have at least one of id, username or name specified"
+            ),
+        )?;
         let kind = self.r#type.to_lowercase();
         let is_known = matches!(
             kind.as_str(),
@@ -116,8 +120,8 @@ impl OpsGenieResponder {
         ensure(
             is_known || kind.contains("{{"),
             &format!(
-                "opsGenieConfig responder type {:?} is not valid: it is team, teams, user, escalation or schedule",
-                self.r#type
+                "opsGenieConfig responder {shown} type does not match valid options \
+                 ^(team|teams|user|escalation|schedule)$"
             ),
         )
     }

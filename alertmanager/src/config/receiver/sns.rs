@@ -47,7 +47,7 @@ impl ReceiverConfig for SnsConfig {
         )?;
         ensure(
             self.sigv4.access_key.is_empty() == self.sigv4.secret_key.is_empty(),
-            "must provide a AWS SigV4 Access key and Secret Key if credentials are specified in the SNS config",
+            "must provide a AWS SigV4 Access key and Secret Key if credentials are specified in the SigV4 config",
         )
     }
 

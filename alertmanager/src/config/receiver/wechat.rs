@@ -52,7 +52,7 @@ impl ReceiverConfig for WechatConfig {
         ensure(
             matches!(self.message_type.as_str(), "text" | "markdown"),
             &format!(
-                "weChat message type {:?} does not match valid options text|markdown",
+                "weChat message type {:?} does not match valid options ^(text|markdown)$",
                 self.message_type
             ),
         )
