@@ -75,9 +75,6 @@ impl ReceiverConfig for EmailText {
             headers.insert(name, value);
         }
         self.headers = headers;
-        if self.threading.enabled && self.threading.thread_by_date.is_empty() {
-            "daily".clone_into(&mut self.threading.thread_by_date);
-        }
         ensure(
             !self.threading.enabled
                 || matches!(self.threading.thread_by_date.as_str(), "none" | "daily"),

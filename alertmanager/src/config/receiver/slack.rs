@@ -100,6 +100,11 @@ impl ReceiverConfig for SlackConfig {
         at_most_one(has_url, !self.api_url_file.is_empty(), "api_url")?;
         let has_token = !self.app_token.is_empty();
         at_most_one(has_token, !self.app_token_file.is_empty(), "app_token")?;
+        let has_any_url = has_url || !self.api_url_file.is_empty();
+        ensure(
+            !(has_any_url && self.has_token()),
+            "at most one of api_url/api_url_file & app_token/app_token_file must be configured",
+        )?;
         self.fields
             .iter()
             .try_for_each(|field| field.check("Slack"))?;
