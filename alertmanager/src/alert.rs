@@ -146,6 +146,21 @@ mod tests {
         assert_eq!(format!("{:016x}", fingerprint(&labels)), "c3f7a19c4c72363b");
     }
 
+    #[test]
+    fn fingerprints_of_the_conformance_data() {
+        let Some(directory) = crate::rule::testing::conformance("alertmanager") else {
+            return;
+        };
+        let cases = std::fs::read_to_string(directory.join("fingerprints.jsonl")).unwrap();
+        for line in cases.lines() {
+            let case: serde_json::Value = serde_json::from_str(line).unwrap();
+            let pairs = case["labels"].as_object().unwrap().iter();
+            let labels = Labels::from_pairs(pairs.map(|(k, v)| (k.as_str(), v.as_str().unwrap())));
+            let found = format!("{:016x}", fingerprint(&labels));
+            assert_eq!(found, case["fingerprint"].as_str().unwrap(), "{line}");
+        }
+    }
+
     fn stored(starts_at_ms: i64, ends_at_ms: Option<i64>, now_ms: i64) -> StoredAlert {
         let alert = Alert {
             labels: Labels::from_pairs([("alertname", "A")]),

@@ -1,10 +1,12 @@
 //! Groups of alerts and when they are told: the Alertmanager's clockwork, without sockets and tasks.
 //!
 //! ```text
-//! insert ──► route ──► group ── due (timer) ──► dedup against the log, per integration ──► Notification
+//! insert ──► route ──► group ── due (timer) ──► mute ──► dedup against the log, per integration ──► Notification
 //!                        ▲                                                                     │
 //!                        └── resolved alerts leave ◄── finish (sent or failed) ◄───────────────┘
 //! ```
+//!
+//! What is inhibited, or muted by the time intervals of its route, counts as told: it is not told later that it was resolved.
 //!
 //! A group's timer starts with `group_wait` and goes on with `group_interval`. At each flush every integration of the
 //! receiver decides for itself, by the log of what it told last, whether there is something to tell. A failed notification
@@ -26,6 +28,7 @@ use model::Labels;
 use self::log::{Log, LogEntry};
 use crate::alert::{Alert, NotifiedAlert, StoredAlert};
 use crate::config::{AlertmanagerConfig, Route};
+use crate::inhibit::Inhibitor;
 
 /// How often resolved alerts are forgotten.
 const COLLECT_EVERY_MS: i64 = 30 * 60 * 1_000;
@@ -92,6 +95,7 @@ pub struct Dispatcher {
     alerts: HashMap<u64, StoredAlert>,
     /// By group key and receiver; two routes may make the same key.
     groups: BTreeMap<(String, String), Group>,
+    inhibitor: Inhibitor,
     log: Log,
     collect_at_ms: i64,
     flushes: u64,
@@ -103,6 +107,8 @@ struct Group {
     wait_ms: i64,
     interval_ms: i64,
     repeat_ms: i64,
+    mute_time_intervals: Vec<String>,
+    active_time_intervals: Vec<String>,
     /// Fingerprints of the group's alerts.
     alerts: BTreeMap<u64, StoredAlert>,
     next_flush_ms: i64,
@@ -110,6 +116,13 @@ struct Group {
     /// The integrations that are sending now.
     sending: Vec<IntegrationKey>,
     last: Flush,
+}
+
+/// What a flush is decided by, apart from the group itself.
+struct Moment<'a> {
+    now_ms: i64,
+    config: &'a AlertmanagerConfig,
+    inhibitor: &'a Inhibitor,
 }
 
 /// What became of a group's last flush.
@@ -127,6 +140,7 @@ impl Dispatcher {
     /// Returns a dispatcher without alerts.
     pub fn new(config: Arc<AlertmanagerConfig>) -> Self {
         Dispatcher {
+            inhibitor: Inhibitor::new(config.inhibit_rules.iter().cloned()),
             config,
             alerts: HashMap::new(),
             groups: BTreeMap::new(),
@@ -139,6 +153,7 @@ impl Dispatcher {
     /// Goes over to another configuration: all groups begin anew, and the log keeps them from telling twice.
     pub fn apply(&mut self, config: Arc<AlertmanagerConfig>, now_ms: i64) {
         self.config = config;
+        self.inhibitor = Inhibitor::new(self.config.inhibit_rules.iter().cloned());
         let old = std::mem::take(&mut self.groups);
         let alerts: Vec<_> = self
             .alerts
@@ -147,6 +162,8 @@ impl Dispatcher {
             .cloned()
             .collect();
         for alert in alerts {
+            self.inhibitor
+                .insert(alert.fingerprint, &alert.labels, alert.ends_at_ms);
             self.route(&alert, now_ms);
         }
         // What is on its way is not in the log yet: it must not be told again meanwhile.
@@ -171,6 +188,8 @@ impl Dispatcher {
                 }
                 None => new,
             };
+            self.inhibitor
+                .insert(merged.fingerprint, &merged.labels, merged.ends_at_ms);
             self.route(&merged, now_ms);
             self.alerts.insert(merged.fingerprint, merged);
         }
@@ -208,7 +227,11 @@ impl Dispatcher {
     pub fn due(&mut self, now_ms: i64) -> Vec<Notification> {
         self.collect(now_ms);
         let mut notifications = Vec::new();
-        let config = Arc::clone(&self.config);
+        let moment = Moment {
+            now_ms,
+            config: &self.config,
+            inhibitor: &self.inhibitor,
+        };
         for ((key, _), group) in &mut self.groups {
             if now_ms < group.next_flush_ms {
                 continue;
@@ -217,8 +240,7 @@ impl Dispatcher {
             group.flush(
                 key,
                 self.flushes,
-                now_ms,
-                &config,
+                &moment,
                 &mut self.log,
                 &mut notifications,
             );
@@ -263,6 +285,7 @@ impl Dispatcher {
         self.collect_at_ms = now_ms + COLLECT_EVERY_MS;
         self.alerts.retain(|_, alert| !alert.is_resolved_at(now_ms));
         self.log.expire(now_ms);
+        self.inhibitor.collect(now_ms);
     }
 
     /// Returns how much there is.
@@ -316,6 +339,8 @@ impl Group {
             wait_ms: route.group_wait.as_ms(),
             interval_ms: route.group_interval.as_ms(),
             repeat_ms: route.repeat_interval.as_ms(),
+            mute_time_intervals: route.mute_time_intervals.clone(),
+            active_time_intervals: route.active_time_intervals.clone(),
             alerts: BTreeMap::new(),
             next_flush_ms: now_ms + route.group_wait.as_ms(),
             has_flushed: false,
@@ -336,19 +361,14 @@ impl Group {
         &mut self,
         key: &str,
         id: u64,
-        now_ms: i64,
-        config: &AlertmanagerConfig,
+        moment: &Moment<'_>,
         log: &mut Log,
         out: &mut Vec<Notification>,
     ) {
+        let now_ms = moment.now_ms;
         self.next_flush_ms = now_ms + self.interval_ms;
         self.has_flushed = true;
-        let mut alerts: Vec<_> = self
-            .alerts
-            .values()
-            .map(|alert| notified(alert, now_ms))
-            .collect();
-        alerts.sort_by(|a, b| order(a).cmp(&order(b)));
+        let alerts = self.told(moment);
         self.last = Flush {
             id,
             resolved: self.resolved(now_ms),
@@ -356,7 +376,12 @@ impl Group {
             // A notification on its way belongs to an earlier state: its outcome cannot settle this flush.
             has_failed: !self.sending.is_empty(),
         };
-        let Some(receiver) = config.receiver(&self.receiver) else {
+        if alerts.is_empty() {
+            // All are muted: nobody is told, and what is resolved is over.
+            self.forget_resolved(now_ms);
+            return;
+        }
+        let Some(receiver) = moment.config.receiver(&self.receiver) else {
             return;
         };
         let webhooks = receiver
@@ -408,6 +433,27 @@ impl Group {
             });
         }
         self.forget_resolved(now_ms);
+    }
+
+    /// Returns the alerts that are not muted, by inhibition or by the time, in the order of notifications.
+    fn told(&self, moment: &Moment<'_>) -> Vec<NotifiedAlert> {
+        let Moment {
+            now_ms,
+            config,
+            inhibitor,
+        } = *moment;
+        let (mute, active) = (&self.mute_time_intervals, &self.active_time_intervals);
+        if config.is_muted(mute, active, now_ms) {
+            return Vec::new();
+        }
+        let mut alerts: Vec<_> = self
+            .alerts
+            .values()
+            .filter(|alert| inhibitor.inhibited_by(&alert.labels, now_ms).is_none())
+            .map(|alert| notified(alert, now_ms))
+            .collect();
+        alerts.sort_by(|a, b| order(a).cmp(&order(b)));
+        alerts
     }
 
     fn resolved(&self, now_ms: i64) -> Vec<(u64, i64)> {

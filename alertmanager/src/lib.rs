@@ -18,11 +18,13 @@ pub mod dispatch;
 #[cfg(test)]
 mod end_to_end;
 mod http;
+pub mod inhibit;
 pub mod notify;
 pub mod receiver;
 pub mod rule;
 pub mod server;
 pub mod template;
+pub mod timeinterval;
 mod yaml;
 
 pub use alert::Alert;

@@ -19,6 +19,16 @@ pub(crate) fn from_str<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
     serde_saphyr::from_str_with_options(text, options)
 }
 
+/// Returns `value` as YAML.
+///
+/// # Errors
+///
+/// When a map key is not a scalar, which configuration types never have.
+pub(crate) fn print<T: serde::Serialize>(value: &T) -> Result<String, String> {
+    let options = serde_saphyr::ser_options! { prefer_block_scalars: false };
+    serde_saphyr::to_string_with_options(value, options).map_err(|error| error.to_string())
+}
+
 /// Returns what is wrong on one line, without the place, in the words that users know.
 pub(crate) fn message(error: &Error) -> String {
     let text = error.without_snippet().to_string();

@@ -1,99 +1,118 @@
-//! Matchers as text: `{a="b", c=~"d.*"}`, with the braces and most quotes optional.
+//! Matchers as text: `{a="b", c=~"d.*"}`, in the two languages that Alertmanager has had.
 //!
-//! # Not here
+//! The older one ([`classic`]) takes nearly any value without quotes; the newer one ([`utf8`]) takes names in any script.
+//! By default a text is read in both: what only one of them understands means what that one says, and where they disagree
+//! the older one is right, so that files keep their meaning.
 //!
-//! The classic parser's corner cases and the choice between the parsers come with the routing tree's own issue.
+//! Source: Alertmanager documentation, "Alertmanager UTF-8 label matchers"; the corner cases are those of its parsers.
+
+mod classic;
+mod utf8;
 
 use model::name::Quoted;
 use model::{MatchOp, Matcher};
 
-/// Parses a list of matchers.
+/// Which language matchers are read in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum MatcherMode {
+    /// Both; the classic one where they disagree.
+    #[default]
+    Fallback,
+    /// The older one alone, as `--enable-feature=classic-mode` has it.
+    Classic,
+    /// The newer one alone, as `--enable-feature=utf8-strict-mode` has it.
+    Utf8Strict,
+}
+
+/// Parses a list of matchers in the default mode.
 ///
 /// # Errors
 ///
-/// What is wrong with the text.
+/// What is wrong with the text, in the classic parser's words.
 pub fn parse_matchers(text: &str) -> Result<Vec<Matcher>, String> {
-    let bad = |what: &'static str| format!("bad matcher format: {text}: {what}");
-    let trimmed = text.trim();
-    let inner = match (trimmed.strip_prefix('{'), trimmed.strip_suffix('}')) {
-        (Some(_), Some(_)) => &trimmed[1..trimmed.len() - 1],
-        (None, None) => trimmed,
-        (Some(_), None) => return Err(bad("expected close brace")),
-        (None, Some(_)) => return Err(bad("expected opening brace")),
-    };
-    let mut rest = inner.trim();
-    let mut matchers = Vec::new();
-    while !rest.is_empty() {
-        let (name, after) = token(rest).map_err(bad)?;
-        let after = after.trim_start();
-        let (op, after) = operator(after)
-            .ok_or_else(|| bad("expected an operator such as '=', '!=', '=~' or '!~'"))?;
-        let (value, after) = token(after.trim_start()).map_err(bad)?;
-        if name.is_empty() {
-            return Err(bad("expected label name"));
-        }
-        matchers.push(Matcher::new(name, op, value).map_err(|error| error.to_string())?);
-        rest = after.trim_start();
-        rest = match rest.strip_prefix(',') {
-            Some(rest) => rest.trim_start(),
-            None if rest.is_empty() => rest,
-            None => return Err(bad("expected a comma or close brace")),
-        };
-    }
-    Ok(matchers)
+    parse_matchers_in(text, MatcherMode::Fallback)
 }
 
-/// Reads a quoted or bare word; returns it and what follows.
-fn token(text: &str) -> Result<(String, &str), &'static str> {
-    let Some(body) = text.strip_prefix('"') else {
-        let end = text.find(|c: char| {
-            matches!(c, '{' | '}' | '!' | '=' | '~' | ',' | '"') || c.is_whitespace()
-        });
-        // A bare value may hold what only a name may not.
-        let end = end.unwrap_or(text.len());
-        return Ok((text[..end].to_owned(), &text[end..]));
-    };
-    let mut word = String::new();
-    let mut chars = body.char_indices();
-    while let Some((at, c)) = chars.next() {
-        match c {
-            '"' => return Ok((word, &body[at + 1..])),
-            '\\' => match chars.next() {
-                Some((_, 'n')) => word.push('\n'),
-                Some((_, 't')) => word.push('\t'),
-                Some((_, c @ ('"' | '\\' | '\''))) => word.push(c),
-                Some((_, c)) => word.extend(['\\', c]),
-                None => break,
-            },
-            c => word.push(c),
-        }
+/// Parses a list of matchers; they come out in the order of the text.
+///
+/// # Errors
+///
+/// What is wrong with the text: the position as columns `from:to` in the UTF-8 language, the part that is wrong in the
+/// classic one.
+pub fn parse_matchers_in(text: &str, mode: MatcherMode) -> Result<Vec<Matcher>, String> {
+    match mode {
+        MatcherMode::Classic => classic::parse(text),
+        MatcherMode::Utf8Strict => utf8::parse(text),
+        MatcherMode::Fallback => match (classic::parse(text), utf8::parse(text)) {
+            (Ok(classic), _) => Ok(classic),
+            (Err(_), Ok(utf8)) => Ok(utf8),
+            (Err(error), Err(_)) => Err(error),
+        },
     }
-    Err("missing end \"")
 }
 
-fn operator(text: &str) -> Option<(MatchOp, &str)> {
-    [
-        (MatchOp::Regex, "=~"),
-        (MatchOp::NotRegex, "!~"),
-        (MatchOp::NotEqual, "!="),
-        (MatchOp::Equal, "="),
-    ]
-    .into_iter()
-    .find_map(|(op, sign)| text.strip_prefix(sign).map(|rest| (op, rest)))
+/// Returns why a text should be written in another way, if it reads otherwise (or not at all) in the UTF-8 language.
+pub(super) fn warning(text: &str) -> Option<String> {
+    let classic = classic::parse(text).ok()?;
+    let suggestion = print_matchers(&classic);
+    match utf8::parse(text) {
+        Ok(utf8) if same(&utf8, &classic) => None,
+        Ok(_) => Some(format!(
+            "matchers {text} read otherwise in the UTF-8 parser; write {suggestion} to keep the present meaning"
+        )),
+        Err(error) => Some(format!(
+            "matchers {text} are refused by the UTF-8 parser ({error}); write {suggestion} to keep the present meaning"
+        )),
+    }
+}
+
+fn same(a: &[Matcher], b: &[Matcher]) -> bool {
+    let key = |m: &Matcher| (m.name().to_owned(), m.op(), m.value().to_owned());
+    a.iter().map(key).eq(b.iter().map(key))
+}
+
+/// Sorts matchers as route keys have them: by name, value, operator.
+pub fn sort_matchers(matchers: &mut [Matcher]) {
+    let rank = |op| match op {
+        MatchOp::Equal => 0,
+        MatchOp::NotEqual => 1,
+        MatchOp::Regex => 2,
+        MatchOp::NotRegex => 3,
+    };
+    matchers.sort_by(|a, b| {
+        (a.name(), a.value(), rank(a.op())).cmp(&(b.name(), b.value(), rank(b.op())))
+    });
 }
 
 /// Prints matchers as route keys show them: `{a="b",c=~"d"}`.
 pub fn print_matchers(matchers: &[Matcher]) -> String {
-    let parts: Vec<_> = matchers
-        .iter()
-        .map(|m| format!("{}{}{}", m.name(), m.op().as_str(), Quoted(m.value())))
-        .collect();
+    let parts: Vec<_> = matchers.iter().map(print_matcher).collect();
     format!("{{{}}}", parts.join(","))
+}
+
+/// Prints one matcher: `a="b"`. A name that could not be read back is quoted.
+pub fn print_matcher(matcher: &Matcher) -> String {
+    let (name, op, value) = (matcher.name(), matcher.op().as_str(), matcher.value());
+    if name.contains(utf8::is_reserved) {
+        return format!("{}{op}{}", Quoted(name), Quoted(value));
+    }
+    let mut text = format!("{name}{op}\"");
+    for c in value.chars() {
+        match c {
+            '\\' => text.push_str("\\\\"),
+            '"' => text.push_str("\\\""),
+            '\n' => text.push_str("\\n"),
+            c => text.push(c),
+        }
+    }
+    text.push('"');
+    text
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rule::testing::conformance;
 
     #[track_caller]
     fn check(text: &str, expected: &str) {
@@ -107,10 +126,57 @@ mod tests {
         check("foo=~[a-z]+", "{foo=~\"[a-z]+\"}");
         check(
             "foo!=bar, \"b z\" = \"q\\\"x\" ,",
-            "{foo!=\"bar\",b z=\"q\\\"x\"}",
+            "{foo!=\"bar\",\"b z\"=\"q\\\"x\"}",
         );
         assert!(parse_matchers("foo").is_err());
-        assert!(parse_matchers("{foo=bar").is_err());
         assert!(parse_matchers("foo=~\"[\"").is_err());
+    }
+
+    #[test]
+    fn the_classic_meaning_wins_and_is_warned_of() {
+        let text = r#"foo="\u00e9""#;
+        check(text, r#"{foo="\\u00e9"}"#);
+        assert!(warning(text).unwrap().contains("read otherwise"));
+        assert!(warning("foo=a=b").unwrap().contains("refused"));
+        assert_eq!(warning("foo=\"b\""), None);
+        assert_eq!(warning("föö=b"), None);
+    }
+
+    /// Inputs whose errors are worded otherwise, with the reason.
+    const KNOWN_GAPS: &[(&str, &str)] = &[(
+        "a=~\"[\"",
+        "what is wrong with a regular expression is said in the words of our regex library",
+    )];
+
+    #[test]
+    fn matchers_read_as_in_alertmanager() {
+        let Some(directory) = conformance("alertmanager") else {
+            return;
+        };
+        let modes = [
+            ("default", MatcherMode::Fallback),
+            ("classic-mode", MatcherMode::Classic),
+            ("utf8-strict-mode", MatcherMode::Utf8Strict),
+        ];
+        let mut surprises = Vec::new();
+        let cases = std::fs::read_to_string(directory.join("matchers.jsonl")).unwrap();
+        for line in cases.lines() {
+            let case: serde_json::Value = serde_json::from_str(line).unwrap();
+            let text = case["input"].as_str().unwrap();
+            for (name, mode) in modes {
+                let found = match parse_matchers_in(text, mode) {
+                    Ok(mut matchers) => {
+                        sort_matchers(&mut matchers);
+                        serde_json::json!({"ok": print_matchers(&matchers)})
+                    }
+                    Err(error) => serde_json::json!({"error": error.trim_end()}),
+                };
+                let is_gap = KNOWN_GAPS.iter().any(|(gap, _)| *gap == text);
+                if (found == case[name]) == is_gap {
+                    surprises.push(format!("{text} ({name}): {found}, not {}", case[name]));
+                }
+            }
+        }
+        assert!(surprises.is_empty(), "{}", surprises.join("\n"));
     }
 }

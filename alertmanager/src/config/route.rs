@@ -1,12 +1,13 @@
 //! The routing tree: which receivers hear of an alert, and in which groups.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use model::name::Quoted;
-use model::{Duration, Labels, MatchOp, Matcher};
+use model::name::{Quoted, is_legacy_label_name};
+use model::{Duration, Labels, Matcher};
 
-use super::matchers::{parse_matchers, print_matchers};
-use super::text::RouteText;
+use super::matchers::print_matchers;
+use super::text::{RouteFields, all_matchers};
+use crate::timeinterval::TimeInterval;
 
 /// Routes inside routes, at most.
 const DEPTH_MAX: usize = 50;
@@ -30,6 +31,10 @@ pub struct Route {
     pub matchers: Vec<Matcher>,
     /// Whether later siblings are tried after this one took an alert.
     pub continues: bool,
+    /// The time intervals in which its groups tell nothing; not inherited.
+    pub mute_time_intervals: Vec<String>,
+    /// The only time intervals in which its groups tell something, if there are any; not inherited.
+    pub active_time_intervals: Vec<String>,
     /// Its children, in order.
     pub routes: Vec<Route>,
 }
@@ -46,6 +51,8 @@ impl PartialEq for Route {
                     other.repeat_interval,
                 )
             && self.continues == other.continues
+            && self.mute_time_intervals == other.mute_time_intervals
+            && self.active_time_intervals == other.active_time_intervals
             && self.routes == other.routes
     }
 }
@@ -97,35 +104,24 @@ impl Route {
 
 /// Builds the tree and checks it.
 pub(super) fn root(
-    text: RouteText,
+    text: &RouteFields,
     receivers: &BTreeSet<&str>,
-    intervals: &BTreeSet<String>,
+    intervals: &BTreeMap<String, Vec<TimeInterval>>,
     warnings: &mut Vec<String>,
 ) -> Result<Route, String> {
-    if text.receiver.as_deref().unwrap_or_default().is_empty() {
+    if text.receiver.is_empty() {
         return Err("root route must specify a default receiver".to_owned());
     }
-    let has_matchers = text.matchers.as_ref().is_some_and(|m| !m.is_empty())
-        || text.equal.as_ref().is_some_and(|m| !m.is_empty())
-        || text.regex.as_ref().is_some_and(|m| !m.is_empty());
-    if has_matchers {
+    if !text.matchers.list.is_empty() || !text.equal.is_empty() || !text.regex.is_empty() {
         return Err("root route must not have any matchers".to_owned());
     }
-    if text
-        .mute_time_intervals
-        .as_ref()
-        .is_some_and(|names| !names.is_empty())
-    {
+    if !text.mute_time_intervals.is_empty() {
         return Err("root route must not have any mute time intervals".to_owned());
     }
-    if text
-        .active_time_intervals
-        .as_ref()
-        .is_some_and(|names| !names.is_empty())
-    {
+    if !text.active_time_intervals.is_empty() {
         return Err("root route must not have any active time intervals".to_owned());
     }
-    if text.continues == Some(true) {
+    if text.continues {
         return Err("cannot have continue in root route".to_owned());
     }
     let parent = Route {
@@ -137,6 +133,8 @@ pub(super) fn root(
         repeat_interval: Duration::from_secs(4 * 3_600),
         matchers: Vec::new(),
         continues: false,
+        mute_time_intervals: Vec::new(),
+        active_time_intervals: Vec::new(),
         routes: Vec::new(),
     };
     let mut builder = Builder {
@@ -149,36 +147,28 @@ pub(super) fn root(
 
 struct Builder<'a> {
     receivers: &'a BTreeSet<&'a str>,
-    intervals: &'a BTreeSet<String>,
+    intervals: &'a BTreeMap<String, Vec<TimeInterval>>,
     warnings: &'a mut Vec<String>,
 }
 
 impl Builder<'_> {
-    fn route(&mut self, text: RouteText, parent: &Route, depth: usize) -> Result<Route, String> {
+    fn route(&mut self, text: &RouteFields, parent: &Route, depth: usize) -> Result<Route, String> {
         if DEPTH_MAX < depth {
             return Err(format!("routes are nested deeper than {DEPTH_MAX}"));
         }
-        let receiver = text
-            .receiver
-            .clone()
-            .filter(|name| !name.is_empty())
-            .unwrap_or_else(|| parent.receiver.clone());
+        let receiver = match text.receiver.as_str() {
+            "" => parent.receiver.clone(),
+            name => name.to_owned(),
+        };
         if !self.receivers.contains(receiver.as_str()) {
             return Err(format!(
                 "undefined receiver {} used in route",
                 Quoted(&receiver)
             ));
         }
-        for (what, duration) in [
-            ("group_interval", text.group_interval),
-            ("repeat_interval", text.repeat_interval),
-        ] {
-            if duration == Some(Duration::ZERO) {
-                return Err(format!("{what} cannot be zero"));
-            }
-        }
-        self.check_unbuilt(&text)?;
-        let matchers = matchers(&text)?;
+        self.check_names(text)?;
+        let matchers = all_matchers(&text.equal, &text.regex, &text.matchers)?;
+        self.warnings.extend(text.matchers.warnings.iter().cloned());
         let key = match depth {
             0 => print_matchers(&matchers),
             _ => format!("{}/{}", parent.key, print_matchers(&matchers)),
@@ -194,7 +184,9 @@ impl Builder<'_> {
             group_interval: text.group_interval.unwrap_or(parent.group_interval),
             repeat_interval: text.repeat_interval.unwrap_or(parent.repeat_interval),
             matchers,
-            continues: text.continues.unwrap_or(false),
+            continues: text.continues,
+            mute_time_intervals: text.mute_time_intervals.clone(),
+            active_time_intervals: text.active_time_intervals.clone(),
             routes: Vec::new(),
         };
         if route.repeat_interval < route.group_interval {
@@ -203,31 +195,24 @@ impl Builder<'_> {
                 route.key, route.repeat_interval, route.group_interval
             ));
         }
-        for child in text.routes.into_iter().flatten() {
-            let child = self.route(child, &route, depth + 1)?;
+        for child in &text.routes {
+            let child = self.route(&child.0, &route, depth + 1)?;
             route.routes.push(child);
         }
         Ok(route)
     }
 
-    fn check_unbuilt(&mut self, text: &RouteText) -> Result<(), String> {
-        let names = [&text.mute_time_intervals, &text.active_time_intervals];
-        for name in names.into_iter().flatten().flatten() {
-            if !self.intervals.contains(name) {
+    fn check_names(&mut self, text: &RouteFields) -> Result<(), String> {
+        let names = text.mute_time_intervals.iter();
+        for name in names.chain(&text.active_time_intervals) {
+            if !self.intervals.contains_key(name) {
                 return Err(format!(
                     "undefined time interval {} used in route",
                     Quoted(name)
                 ));
             }
-            self.warnings.push(
-                "time intervals of routes are not built yet: routes are always active".to_owned(),
-            );
         }
-        if text
-            .labels
-            .as_ref()
-            .is_some_and(|labels| !labels.is_empty())
-        {
+        if !text.labels.is_empty() {
             self.warnings
                 .push("labels of routes are not built yet".to_owned());
         }
@@ -258,19 +243,19 @@ fn group_by(names: &[String]) -> Result<GroupBy, String> {
     }
 }
 
-fn matchers(text: &RouteText) -> Result<Vec<Matcher>, String> {
-    let mut matchers = Vec::new();
-    for (name, value) in text.equal.iter().flatten() {
-        matchers.push(Matcher::equal(name, value));
+/// Checks what can be said of a route by itself.
+pub(super) fn check(text: &RouteFields) -> Result<(), String> {
+    group_by(text.group_by.as_deref().unwrap_or_default())?;
+    if let Some(name) = text.labels.keys().find(|name| !is_legacy_label_name(name)) {
+        return Err(format!("invalid label name {} in labels", Quoted(name)));
     }
-    for (name, pattern) in text.regex.iter().flatten() {
-        let matcher =
-            Matcher::new(name, MatchOp::Regex, pattern).map_err(|error| error.to_string())?;
-        matchers.push(matcher);
+    for (what, duration) in [
+        ("group_interval", text.group_interval),
+        ("repeat_interval", text.repeat_interval),
+    ] {
+        if duration == Some(Duration::ZERO) {
+            return Err(format!("{what} cannot be zero"));
+        }
     }
-    for line in text.matchers.iter().flatten() {
-        matchers.extend(parse_matchers(line)?);
-    }
-    matchers.sort_by(|a, b| (a.name(), a.value()).cmp(&(b.name(), b.value())));
-    Ok(matchers)
+    Ok(())
 }

@@ -1,218 +1,307 @@
-//! The file as it is written.
+//! The file as it is written, and as it is printed back.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use model::Duration;
-use net::http_config::{HttpConfig, Secret, TlsConfig, Unbuilt};
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use model::name::Quoted;
+use model::{Duration, MatchOp, Matcher};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
 
-/// Writes a section: its own fields, and those that are known and not built yet.
-macro_rules! with_unbuilt {
-    ($(#[$meta:meta])* pub(super) struct $name:ident { $($own:tt)* } unbuilt { $($field:ident),* $(,)? }) => {
-        $(#[$meta])*
-        pub(super) struct $name {
-            $($own)*
-            $($field: Option<Unbuilt>,)*
-        }
+use super::global::Global;
+use super::matchers::{self, parse_matchers, print_matcher, sort_matchers};
+use super::receiver::ReceiverText;
+use super::tracing::Tracing;
+use crate::inhibit::InhibitRule;
+use crate::timeinterval::TimeInterval;
 
-        impl $name {
-            /// Returns the names of the fields that are set and not built yet.
-            pub(super) fn unbuilt(&self) -> Vec<&'static str> {
-                let mut names = Vec::new();
-                $(if self.$field.as_ref().is_some_and(is_given) {
-                    names.push(stringify!($field));
-                })*
-                names
-            }
-        }
-    };
-}
-
-fn is_given(section: &Unbuilt) -> bool {
-    !section.0.is_null() && section.0.as_array().is_none_or(|list| !list.is_empty())
-}
-
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct File {
     pub(super) global: Option<Global>,
     pub(super) route: Option<RouteText>,
-    #[serde(default)]
-    inhibit_rules: Option<Vec<IgnoredAny>>,
-    pub(super) receivers: Option<Vec<ReceiverText>>,
-    #[serde(default)]
-    templates: Option<Vec<String>>,
-    pub(super) mute_time_intervals: Option<Vec<Interval>>,
-    pub(super) time_intervals: Option<Vec<Interval>>,
-    tracing: Option<IgnoredAny>,
-    event_recorder: Option<IgnoredAny>,
+    #[serde(default, skip_serializing_if = "has_none")]
+    pub(super) inhibit_rules: Option<Vec<InhibitText>>,
+    pub(super) receivers: Option<Vec<ReceiverItem>>,
+    #[serde(default, deserialize_with = "model::de::or_default")]
+    pub(super) templates: Vec<String>,
+    #[serde(default, skip_serializing_if = "has_none")]
+    pub(super) mute_time_intervals: Option<Vec<NamedInterval>>,
+    #[serde(default, skip_serializing_if = "has_none")]
+    pub(super) time_intervals: Option<Vec<NamedInterval>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) tracing: Option<Tracing>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event_recorder: Option<Value>,
+}
+
+fn has_none<T>(list: &Option<Vec<T>>) -> bool {
+    list.as_ref().is_none_or(Vec::is_empty)
 }
 
 impl File {
     /// Returns warnings about sections that are not obeyed yet.
     pub(super) fn unbuilt(&self) -> Vec<String> {
-        let mut warnings = Vec::new();
-        let mut warn = |is_there: bool, text: &str| {
-            if is_there {
-                warnings.push(text.to_owned());
-            }
-        };
-        let has = |list: usize| 0 < list;
-        warn(
-            has(self.inhibit_rules.as_ref().map_or(0, Vec::len)),
-            "inhibit_rules are not built yet: nothing is inhibited",
-        );
-        warn(
-            has(self.templates.as_ref().map_or(0, Vec::len)),
-            "templates are not built yet: the default texts are used",
-        );
-        warn(self.tracing.is_some(), "tracing is not built yet");
-        warn(
-            self.event_recorder.is_some(),
-            "event_recorder is not built yet",
-        );
-        warnings
+        let sections = [
+            (
+                !self.templates.is_empty(),
+                "templates are not built yet: the default texts are used",
+            ),
+            (self.tracing.is_some(), "tracing is not built yet"),
+            (
+                self.event_recorder.is_some(),
+                "event_recorder is not built yet",
+            ),
+        ];
+        let sections = sections.into_iter().filter(|(is_there, _)| *is_there);
+        sections.map(|(_, text)| text.to_owned()).collect()
     }
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Interval {
-    #[serde(default)]
-    name: String,
-    /// Not built yet.
-    #[serde(rename = "time_intervals")]
-    _time_intervals: Option<Vec<IgnoredAny>>,
+/// Declares that a section is checked where it is read.
+macro_rules! checked_item {
+    ($item:ident: $text:ident) => {
+        #[derive(Serialize)]
+        #[serde(transparent)]
+        pub(super) struct $item(pub(super) $text);
+
+        impl<'de> Deserialize<'de> for $item {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let mut text = $text::deserialize(deserializer)?;
+                text.check().map_err(serde::de::Error::custom)?;
+                Ok($item(text))
+            }
+        }
+    };
 }
 
-/// Returns the names of the time intervals.
-pub(super) fn interval_names(
-    new: Option<Vec<Interval>>,
-    old: Option<Vec<Interval>>,
-) -> Result<BTreeSet<String>, String> {
-    let mut names = BTreeSet::new();
-    for interval in old.into_iter().chain(new).flatten() {
-        if interval.name.is_empty() {
+checked_item! { ReceiverItem: ReceiverText }
+checked_item! { NamedInterval: IntervalText }
+
+/// A named time interval.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct IntervalText {
+    #[serde(default, deserialize_with = "model::de::or_default")]
+    pub(super) name: String,
+    #[serde(default, deserialize_with = "model::de::or_default")]
+    pub(super) time_intervals: Vec<TimeInterval>,
+}
+
+impl IntervalText {
+    #[expect(clippy::needless_pass_by_ref_mut, reason = "as the other sections")]
+    fn check(&mut self) -> Result<(), String> {
+        if self.name.is_empty() {
             return Err("missing name in time interval".to_owned());
         }
-        if !names.insert(interval.name.clone()) {
-            return Err(format!("time interval \"{}\" is not unique", interval.name));
+        Ok(())
+    }
+}
+
+/// Matchers, sorted.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Matchers {
+    pub(super) list: Vec<Matcher>,
+    /// What should be written otherwise.
+    pub(super) warnings: Vec<String>,
+}
+
+impl<'de> Deserialize<'de> for Matchers {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let texts = Option::<Vec<String>>::deserialize(deserializer)?.unwrap_or_default();
+        let mut matchers = Matchers::default();
+        for text in &texts {
+            let list = parse_matchers(text).map_err(serde::de::Error::custom)?;
+            matchers.list.extend(list);
+            matchers.warnings.extend(matchers::warning(text));
         }
-    }
-    Ok(names)
-}
-
-with_unbuilt! {
-    /// The `global` section.
-    #[derive(Default, Deserialize)]
-    #[serde(deny_unknown_fields)]
-    pub(super) struct Global {
-        pub(super) resolve_timeout: Option<Duration>,
-        pub(super) http_config: Option<HttpConfig>,
-        pub(super) smtp_from: Option<String>,
-        pub(super) smtp_smarthost: Option<String>,
-        pub(super) smtp_hello: Option<String>,
-        pub(super) smtp_auth_username: Option<String>,
-        pub(super) smtp_auth_password: Option<Secret>,
-        pub(super) smtp_auth_password_file: Option<String>,
-        pub(super) smtp_auth_secret: Option<Secret>,
-        pub(super) smtp_auth_secret_file: Option<String>,
-        pub(super) smtp_auth_identity: Option<String>,
-        pub(super) smtp_require_tls: Option<bool>,
-        pub(super) smtp_tls_config: Option<TlsConfig>,
-        pub(super) smtp_force_implicit_tls: Option<bool>,
-    }
-    unbuilt {
-        slack_api_url, slack_api_url_file, slack_app_token, slack_app_token_file, slack_app_url, pagerduty_url,
-        opsgenie_api_url, opsgenie_api_key, opsgenie_api_key_file, wechat_api_url, wechat_api_secret,
-        wechat_api_secret_file, wechat_api_corp_id, victorops_api_url, victorops_api_key, victorops_api_key_file,
-        telegram_api_url, telegram_bot_token, telegram_bot_token_file, webex_api_url, rocketchat_api_url,
-        rocketchat_token, rocketchat_token_file, rocketchat_token_id, rocketchat_token_id_file,
-        mattermost_webhook_url, mattermost_webhook_url_file, jira_api_url,
+        sort_matchers(&mut matchers.list);
+        Ok(matchers)
     }
 }
 
-impl Global {
-    /// Returns warnings about what belongs to receivers that are not built yet.
-    pub(super) fn unbuilt_fields(&self) -> Vec<String> {
-        let fields = self.unbuilt().into_iter();
-        fields
-            .map(|field| format!("global.{field} is not built yet and has no effect"))
+impl Serialize for Matchers {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.list.iter().map(print_matcher))
+    }
+}
+
+impl Matchers {
+    fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+}
+
+/// Labels and the values or expressions that they must have, the older way to write matchers.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(transparent)]
+pub(super) struct Pairs<const REGEX: bool>(BTreeMap<String, String>);
+
+impl<'de, const REGEX: bool> Deserialize<'de> for Pairs<REGEX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        use serde::de::Error as _;
+        let pairs = Option::<BTreeMap<String, Option<String>>>::deserialize(deserializer)?;
+        let mut checked = BTreeMap::new();
+        for (name, value) in pairs.unwrap_or_default() {
+            if name.is_empty() {
+                return Err(D::Error::custom("invalid label name \"\""));
+            }
+            let value = match (value, REGEX) {
+                (Some(value), _) => value,
+                (None, false) => String::new(),
+                (None, true) => {
+                    let text = format!("invalid regexp value for {}", Quoted(&name));
+                    return Err(D::Error::custom(text));
+                }
+            };
+            Matcher::new(&name, Self::OP, &value).map_err(D::Error::custom)?;
+            checked.insert(name, value);
+        }
+        Ok(Pairs(checked))
+    }
+}
+
+impl<const REGEX: bool> Pairs<REGEX> {
+    const OP: MatchOp = if REGEX {
+        MatchOp::Regex
+    } else {
+        MatchOp::Equal
+    };
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn matchers(&self) -> Result<Vec<Matcher>, String> {
+        let pairs = self.0.iter();
+        pairs
+            .map(|(name, value)| {
+                Matcher::new(name, Self::OP, value).map_err(|error| error.to_string())
+            })
             .collect()
     }
 }
 
-#[derive(Deserialize)]
+/// Returns all matchers of a route or of a side of an inhibition rule, sorted.
+pub(super) fn all_matchers(
+    equal: &Pairs<false>,
+    regex: &Pairs<true>,
+    matchers: &Matchers,
+) -> Result<Vec<Matcher>, String> {
+    let mut all = equal.matchers()?;
+    all.extend(regex.matchers()?);
+    all.extend(matchers.list.iter().cloned());
+    sort_matchers(&mut all);
+    Ok(all)
+}
+
+/// An inhibition rule.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct RouteText {
-    pub(super) receiver: Option<String>,
+pub(super) struct InhibitText {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) name: Option<String>,
+    #[serde(default, skip_serializing_if = "Pairs::is_empty")]
+    pub(super) source_match: Pairs<false>,
+    #[serde(default, skip_serializing_if = "Pairs::is_empty")]
+    pub(super) source_match_re: Pairs<true>,
+    #[serde(default, skip_serializing_if = "Matchers::is_empty")]
+    pub(super) source_matchers: Matchers,
+    #[serde(default, skip_serializing_if = "Pairs::is_empty")]
+    pub(super) target_match: Pairs<false>,
+    #[serde(default, skip_serializing_if = "Pairs::is_empty")]
+    pub(super) target_match_re: Pairs<true>,
+    #[serde(default, skip_serializing_if = "Matchers::is_empty")]
+    pub(super) target_matchers: Matchers,
+    #[serde(
+        default,
+        deserialize_with = "model::de::or_default",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub(super) equal: Vec<String>,
+}
+
+impl InhibitText {
+    pub(super) fn rule(&self) -> Result<InhibitRule, String> {
+        Ok(InhibitRule {
+            source: all_matchers(
+                &self.source_match,
+                &self.source_match_re,
+                &self.source_matchers,
+            )?,
+            target: all_matchers(
+                &self.target_match,
+                &self.target_match_re,
+                &self.target_matchers,
+            )?,
+            equal: self.equal.clone(),
+        })
+    }
+}
+
+/// A route, checked where it is read.
+#[derive(Serialize)]
+#[serde(transparent)]
+pub(super) struct RouteText(pub(super) RouteFields);
+
+impl<'de> Deserialize<'de> for RouteText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let route = RouteFields::deserialize(deserializer)?;
+        super::route::check(&route).map_err(serde::de::Error::custom)?;
+        Ok(RouteText(route))
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RouteFields {
+    #[serde(
+        default,
+        deserialize_with = "model::de::or_default",
+        skip_serializing_if = "String::is_empty"
+    )]
+    pub(super) receiver: String,
+    #[serde(skip_serializing_if = "has_none")]
     pub(super) group_by: Option<Vec<String>>,
-    pub(super) matchers: Option<Vec<String>>,
-    #[serde(rename = "match")]
-    pub(super) equal: Option<BTreeMap<String, String>>,
-    #[serde(rename = "match_re")]
-    pub(super) regex: Option<BTreeMap<String, String>>,
-    #[serde(rename = "continue", default)]
-    pub(super) continues: Option<bool>,
-    pub(super) routes: Option<Vec<RouteText>>,
+    #[serde(rename = "match", default, skip_serializing_if = "Pairs::is_empty")]
+    pub(super) equal: Pairs<false>,
+    #[serde(rename = "match_re", default, skip_serializing_if = "Pairs::is_empty")]
+    pub(super) regex: Pairs<true>,
+    #[serde(default, skip_serializing_if = "Matchers::is_empty")]
+    pub(super) matchers: Matchers,
+    #[serde(
+        default,
+        deserialize_with = "model::de::or_default",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub(super) mute_time_intervals: Vec<String>,
+    #[serde(
+        default,
+        deserialize_with = "model::de::or_default",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub(super) active_time_intervals: Vec<String>,
+    #[serde(
+        rename = "continue",
+        default,
+        deserialize_with = "model::de::or_default"
+    )]
+    pub(super) continues: bool,
+    #[serde(
+        default,
+        deserialize_with = "model::de::or_default",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub(super) routes: Vec<RouteText>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) group_wait: Option<Duration>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) group_interval: Option<Duration>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) repeat_interval: Option<Duration>,
-    pub(super) mute_time_intervals: Option<Vec<String>>,
-    pub(super) active_time_intervals: Option<Vec<String>>,
-    pub(super) labels: Option<BTreeMap<String, String>>,
-}
-
-with_unbuilt! {
-    /// A receiver.
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    pub(super) struct ReceiverText {
-        #[serde(default)]
-        pub(super) name: String,
-        pub(super) labels: Option<BTreeMap<String, String>>,
-        pub(super) webhook_configs: Option<Vec<WebhookText>>,
-        pub(super) email_configs: Option<Vec<EmailText>>,
-    }
-    unbuilt {
-        pagerduty_configs, slack_configs, opsgenie_configs, victorops_configs, pushover_configs, wechat_configs,
-        sns_configs, telegram_configs, webex_configs, discord_configs, msteams_configs, msteamsv2_configs,
-        jira_configs, rocketchat_configs, mattermost_configs, incidentio_configs,
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct WebhookText {
-    pub(super) send_resolved: Option<bool>,
-    pub(super) http_config: Option<HttpConfig>,
-    pub(super) url: Option<String>,
-    pub(super) url_file: Option<String>,
-    pub(super) max_alerts: Option<u64>,
-    pub(super) timeout: Option<Duration>,
-    pub(super) payload: Option<IgnoredAny>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct EmailText {
-    pub(super) send_resolved: Option<bool>,
-    pub(super) to: Option<String>,
-    pub(super) from: Option<String>,
-    pub(super) smarthost: Option<String>,
-    pub(super) hello: Option<String>,
-    pub(super) auth_username: Option<String>,
-    pub(super) auth_password: Option<Secret>,
-    pub(super) auth_password_file: Option<String>,
-    pub(super) auth_secret: Option<Secret>,
-    pub(super) auth_secret_file: Option<String>,
-    pub(super) auth_identity: Option<String>,
-    pub(super) headers: Option<BTreeMap<String, String>>,
-    pub(super) html: Option<String>,
-    pub(super) text: Option<String>,
-    pub(super) require_tls: Option<bool>,
-    pub(super) tls_config: Option<TlsConfig>,
-    pub(super) force_implicit_tls: Option<bool>,
-    pub(super) threading: Option<IgnoredAny>,
+    #[serde(
+        default,
+        deserialize_with = "model::de::or_default",
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
+    pub(super) labels: BTreeMap<String, String>,
 }

@@ -266,3 +266,52 @@ fn keys_are_spelled_as_alertmanager_does() {
         "{}/{alertname!=\"B\",instance=~\"x.*\"}:{alertname=\"A\"}"
     );
 }
+
+#[test]
+fn what_is_inhibited_is_told_when_the_source_is_over() {
+    let config = AlertmanagerConfig::parse(
+        "route: {receiver: a, group_by: [alertname], group_wait: 30s, group_interval: 5m, repeat_interval: 1h}\n\
+         receivers: [{name: a, webhook_configs: [{url: 'http://a/'}]}]\n\
+         inhibit_rules: [{source_matchers: [alertname=Down], target_matchers: [alertname=~Slow|Down], equal: [instance]}]",
+    );
+    let mut world = World {
+        dispatcher: Dispatcher::new(Arc::new(config.unwrap())),
+        told: Vec::new(),
+    };
+    world.alert(100, "Down", "x", 100, None);
+    world.alert(100, "Slow", "x", 100, None);
+    world.alert(100, "Slow", "y", 100, None);
+    world.run(200, true);
+    world.alert(500, "Down", "x", 100, Some(490));
+    world.run(800, true);
+    world.check(&[
+        "130 a0 first notification: x+",
+        "130 a0 first notification: y+",
+        "730 a0 all alerts resolved: x-",
+        "730 a0 new alerts added: x+ y+",
+    ]);
+}
+
+#[test]
+fn time_intervals_mute_whole_groups() {
+    // Muted in the first ten minutes of an hour, or outside of the first two hours of the day.
+    let text = "route:\n  receiver: a\n  routes:\n\
+        \x20 - {receiver: a, group_wait: 30s, group_interval: 5m, repeat_interval: 1h, mute_time_intervals: [m], active_time_intervals: [d]}\n\
+        receivers: [{name: a, webhook_configs: [{url: 'http://a/'}]}]\n\
+        mute_time_intervals: [{name: m, time_intervals: [{times: [{start_time: '00:00', end_time: '00:10'}]}]}]\n\
+        time_intervals: [{name: d, time_intervals: [{times: [{start_time: '00:00', end_time: '02:00'}]}]}]\n";
+    let mut world = World {
+        dispatcher: Dispatcher::new(Arc::new(AlertmanagerConfig::parse(text).unwrap())),
+        told: Vec::new(),
+    };
+    world.alert(100, "A", "x", 100, None);
+    world.alert(100, "A", "y", 100, None);
+    world.run(350, true);
+    // Resolved while muted: nobody hears of it.
+    world.alert(400, "A", "y", 100, Some(390));
+    world.run(4 * 3_600, true);
+    world.check(&[
+        "730 a0 first notification: x+",
+        "4630 a0 repeat interval elapsed: x+",
+    ]);
+}
