@@ -51,6 +51,7 @@ pub(crate) fn run(call: &ToolCall) -> ExitCode {
 fn run_tool(call: &ToolCall, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     match call.tool {
         Tool::CheckConfig => check::config::run(call, out),
+        Tool::CheckRules => check::rules::run(call, out),
         Tool::CheckServiceDiscovery => check::service_discovery::run(call, out),
         Tool::CheckWebConfig => check::web_config::run(call, out),
         Tool::List => tsdb::list::run(call, out),

@@ -5,7 +5,7 @@ mod support;
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use support::monitor::hearth_binary;
 
@@ -24,6 +24,7 @@ fn check(dir: &Path, words: &str, code: i32, expected: &str) {
         .args(["tool", "check"])
         .args(words.split(' '))
         .current_dir(dir)
+        .stdin(Stdio::null())
         .output()
         .unwrap();
     let printed = [output.stdout, output.stderr].concat();
@@ -181,6 +182,41 @@ fn web_configurations() {
         "web-config none.yml",
         1,
         "hearth tool: error: path 'none.yml' does not exist, try --help\n",
+    );
+}
+
+#[test]
+fn rule_files() {
+    let dir = folder(&[
+        (
+            "good.yml",
+            "groups: [{name: g, rules: [{record: a, expr: b}]}]",
+        ),
+        ("twice.yml", RULES),
+        ("bad.yml", "groups: [{name: g, rules: [{alert: a}]}]"),
+    ]);
+    let good = "Checking good.yml\n  SUCCESS: 1 rules found\n\n";
+    check(dir.path(), "rules good.yml", 0, good);
+    let twice = "Checking twice.yml\n\n  FAILED:\nlint error 1 duplicate rule(s) found.\nMetric: a\nLabel(s):\n\
+                 Might cause inconsistency while recording expressions\n";
+    check(dir.path(), "rules twice.yml", 0, twice);
+    check(dir.path(), "rules --lint-fatal twice.yml", 3, twice);
+    let fine = "Checking twice.yml\n  SUCCESS: 2 rules found\n\n";
+    check(dir.path(), "rules --lint=none twice.yml", 0, fine);
+    let nothing = "Checking standard input\n  SUCCESS: 0 rules found\n\n";
+    check(dir.path(), "rules", 0, nothing);
+    let output = Command::new(hearth_binary())
+        .args(["tool", "check", "rules", "bad.yml", "good.yml"])
+        .current_dir(dir.path())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(printed, format!("Checking bad.yml\n{good}"));
+    let complaint = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        complaint.contains("field 'expr' must be set in rule"),
+        "{complaint}"
     );
 }
 

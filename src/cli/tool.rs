@@ -19,6 +19,8 @@ pub(crate) struct ToolCall {
 pub(crate) enum Tool {
     /// `check config`
     CheckConfig,
+    /// `check rules`
+    CheckRules,
     /// `check service-discovery`
     CheckServiceDiscovery,
     /// `check web-config`
@@ -131,6 +133,27 @@ const SANDBOX_DIR_ROOT: Flag = Flag::hidden(
     "Accepted; what the replay of the log writes stays in memory.",
 );
 
+const LINT_FATAL: Flag = Flag::shown(
+    "lint-fatal",
+    Kind::Bool,
+    "false",
+    "Exit with code 3 when linting finds something.",
+);
+
+const IGNORE_UNKNOWN_FIELDS: Flag = Flag::shown(
+    "ignore-unknown-fields",
+    Kind::Bool,
+    "false",
+    "Ignore unknown fields in rule files; the server does not.",
+);
+
+const LOOKBACK: Flag = Flag::shown(
+    "query.lookback-delta",
+    Kind::Duration,
+    "5m",
+    "The server's lookback; a longer scrape interval is too long.",
+);
+
 const CHECK_CONFIG_FLAGS: &[Flag] = &[
     Flag::shown(
         "syntax-only",
@@ -144,30 +167,27 @@ const CHECK_CONFIG_FLAGS: &[Flag] = &[
         "duplicate-rules",
         "What is linted, separated by commas: all, duplicate-rules, none, too-long-scrape-interval.",
     ),
-    Flag::shown(
-        "lint-fatal",
-        Kind::Bool,
-        "false",
-        "Exit with code 3 when linting finds something.",
-    ),
-    Flag::shown(
-        "ignore-unknown-fields",
-        Kind::Bool,
-        "false",
-        "Ignore unknown fields in rule files; the server does not.",
-    ),
+    LINT_FATAL,
+    IGNORE_UNKNOWN_FIELDS,
     Flag::shown(
         "agent",
         Kind::Bool,
         "false",
         "Check the file as one of agent mode.",
     ),
+    LOOKBACK,
+];
+
+const CHECK_RULES_FLAGS: &[Flag] = &[
     Flag::shown(
-        "query.lookback-delta",
-        Kind::Duration,
-        "5m",
-        "The server's lookback; a longer scrape interval is too long.",
+        "lint",
+        Kind::Text,
+        "duplicate-rules",
+        "What is linted, separated by commas: all, duplicate-rules, none.",
     ),
+    LINT_FATAL,
+    IGNORE_UNKNOWN_FIELDS,
+    LOOKBACK,
 ];
 
 const QUERY: Positional = Positional {
@@ -304,6 +324,19 @@ pub(crate) static ROWS: &[Row] = &[
             default: None,
             repeats: true,
             help: "The config files to check.",
+        }],
+    },
+    Row {
+        tool: Tool::CheckRules,
+        words: &["check", "rules"],
+        about: "Check if the rule files are valid or not",
+        flags: CHECK_RULES_FLAGS,
+        letters: &[],
+        args: &[Positional {
+            name: "rule-files",
+            default: Some(""),
+            repeats: true,
+            help: "The rule files to check; standard input if there are none.",
         }],
     },
     Row {
@@ -505,6 +538,7 @@ impl Row {
         let arg = |positional: &Positional| -> Vec<String> {
             match matches.get_many::<String>(positional.name) {
                 Some(given) => given.cloned().collect(),
+                None if positional.repeats => Vec::new(),
                 None => vec![String::new()],
             }
         };

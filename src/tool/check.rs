@@ -5,6 +5,6 @@ pub(in crate::tool) mod config;
 mod lint;
 pub(in crate::tool) mod metrics;
 mod references;
-mod rules;
+pub(in crate::tool) mod rules;
 pub(in crate::tool) mod service_discovery;
 pub(in crate::tool) mod web_config;

@@ -31,9 +31,18 @@ pub(super) struct Verdict {
 
 impl Verdict {
     /// Adds what another file says.
-    fn add(&mut self, other: Verdict) {
+    pub(super) fn add(&mut self, other: Verdict) {
         self.has_failed |= other.has_failed;
         self.has_errors |= other.has_errors;
+    }
+
+    /// Returns what a command that found this ends with.
+    pub(super) fn outcome(self, lints: &Lints) -> Outcome {
+        match (self.has_failed, self.has_errors) {
+            (true, true) => Outcome::FoundProblems,
+            (true, false) if lints.are_fatal => Outcome::FoundLint,
+            _ => Outcome::Done,
+        }
     }
 }
 
@@ -67,16 +76,7 @@ pub(in crate::tool) fn run(call: &ToolCall, out: &mut dyn Write) -> anyhow::Resu
     for path in &call.args {
         verdict.add(check.file(path, out)?);
     }
-    Ok(match verdict {
-        Verdict {
-            has_failed: true,
-            has_errors: true,
-        } => Outcome::FoundProblems,
-        Verdict {
-            has_failed: true, ..
-        } if check.lints.are_fatal => Outcome::FoundLint,
-        _ => Outcome::Done,
-    })
+    Ok(verdict.outcome(&check.lints))
 }
 
 impl Check {

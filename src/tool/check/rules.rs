@@ -1,7 +1,9 @@
-//! Rule files: whether a server would take them, and rules that are there twice.
+//! `check rules`, and the rule files of `check config`: whether a server would take them, and rules that are there twice.
+//!
+//! Source: promtool, whose output this copies line by line.
 
 use std::fmt::Write as _;
-use std::io::Write;
+use std::io::{self, Read as _, Write};
 use std::path::Path;
 
 use alertmanager::rule::file::{RuleConfig, RuleFile};
@@ -11,26 +13,67 @@ use serde_json::Value;
 
 use super::config::Verdict;
 use super::lint::Lints;
-use crate::tool::complain;
+use crate::cli::tool::ToolCall;
+use crate::tool::{Outcome, complain};
+
+/// Checks all files, or standard input where none is named.
+pub(in crate::tool) fn run(call: &ToolCall, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+    for path in &call.args {
+        anyhow::ensure!(
+            Path::new(path).exists(),
+            "path '{path}' does not exist, try --help"
+        );
+    }
+    let flags = &call.flags;
+    let mut lints = Lints {
+        duplicate_rules: false,
+        scrape_interval: false,
+        are_fatal: flags.is_on("lint-fatal"),
+        ignores_unknown_fields: flags.is_on("ignore-unknown-fields"),
+        lookback: flags.duration("query.lookback-delta"),
+    };
+    lints.turn_on(flags.text("lint"), out)?;
+    let mut verdict = Verdict::default();
+    if call.args.is_empty() {
+        let mut text = String::new();
+        let read = io::stdin().read_to_string(&mut text).map(|_| text);
+        verdict = check_text("standard input", "", read, &lints, out)?;
+    }
+    for path in &call.args {
+        verdict.add(check(Path::new(path), &lints, out)?);
+    }
+    Ok(verdict.outcome(&lints))
+}
 
 /// Checks one file.
 pub(super) fn check(path: &Path, lints: &Lints, out: &mut dyn Write) -> anyhow::Result<Verdict> {
     let name = path.display().to_string();
-    writeln!(out, "Checking {name}")?;
+    check_text(&name, &name, std::fs::read_to_string(path), lints, out)
+}
+
+/// Checks a text that is shown as `shown` and called `name` in errors.
+fn check_text(
+    shown: &str,
+    name: &str,
+    text: io::Result<String>,
+    lints: &Lints,
+    out: &mut dyn Write,
+) -> anyhow::Result<Verdict> {
+    writeln!(out, "Checking {shown}")?;
     let refused = Verdict {
         has_failed: true,
         has_errors: true,
     };
-    let text = match std::fs::read_to_string(path) {
+    let text = match text {
         Ok(text) if lints.ignores_unknown_fields => known_fields(&text),
         Ok(text) => text,
         Err(error) => {
             out.flush()?;
-            complain(&format!("  FAILED:\n{name}: {error}"));
+            complain(&format!("  FAILED:\n{shown}: {error}"));
             return Ok(refused);
         }
     };
-    let rules = match RuleFile::parse(&name, &text) {
+    let rules = match RuleFile::parse(name, &text) {
         Ok(rules) => rules,
         Err(error) => {
             out.flush()?;
