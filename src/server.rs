@@ -8,7 +8,7 @@
 //! nothing.
 
 mod http;
-mod settings;
+pub(crate) mod settings;
 
 use std::path::PathBuf;
 use std::sync::Arc;

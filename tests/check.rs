@@ -193,6 +193,10 @@ fn rule_files() {
             "groups: [{name: g, rules: [{record: a, expr: b}]}]",
         ),
         ("twice.yml", RULES),
+        (
+            "fill.yml",
+            "groups: [{name: g, rules: [{record: a, expr: b + fill(0) c}]}]",
+        ),
         ("bad.yml", "groups: [{name: g, rules: [{alert: a}]}]"),
     ]);
     let good = "Checking good.yml\n  SUCCESS: 1 rules found\n\n";
@@ -203,6 +207,9 @@ fn rule_files() {
     check(dir.path(), "rules --lint-fatal twice.yml", 3, twice);
     let fine = "Checking twice.yml\n  SUCCESS: 2 rules found\n\n";
     check(dir.path(), "rules --lint=none twice.yml", 0, fine);
+    let fill = "Checking fill.yml\n  SUCCESS: 1 rules found\n\n";
+    let words = "rules --enable-feature=promql-binop-fill-modifiers fill.yml";
+    check(dir.path(), words, 0, fill);
     let nothing = "Checking standard input\n  SUCCESS: 0 rules found\n\n";
     check(dir.path(), "rules", 0, nothing);
     let output = Command::new(hearth_binary())

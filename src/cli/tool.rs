@@ -10,6 +10,8 @@ pub(crate) struct ToolCall {
     pub(crate) tool: Tool,
     /// Its flags.
     pub(crate) flags: Values,
+    /// The features that `--enable-feature` names.
+    pub(crate) features: Vec<String>,
     /// Its other arguments, those left out with their defaults. One that may be repeated is the last.
     pub(crate) args: Vec<String>,
 }
@@ -209,7 +211,7 @@ const COMMON: &[Flag] = &[
         "enable-feature",
         Kind::List,
         "",
-        "Accepted; all of PromQL is on.",
+        "What of PromQL rule files may use besides what is stable, separated by commas; everywhere else all of it is on.",
     ),
 ];
 
@@ -545,6 +547,12 @@ impl Row {
         ToolCall {
             tool: self.tool,
             flags: Values::of(self.flags, matches),
+            features: Values::of(COMMON, matches)
+                .list("enable-feature")
+                .iter()
+                .flat_map(|names| names.split(','))
+                .map(str::to_owned)
+                .collect(),
             args: self.args.iter().flat_map(arg).collect(),
         }
     }

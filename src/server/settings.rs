@@ -224,7 +224,7 @@ fn warnings(values: &Values, features: &[&str]) -> Vec<String> {
     unbuilt.chain(unknown).collect()
 }
 
-fn promql_features(names: &[&str]) -> promql::Features {
+pub(crate) fn promql_features(names: &[&str]) -> promql::Features {
     promql::Features {
         syntax: promql::ParseOptions {
             experimental_functions: names.contains(&"promql-experimental-functions"),

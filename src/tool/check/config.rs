@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use scraper::config::ScrapeConfig;
 
-use super::lint::Lints;
+use super::lint::{Lints, syntax};
 use super::{references, rules};
 use crate::cli::tool::ToolCall;
 use crate::config::{Config, Mode};
@@ -61,6 +61,7 @@ pub(in crate::tool) fn run(call: &ToolCall, out: &mut dyn Write) -> anyhow::Resu
         are_fatal: flags.is_on("lint-fatal"),
         ignores_unknown_fields: flags.is_on("ignore-unknown-fields"),
         lookback: flags.duration("query.lookback-delta"),
+        syntax: syntax(&call.features),
     };
     lints.turn_on(flags.text("lint"), out)?;
     let check = Check {

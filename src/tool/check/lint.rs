@@ -3,6 +3,9 @@
 use std::io::{self, Write};
 
 use model::Duration;
+use promql::ParseOptions;
+
+use crate::server::settings::promql_features;
 
 /// Which lints are on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +21,14 @@ pub(super) struct Lints {
     pub(super) ignores_unknown_fields: bool,
     /// The longest scrape interval that is not too long.
     pub(super) lookback: Duration,
+    /// What of PromQL rules may use.
+    pub(super) syntax: ParseOptions,
+}
+
+/// Returns what of PromQL a server with these features takes.
+pub(super) fn syntax(features: &[String]) -> ParseOptions {
+    let names: Vec<&str> = features.iter().map(String::as_str).collect();
+    promql_features(&names).syntax
 }
 
 impl Lints {

@@ -12,7 +12,7 @@ use scraper::config::yaml;
 use serde_json::Value;
 
 use super::config::Verdict;
-use super::lint::Lints;
+use super::lint::{Lints, syntax};
 use crate::cli::tool::ToolCall;
 use crate::tool::{Outcome, complain};
 
@@ -31,6 +31,7 @@ pub(in crate::tool) fn run(call: &ToolCall, out: &mut dyn Write) -> anyhow::Resu
         are_fatal: flags.is_on("lint-fatal"),
         ignores_unknown_fields: flags.is_on("ignore-unknown-fields"),
         lookback: flags.duration("query.lookback-delta"),
+        syntax: syntax(&call.features),
     };
     lints.turn_on(flags.text("lint"), out)?;
     let mut verdict = Verdict::default();
@@ -73,7 +74,7 @@ fn check_text(
             return Ok(refused);
         }
     };
-    let rules = match RuleFile::parse(name, &text) {
+    let rules = match RuleFile::parse_with(name, &text, &lints.syntax) {
         Ok(rules) => rules,
         Err(error) => {
             out.flush()?;
