@@ -1,7 +1,7 @@
 //! How fast bodies are read: for the first time, and when every line is the one that is expected.
 //!
 //! The bodies are a real node exporter's, from `HEARTH_CONFORMANCE_DIR` (default `../../shared/conformance`, seen from this crate), and
-//! a synthetic one of plain counters. `cargo bench -p scraper`.
+//! a synthetic one of plain counters; beside the `prometheus-parse` crate. `cargo bench -p scraper`.
 
 use std::path::PathBuf;
 
@@ -80,5 +80,15 @@ fn steady(bencher: Bencher<'_, '_>, name: &str) {
             }
         }
         sum
+    });
+}
+
+/// The same body by the `prometheus-parse` crate.
+#[divan::bench(args = BODIES)]
+fn prometheus_parse_crate(bencher: Bencher<'_, '_>, name: &str) {
+    let body = body(name);
+    bencher.counter(BytesCount::of_str(&body)).bench(|| {
+        let lines = black_box(&body).lines().map(|line| Ok(line.to_owned()));
+        prometheus_parse::Scrape::parse(lines).expect("the body is right")
     });
 }
