@@ -1,10 +1,11 @@
-//! Rule templates against what Prometheus made of them (`templates/prometheus.jsonl` of the conformance data).
+//! Rule templates against what Prometheus made of them (`templates/prometheus.jsonl` of the conformance data), and rule files and
+//! their expressions against what promtool and Prometheus say (`rules`).
 
 use metrics::Registry;
 use model::{Duration, Labels};
 use serde_json::{Value, json};
 
-use super::file::RuleFile;
+use super::file::{RuleConfig, RuleFile};
 use super::group::{EvaluationContext, Group, GroupSettings};
 use super::metrics::RuleMetrics;
 use super::testing::{FakeQuery, VecStorage, conformance};
@@ -93,4 +94,83 @@ fn run(case: &Value) -> Result<(), String> {
     } else {
         Err(found.to_owned())
     }
+}
+
+/// Returns the rows of a table, the heading left out.
+fn rows(table: &str) -> impl Iterator<Item = Vec<&str>> {
+    table.lines().skip(1).map(|row| row.split('\t').collect())
+}
+
+#[test]
+fn rule_files_are_taken_or_refused_as_by_promtool() {
+    let Some(directory) = conformance("rules") else {
+        return;
+    };
+    let read = |name: &str| std::fs::read_to_string(directory.join(name)).unwrap();
+    let (cases, real) = (read("expected.tsv"), read("real-files.tsv"));
+    let mut surprises = Vec::new();
+    let mut checked = 0;
+    for row in rows(&cases).filter(|row| row[1] == "parse") {
+        let (file, expect, reason) = (row[3], row[4], row[5]);
+        let parsed = RuleFile::parse(file, &read(file));
+        match (&parsed, expect) {
+            (Ok(_), "ok") => (),
+            (Err(error), "error") if error.to_string().contains(reason) => (),
+            _ => surprises.push(format!("{file}: {expect} {reason}, found {parsed:?}")),
+        }
+        checked += 1;
+    }
+    for row in rows(&real) {
+        let (file, expect) = (row[0], row[1]);
+        match (RuleFile::parse(file, &read(file)), expect) {
+            (Ok(parsed), "ok") => {
+                let rules = || parsed.groups.iter().flat_map(|group| &group.rules);
+                let alerting = rules().filter(|rule| matches!(rule, RuleConfig::Alerting(_)));
+                let alerting = alerting.count();
+                let recording = rules().count() - alerting;
+                let found = [parsed.groups.len(), alerting, recording].map(|n| n.to_string());
+                if found != row[2..5] {
+                    surprises.push(format!("{file}: {found:?} instead of {:?}", &row[2..5]));
+                }
+            }
+            (Err(_), "error") => (),
+            (found, _) => surprises.push(format!("{file}: {expect}, found {found:?}")),
+        }
+        checked += 1;
+    }
+    assert!(50 < checked, "{checked} files");
+    assert!(surprises.is_empty(), "{}", surprises.join("\n"));
+}
+
+#[test]
+fn expressions_of_real_rules_are_printed_as_by_prometheus() {
+    let Some(directory) = conformance("rules") else {
+        return;
+    };
+    let table = std::fs::read_to_string(directory.join("exprs.tsv")).unwrap();
+    let plain = |text: &str| {
+        let text = text.replace("\\\\", "\0").replace("\\n", "\n");
+        text.replace("\\t", "\t").replace('\0', "\\")
+    };
+    let mut surprises = Vec::new();
+    let mut checked = 0;
+    for row in rows(&table) {
+        let [expr, string, pretty] = [row[3], row[4], row[5]].map(plain);
+        match promql::parse(&expr) {
+            Ok(parsed) => {
+                let printed = parsed.to_string();
+                if printed != string {
+                    surprises.push(format!("{expr}\n  found    {printed}\n  expected {string}"));
+                }
+                let printed = promql::pretty(&parsed);
+                if printed != pretty {
+                    surprises.push(format!("{expr}\n  found\n{printed}\n  expected\n{pretty}"));
+                }
+            }
+            Err(error) => surprises.push(format!("{expr}: {error}")),
+        }
+        checked += 1;
+    }
+    assert!(500 < checked, "{checked} expressions");
+    assert!(surprises.is_empty(), "{}", surprises.join("\n"));
 }
