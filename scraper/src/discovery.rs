@@ -23,6 +23,7 @@ mod hetzner;
 mod http;
 mod kubernetes;
 mod labels;
+mod linode;
 mod nomad;
 pub mod once;
 pub(crate) mod provider;

@@ -122,6 +122,7 @@ const BUILT: &[&str] = &[
     HetznerSdConfig::KEY,
     DigitalOceanSdConfig::KEY,
     VultrSdConfig::KEY,
+    LinodeSdConfig::KEY,
     KubernetesSdConfig::KEY,
 ];
 

@@ -14,13 +14,14 @@ use super::hetzner::HetznerSource;
 use super::http::HttpSource;
 use super::kubernetes::KubernetesDiscovery;
 use super::kubernetes::access::{Access, Surroundings};
+use super::linode::LinodeSource;
 use super::nomad::NomadSource;
 use super::refresh::{Refreshing, Source};
 use super::vultr::VultrSource;
 use super::{Discovery, Static};
 use crate::config::sd::{
-    DigitalOceanSdConfig, DockerSdConfig, DockerSwarmSdConfig, HetznerSdConfig, NomadSdConfig,
-    VultrSdConfig,
+    DigitalOceanSdConfig, DockerSdConfig, DockerSwarmSdConfig, HetznerSdConfig, LinodeSdConfig,
+    NomadSdConfig, VultrSdConfig,
 };
 use crate::config::{
     ConsulSdConfig, DnsSdConfig, FileSdConfig, HttpSdConfig, KubernetesSdConfig, ScrapeConfig,
@@ -45,6 +46,7 @@ pub(crate) enum ProviderConfig {
     Hetzner(Box<HetznerSdConfig>),
     DigitalOcean(Box<DigitalOceanSdConfig>),
     Vultr(Box<VultrSdConfig>),
+    Linode(Box<LinodeSdConfig>),
     Kubernetes(Box<KubernetesSdConfig>),
 }
 
@@ -84,6 +86,8 @@ impl ProviderConfig {
         all.extend(digitalocean.map(ProviderConfig::DigitalOcean));
         let vultr = config.vultr_sd_configs.iter().cloned().map(Box::new);
         all.extend(vultr.map(ProviderConfig::Vultr));
+        let linode = config.linode_sd_configs.iter().cloned().map(Box::new);
+        all.extend(linode.map(ProviderConfig::Linode));
         let kubernetes = config.kubernetes_sd_configs.iter().cloned().map(Box::new);
         all.extend(kubernetes.map(ProviderConfig::Kubernetes));
         all
@@ -141,6 +145,10 @@ impl ProviderConfig {
                 let source = VultrSource::new(config, client(config.http_config())?);
                 refreshing(source, config.refresh_interval, place)
             }
+            ProviderConfig::Linode(config) => {
+                let source = LinodeSource::new(config, client(config.http_config())?);
+                refreshing(source, config.refresh_interval, place)
+            }
             ProviderConfig::Kubernetes(config) => {
                 let access = Access::new(config, base_dir, &Surroundings::of_process());
                 let access = access.map_err(|error| net::outbound::chain(&error))?;
@@ -163,6 +171,7 @@ impl ProviderConfig {
             ProviderConfig::Hetzner(_) => "hetzner",
             ProviderConfig::DigitalOcean(_) => "digitalocean",
             ProviderConfig::Vultr(_) => "vultr",
+            ProviderConfig::Linode(_) => "linode",
             ProviderConfig::Kubernetes(_) => "kubernetes",
         }
     }
