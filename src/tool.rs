@@ -3,6 +3,7 @@
 //! Data goes to standard output, everything else to standard error. Exit codes: 0 done, 1 failed or, of a command that
 //! checks, something is wrong, 2 wrong usage, 3 something should be written in another way.
 
+mod am;
 mod check;
 mod go;
 mod promql;
@@ -50,6 +51,9 @@ pub(crate) fn run(call: &ToolCall) -> ExitCode {
 
 fn run_tool(call: &ToolCall, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     match call.tool {
+        Tool::AmCheckConfig => am::check_config::run(call, out),
+        Tool::AmRoutesShow => am::routes::show(call, out),
+        Tool::AmRoutesTest => am::routes::test(call, out),
         Tool::CheckConfig => check::config::run(call, out),
         Tool::CheckRules => check::rules::run(call, out),
         Tool::CheckServiceDiscovery => check::service_discovery::run(call, out),

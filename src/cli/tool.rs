@@ -1,4 +1,4 @@
-//! `hearth tool`: promtool's commands, one row each with their flags.
+//! `hearth tool`: promtool's commands and some of amtool's, one row each with their flags.
 
 use clap::{Arg, ArgMatches, Command};
 
@@ -23,6 +23,12 @@ pub(crate) enum Tool {
     CheckConfig,
     /// `check rules`
     CheckRules,
+    /// `am check-config`
+    AmCheckConfig,
+    /// `am config routes show`
+    AmRoutesShow,
+    /// `am config routes test`
+    AmRoutesTest,
     /// `check service-discovery`
     CheckServiceDiscovery,
     /// `check web-config`
@@ -198,6 +204,13 @@ const QUERY: Positional = Positional {
     repeats: false,
     help: "PromQL query.",
 };
+
+const AM_CONFIG_FILE: Flag = Flag::shown(
+    "config.file",
+    Kind::Text,
+    "",
+    "Alertmanager's configuration file.",
+);
 
 /// Flags that promtool takes with every command.
 const COMMON: &[Flag] = &[
@@ -402,6 +415,54 @@ pub(crate) static ROWS: &[Row] = &[
         args: &[],
     },
     Row {
+        tool: Tool::AmCheckConfig,
+        words: &["am", "check-config"],
+        about: "Validate alertmanager config files",
+        flags: &[],
+        letters: &[],
+        args: &[Positional {
+            name: "check-files",
+            default: None,
+            repeats: true,
+            help: "Files to be validated.",
+        }],
+    },
+    Row {
+        tool: Tool::AmRoutesShow,
+        words: &["am", "config", "routes", "show"],
+        about: "Print the routing tree",
+        flags: &[AM_CONFIG_FILE],
+        letters: &[],
+        args: &[],
+    },
+    Row {
+        tool: Tool::AmRoutesTest,
+        words: &["am", "config", "routes", "test"],
+        about: "Print the receivers of an alert; exits with 1 when they are not those of --verify.receivers",
+        flags: &[
+            AM_CONFIG_FILE,
+            Flag::shown(
+                "verify.receivers",
+                Kind::Text,
+                "",
+                "The receivers that are right, in order, separated by commas.",
+            ),
+            Flag::shown(
+                "tree",
+                Kind::Bool,
+                "false",
+                "Print the matching routes as a tree.",
+            ),
+        ],
+        letters: &[],
+        args: &[Positional {
+            name: "labels",
+            default: Some(""),
+            repeats: true,
+            help: "Labels of the alert, as name=value.",
+        }],
+    },
+    Row {
         tool: Tool::PromqlTest,
         words: &["promql", "test"],
         about: "Run PromQL test scripts; exits with 1 when something failed",
@@ -586,6 +647,9 @@ fn about(word: &str) -> &'static str {
     match word {
         "tsdb" => "Works on data directories",
         "check" => "Checks the resources for validity",
+        "am" => "Works on Alertmanager's configuration files, as amtool does",
+        "config" => "Looks into a configuration file",
+        "routes" => "Works on the routing tree",
         "promql" => "Works on PromQL expressions and test scripts",
         "label-matchers" => "Edits the label matchers of a query",
         _ => "Imports samples and makes blocks of them",

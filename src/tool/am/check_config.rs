@@ -1,0 +1,40 @@
+//! `am check-config`: whether an Alertmanager would take configuration files.
+//!
+//! Source: amtool, whose output this copies line by line; what is wrong with the YAML is said in our own words.
+
+use std::io::Write;
+
+use super::{ensure_file, load};
+use crate::cli::tool::ToolCall;
+use crate::tool::{Outcome, complain};
+
+/// Checks all files; the files of templates that they name are not looked at.
+pub(in crate::tool) fn run(call: &ToolCall, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+    for path in &call.args {
+        ensure_file(path)?;
+    }
+    let mut failed = 0;
+    for path in &call.args {
+        write!(out, "Checking '{path}'")?;
+        match load(path) {
+            Ok(config) => {
+                writeln!(out, "  SUCCESS\nFound:\n - global config\n - route")?;
+                writeln!(out, " - {} inhibit rules", config.inhibit_rules.len())?;
+                writeln!(out, " - {} receivers", config.receivers.len())?;
+            }
+            Err(error) => {
+                failed += 1;
+                writeln!(out, "  FAILED: {error:#}")?;
+            }
+        }
+        writeln!(out)?;
+    }
+    if failed == 0 {
+        return Ok(Outcome::Done);
+    }
+    out.flush()?;
+    complain(&format!(
+        "hearth tool: error: failed to validate {failed} file(s)"
+    ));
+    Ok(Outcome::FoundProblems)
+}
