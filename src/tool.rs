@@ -8,6 +8,7 @@ mod check;
 mod go;
 mod promql;
 mod table;
+mod test;
 mod tsdb;
 
 use std::io::{self, BufWriter, Write};
@@ -65,6 +66,7 @@ fn run_tool(call: &ToolCall, out: &mut dyn Write) -> anyhow::Result<Outcome> {
         Tool::Verify => tsdb::verify::run(call, out),
         Tool::CreateBlocks => tsdb::create_blocks::run(call, out),
         Tool::CheckMetrics => check::metrics::run(call, out),
+        Tool::TestRules => test::rules::run(call, out),
         Tool::PromqlTest => promql::test::run(call, out),
         Tool::PromqlFormat => promql::edit::format(call, out),
         Tool::PromqlExplain => promql::explain::run(call, out),

@@ -47,6 +47,8 @@ pub(crate) enum Tool {
     CreateBlocks,
     /// `check metrics`
     CheckMetrics,
+    /// `test rules`
+    TestRules,
     /// `promql test`
     PromqlTest,
     /// `promql format`
@@ -184,6 +186,24 @@ const CHECK_CONFIG_FLAGS: &[Flag] = &[
         "Check the file as one of agent mode.",
     ),
     LOOKBACK,
+];
+
+const TEST_RULES_FLAGS: &[Flag] = &[
+    Flag::shown(
+        "junit",
+        Kind::Text,
+        "",
+        "File to store the results in as JUnit XML.",
+    ),
+    Flag::shown(
+        "run",
+        Kind::List,
+        "",
+        "Run only test groups whose names match this regular expression; may be repeated.",
+    ),
+    IGNORE_UNKNOWN_FIELDS,
+    Flag::hidden("debug", Kind::Bool, "false", "Accepted."),
+    Flag::hidden("diff", Kind::Bool, "false", "Accepted."),
 ];
 
 const CHECK_RULES_FLAGS: &[Flag] = &[
@@ -463,6 +483,19 @@ pub(crate) static ROWS: &[Row] = &[
         }],
     },
     Row {
+        tool: Tool::TestRules,
+        words: &["test", "rules"],
+        about: "Unit tests for rules",
+        flags: TEST_RULES_FLAGS,
+        letters: &[],
+        args: &[Positional {
+            name: "test-rule-file",
+            default: None,
+            repeats: true,
+            help: "The unit test files.",
+        }],
+    },
+    Row {
         tool: Tool::PromqlTest,
         words: &["promql", "test"],
         about: "Run PromQL test scripts; exits with 1 when something failed",
@@ -646,6 +679,7 @@ fn with_rows(command: Command, rows: &[&Row], depth: usize) -> Command {
 fn about(word: &str) -> &'static str {
     match word {
         "tsdb" => "Works on data directories",
+        "test" => "Runs unit tests",
         "check" => "Checks the resources for validity",
         "am" => "Works on Alertmanager's configuration files, as amtool does",
         "config" => "Looks into a configuration file",

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::time::Instant;
 
+use metrics::Registry;
 use model::storage::{Appendable, Queryable};
 use model::{Duration, Labels};
 
@@ -101,6 +102,16 @@ impl Group {
         };
         group.metrics.interval.set(group.interval().as_secs_f64());
         group
+    }
+
+    /// Returns a group that is evaluated by hand, without a manager: for unit tests of rules.
+    pub fn alone(config: GroupConfig, settings: GroupSettings, registry: &Registry) -> Self {
+        Self::new(config, settings, &RuleMetrics::new(registry), false)
+    }
+
+    /// Returns the group's name.
+    pub fn name(&self) -> &str {
+        &self.config.name
     }
 
     /// Returns the time between evaluations.

@@ -134,7 +134,7 @@ fn describe(duplicates: &[Key<'_>]) -> String {
 
 /// Returns the file without fields that are not known, printed anew: lines are others then. What cannot be read as YAML
 /// stays as it is, so that it is refused for what it is.
-fn known_fields(text: &str) -> String {
+pub(in crate::tool) fn known_fields(text: &str) -> String {
     let Ok(mut file) = yaml::parse::<Value>(text) else {
         return text.to_owned();
     };
