@@ -12,6 +12,7 @@ mod test;
 mod tsdb;
 
 use std::io::{self, BufWriter, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use crate::cli::tool::{Tool, ToolCall};
@@ -74,6 +75,17 @@ fn run_tool(call: &ToolCall, out: &mut dyn Write) -> anyhow::Result<Outcome> {
         Tool::PromqlSet => promql::edit::set(call, out),
         Tool::PromqlDelete => promql::edit::delete(call, out),
     }
+}
+
+/// Checks that there is something at each path, before anything is done with the first.
+fn ensure_exist(paths: &[String]) -> anyhow::Result<()> {
+    for path in paths {
+        anyhow::ensure!(
+            Path::new(path).exists(),
+            "path '{path}' does not exist, try --help"
+        );
+    }
+    Ok(())
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

@@ -104,18 +104,18 @@ fn targets_in_trouble_say_why_and_trouble_no_other() {
     let hearth = Monitor::hearth(dir.path(), &["--config.file=hearth.yml"]);
     for (name, reasons) in TROUBLES {
         eventually(&format!("{name} is down and says why"), PATIENCE, || {
-            let (health, error) = target_state(&hearth, name)?;
+            let (health, error) = hearth.target_state(name)?;
             // The URL says the job's name, which is no reason.
             let lower = error.to_lowercase().replace(&format!("/{name}"), "");
             let told = health == "down" && reasons.iter().any(|reason| lower.contains(reason));
             told.then_some(())
                 .ok_or_else(|| format!("{health}, {error:?}"))
         });
-        expect(&hearth, &format!("up{{job=\"{name}\"}}"), 0.0);
+        hearth.wait_for_value(&format!("up{{job=\"{name}\"}}"), 0.0);
     }
     for name in FINE {
-        expect(&hearth, &format!("up{{job=\"{name}\"}}"), 1.0);
-        let state = target_state(&hearth, name);
+        hearth.wait_for_value(&format!("up{{job=\"{name}\"}}"), 1.0);
+        let state = hearth.target_state(name);
         assert_eq!(state, Ok(("up".to_owned(), String::new())), "{name}");
     }
     // What came before the bad line of a refused body is not stored either.
@@ -123,7 +123,7 @@ fn targets_in_trouble_say_why_and_trouble_no_other() {
     let jobs: Vec<&String> = stored.series.keys().collect();
     assert_eq!(jobs, [r#"{job="healthy"}"#, r#"{job="twice"}"#]);
     // Of a series that is there twice the first sample counts, and the other is counted.
-    expect(&hearth, r#"answer{job="twice"}"#, 42.0);
+    hearth.wait_for_value(r#"answer{job="twice"}"#, 42.0);
     let counted = hearth.page("/metrics").unwrap();
     let counted = counted
         .lines()
@@ -132,7 +132,7 @@ fn targets_in_trouble_say_why_and_trouble_no_other() {
         })
         .unwrap();
     assert!(counted.parse::<f64>().unwrap() >= 1.0, "{counted}");
-    expect(&hearth, r#"count({job="nan",__name__=~"NaN|nan"})"#, 2.0);
+    hearth.wait_for_value(r#"count({job="nan",__name__=~"NaN|nan"})"#, 2.0);
 
     eventually(
         "the healthy target misses no scrape of ten seconds",
@@ -153,28 +153,6 @@ fn targets_in_trouble_say_why_and_trouble_no_other() {
         .unwrap();
     let resident: f64 = resident.parse().unwrap();
     assert!(resident < 256e6, "{resident} bytes are resident");
-}
-
-/// Waits until a query at the present time returns this one value.
-#[track_caller]
-fn expect(monitor: &Monitor, query: &str, expected: f64) {
-    eventually(query, PATIENCE, || {
-        let value = monitor.query(query, now_ms())?.only_value()?;
-        let met = (value - expected).abs() < 1e-9;
-        met.then_some(())
-            .ok_or_else(|| format!("{value} instead of {expected}"))
-    });
-}
-
-/// Returns the health and the last error of a job's only target.
-fn target_state(hearth: &Monitor, job: &str) -> Result<(String, String), String> {
-    let targets = hearth.active_targets()?;
-    let target = targets
-        .iter()
-        .find(|target| target["labels"]["job"] == job)
-        .ok_or_else(|| format!("no target of {job}"))?;
-    let text = |key: &str| target[key].as_str().unwrap_or_default().to_owned();
-    Ok((text("health"), text("lastError")))
 }
 
 /// Starts a server whose certificate, for 127.0.0.1 and signed by itself, ends with `year`. Returns where it is, and the certificate.

@@ -56,17 +56,6 @@ fn check_last_line(ended: &Ended, code: Option<i32>, parts: &[&str]) {
     }
 }
 
-/// Waits until a query at the present time returns this one value.
-#[track_caller]
-fn wait_for_value(monitor: &Monitor, query: &str, expected: f64) {
-    eventually(query, PATIENCE, || {
-        let value = monitor.query(query, now_ms())?.only_value()?;
-        let met = (value - expected).abs() < 1e-9;
-        met.then_some(())
-            .ok_or_else(|| format!("{value} instead of {expected}"))
-    });
-}
-
 #[test]
 fn without_configuration_it_watches_itself_and_its_machine() {
     let dir = tempfile::tempdir().unwrap();
@@ -270,20 +259,20 @@ fn a_reload_obeys_the_new_configuration_and_refuses_a_bad_one() {
     fs::write(&config, every_second(&job("one", &target, ""))).unwrap();
     let flags = ["--config.file=hearth.yml", "--web.enable-lifecycle"];
     let hearth = Monitor::hearth(dir.path(), &flags);
-    wait_for_value(&hearth, r#"count(answer{job="one"})"#, 1.0);
+    hearth.wait_for_value(r#"count(answer{job="one"})"#, 1.0);
 
     fs::write(&config, every_second(&job("two", &target, ""))).unwrap();
     let reply = http::post(&hearth.url("/-/reload")).unwrap();
     assert_eq!(reply.status, 200, "{}", reply.text());
-    wait_for_value(&hearth, r#"count(answer{job="two"})"#, 1.0);
+    hearth.wait_for_value(r#"count(answer{job="two"})"#, 1.0);
     assert_eq!(
-        target_state(&hearth, "one"),
+        hearth.target_state("one"),
         Err("no target of one".to_owned())
     );
 
     fs::write(&config, every_second(&job("three", &target, ""))).unwrap();
     hearth.process.signal(Signal::HUP);
-    wait_for_value(&hearth, r#"count(answer{job="three"})"#, 1.0);
+    hearth.wait_for_value(r#"count(answer{job="three"})"#, 1.0);
 
     let before = hearth.data("/api/v1/status/config").unwrap();
     fs::write(&config, "global:\n  scrape_interval: soon\n").unwrap();
@@ -351,17 +340,6 @@ fn reload_and_quit_by_http_need_their_flag() {
     hearth.process.assert_running();
 }
 
-/// Returns the health and the last error of a job's only target.
-fn target_state(hearth: &Monitor, job: &str) -> Result<(String, String), String> {
-    let targets = hearth.active_targets()?;
-    let target = targets
-        .iter()
-        .find(|target| target["labels"]["job"] == job)
-        .ok_or_else(|| format!("no target of {job}"))?;
-    let text = |key: &str| target[key].as_str().unwrap_or_default().to_owned();
-    Ok((text("health"), text("lastError")))
-}
-
 #[test]
 fn what_was_stored_is_there_after_a_stop_and_after_a_kill() {
     let dir = tempfile::tempdir().unwrap();
@@ -372,7 +350,7 @@ fn what_was_stored_is_there_after_a_stop_and_after_a_kill() {
     let query = r#"{job="one"}[1h]"#;
 
     let mut hearth = Monitor::hearth(dir.path(), &flags);
-    wait_for_value(&hearth, "count_over_time(answer[1h]) > bool 2", 1.0);
+    hearth.wait_for_value("count_over_time(answer[1h]) > bool 2", 1.0);
     let (first_at, first) = ask_now(&hearth, query);
     hearth.process.signal(Signal::TERM);
     let ended = hearth.process.wait(PATIENCE);
@@ -381,7 +359,7 @@ fn what_was_stored_is_there_after_a_stop_and_after_a_kill() {
     let mut hearth = Monitor::hearth(dir.path(), &flags);
     let again = hearth.ask(query, first_at);
     assert_eq!(first.missing_from(&again), [""; 0], "lost by SIGTERM");
-    wait_for_value(&hearth, "count_over_time(answer[1h]) > bool 6", 1.0);
+    hearth.wait_for_value("count_over_time(answer[1h]) > bool 6", 1.0);
     let (second_at, second) = ask_now(&hearth, query);
     hearth.process.kill();
 

@@ -8,6 +8,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use model::LabelsBuilder;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -44,6 +45,17 @@ pub struct TargetGroup {
 }
 
 impl TargetGroup {
+    /// Returns the labels of each target, those of the group included.
+    pub(crate) fn labels_of_targets(&self) -> impl Iterator<Item = LabelsBuilder> {
+        self.targets.iter().map(|target| {
+            let mut labels = LabelsBuilder::new();
+            for (name, value) in self.labels.iter().chain(target) {
+                labels.set(name, value);
+            }
+            labels
+        })
+    }
+
     /// Returns the group that a `static_configs` item lists.
     pub fn of_static(source: String, config: &StaticConfig) -> Self {
         let address =

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use model::{Labels, LabelsBuilder};
+use model::Labels;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
@@ -332,14 +332,10 @@ impl Wanted {
         let keep_dropped = keep_dropped.map_or(usize::MAX, |keep| {
             usize::try_from(keep).unwrap_or(usize::MAX)
         });
-        for (group, target) in groups
+        for (group, labels) in groups
             .iter()
-            .flat_map(|group| group.targets.iter().map(move |t| (group, t)))
+            .flat_map(|group| group.labels_of_targets().map(move |labels| (group, labels)))
         {
-            let mut labels = LabelsBuilder::new();
-            for (name, value) in group.labels.iter().chain(target) {
-                labels.set(name, value);
-            }
             match Target::populate(&job.config, labels) {
                 Ok(Populated::Active(target)) => {
                     let key = target.key();

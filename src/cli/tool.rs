@@ -2,6 +2,8 @@
 
 use clap::{Arg, ArgMatches, Command};
 
+use crate::server::settings::promql_features;
+
 use super::flag::{Flag, Kind, Values, add_flags};
 
 /// A command of `hearth tool` as it was typed; the values have been checked.
@@ -11,9 +13,17 @@ pub(crate) struct ToolCall {
     /// Its flags.
     pub(crate) flags: Values,
     /// The features that `--enable-feature` names.
-    pub(crate) features: Vec<String>,
+    features: Vec<String>,
     /// Its other arguments, those left out with their defaults. One that may be repeated is the last.
     pub(crate) args: Vec<String>,
+}
+
+impl ToolCall {
+    /// Returns the features of PromQL that are on.
+    pub(crate) fn promql_features(&self) -> promql::Features {
+        let names: Vec<&str> = self.features.iter().map(String::as_str).collect();
+        promql_features(&names)
+    }
 }
 
 /// The commands.

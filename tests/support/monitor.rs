@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::answer::Answer;
 use super::http;
 use super::process::Process;
-use super::wait::{PATIENCE, as_seconds, eventually};
+use super::wait::{PATIENCE, as_seconds, eventually, now_ms};
 
 /// Returns the binary under test: `HEARTH_BIN`, or the one that cargo built for this test.
 pub(crate) fn hearth_binary() -> PathBuf {
@@ -139,6 +139,28 @@ impl Monitor {
         );
         let answer = self.data(&path).and_then(|data| Answer::parse(&data));
         answer.unwrap_or_else(|error| panic!("{query}: {error}"))
+    }
+
+    /// Waits until a query at the present time returns this one value.
+    #[track_caller]
+    pub(crate) fn wait_for_value(&self, query: &str, expected: f64) {
+        eventually(query, PATIENCE, || {
+            let value = self.query(query, now_ms())?.only_value()?;
+            let met = (value - expected).abs() < 1e-9;
+            met.then_some(())
+                .ok_or_else(|| format!("{value} instead of {expected}"))
+        });
+    }
+
+    /// Returns the health and the last error of a job's only target.
+    pub(crate) fn target_state(&self, job: &str) -> Result<(String, String), String> {
+        let targets = self.active_targets()?;
+        let target = targets
+            .iter()
+            .find(|target| target["labels"]["job"] == job)
+            .ok_or_else(|| format!("no target of {job}"))?;
+        let text = |key: &str| target[key].as_str().unwrap_or_default().to_owned();
+        Ok((text("health"), text("lastError")))
     }
 
     /// Returns the active targets as `/api/v1/targets` has them.

@@ -57,8 +57,11 @@ pub(super) trait ReceiverConfig: DeserializeOwned + Serialize {
     /// Checks what can be checked without the global settings, and fills in what follows from other fields.
     fn check(&mut self) -> Result<(), String>;
 
-    /// Takes what is missing from the global settings.
-    fn fill(&mut self, global: &Global) -> Result<(), String>;
+    /// Takes what is missing from the global settings; many kinds have nothing there.
+    fn fill(&mut self, global: &Global) -> Result<(), String> {
+        let _ = global;
+        Ok(())
+    }
 
     /// Returns how to speak HTTP, for the kinds that do.
     fn http_config(&mut self) -> Option<&mut Option<HttpConfig>>;

@@ -53,6 +53,15 @@ pub(super) fn ensure(is_right: bool, message: &str) -> Result<(), String> {
     }
 }
 
+/// Checks that either a value or the file with it is given; both are called by their keys.
+pub(super) fn exactly_one(has: bool, has_file: bool, key: &str) -> Result<(), String> {
+    ensure(
+        has || has_file,
+        &format!("one of {key} or {key}_file must be configured"),
+    )?;
+    at_most_one(has, has_file, key)
+}
+
 /// Checks that at most one of a value and the file with it is given; both are called by their keys.
 pub(super) fn at_most_one(has: bool, has_file: bool, key: &str) -> Result<(), String> {
     if has && has_file {

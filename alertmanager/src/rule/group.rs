@@ -109,6 +109,12 @@ impl Group {
         Self::new(config, settings, &RuleMetrics::new(registry), false)
     }
 
+    /// Returns the rules whose last evaluation failed, and why.
+    pub fn failures(&self) -> impl Iterator<Item = (&str, &str)> {
+        let failed = self.rules.iter();
+        failed.filter_map(|rule| Some((rule.name(), rule.last_error.as_deref()?)))
+    }
+
     /// Returns the group's name.
     pub fn name(&self) -> &str {
         &self.config.name

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::Registry;
-use model::{Labels, LabelsBuilder};
+use model::Labels;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -92,11 +92,7 @@ fn targets<'a>(
     job: &'a ScrapeConfig,
     group: &'a TargetGroup,
 ) -> impl Iterator<Item = FoundTarget> + 'a {
-    group.targets.iter().map(|target| {
-        let mut labels = LabelsBuilder::new();
-        for (name, value) in group.labels.iter().chain(target) {
-            labels.set(name, value);
-        }
+    group.labels_of_targets().map(|labels| {
         let (discovered_labels, left) = relabelled(job, labels);
         let mut found = FoundTarget {
             discovered_labels: discovered_labels.clone(),

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 
 use scraper::config::ScrapeConfig;
 
-use super::lint::{Lints, syntax};
+use super::lint::Lints;
 use super::{references, rules};
 use crate::cli::tool::ToolCall;
 use crate::config::{Config, Mode};
-use crate::tool::{Outcome, complain};
+use crate::tool::{Outcome, complain, ensure_exist};
 
 /// How a file is looked at.
 struct Check {
@@ -48,22 +48,9 @@ impl Verdict {
 
 /// Checks all files.
 pub(in crate::tool) fn run(call: &ToolCall, out: &mut dyn Write) -> anyhow::Result<Outcome> {
-    for path in &call.args {
-        anyhow::ensure!(
-            Path::new(path).exists(),
-            "path '{path}' does not exist, try --help"
-        );
-    }
+    ensure_exist(&call.args)?;
     let flags = &call.flags;
-    let mut lints = Lints {
-        duplicate_rules: false,
-        scrape_interval: false,
-        are_fatal: flags.is_on("lint-fatal"),
-        ignores_unknown_fields: flags.is_on("ignore-unknown-fields"),
-        lookback: flags.duration("query.lookback-delta"),
-        syntax: syntax(&call.features),
-    };
-    lints.turn_on(flags.text("lint"), out)?;
+    let lints = Lints::of(call, out)?;
     let check = Check {
         mode: if flags.is_on("agent") {
             Mode::Agent

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use model::Duration;
 use promql::ParseOptions;
 
-use crate::server::settings::promql_features;
+use crate::cli::tool::ToolCall;
 
 /// Which lints are on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,15 +25,24 @@ pub(super) struct Lints {
     pub(super) syntax: ParseOptions,
 }
 
-/// Returns what of PromQL a server with these features takes.
-pub(super) fn syntax(features: &[String]) -> ParseOptions {
-    let names: Vec<&str> = features.iter().map(String::as_str).collect();
-    promql_features(&names).syntax
-}
-
 impl Lints {
+    /// Returns what the flags of a command say; says which names of lints are none.
+    pub(super) fn of(call: &ToolCall, out: &mut dyn Write) -> io::Result<Self> {
+        let flags = &call.flags;
+        let mut lints = Lints {
+            duplicate_rules: false,
+            scrape_interval: false,
+            are_fatal: flags.is_on("lint-fatal"),
+            ignores_unknown_fields: flags.is_on("ignore-unknown-fields"),
+            lookback: flags.duration("query.lookback-delta"),
+            syntax: call.promql_features().syntax,
+        };
+        lints.turn_on(flags.text("lint"), out)?;
+        Ok(lints)
+    }
+
     /// Turns on what `names` lists, separated by commas; says which of them is none.
-    pub(super) fn turn_on(&mut self, names: &str, out: &mut dyn Write) -> io::Result<()> {
+    fn turn_on(&mut self, names: &str, out: &mut dyn Write) -> io::Result<()> {
         for name in names.split(',') {
             match name {
                 "all" => (self.duplicate_rules, self.scrape_interval) = (true, true),

@@ -12,28 +12,14 @@ use scraper::config::yaml;
 use serde_json::Value;
 
 use super::config::Verdict;
-use super::lint::{Lints, syntax};
+use super::lint::Lints;
 use crate::cli::tool::ToolCall;
-use crate::tool::{Outcome, complain};
+use crate::tool::{Outcome, complain, ensure_exist};
 
 /// Checks all files, or standard input where none is named.
 pub(in crate::tool) fn run(call: &ToolCall, out: &mut dyn Write) -> anyhow::Result<Outcome> {
-    for path in &call.args {
-        anyhow::ensure!(
-            Path::new(path).exists(),
-            "path '{path}' does not exist, try --help"
-        );
-    }
-    let flags = &call.flags;
-    let mut lints = Lints {
-        duplicate_rules: false,
-        scrape_interval: false,
-        are_fatal: flags.is_on("lint-fatal"),
-        ignores_unknown_fields: flags.is_on("ignore-unknown-fields"),
-        lookback: flags.duration("query.lookback-delta"),
-        syntax: syntax(&call.features),
-    };
-    lints.turn_on(flags.text("lint"), out)?;
+    ensure_exist(&call.args)?;
+    let lints = Lints::of(call, out)?;
     let mut verdict = Verdict::default();
     if call.args.is_empty() {
         let mut text = String::new();

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::cli::tool::ToolCall;
 use crate::config::{Config, Mode};
-use crate::tool::{Outcome, complain};
+use crate::tool::{Outcome, complain, ensure_exist};
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -27,10 +27,7 @@ struct FoundJson<'a> {
 /// Finds the targets of one job and prints them.
 pub(in crate::tool) fn run(call: &ToolCall, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     let (path, name) = (&call.args[0], &call.args[1]);
-    anyhow::ensure!(
-        Path::new(path).exists(),
-        "path '{path}' does not exist, try --help"
-    );
+    ensure_exist(&call.args[..1])?;
     let dir = Path::new(path).parent().unwrap_or(Path::new(""));
     let text = std::fs::read_to_string(path).with_context(|| format!("read {path}"))?;
     let (mut config, _) = Config::parse(&text, path, Mode::Server)?;

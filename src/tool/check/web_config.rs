@@ -8,16 +8,11 @@ use net::web_config::WebConfig;
 use scraper::config::yaml;
 
 use crate::cli::tool::ToolCall;
-use crate::tool::{Outcome, complain};
+use crate::tool::{Outcome, complain, ensure_exist};
 
 /// Checks all files.
 pub(in crate::tool) fn run(call: &ToolCall, _out: &mut dyn Write) -> anyhow::Result<Outcome> {
-    for path in &call.args {
-        anyhow::ensure!(
-            Path::new(path).exists(),
-            "path '{path}' does not exist, try --help"
-        );
-    }
+    ensure_exist(&call.args)?;
     let mut outcome = Outcome::Done;
     for path in &call.args {
         match check(Path::new(path)) {

@@ -18,7 +18,7 @@ pub(super) struct UnitTestFile {
     pub(super) rule_files: Vec<String>,
     /// How often rules are evaluated; a minute if nothing is said.
     pub(super) evaluation_interval: Option<Duration>,
-    /// The order of groups; those that are not named come last.
+    /// The order of groups; those that are not named are first.
     #[serde(deserialize_with = "or_default")]
     pub(super) group_eval_order: Vec<String>,
     /// The tests.

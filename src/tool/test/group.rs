@@ -184,15 +184,12 @@ impl<'a> Running<'a> {
         let mut errors = Vec::new();
         for group in &mut self.groups {
             group.evaluate(now_ms, &context);
-            for rule in group.status().rules {
-                if let Some(error) = rule.last_error {
-                    let time = go::duration(now_ms);
-                    errors.push(format!(
-                        "    rule: {}, time: {time}, err: {error}",
-                        rule.name
-                    ));
-                }
-            }
+            let time = go::duration(now_ms);
+            errors.extend(
+                group
+                    .failures()
+                    .map(|(name, error)| format!("    rule: {name}, time: {time}, err: {error}")),
+            );
         }
         if errors.is_empty() {
             Ok(())

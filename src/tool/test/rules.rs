@@ -16,9 +16,8 @@ use super::group::{self, Shared};
 use super::junit::{Case, Suite, document};
 use crate::cli::tool::ToolCall;
 use crate::config::glob;
-use crate::server::settings::promql_features;
 use crate::tool::check::rules::known_fields;
-use crate::tool::{Outcome, complain};
+use crate::tool::{Outcome, complain, ensure_exist};
 
 /// How often rules are evaluated where the file does not say.
 const EVALUATION_INTERVAL: Duration = Duration::from_secs(60);
@@ -43,12 +42,7 @@ pub(in crate::tool) fn run(call: &ToolCall, out: &mut dyn Write) -> anyhow::Resu
         ignores_unknown_fields: flags.is_on("ignore-unknown-fields"),
         call,
     };
-    for path in &call.args {
-        anyhow::ensure!(
-            Path::new(path).exists(),
-            "path '{path}' does not exist, try --help"
-        );
-    }
+    ensure_exist(&call.args)?;
     let mut suites = Vec::new();
     let mut outcome = Outcome::Done;
     for path in &call.args {
@@ -140,7 +134,6 @@ impl Run<'_> {
             }
         }
         let interval = file.evaluation_interval;
-        let features: Vec<&str> = self.call.features.iter().map(String::as_str).collect();
         let shared = Shared {
             evaluation_interval: interval
                 .filter(|interval| !interval.is_zero())
@@ -149,7 +142,7 @@ impl Run<'_> {
             rule_files,
             rule_texts,
             is_fuzzy: file.fuzzy_compare,
-            features: promql_features(&features),
+            features: self.call.promql_features(),
         };
         Ok((file, shared))
     }

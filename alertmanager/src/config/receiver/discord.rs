@@ -3,8 +3,7 @@
 use net::http_config::HttpConfig;
 
 use super::ReceiverConfig;
-use crate::config::global::Global;
-use crate::config::section::{at_most_one, ensure};
+use crate::config::section::exactly_one;
 use crate::config::url::SecretUrl;
 
 section! {
@@ -35,19 +34,11 @@ impl ReceiverConfig for DiscordConfig {
     const KIND: &'static str = "discord";
 
     fn check(&mut self) -> Result<(), String> {
-        ensure(
-            !self.webhook_url.is_empty() || !self.webhook_url_file.is_empty(),
-            "one of webhook_url or webhook_url_file must be configured",
-        )?;
-        at_most_one(
+        exactly_one(
             !self.webhook_url.is_empty(),
             !self.webhook_url_file.is_empty(),
             "webhook_url",
         )
-    }
-
-    fn fill(&mut self, _global: &Global) -> Result<(), String> {
-        Ok(())
     }
 
     fn http_config(&mut self) -> Option<&mut Option<HttpConfig>> {

@@ -4,7 +4,6 @@ use net::http_config::{HttpConfig, Secret};
 
 use super::ReceiverConfig;
 use crate::config::duration::GoDuration;
-use crate::config::global::Global;
 use crate::config::section::{at_most_one, ensure};
 use crate::config::url::ApiUrl;
 
@@ -52,10 +51,6 @@ impl ReceiverConfig for IncidentIoConfig {
             !(has_token && has_authorization),
             "cannot specify alert_source_token or alert_source_token_file when using http_config.authorization",
         )
-    }
-
-    fn fill(&mut self, _global: &Global) -> Result<(), String> {
-        Ok(())
     }
 
     fn http_config(&mut self) -> Option<&mut Option<HttpConfig>> {

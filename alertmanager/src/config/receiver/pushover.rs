@@ -4,7 +4,6 @@ use net::http_config::{HttpConfig, Secret};
 
 use super::ReceiverConfig;
 use crate::config::duration::GoDuration;
-use crate::config::global::Global;
 use crate::config::section::{at_most_one, ensure};
 
 section! {
@@ -71,10 +70,6 @@ impl ReceiverConfig for PushoverConfig {
             !(self.html && self.monospace),
             "at most one of monospace & html must be configured",
         )
-    }
-
-    fn fill(&mut self, _global: &Global) -> Result<(), String> {
-        Ok(())
     }
 
     fn http_config(&mut self) -> Option<&mut Option<HttpConfig>> {

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use net::http_config::{HttpConfig, Secret};
 
 use super::ReceiverConfig;
-use crate::config::global::Global;
 use crate::config::section::ensure;
 
 section! {
@@ -49,10 +48,6 @@ impl ReceiverConfig for SnsConfig {
             self.sigv4.access_key.is_empty() == self.sigv4.secret_key.is_empty(),
             "must provide a AWS SigV4 Access key and Secret Key if credentials are specified in the SigV4 config",
         )
-    }
-
-    fn fill(&mut self, _global: &Global) -> Result<(), String> {
-        Ok(())
     }
 
     fn http_config(&mut self) -> Option<&mut Option<HttpConfig>> {

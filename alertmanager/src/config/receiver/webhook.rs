@@ -5,7 +5,6 @@ use serde_json::Value;
 
 use super::ReceiverConfig;
 use crate::config::duration::GoDuration;
-use crate::config::global::Global;
 use crate::config::section::{at_most_one, ensure};
 use crate::config::url::SecretUrl;
 
@@ -38,10 +37,6 @@ impl ReceiverConfig for WebhookText {
             "one of url or url_file must be configured",
         )?;
         at_most_one(!self.url.is_empty(), !self.url_file.is_empty(), "url")
-    }
-
-    fn fill(&mut self, _global: &Global) -> Result<(), String> {
-        Ok(())
     }
 
     fn http_config(&mut self) -> Option<&mut Option<HttpConfig>> {
