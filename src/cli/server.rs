@@ -416,7 +416,7 @@ mod tests {
             super::super::flag::reference(FLAGS),
             super::super::flag::reference(super::super::exporter::FLAGS),
         );
-        for row in super::super::tool::ROWS {
+        for row in super::super::tool::rows() {
             page += &format!("\n## hearth tool {}\n\n", row.words.join(" "));
             page += &match row.flags {
                 [] => "No flags.\n".to_owned(),

@@ -1,5 +1,11 @@
 //! `hearth tool`: promtool's commands and some of amtool's, one row each with their flags.
 
+mod am;
+mod check;
+mod promql;
+mod test;
+mod tsdb;
+
 use clap::{Arg, ArgMatches, Command};
 
 use crate::server::settings::promql_features;
@@ -20,7 +26,7 @@ pub(crate) struct ToolCall {
 
 impl ToolCall {
     /// Returns the features of PromQL that are on.
-    pub(crate) fn promql_features(&self) -> promql::Features {
+    pub(crate) fn promql_features(&self) -> ::promql::Features {
         let names: Vec<&str> = self.features.iter().map(String::as_str).collect();
         promql_features(&names)
     }
@@ -96,150 +102,11 @@ struct Positional {
     help: &'static str,
 }
 
-const DB: Positional = Positional {
-    name: "db path",
-    default: Some("data/"),
-    repeats: false,
-    help: "Database path.",
-};
-
-const HUMAN_READABLE: Flag = Flag::shown(
-    "human-readable",
-    Kind::Bool,
-    "false",
-    "Print human readable values.",
-);
-
-const DUMP_FLAGS: &[Flag] = &[
-    MIN_TIME,
-    MAX_TIME,
-    MATCH,
-    SANDBOX_DIR_ROOT,
-    Flag::shown(
-        "format",
-        Kind::Word(&["prom", "seriesjson"]),
-        "prom",
-        "What is printed: samples, or the labels of each series as JSON.",
-    ),
-];
-
-const DUMP_OPEN_METRICS_FLAGS: &[Flag] = &[MIN_TIME, MAX_TIME, MATCH, SANDBOX_DIR_ROOT];
-
-const MIN_TIME: Flag = Flag::shown(
-    "min-time",
-    Kind::Signed,
-    "-9223372036854775808",
-    "Minimum timestamp to dump, in milliseconds since the Unix epoch.",
-);
-
-const MAX_TIME: Flag = Flag::shown(
-    "max-time",
-    Kind::Signed,
-    "9223372036854775807",
-    "Maximum timestamp to dump, in milliseconds since the Unix epoch.",
-);
-
-const MATCH: Flag = Flag::shown(
-    "match",
-    Kind::List,
-    "{__name__=~'(?s:.*)'}",
-    "Series selector; may be repeated, and a series is taken that passes one of them.",
-);
-
-const SANDBOX_DIR_ROOT: Flag = Flag::hidden(
-    "sandbox-dir-root",
-    Kind::Text,
-    "",
-    "Accepted; what the replay of the log writes stays in memory.",
-);
-
-const LINT_FATAL: Flag = Flag::shown(
-    "lint-fatal",
-    Kind::Bool,
-    "false",
-    "Exit with code 3 when linting finds something.",
-);
-
 const IGNORE_UNKNOWN_FIELDS: Flag = Flag::shown(
     "ignore-unknown-fields",
     Kind::Bool,
     "false",
     "Ignore unknown fields in rule files; the server does not.",
-);
-
-const LOOKBACK: Flag = Flag::shown(
-    "query.lookback-delta",
-    Kind::Duration,
-    "5m",
-    "The server's lookback; a longer scrape interval is too long.",
-);
-
-const CHECK_CONFIG_FLAGS: &[Flag] = &[
-    Flag::shown(
-        "syntax-only",
-        Kind::Bool,
-        "false",
-        "Only check the syntax of the file, and look at no other that it names.",
-    ),
-    Flag::shown(
-        "lint",
-        Kind::Text,
-        "duplicate-rules",
-        "What is linted, separated by commas: all, duplicate-rules, none, too-long-scrape-interval.",
-    ),
-    LINT_FATAL,
-    IGNORE_UNKNOWN_FIELDS,
-    Flag::shown(
-        "agent",
-        Kind::Bool,
-        "false",
-        "Check the file as one of agent mode.",
-    ),
-    LOOKBACK,
-];
-
-const TEST_RULES_FLAGS: &[Flag] = &[
-    Flag::shown(
-        "junit",
-        Kind::Text,
-        "",
-        "File to store the results in as JUnit XML.",
-    ),
-    Flag::shown(
-        "run",
-        Kind::List,
-        "",
-        "Run only test groups whose names match this regular expression; may be repeated.",
-    ),
-    IGNORE_UNKNOWN_FIELDS,
-    Flag::hidden("debug", Kind::Bool, "false", "Accepted."),
-    Flag::hidden("diff", Kind::Bool, "false", "Accepted."),
-];
-
-const CHECK_RULES_FLAGS: &[Flag] = &[
-    Flag::shown(
-        "lint",
-        Kind::Text,
-        "duplicate-rules",
-        "What is linted, separated by commas: all, duplicate-rules, none.",
-    ),
-    LINT_FATAL,
-    IGNORE_UNKNOWN_FIELDS,
-    LOOKBACK,
-];
-
-const QUERY: Positional = Positional {
-    name: "query",
-    default: None,
-    repeats: false,
-    help: "PromQL query.",
-};
-
-const AM_CONFIG_FILE: Flag = Flag::shown(
-    "config.file",
-    Kind::Text,
-    "",
-    "Alertmanager's configuration file.",
 );
 
 /// Flags that promtool takes with every command.
@@ -258,367 +125,13 @@ const COMMON: &[Flag] = &[
     ),
 ];
 
-/// All commands; those that begin with the same word stand together.
-pub(crate) static ROWS: &[Row] = &[
-    Row {
-        tool: Tool::List,
-        words: &["tsdb", "list"],
-        about: "List TSDB blocks",
-        flags: &[HUMAN_READABLE],
-        letters: &[("human-readable", 'r')],
-        args: &[DB],
-    },
-    Row {
-        tool: Tool::Analyze,
-        words: &["tsdb", "analyze"],
-        about: "Analyze churn, label pair cardinality and compaction efficiency of a block",
-        flags: &[
-            Flag::shown(
-                "limit",
-                Kind::Integer,
-                "20",
-                "How many items to show in each list.",
-            ),
-            Flag::shown("extended", Kind::Bool, "false", "Run extended analysis."),
-            Flag::shown(
-                "match",
-                Kind::Text,
-                "",
-                "Series selector to analyze; one only.",
-            ),
-        ],
-        letters: &[],
-        args: &[
-            DB,
-            Positional {
-                name: "block id",
-                default: Some(""),
-                repeats: false,
-                help: "Block to analyze [default: the newest].",
-            },
-        ],
-    },
-    Row {
-        tool: Tool::Dump,
-        words: &["tsdb", "dump"],
-        about: "Dump samples of blocks and head; nothing in the directory changes",
-        flags: DUMP_FLAGS,
-        letters: &[],
-        args: &[DB],
-    },
-    Row {
-        tool: Tool::DumpOpenMetrics,
-        words: &["tsdb", "dump-openmetrics"],
-        about: "Dump samples as OpenMetrics text, without native histograms, which it cannot hold",
-        flags: DUMP_OPEN_METRICS_FLAGS,
-        letters: &[],
-        args: &[DB],
-    },
-    Row {
-        tool: Tool::Verify,
-        words: &["tsdb", "verify"],
-        about: "Verify every checksum and invariant; exits with 1 when something is wrong. Nothing changes",
-        flags: &[],
-        letters: &[],
-        args: &[DB],
-    },
-    Row {
-        tool: Tool::CreateBlocks,
-        words: &["tsdb", "create-blocks-from", "openmetrics"],
-        about: "Import samples from OpenMetrics text as blocks",
-        flags: &[
-            HUMAN_READABLE,
-            Flag::shown("quiet", Kind::Bool, "false", "Do not print created blocks."),
-            Flag::shown(
-                "label",
-                Kind::List,
-                "",
-                "Label to attach to all series, as name=value; may be repeated.",
-            ),
-            Flag::hidden(
-                "max-block-duration",
-                Kind::Duration,
-                "2h",
-                "Longest time that a block covers; the largest of 2h, 6h, 18h, 54h, ... that is not longer is used.",
-            ),
-        ],
-        letters: &[("human-readable", 'r'), ("quiet", 'q')],
-        args: &[
-            Positional {
-                name: "input file",
-                default: None,
-                repeats: false,
-                help: "OpenMetrics file to read samples from.",
-            },
-            Positional {
-                name: "output directory",
-                default: Some("data/"),
-                repeats: false,
-                help: "Output directory for generated blocks.",
-            },
-        ],
-    },
-    Row {
-        tool: Tool::CheckConfig,
-        words: &["check", "config"],
-        about: "Check if the config files are valid or not",
-        flags: CHECK_CONFIG_FLAGS,
-        letters: &[],
-        args: &[Positional {
-            name: "config-files",
-            default: None,
-            repeats: true,
-            help: "The config files to check.",
-        }],
-    },
-    Row {
-        tool: Tool::CheckRules,
-        words: &["check", "rules"],
-        about: "Check if the rule files are valid or not",
-        flags: CHECK_RULES_FLAGS,
-        letters: &[],
-        args: &[Positional {
-            name: "rule-files",
-            default: Some(""),
-            repeats: true,
-            help: "The rule files to check; standard input if there are none.",
-        }],
-    },
-    Row {
-        tool: Tool::CheckServiceDiscovery,
-        words: &["check", "service-discovery"],
-        about: "Perform service discovery for the given job name and report the results, including relabeling",
-        flags: &[Flag::shown(
-            "timeout",
-            Kind::Duration,
-            "30s",
-            "How long to wait for what is discovered.",
-        )],
-        letters: &[],
-        args: &[
-            Positional {
-                name: "config-file",
-                default: None,
-                repeats: false,
-                help: "The configuration file.",
-            },
-            Positional {
-                name: "job",
-                default: None,
-                repeats: false,
-                help: "The job whose targets to find.",
-            },
-        ],
-    },
-    Row {
-        tool: Tool::CheckWebConfig,
-        words: &["check", "web-config"],
-        about: "Check if the web config files are valid or not",
-        flags: &[],
-        letters: &[],
-        args: &[Positional {
-            name: "web-config-files",
-            default: None,
-            repeats: true,
-            help: "The config files to check.",
-        }],
-    },
-    Row {
-        tool: Tool::CheckMetrics,
-        words: &["check", "metrics"],
-        about: "Check metrics in the text format on standard input for consistency and correctness",
-        flags: &[
-            Flag::shown(
-                "extended",
-                Kind::Bool,
-                "false",
-                "Print extended information related to the cardinality of the metrics.",
-            ),
-            Flag::shown(
-                "lint",
-                Kind::Word(&["all", "none"]),
-                "all",
-                "Linting checks to apply; exits with 3 when one of them fails.",
-            ),
-        ],
-        letters: &[],
-        args: &[],
-    },
-    Row {
-        tool: Tool::AmCheckConfig,
-        words: &["am", "check-config"],
-        about: "Validate alertmanager config files",
-        flags: &[],
-        letters: &[],
-        args: &[Positional {
-            name: "check-files",
-            default: None,
-            repeats: true,
-            help: "Files to be validated.",
-        }],
-    },
-    Row {
-        tool: Tool::AmRoutesShow,
-        words: &["am", "config", "routes", "show"],
-        about: "Print the routing tree",
-        flags: &[AM_CONFIG_FILE],
-        letters: &[],
-        args: &[],
-    },
-    Row {
-        tool: Tool::AmRoutesTest,
-        words: &["am", "config", "routes", "test"],
-        about: "Print the receivers of an alert; exits with 1 when they are not those of --verify.receivers",
-        flags: &[
-            AM_CONFIG_FILE,
-            Flag::shown(
-                "verify.receivers",
-                Kind::Text,
-                "",
-                "The receivers that are right, in order, separated by commas.",
-            ),
-            Flag::shown(
-                "tree",
-                Kind::Bool,
-                "false",
-                "Print the matching routes as a tree.",
-            ),
-        ],
-        letters: &[],
-        args: &[Positional {
-            name: "labels",
-            default: Some(""),
-            repeats: true,
-            help: "Labels of the alert, as name=value.",
-        }],
-    },
-    Row {
-        tool: Tool::TestRules,
-        words: &["test", "rules"],
-        about: "Unit tests for rules",
-        flags: TEST_RULES_FLAGS,
-        letters: &[],
-        args: &[Positional {
-            name: "test-rule-file",
-            default: None,
-            repeats: true,
-            help: "The unit test files.",
-        }],
-    },
-    Row {
-        tool: Tool::PromqlTest,
-        words: &["promql", "test"],
-        about: "Run PromQL test scripts; exits with 1 when something failed",
-        flags: &[Flag::shown(
-            "verbose",
-            Kind::Bool,
-            "false",
-            "Show each failure: where, what is expected, and what came.",
-        )],
-        letters: &[],
-        args: &[Positional {
-            name: "path",
-            default: None,
-            repeats: true,
-            help: "Script, or directory whose files with the ending .test are run.",
-        }],
-    },
-    Row {
-        tool: Tool::PromqlFormat,
-        words: &["promql", "format"],
-        about: "Format PromQL query to pretty printed form",
-        flags: &[],
-        letters: &[],
-        args: &[QUERY],
-    },
-    Row {
-        tool: Tool::PromqlExplain,
-        words: &["promql", "explain"],
-        about: "Run a query on a server and show its plan, with what each operator did",
-        flags: &[
-            Flag::shown(
-                "time",
-                Kind::Text,
-                "",
-                "Evaluation time of an instant query (RFC3339 or Unix timestamp); now if nothing is said.",
-            ),
-            Flag::shown(
-                "start",
-                Kind::Text,
-                "",
-                "Start of a range query (RFC3339 or Unix timestamp).",
-            ),
-            Flag::shown(
-                "end",
-                Kind::Text,
-                "",
-                "End of a range query (RFC3339 or Unix timestamp).",
-            ),
-            Flag::shown("step", Kind::Text, "", "Step of a range query (duration)."),
-        ],
-        letters: &[],
-        args: &[
-            Positional {
-                name: "server",
-                default: None,
-                repeats: false,
-                help: "Hearth server to query, such as http://localhost:9090.",
-            },
-            QUERY,
-        ],
-    },
-    Row {
-        tool: Tool::PromqlParse,
-        words: &["promql", "parse"],
-        about: "Print the tree of a PromQL query as JSON, as /api/v1/parse_query does",
-        flags: &[],
-        letters: &[],
-        args: &[QUERY],
-    },
-    Row {
-        tool: Tool::PromqlSet,
-        words: &["promql", "label-matchers", "set"],
-        about: "Set a label matcher in the query",
-        flags: &[Flag::shown(
-            "type",
-            Kind::Word(&["=", "!=", "=~", "!~"]),
-            "=",
-            "Type of the label matcher to set.",
-        )],
-        letters: &[("type", 't')],
-        args: &[
-            QUERY,
-            Positional {
-                name: "name",
-                default: None,
-                repeats: false,
-                help: "Name of the label matcher to set.",
-            },
-            Positional {
-                name: "value",
-                default: None,
-                repeats: false,
-                help: "Value of the label matcher to set.",
-            },
-        ],
-    },
-    Row {
-        tool: Tool::PromqlDelete,
-        words: &["promql", "label-matchers", "delete"],
-        about: "Delete a label from the query",
-        flags: &[],
-        letters: &[],
-        args: &[
-            QUERY,
-            Positional {
-                name: "name",
-                default: None,
-                repeats: false,
-                help: "Name of the label to delete.",
-            },
-        ],
-    },
-];
+/// The commands by their first word.
+static FAMILIES: &[&[Row]] = &[tsdb::ROWS, check::ROWS, am::ROWS, test::ROWS, promql::ROWS];
+
+/// Returns all commands; those that begin with the same word stand together.
+pub(crate) fn rows() -> impl Iterator<Item = &'static Row> {
+    FAMILIES.iter().copied().flatten()
+}
 
 impl Row {
     fn command(&self, name: &'static str) -> Command {
@@ -662,13 +175,13 @@ impl Row {
     }
 }
 
-/// Returns the command `name` with all commands of [`ROWS`] below it.
+/// Returns the command `name` with all commands of [`rows`] below it.
 pub(crate) fn command(name: &'static str) -> Command {
     let command = Command::new(name)
         .version(env!("CARGO_PKG_VERSION"))
         .about("Works on data directories, files and expressions, as promtool does");
     let command = add_flags(command, COMMON).mut_args(|arg| arg.global(true));
-    with_rows(command, &ROWS.iter().collect::<Vec<_>>(), 0)
+    with_rows(command, &rows().collect::<Vec<_>>(), 0)
 }
 
 /// Adds `rows`, which agree in their first `depth` words.
@@ -707,7 +220,7 @@ pub(crate) fn call(matches: &ArgMatches) -> ToolCall {
         words.push(word);
         matches = below;
     }
-    let row = ROWS.iter().find(|row| row.words == words);
+    let row = rows().find(|row| row.words == words);
     row.expect("clap requires the words of a row").call(matches)
 }
 
@@ -761,7 +274,7 @@ mod tests {
 
     #[test]
     fn every_flag_has_a_sentence() {
-        for flag in ROWS.iter().flat_map(|row| row.flags) {
+        for flag in rows().flat_map(|row| row.flags) {
             assert!(flag.help.ends_with('.'), "{}", flag.name);
         }
     }
