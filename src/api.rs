@@ -26,13 +26,14 @@
 //! admin API, notifications.
 
 mod admin;
+mod alertmanager_v2;
 mod cors;
 mod encode;
-mod error;
+pub(crate) mod error;
 mod explain;
 mod json;
 pub(crate) mod otlp;
-mod own_metrics;
+pub(crate) mod own_metrics;
 mod params;
 mod query;
 mod rules;
@@ -56,7 +57,7 @@ use axum::Router;
 use axum::extract::FromRequestParts;
 use axum::middleware::from_fn_with_state;
 use axum::response::Response;
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, get, on, post};
 use http::{HeaderValue, StatusCode, request};
 use metrics::{Registry, Summary};
 use model::storage::Queryable;
@@ -71,6 +72,7 @@ use tsdb::ReplayProgress;
 use crate::active_queries::ActiveQueries;
 use error::ApiError;
 use own_metrics::HttpMetrics;
+pub(crate) use web::not_found;
 
 /// What is known before the database is open.
 pub(crate) struct EarlyState {
@@ -108,6 +110,8 @@ pub(crate) struct ApiState {
     pub(crate) rules: Arc<alertmanager::RuleManager>,
     /// Returns the URLs that alerts are posted to.
     pub(crate) alertmanagers: Box<dyn Fn() -> Vec<String> + Send + Sync>,
+    /// Answers what is below `/api/v2`, if an Alertmanager is built in.
+    pub(crate) alertmanager_api: Option<Router>,
     /// The configuration in force as YAML, secrets hidden.
     pub(crate) config_yaml: Arc<ArcSwap<String>>,
     /// What `/api/v1/status/runtimeinfo` says.
@@ -348,6 +352,10 @@ impl Routes {
         );
         self.add("/api/v1/write", post(write::write));
         self.add("/api/v1/otlp/v1/metrics", post(otlp::metrics));
+        for path in ["/api/v2/", "/api/v2/{*path}"] {
+            let call = on(alertmanager_v2::METHODS, alertmanager_v2::call);
+            self.add_as(path, "/api/v2/*path", call);
+        }
     }
 
     fn pages(&mut self) {

@@ -4,6 +4,7 @@
 //! page `docs/flags.md` and `/api/v1/status/flags` come out of that. Names and meanings are those of Prometheus and
 //! node_exporter where they have the flag.
 
+pub(crate) mod alertmanager;
 pub(crate) mod exporter;
 pub(crate) mod flag;
 pub(crate) mod server;
@@ -21,13 +22,15 @@ use tool::ToolCall;
 pub(crate) enum Invocation {
     /// Scrape, store, query, alert.
     Server(Values),
+    /// Only group, silence and route alerts that others send.
+    Alertmanager(Values),
     /// Only export this node's metrics, with these collectors switched on or off.
     NodeExporter(Values, Vec<(String, bool)>),
     /// Do one thing and end.
     Tool(ToolCall),
 }
 
-/// Reads the command line. A link named `prometheus`, `node_exporter` or `promtool` behaves as that program; no
+/// Reads the command line. A link named `prometheus`, `alertmanager`, `node_exporter` or `promtool` behaves as that program; no
 /// command at all is `server`.
 ///
 /// # Errors
@@ -43,6 +46,10 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocati
     match called_as {
         Some("prometheus") => {
             return server_invocation(server::command("prometheus").try_get_matches_from(args)?);
+        }
+        Some("alertmanager" | "prometheus-alertmanager") => {
+            let matches = alertmanager::command("alertmanager").try_get_matches_from(args)?;
+            return Ok(alertmanager_invocation(&matches));
         }
         Some("node_exporter" | "prometheus-node-exporter") => {
             return exporter_invocation(
@@ -73,6 +80,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocati
             Some((_, node)) => exporter_invocation(node.clone()),
             None => unreachable!("clap requires a subcommand"),
         },
+        Some(("alertmanager", matches)) => Ok(alertmanager_invocation(matches)),
         Some(("tool", matches)) => Ok(Invocation::Tool(tool::call(matches))),
         Some((_, server)) => server_invocation(server.clone()),
         None => unreachable!("clap requires a subcommand"),
@@ -81,6 +89,10 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocati
 
 fn server_invocation(matches: clap::ArgMatches) -> Result<Invocation, clap::Error> {
     Ok(Invocation::Server(Values::of(server::FLAGS, &matches)))
+}
+
+fn alertmanager_invocation(matches: &clap::ArgMatches) -> Invocation {
+    Invocation::Alertmanager(Values::of(alertmanager::FLAGS, matches))
 }
 
 fn exporter_invocation(matches: clap::ArgMatches) -> Result<Invocation, clap::Error> {
@@ -101,6 +113,7 @@ fn hearth() -> Command {
         .about("A Prometheus-compatible monitoring stack: scraper, TSDB, PromQL, alerting and exporters in one binary")
         .subcommand_required(true)
         .subcommand(server::command("server"))
+        .subcommand(alertmanager::command("alertmanager"))
         .subcommand(exporter)
         .subcommand(tool::command("tool"))
 }
@@ -117,7 +130,7 @@ mod tests {
     fn check_server(words: &[&str], flag: &str, expected: &str) {
         match parse_words(words).unwrap() {
             Invocation::Server(values) => assert_eq!(values.printed()[flag], expected),
-            Invocation::NodeExporter(..) | Invocation::Tool(_) => panic!("not the server"),
+            _ => panic!("not the server"),
         }
     }
 
@@ -161,6 +174,12 @@ mod tests {
             parse_words(&["hearth", "exporter", "node"]),
             Ok(Invocation::NodeExporter(..))
         ));
+        for words in [&["alertmanager"][..], &["hearth", "alertmanager"]] {
+            assert!(matches!(
+                parse_words(words),
+                Ok(Invocation::Alertmanager(_))
+            ));
+        }
         for words in [
             &["promtool", "tsdb", "list"][..],
             &["hearth", "tool", "tsdb", "list"],

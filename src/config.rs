@@ -15,6 +15,7 @@ mod tracing;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use alertmanager::config::AlertmanagerConfig;
 use alertmanager::notify::AlertingConfig;
 use model::Duration;
 use model::de::or_default;
@@ -494,6 +495,28 @@ fn scrape_configs<'de, D: serde::Deserializer<'de>>(
     from: D,
 ) -> Result<Vec<ScrapeConfig>, D::Error> {
     model::de::non_null_list(from, "empty or null scrape config section")
+}
+
+/// Loads a configuration of the Alertmanager.
+///
+/// # Errors
+///
+/// When it cannot be read, or the first thing that is wrong with it.
+pub(crate) fn load_alertmanager(path: &Path) -> Result<AlertmanagerConfig, LoadError> {
+    let shown = path.display().to_string();
+    let text = std::fs::read_to_string(path).map_err(|error| LoadError::Read {
+        path: shown.clone(),
+        reason: error.to_string(),
+    })?;
+    let mut config = AlertmanagerConfig::parse(&text).map_err(|error| LoadError::Alertmanager {
+        path: shown,
+        reason: error.to_string(),
+    })?;
+    config.base_dir = path.parent().unwrap_or(Path::new("")).to_owned();
+    for warning in &config.warnings {
+        ::tracing::warn!("{warning}");
+    }
+    Ok(config)
 }
 
 #[cfg(test)]

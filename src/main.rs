@@ -1,12 +1,13 @@
 //! The `hearth` binary: the only crate that knows the others.
 //!
 //! [`cli`] says what was typed, [`config`] what is configured, [`server`] joins the rooms and starts, reloads and stops
-//! them, [`api`] answers HTTP, [`active_queries`] notes on disk which queries run, [`exporter`] is the node exporter as a program, [`tool`] does one thing and ends.
+//! them, [`api`] answers HTTP, [`active_queries`] notes on disk which queries run, [`exporter`] is the node exporter as a program and [`alerting`] the Alertmanager, [`tool`] does one thing and ends.
 //!
 //! Exit codes: 0 stopped as asked, 1 could not start or run, 2 wrong command line or configuration; those of tools are
 //! in [`tool`].
 
 mod active_queries;
+mod alerting;
 mod api;
 mod cli;
 mod config;
@@ -44,6 +45,10 @@ fn main() -> ExitCode {
         (Ok(runtime), Invocation::Server(values)) => {
             logging::init(values.text("log.level"), values.text("log.format"));
             runtime.block_on(server::run(values))
+        }
+        (Ok(runtime), Invocation::Alertmanager(values)) => {
+            logging::init(values.text("log.level"), values.text("log.format"));
+            runtime.block_on(alerting::run(values))
         }
         (Ok(_), Invocation::Tool(_)) => unreachable!("has run"),
         (Ok(runtime), Invocation::NodeExporter(values, switches)) => {

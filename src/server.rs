@@ -7,7 +7,7 @@
 //! Stopping goes the other way. A reload loads everything first and only then applies it, so that a bad file changes
 //! nothing.
 
-mod http;
+pub(crate) mod http;
 pub(crate) mod settings;
 
 use std::path::PathBuf;
@@ -15,11 +15,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use alertmanager::config::AlertmanagerConfig;
+use alertmanager::dispatch::DispatchOptions;
 use alertmanager::notify::{FanOut, Notifier, RemoteNotifier};
 use alertmanager::rule::engine::EngineQuery;
 use alertmanager::rule::file::{GroupConfig, RuleFile};
 use alertmanager::rule::group::{GroupSettings, RestoreOptions};
-use alertmanager::{Alertmanager, RuleManager, RuleManagerOptions};
+use alertmanager::{Alertmanager, AlertmanagerOptions, RuleManager, RuleManagerOptions};
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use metrics::{Gauge, Registry};
@@ -40,8 +41,11 @@ pub(crate) use settings::UsageError;
 /// A request to reload, with where to say how it went.
 pub(crate) type ReloadRequest = oneshot::Sender<Result<(), String>>;
 
+/// Where the built-in Alertmanager keeps its state, in the data directory.
+const ALERTMANAGER_DIR: &str = "alertmanager";
+
 /// Requests to reload that may wait; more are made to wait by their senders.
-const RELOADS_WAITING_MAX: usize = 4;
+pub(crate) const RELOADS_WAITING_MAX: usize = 4;
 
 /// Runs the server until it is told to stop.
 ///
@@ -75,7 +79,13 @@ pub(crate) async fn run(values: &Values) -> anyhow::Result<()> {
         quit.clone(),
     )?;
     let shared = Arc::new(api::Shared::new(early));
-    let http = http::Http::start(&settings, &shared, &registry).await?;
+    let listen = http::HttpOptions {
+        listen: &settings.listen,
+        connections_max: settings.connections_max,
+        read_timeout: settings.read_timeout,
+    };
+    let router = http::router(&settings, &shared)?;
+    let http = http::Http::start(&listen, router, &registry).await?;
 
     // Signals count from here on: one that comes while the log is replayed is served after that.
     let reload_signals = crate::signal::reload().context("install the handler of SIGHUP")?;
@@ -146,12 +156,14 @@ impl Server {
         let notifiers = Arc::new(FanOut::new(Vec::new()));
         let alertmanager = match checked.alertmanager.clone() {
             Some(config) => {
-                let started = Alertmanager::start(
-                    config,
-                    Arc::clone(&clock),
-                    &registry,
-                    &settings.external_url,
-                );
+                let options = AlertmanagerOptions {
+                    clock: Arc::clone(&clock),
+                    registry: registry.clone(),
+                    external_url: settings.external_url.clone(),
+                    dispatch: DispatchOptions::default(),
+                    storage: Some(settings.data_dir.join(ALERTMANAGER_DIR)),
+                };
+                let started = Alertmanager::start(config, options);
                 Some(Arc::new(started.map_err(|reason| {
                     anyhow::anyhow!("start the Alertmanager: {reason}")
                 })?))
@@ -356,6 +368,14 @@ impl Server {
             rules: Arc::clone(&self.rules),
             clock: Arc::clone(&self.clock),
             alertmanagers: Box::new(move || urls.load().to_vec()),
+            alertmanager_api: self.alertmanager.as_ref().map(|alertmanager| {
+                let options = alertmanager::api::ApiOptions {
+                    gets_max: self.settings.query_concurrency,
+                    prefix: self.settings.route_prefix.clone(),
+                    started_at_ms: self.runtime.started_at_ms,
+                };
+                alertmanager::api::router(Arc::clone(alertmanager), &self.registry, options)
+            }),
             query_permits: Arc::new(Semaphore::new(self.settings.query_concurrency)),
             active_queries: self.active_queries.clone(),
             query_timeout: self.settings.engine.timeout,

@@ -36,6 +36,19 @@ pub fn fingerprint(labels: &Labels) -> u64 {
     hash
 }
 
+/// Returns what the notification log knows an alert by: xxHash64 over names and values, each followed by the byte 0xff, so
+/// that entries that Alertmanager wrote mean the same here.
+pub(crate) fn log_hash(labels: &Labels) -> u64 {
+    let mut hash = xxhash_rust::xxh64::Xxh64::new(0);
+    for (name, value) in labels {
+        for part in [name, value] {
+            hash.update(part.as_bytes());
+            hash.update(&[0xff]);
+        }
+    }
+    hash.digest()
+}
+
 /// Where FNV-1a 64 starts.
 pub(crate) const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
 

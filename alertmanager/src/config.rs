@@ -31,7 +31,8 @@ use crate::timeinterval::{TimeInterval, any_contains};
 use crate::{http, yaml};
 pub use built::{EmailConfig, Receiver, WebhookConfig};
 pub use matchers::{
-    MatcherMode, parse_matchers, parse_matchers_in, print_matcher, print_matchers, sort_matchers,
+    MatcherMode, parse_matcher, parse_matchers, parse_matchers_in, print_matcher, print_matchers,
+    sort_matchers,
 };
 pub use route::{GroupBy, Route};
 
@@ -153,16 +154,19 @@ impl AlertmanagerConfig {
         })
     }
 
-    /// Returns whether a route with these names of intervals tells nothing at `at_ms` (milliseconds since the epoch): inside
-    /// of a mute interval, or outside of all active ones if it has any.
-    pub fn is_muted(&self, mute: &[String], active: &[String], at_ms: i64) -> bool {
-        let is_inside = |names: &[String]| {
-            let mut intervals = names
-                .iter()
-                .filter_map(|name| self.time_intervals.get(name));
-            intervals.any(|intervals| any_contains(intervals, at_ms))
+    /// Returns those of the time intervals `names` that `at_ms` (milliseconds since the epoch) is in.
+    pub fn muting<'a>(&self, names: &'a [String], at_ms: i64) -> Vec<&'a str> {
+        let is_inside = |name: &&str| {
+            let intervals = self.time_intervals.get(*name);
+            intervals.is_some_and(|intervals| any_contains(intervals, at_ms))
         };
-        is_inside(mute) || !active.is_empty() && !is_inside(active)
+        names.iter().map(String::as_str).filter(is_inside).collect()
+    }
+
+    /// Returns whether a route with the active time intervals `names` tells something at `at_ms`: in one of them, or always
+    /// if there are none.
+    pub fn is_active(&self, names: &[String], at_ms: i64) -> bool {
+        names.is_empty() || !self.muting(names, at_ms).is_empty()
     }
 
     /// Returns the receiver `name`.

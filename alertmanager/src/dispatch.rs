@@ -6,7 +6,8 @@
 //!                        └── resolved alerts leave ◄── finish (sent or failed) ◄───────────────┘
 //! ```
 //!
-//! What is inhibited, or muted by the time intervals of its route, counts as told: it is not told later that it was resolved.
+//! What is inhibited, silenced, or muted by the time intervals of its route, counts as told: it is not told later that it was
+//! resolved.
 //!
 //! A group's timer starts with `group_wait` and goes on with `group_interval`. At each flush every integration of the
 //! receiver decides for itself, by the log of what it told last, whether there is something to tell. A failed notification
@@ -15,35 +16,69 @@
 //!
 //! Source: Alertmanager's documentation; the table of reasons is that of its notification log.
 
+mod changes;
 mod log;
+mod snapshot;
 #[cfg(test)]
 #[path = "dispatch/tests.rs"]
 mod tests;
 
+use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use model::Labels;
+use model::{Duration, Labels};
 
-use self::log::{Log, LogEntry};
+use self::changes::Changed;
+pub use self::changes::{GroupKey, GroupRecord};
+use self::log::Log;
+pub use self::log::LogEntry;
+pub use self::snapshot::{AlertFilter, AlertSnapshot, GroupSnapshot};
 use crate::alert::{Alert, NotifiedAlert, StoredAlert};
 use crate::config::{AlertmanagerConfig, Route};
 use crate::inhibit::Inhibitor;
+use crate::silence::{SilenceLimits, Silences};
 
-/// How often resolved alerts are forgotten.
-const COLLECT_EVERY_MS: i64 = 30 * 60 * 1_000;
 /// Alerts that are kept; further new ones are refused.
 pub(crate) const ALERTS_MAX: usize = 200_000;
 
+/// What is the same for all configurations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DispatchOptions {
+    /// How long expired silences are kept, and entries of the log at most.
+    pub retention: Duration,
+    /// How often resolved alerts are forgotten.
+    pub collect_every: Duration,
+    /// How long after the start nothing is told, so that everybody's alerts have come in.
+    pub start_delay: Duration,
+    /// Alerts of one name that are kept; further new ones are refused. 0 is no limit but that of all alerts.
+    pub per_alertname_max: usize,
+    /// How many silences there may be.
+    pub silences: SilenceLimits,
+}
+
+impl Default for DispatchOptions {
+    fn default() -> Self {
+        DispatchOptions {
+            retention: Duration::from_secs(120 * 3_600),
+            collect_every: Duration::from_secs(30 * 60),
+            start_delay: Duration::ZERO,
+            per_alertname_max: 0,
+            silences: SilenceLimits::default(),
+        }
+    }
+}
+
 /// Which way of telling, of which receiver and group.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct IntegrationKey {
     /// The group, as notifications show it.
     pub group_key: String,
     /// The receiver.
     pub receiver: String,
-    /// `webhook` or `email`.
-    pub kind: &'static str,
+    /// `webhook`, `email` and so on.
+    pub kind: Cow<'static, str>,
     /// The position among the receiver's of this kind.
     pub index: usize,
 }
@@ -76,28 +111,35 @@ pub struct AlertCounts {
     pub groups: usize,
 }
 
-/// An alert as the API shows it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct AlertSnapshot {
-    /// The alert.
-    pub alert: NotifiedAlert,
-    /// When it ends if it is not heard of again, milliseconds since the epoch.
-    pub ends_at_ms: i64,
-    /// When it was last heard of, milliseconds since the epoch.
-    pub updated_at_ms: i64,
-    /// Who is told of it.
-    pub receivers: Vec<String>,
+/// How many alerts flushes have left out, by the reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Suppressed {
+    /// Silenced ones.
+    pub silence: u64,
+    /// Inhibited ones.
+    pub inhibition: u64,
+    /// Those of routes in a mute time interval.
+    pub mute_time_interval: u64,
+    /// Those of routes outside of their active time intervals.
+    pub active_time_interval: u64,
 }
 
 /// The groups with their alerts and timers.
 pub struct Dispatcher {
     config: Arc<AlertmanagerConfig>,
     alerts: HashMap<u64, StoredAlert>,
-    /// By group key and receiver; two routes may make the same key.
-    groups: BTreeMap<(String, String), Group>,
+    groups: BTreeMap<GroupKey, Group>,
     inhibitor: Inhibitor,
+    silences: Silences,
     log: Log,
+    options: DispatchOptions,
+    /// How many alerts there are of each name, if that is limited.
+    names: HashMap<String, usize>,
+    suppressed: Suppressed,
+    changed: Changed,
     collect_at_ms: i64,
+    /// No group is flushed before this moment.
+    quiet_until_ms: i64,
     flushes: u64,
 }
 
@@ -112,6 +154,7 @@ struct Group {
     /// Fingerprints of the group's alerts.
     alerts: BTreeMap<u64, StoredAlert>,
     next_flush_ms: i64,
+    quiet_until_ms: i64,
     has_flushed: bool,
     /// The integrations that are sending now.
     sending: Vec<IntegrationKey>,
@@ -123,6 +166,8 @@ struct Moment<'a> {
     now_ms: i64,
     config: &'a AlertmanagerConfig,
     inhibitor: &'a Inhibitor,
+    silences: &'a Silences,
+    retention_ms: i64,
 }
 
 /// What became of a group's last flush.
@@ -139,7 +184,22 @@ struct Flush {
 impl Dispatcher {
     /// Returns a dispatcher without alerts.
     pub fn new(config: Arc<AlertmanagerConfig>) -> Self {
+        Self::with_options(config, DispatchOptions::default(), 0)
+    }
+
+    /// Returns a dispatcher without alerts, started at `now_ms` (milliseconds since the epoch).
+    pub fn with_options(
+        config: Arc<AlertmanagerConfig>,
+        options: DispatchOptions,
+        now_ms: i64,
+    ) -> Self {
         Dispatcher {
+            silences: Silences::new(options.silences),
+            options,
+            names: HashMap::new(),
+            suppressed: Suppressed::default(),
+            changed: Changed::default(),
+            quiet_until_ms: now_ms.saturating_add(options.start_delay.as_ms()),
             inhibitor: Inhibitor::new(config.inhibit_rules.iter().cloned()),
             config,
             alerts: HashMap::new(),
@@ -155,6 +215,7 @@ impl Dispatcher {
         self.config = config;
         self.inhibitor = Inhibitor::new(self.config.inhibit_rules.iter().cloned());
         let old = std::mem::take(&mut self.groups);
+        self.changed.groups.extend(old.keys().cloned());
         let alerts: Vec<_> = self
             .alerts
             .values()
@@ -182,18 +243,37 @@ impl Dispatcher {
             let new = StoredAlert::new(alert, now_ms, resolve_timeout_ms);
             let merged = match self.alerts.get(&new.fingerprint) {
                 Some(old) => old.merge(new, now_ms),
-                None if self.alerts.len() == ALERTS_MAX => {
-                    refused += 1;
-                    continue;
+                None => {
+                    if !self.has_room(&new.labels) {
+                        refused += 1;
+                        continue;
+                    }
+                    new
                 }
-                None => new,
             };
             self.inhibitor
                 .insert(merged.fingerprint, &merged.labels, merged.ends_at_ms);
             self.route(&merged, now_ms);
+            self.changed.alerts.insert(merged.fingerprint);
             self.alerts.insert(merged.fingerprint, merged);
         }
         refused
+    }
+
+    /// Returns whether one more alert may be kept, and counts it.
+    fn has_room(&mut self, labels: &Labels) -> bool {
+        if ALERTS_MAX <= self.alerts.len() {
+            return false;
+        }
+        let limit = self.options.per_alertname_max;
+        if limit == 0 {
+            return true;
+        }
+        let name = labels.value("alertname");
+        let count = self.names.entry(name.to_owned()).or_default();
+        let has_room = *count < limit;
+        *count += usize::from(has_room);
+        has_room
     }
 
     /// Puts an alert into all groups that it belongs to.
@@ -201,10 +281,7 @@ impl Dispatcher {
         let config = Arc::clone(&self.config);
         for route in config.route.matching(&alert.labels) {
             let labels = route.group_by.group_labels(&alert.labels);
-            let key = (
-                format!("{}:{}", route.key, print_group_labels(&labels)),
-                route.receiver.clone(),
-            );
+            let key = (group_key(route, &labels), route.receiver.clone());
             let is_known = self.groups.contains_key(&key);
             // A resolution of what was never told needs no group.
             if !is_known && alert.is_resolved_at(now_ms) {
@@ -212,9 +289,11 @@ impl Dispatcher {
             }
             let group = self
                 .groups
-                .entry(key)
-                .or_insert_with(|| Group::new(route, labels, now_ms));
-            group.insert(alert, now_ms);
+                .entry(key.clone())
+                .or_insert_with(|| Group::new(route, labels, now_ms, self.quiet_until_ms));
+            if group.insert(alert, now_ms) {
+                self.changed.groups.insert(key);
+            }
         }
     }
 
@@ -231,17 +310,22 @@ impl Dispatcher {
             now_ms,
             config: &self.config,
             inhibitor: &self.inhibitor,
+            silences: &self.silences,
+            retention_ms: self.options.retention.as_ms(),
         };
-        for ((key, _), group) in &mut self.groups {
+        for (key, group) in &mut self.groups {
+            group.bound_wait(now_ms);
             if now_ms < group.next_flush_ms {
                 continue;
             }
             self.flushes += 1;
+            self.changed.groups.insert(key.clone());
             group.flush(
-                key,
+                &key.0,
                 self.flushes,
                 &moment,
                 &mut self.log,
+                &mut self.suppressed,
                 &mut notifications,
             );
         }
@@ -256,6 +340,7 @@ impl Dispatcher {
             notification.integration.receiver.clone(),
         );
         if let Some(group) = self.groups.get_mut(&key) {
+            self.changed.groups.insert(key);
             group
                 .sending
                 .retain(|integration| *integration != notification.integration);
@@ -273,8 +358,13 @@ impl Dispatcher {
     }
 
     fn drop_empty_groups(&mut self) {
-        self.groups
-            .retain(|_, group| !group.alerts.is_empty() || !group.sending.is_empty());
+        self.groups.retain(|key, group| {
+            let is_kept = !group.alerts.is_empty() || !group.sending.is_empty();
+            if !is_kept {
+                self.changed.groups.insert(key.clone());
+            }
+            is_kept
+        });
     }
 
     /// Forgets what is over.
@@ -282,10 +372,41 @@ impl Dispatcher {
         if now_ms < self.collect_at_ms {
             return;
         }
-        self.collect_at_ms = now_ms + COLLECT_EVERY_MS;
-        self.alerts.retain(|_, alert| !alert.is_resolved_at(now_ms));
+        self.collect_at_ms = now_ms + self.options.collect_every.as_ms();
+        let is_over = |_: &u64, alert: &mut StoredAlert| alert.is_resolved_at(now_ms);
+        let over = self.alerts.extract_if(is_over);
+        self.changed.alerts.extend(over.map(|(print, _)| print));
+        if 0 < self.options.per_alertname_max {
+            self.names.clear();
+            for alert in self.alerts.values() {
+                let name = alert.labels.value("alertname").to_owned();
+                *self.names.entry(name).or_default() += 1;
+            }
+        }
+        self.silences
+            .collect(now_ms, self.options.retention.as_ms());
         self.log.expire(now_ms);
         self.inhibitor.collect(now_ms);
+    }
+
+    /// Returns the configuration in force.
+    pub fn config(&self) -> &Arc<AlertmanagerConfig> {
+        &self.config
+    }
+
+    /// Returns the silences.
+    pub fn silences(&self) -> &Silences {
+        &self.silences
+    }
+
+    /// Returns the silences, to be changed.
+    pub fn silences_mut(&mut self) -> &mut Silences {
+        &mut self.silences
+    }
+
+    /// Returns how many alerts flushes have left out since the start.
+    pub fn suppressed(&self) -> Suppressed {
+        self.suppressed
     }
 
     /// Returns how much there is.
@@ -306,34 +427,12 @@ impl Dispatcher {
     pub(crate) fn sending(&self) -> usize {
         self.groups.values().map(|group| group.sending.len()).sum()
     }
-
-    /// Returns the alerts that fire, by fingerprint.
-    pub fn alerts(&self, now_ms: i64) -> Vec<AlertSnapshot> {
-        let mut snapshots: Vec<_> = self
-            .alerts
-            .values()
-            .filter(|alert| !alert.is_resolved_at(now_ms))
-            .map(|alert| AlertSnapshot {
-                alert: notified(alert, now_ms),
-                ends_at_ms: alert.ends_at_ms,
-                updated_at_ms: alert.updated_at_ms,
-                receivers: {
-                    let routes = self.config.route.matching(&alert.labels);
-                    routes
-                        .into_iter()
-                        .map(|route| route.receiver.clone())
-                        .collect()
-                },
-            })
-            .collect();
-        snapshots.sort_by_key(|snapshot| snapshot.alert.fingerprint);
-        snapshots
-    }
 }
 
 impl Group {
-    fn new(route: &Route, labels: Labels, now_ms: i64) -> Self {
+    fn new(route: &Route, labels: Labels, now_ms: i64, quiet_until_ms: i64) -> Self {
         Group {
+            quiet_until_ms,
             labels,
             receiver: route.receiver.clone(),
             wait_ms: route.group_wait.as_ms(),
@@ -342,19 +441,21 @@ impl Group {
             mute_time_intervals: route.mute_time_intervals.clone(),
             active_time_intervals: route.active_time_intervals.clone(),
             alerts: BTreeMap::new(),
-            next_flush_ms: now_ms + route.group_wait.as_ms(),
+            next_flush_ms: (now_ms + route.group_wait.as_ms()).max(quiet_until_ms),
             has_flushed: false,
             sending: Vec::new(),
             last: Flush::default(),
         }
     }
 
-    fn insert(&mut self, alert: &StoredAlert, now_ms: i64) {
-        self.alerts.insert(alert.fingerprint, alert.clone());
+    /// Takes an alert in; returns whether it is a new member.
+    fn insert(&mut self, alert: &StoredAlert, now_ms: i64) -> bool {
+        let known = self.alerts.insert(alert.fingerprint, alert.clone());
         // An alert that is old already, as after a restart, has waited enough.
         if !self.has_flushed && alert.starts_at_ms + self.wait_ms < now_ms {
-            self.next_flush_ms = now_ms;
+            self.next_flush_ms = now_ms.max(self.quiet_until_ms);
         }
+        known.is_none()
     }
 
     fn flush(
@@ -363,12 +464,13 @@ impl Group {
         id: u64,
         moment: &Moment<'_>,
         log: &mut Log,
+        suppressed: &mut Suppressed,
         out: &mut Vec<Notification>,
     ) {
         let now_ms = moment.now_ms;
         self.next_flush_ms = now_ms + self.interval_ms;
         self.has_flushed = true;
-        let alerts = self.told(moment);
+        let alerts = self.told(moment, suppressed);
         self.last = Flush {
             id,
             resolved: self.resolved(now_ms),
@@ -394,17 +496,18 @@ impl Group {
             .iter()
             .map(|email| ("email", email.send_resolved))
             .enumerate();
+        let keep_ms = moment.retention_ms.min(2 * self.repeat_ms);
         for (index, (kind, send_resolved)) in webhooks.chain(emails) {
             let integration = IntegrationKey {
                 group_key: key.to_owned(),
                 receiver: self.receiver.clone(),
-                kind,
+                kind: Cow::Borrowed(kind),
                 index,
             };
             if self.sending.contains(&integration) {
                 continue;
             }
-            let entry = LogEntry::of(&alerts, now_ms, 2 * self.repeat_ms);
+            let entry = LogEntry::of(&alerts, now_ms, keep_ms);
             let Some(reason) =
                 log.reason_to_send(&integration, &entry, send_resolved, self.repeat_ms)
             else {
@@ -435,24 +538,33 @@ impl Group {
         self.forget_resolved(now_ms);
     }
 
-    /// Returns the alerts that are not muted, by inhibition or by the time, in the order of notifications.
-    fn told(&self, moment: &Moment<'_>) -> Vec<NotifiedAlert> {
-        let Moment {
-            now_ms,
-            config,
-            inhibitor,
-        } = *moment;
-        let (mute, active) = (&self.mute_time_intervals, &self.active_time_intervals);
-        if config.is_muted(mute, active, now_ms) {
+    /// Returns the alerts that are not muted, by inhibition, silence or the time, in the order of notifications.
+    fn told(&self, moment: &Moment<'_>, suppressed: &mut Suppressed) -> Vec<NotifiedAlert> {
+        let now_ms = moment.now_ms;
+        let mut left: Vec<_> = self.alerts.values().collect();
+        let all = left.len();
+        left.retain(|alert| {
+            let inhibitor = moment.inhibitor;
+            inhibitor.inhibited_by(&alert.labels, now_ms).is_none()
+        });
+        suppressed.inhibition += (all - left.len()) as u64;
+        let config = moment.config;
+        if !config.is_active(&self.active_time_intervals, now_ms) {
+            suppressed.active_time_interval += left.len() as u64;
             return Vec::new();
         }
-        let mut alerts: Vec<_> = self
-            .alerts
-            .values()
-            .filter(|alert| inhibitor.inhibited_by(&alert.labels, now_ms).is_none())
+        if !config.muting(&self.mute_time_intervals, now_ms).is_empty() {
+            suppressed.mute_time_interval += left.len() as u64;
+            return Vec::new();
+        }
+        let unmuted = left.len();
+        left.retain(|alert| !moment.silences.is_silenced(&alert.labels, now_ms));
+        suppressed.silence += (unmuted - left.len()) as u64;
+        let mut alerts: Vec<_> = left
+            .into_iter()
             .map(|alert| notified(alert, now_ms))
             .collect();
-        alerts.sort_by(|a, b| order(a).cmp(&order(b)));
+        alerts.sort_by(|a, b| order(&a.labels, &b.labels));
         alerts
     }
 
@@ -494,13 +606,37 @@ fn notified(alert: &StoredAlert, now_ms: i64) -> NotifiedAlert {
     }
 }
 
-/// What the alerts of a notification are sorted by.
-fn order(alert: &NotifiedAlert) -> (&str, &str, &Labels) {
-    (
-        alert.labels.value("job"),
-        alert.labels.value("instance"),
-        &alert.labels,
-    )
+/// The order of the alerts of a notification: by job, then by instance, those without it last; then as [`before`] has it.
+fn order(a: &Labels, b: &Labels) -> Ordering {
+    for name in ["job", "instance"] {
+        let (left, right) = (a.get(name), b.get(name));
+        let by_absence = left.is_none().cmp(&right.is_none());
+        let by_name = by_absence.then_with(|| left.cmp(&right));
+        if by_name != Ordering::Equal {
+            return by_name;
+        }
+    }
+    before(a, b)
+}
+
+/// The order of label sets: fewer labels first, then by the first name that is not in both or has other values. The set that
+/// lacks the name comes first.
+pub(crate) fn before(a: &Labels, b: &Labels) -> Ordering {
+    a.len().cmp(&b.len()).then_with(|| {
+        for (left, right) in a.iter().zip(b.iter()) {
+            // Where the names differ, the smaller one is missing in the other set.
+            let by_pair = right.0.cmp(left.0).then_with(|| left.1.cmp(right.1));
+            if by_pair != Ordering::Equal {
+                return by_pair;
+            }
+        }
+        Ordering::Equal
+    })
+}
+
+/// Returns the key of the route's group with these labels, as notifications show it.
+fn group_key(route: &Route, labels: &Labels) -> String {
+    format!("{}:{}", route.key, print_group_labels(labels))
 }
 
 /// Prints a group's labels as its key shows them: `{a="1", b="2"}`.

@@ -14,7 +14,7 @@ use crate::rule::engine::EngineQuery;
 use crate::rule::file::RuleFile;
 use crate::rule::group::{GroupSettings, RestoreOptions};
 use crate::rule::testing::VecStorage;
-use crate::{Alertmanager, RuleManager, RuleManagerOptions};
+use crate::{Alertmanager, AlertmanagerOptions, RuleManager, RuleManagerOptions};
 
 const START_MS: i64 = 1_772_359_200_000;
 
@@ -70,13 +70,11 @@ async fn people_hear_of_the_trouble_and_of_its_end() {
     let (mut webhook, mut mail) = (HttpSink::start(200).await, SmtpSink::start().await);
     let clock = ManualClock::at(START_MS);
     let storage = VecStorage::default();
-    let alertmanager = Alertmanager::start(
-        config(&webhook, &mail),
-        Arc::new(clock.clone()),
-        &Registry::new(),
-        "http://am",
-    )
-    .unwrap();
+    let options = AlertmanagerOptions {
+        clock: Arc::new(clock.clone()),
+        ..AlertmanagerOptions::for_test()
+    };
+    let alertmanager = Alertmanager::start(config(&webhook, &mail), options).unwrap();
     let rules = rules(&storage, &clock, &alertmanager);
     set_up(&storage, START_MS, 0.0);
     let settings = GroupSettings {

@@ -13,16 +13,20 @@
 //! [`receiver`].
 
 pub mod alert;
+pub mod api;
 pub mod config;
 pub mod dispatch;
 #[cfg(test)]
 mod end_to_end;
 mod http;
 pub mod inhibit;
+pub mod mesh;
 pub mod notify;
 pub mod receiver;
 pub mod rule;
 pub mod server;
+pub mod silence;
+mod store;
 pub mod template;
 pub mod timeinterval;
 mod yaml;
@@ -30,4 +34,4 @@ mod yaml;
 pub use alert::Alert;
 pub use notify::Notifier;
 pub use rule::manager::{RuleManager, RuleManagerOptions};
-pub use server::Alertmanager;
+pub use server::{Alertmanager, AlertmanagerOptions};

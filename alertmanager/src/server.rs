@@ -1,36 +1,83 @@
-//! The built-in Alertmanager: the dispatcher, its timer, and the senders.
+//! The Alertmanager: the dispatcher, its timer, the senders, and what is kept on disk.
 //!
 //! One task owns the timer and the notifications on their way; the dispatcher is behind a mutex that is held for
 //! microseconds, so that rules hand their alerts over without a queue. At most [`SENDING_MAX`] notifications are sent at
 //! once; the others wait.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use metrics::{Counter, Family, Gauge, Histogram, Registry};
 use model::time::Clock;
 use parking_lot::Mutex;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, Semaphore, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::alert::Alert;
 use crate::config::AlertmanagerConfig;
-use crate::dispatch::{ALERTS_MAX, AlertSnapshot, Dispatcher, Notification};
+use crate::dispatch::{
+    ALERTS_MAX, AlertFilter, DispatchOptions, Dispatcher, Notification, Suppressed,
+};
 use crate::notify::{Notifier, SenderMetrics, TargetMetrics};
 use crate::receiver::{Integration, Message, SendError};
+use crate::silence::{Silence, SilenceError, SilenceState};
+use crate::store::{Store, Stored};
 
 /// Notifications that are sent at once; further ones wait for their turn.
 const SENDING_MAX: usize = 64;
 /// The timer's longest sleep: a wall clock that jumps is noticed after this time.
 const SLEEP_MAX: Duration = Duration::from_secs(10);
+/// How often alerts and group timers are written.
+const STORE_EVERY: Duration = Duration::from_secs(10);
 /// How long a shutdown waits for notifications on their way.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 /// What rules' metrics call the Alertmanager in this process.
 const BUILT_IN: &str = "builtin";
 
-/// The built-in Alertmanager. Dropping it leaves its task running; [`shutdown`](Alertmanager::shutdown) ends it.
+/// What an Alertmanager is started with besides its configuration.
+pub struct AlertmanagerOptions {
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Where its metrics go.
+    pub registry: Registry,
+    /// Where others reach it, without a slash at the end.
+    pub external_url: String,
+    /// What the dispatcher is started with.
+    pub dispatch: DispatchOptions,
+    /// The directory of what survives a restart; without one nothing does.
+    pub storage: Option<PathBuf>,
+}
+
+#[cfg(test)]
+impl AlertmanagerOptions {
+    /// Returns options with a clock that stands still at the epoch, and without storage.
+    pub(crate) fn for_test() -> Self {
+        AlertmanagerOptions {
+            clock: Arc::new(model::time::ManualClock::at(0)),
+            registry: Registry::new(),
+            external_url: "http://am".to_owned(),
+            dispatch: DispatchOptions::default(),
+            storage: None,
+        }
+    }
+}
+
+/// Why a silence was not set or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum SilenceFailure {
+    /// It makes no sense.
+    #[error("{0}")]
+    Refused(#[from] SilenceError),
+    /// It could not be made to last; nothing changed.
+    #[error("the silence could not be stored, and nothing was changed: {0}")]
+    Storage(String),
+}
+
+/// The Alertmanager. Dropping it leaves its task running; [`shutdown`](Alertmanager::shutdown) ends it.
 pub struct Alertmanager {
     shared: Arc<Shared>,
     task: tokio::sync::Mutex<Option<JoinHandle<()>>>,
@@ -40,6 +87,8 @@ struct Shared {
     dispatcher: Mutex<Dispatcher>,
     /// Of the dispatcher's configuration; lock order: dispatcher, then this.
     integrations: Mutex<Arc<Integrations>>,
+    /// Lock order: dispatcher, then this.
+    store: Mutex<Option<Store>>,
     clock: Arc<dyn Clock>,
     external_url: String,
     metrics: ServerMetrics,
@@ -49,7 +98,7 @@ struct Shared {
 }
 
 /// The ways to tell, by receiver, kind and position.
-type Integrations = HashMap<(String, &'static str, usize), Arc<Integration>>;
+type Integrations = HashMap<(String, Cow<'static, str>, usize), Arc<Integration>>;
 
 struct ServerMetrics {
     received: Family<Counter>,
@@ -61,6 +110,8 @@ struct ServerMetrics {
     requests: Family<Counter>,
     requests_failed: Family<Counter>,
     latency: Family<Histogram>,
+    suppressed: Family<Counter>,
+    silences: Family<Gauge>,
     sender: TargetMetrics,
 }
 
@@ -115,6 +166,16 @@ impl ServerMetrics {
                 &["integration"],
                 &[1.0, 5.0, 10.0, 15.0, 20.0],
             ),
+            suppressed: counter(
+                "alertmanager_notifications_suppressed_total",
+                "The total number of notifications suppressed for being silenced, inhibited, outside of active time intervals or within muted time intervals.",
+                &["reason"],
+            ),
+            silences: registry.gauge_vec(
+                "alertmanager_silences",
+                "How many silences by state.",
+                &["state"],
+            ),
             sender,
         };
         metrics.start_at_zero();
@@ -144,28 +205,65 @@ impl ServerMetrics {
         for state in ["active", "suppressed", "unprocessed"] {
             self.alerts.with(&[state]);
         }
+        for state in SilenceState::ALL {
+            self.silences.with(&[state.as_str()]);
+        }
+        self.count_suppressed(Suppressed::default(), Suppressed::default());
+    }
+
+    /// Counts what was suppressed between two moments.
+    fn count_suppressed(&self, before: Suppressed, now: Suppressed) {
+        for (reason, before, now) in [
+            ("silence", before.silence, now.silence),
+            ("inhibition", before.inhibition, now.inhibition),
+            (
+                "mute_time_interval",
+                before.mute_time_interval,
+                now.mute_time_interval,
+            ),
+            (
+                "active_time_interval",
+                before.active_time_interval,
+                now.active_time_interval,
+            ),
+        ] {
+            self.suppressed.with(&[reason]).add((now - before) as f64);
+        }
     }
 }
 
 impl Alertmanager {
-    /// Starts an Alertmanager. Must be called within a Tokio runtime. `external_url` has no slash at the end.
+    /// Starts an Alertmanager, with what was stored before. Must be called within a Tokio runtime.
     ///
     /// # Errors
     ///
-    /// When a receiver cannot be made, for a person.
-    pub fn start(
-        config: AlertmanagerConfig,
-        clock: Arc<dyn Clock>,
-        registry: &Registry,
-        external_url: &str,
-    ) -> Result<Self, String> {
+    /// When a receiver cannot be made or the storage cannot be had, for a person.
+    pub fn start(config: AlertmanagerConfig, options: AlertmanagerOptions) -> Result<Self, String> {
         let integrations = integrations(&config)?;
+        let clock = options.clock;
+        let now_ms = clock.now_ms();
+        let mut dispatcher = Dispatcher::with_options(Arc::new(config), options.dispatch, now_ms);
+        let store = match &options.storage {
+            None => None,
+            Some(dir) => {
+                let (store, stored) = Store::open(dir, &options.registry)
+                    .map_err(|error| format!("open the store of the alertmanager: {error}"))?;
+                let has_some = stored != Stored::default();
+                dispatcher.restore(stored, now_ms);
+                if has_some {
+                    // What was left out, or taken over from files, is settled on disk too.
+                    store.submit_quietly(dispatcher.all_as_changes(now_ms));
+                }
+                Some(store)
+            }
+        };
         let shared = Arc::new(Shared {
-            dispatcher: Mutex::new(Dispatcher::new(Arc::new(config))),
+            dispatcher: Mutex::new(dispatcher),
             integrations: Mutex::new(Arc::new(integrations)),
+            store: Mutex::new(store),
             clock,
-            external_url: external_url.to_owned(),
-            metrics: ServerMetrics::new(registry),
+            external_url: options.external_url,
+            metrics: ServerMetrics::new(&options.registry),
             changed: Notify::new(),
             stop: CancellationToken::new(),
             sending: Arc::new(Semaphore::new(SENDING_MAX)),
@@ -198,21 +296,94 @@ impl Alertmanager {
         Ok(())
     }
 
-    /// Returns the alerts that fire, by fingerprint.
-    pub fn alerts(&self) -> Vec<AlertSnapshot> {
-        self.shared
-            .dispatcher
-            .lock()
-            .alerts(self.shared.clock.now_ms())
+    /// Returns the time, milliseconds since the epoch.
+    pub(crate) fn now_ms(&self) -> i64 {
+        self.shared.clock.now_ms()
     }
 
-    /// Stops: no new notifications, and five seconds for those on their way.
+    /// Returns the configuration in force.
+    pub fn config(&self) -> Arc<AlertmanagerConfig> {
+        Arc::clone(self.shared.dispatcher.lock().config())
+    }
+
+    /// Makes or changes a silence; returns its id when it is on disk.
+    pub(crate) async fn set_silence(&self, silence: Silence) -> Result<String, SilenceFailure> {
+        let (id, before, answer) = {
+            let mut dispatcher = self.shared.dispatcher.lock();
+            let old = dispatcher.silences().get(&silence.id).cloned();
+            let now_ms = self.now_ms();
+            let id = dispatcher.silences_mut().set(silence, now_ms)?;
+            let mut before: Vec<_> = old
+                .map(|old| (old.id.clone(), Some(old)))
+                .into_iter()
+                .collect();
+            if before.iter().all(|(old, _)| *old != id) {
+                before.push((id.clone(), None));
+            }
+            (id, before, self.shared.submit_urgent(&mut dispatcher))
+        };
+        self.settle(before, answer).await?;
+        tracing::info!(silence = id, "a silence was set");
+        Ok(id)
+    }
+
+    /// Ends a silence now, and waits until that is on disk.
+    pub(crate) async fn expire_silence(&self, id: &str) -> Result<(), SilenceFailure> {
+        let (before, answer) = {
+            let mut dispatcher = self.shared.dispatcher.lock();
+            let old = dispatcher.silences().get(id).cloned();
+            let now_ms = self.now_ms();
+            dispatcher.silences_mut().expire(id, now_ms)?;
+            (
+                vec![(id.to_owned(), old)],
+                self.shared.submit_urgent(&mut dispatcher),
+            )
+        };
+        self.settle(before, answer).await?;
+        tracing::info!(silence = id, "a silence was ended");
+        Ok(())
+    }
+
+    /// Waits for the disk; what could not be written is undone.
+    async fn settle(
+        &self,
+        before: Vec<(String, Option<Silence>)>,
+        answer: Option<oneshot::Receiver<Result<(), String>>>,
+    ) -> Result<(), SilenceFailure> {
+        let Some(answer) = answer else {
+            return Ok(());
+        };
+        let outcome = match answer.await {
+            Ok(outcome) => outcome,
+            Err(_) => Err("the alertmanager is stopping".to_owned()),
+        };
+        outcome.map_err(|reason| {
+            let mut dispatcher = self.shared.dispatcher.lock();
+            for (id, silence) in before {
+                dispatcher.silences_mut().restore(&id, silence);
+            }
+            SilenceFailure::Storage(reason)
+        })
+    }
+
+    /// Lets `look` look at the dispatcher, with the time; nothing else happens meanwhile.
+    pub(crate) fn look<R>(&self, look: impl FnOnce(&Dispatcher, i64) -> R) -> R {
+        look(&self.shared.dispatcher.lock(), self.shared.clock.now_ms())
+    }
+
+    /// Stops: no new notifications, and five seconds for those on their way. Then everything is on disk.
     pub async fn shutdown(&self) {
         self.shared.stop.cancel();
         if let Some(task) = self.task.lock().await.take()
             && let Err(error) = task.await
         {
             tracing::error!(%error, "the task of the alertmanager ended badly");
+        }
+        self.shared.store_lazily();
+        let store = self.shared.store.lock().take();
+        // Waits for the disk.
+        if let Err(error) = tokio::task::spawn_blocking(move || drop(store)).await {
+            tracing::error!(%error, "the store of the alertmanager was not closed");
         }
     }
 }
@@ -223,7 +394,8 @@ fn integrations(config: &AlertmanagerConfig) -> Result<Integrations, String> {
         let made = Integration::of(receiver, &config.base_dir)
             .map_err(|error| format!("receiver {:?}: {error}", receiver.name))?;
         for (kind, index, integration) in made {
-            integrations.insert((receiver.name.clone(), kind, index), Arc::new(integration));
+            let key = (receiver.name.clone(), Cow::Borrowed(kind), index);
+            integrations.insert(key, Arc::new(integration));
         }
     }
     Ok(integrations)
@@ -271,21 +443,72 @@ impl Shared {
         self.changed.notify_one();
     }
 
+    /// Hands the changes that must be on disk soon to the store; the answer says when they are.
+    fn submit_urgent(
+        &self,
+        dispatcher: &mut Dispatcher,
+    ) -> Option<oneshot::Receiver<Result<(), String>>> {
+        let changes = dispatcher.take_urgent_changes();
+        let store = self.store.lock();
+        store.as_ref().map(|store| store.submit(changes))
+    }
+
+    /// The same when nobody waits.
+    fn store_urgent(&self, dispatcher: &mut Dispatcher) {
+        let changes = dispatcher.take_urgent_changes();
+        if let Some(store) = &*self.store.lock() {
+            store.submit_quietly(changes);
+        }
+    }
+
+    /// Hands alerts and timers to the store, or everything if it lacks something; brings gauges up to date.
+    fn store_lazily(&self) {
+        let now_ms = self.clock.now_ms();
+        let mut dispatcher = self.dispatcher.lock();
+        let all = AlertFilter {
+            labels: &|_| true,
+            receiver: &|_| true,
+            active: false,
+            silenced: true,
+            inhibited: true,
+            muted: true,
+        };
+        let suppressed = dispatcher.alerts(now_ms, &all).len();
+        let active = dispatcher.counts(now_ms).active - suppressed;
+        for (state, count) in [("active", active), ("suppressed", suppressed)] {
+            self.metrics.alerts.with(&[state]).set(count as f64);
+        }
+        let silences = dispatcher.silences().counts(now_ms);
+        for (state, count) in SilenceState::ALL.iter().zip(silences) {
+            let gauge = self.metrics.silences.with(&[state.as_str()]);
+            gauge.set(count as f64);
+        }
+        let store = self.store.lock();
+        let changes = match &*store {
+            Some(store) if store.has_failed() => dispatcher.all_as_changes(now_ms),
+            _ => dispatcher.take_lazy_changes(now_ms),
+        };
+        drop(dispatcher);
+        if let Some(store) = &*store {
+            store.submit_quietly(changes);
+        }
+    }
+
     /// Flushes what is due; returns the notifications, who sends them, and how long nothing more is due.
     fn flush(&self) -> (Vec<Notification>, Arc<Integrations>, Duration) {
         let now_ms = self.clock.now_ms();
         let mut dispatcher = self.dispatcher.lock();
+        let suppressed = dispatcher.suppressed();
         let notifications = dispatcher.due(now_ms);
+        self.metrics
+            .count_suppressed(suppressed, dispatcher.suppressed());
+        self.store_urgent(&mut dispatcher);
         let counts = dispatcher.counts(now_ms);
         let wait_ms = dispatcher
             .next_due()
             .map_or(i64::MAX, |due_ms| due_ms - now_ms);
         let integrations = Arc::clone(&self.integrations.lock());
         drop(dispatcher);
-        self.metrics
-            .alerts
-            .with(&["active"])
-            .set(counts.active as f64);
         self.metrics.groups.set(counts.groups as f64);
         let wait = model::Duration::from_ms(wait_ms).to_std().min(SLEEP_MAX);
         (notifications, integrations, wait)
@@ -294,14 +517,14 @@ impl Shared {
     /// Sends one notification, with retries.
     async fn send(self: Arc<Self>, notification: Notification, integrations: Arc<Integrations>) {
         let key = &notification.integration;
-        let kind = key.kind;
+        let kind = &*key.kind;
         let Ok(_permit) = self.sending.acquire().await else {
             return;
         };
         let message = Message::new(&notification, &self.external_url, self.clock.now_ms());
         let timeout = model::Duration::from_ms(notification.timeout_ms).to_std();
         self.metrics.notifications.with(&[kind]).inc();
-        let result = match integrations.get(&(key.receiver.clone(), kind, key.index)) {
+        let result = match integrations.get(&(key.receiver.clone(), key.kind.clone(), key.index)) {
             Some(integration) => {
                 let attempted = |result: Result<(), &SendError>| {
                     self.metrics.requests.with(&[kind]).inc();
@@ -338,17 +561,22 @@ impl Shared {
             );
         }
         let now_ms = self.clock.now_ms();
-        self.dispatcher
-            .lock()
-            .finish(&notification, result.is_ok(), now_ms);
+        let mut dispatcher = self.dispatcher.lock();
+        dispatcher.finish(&notification, result.is_ok(), now_ms);
+        self.store_urgent(&mut dispatcher);
     }
 }
 
 /// The Alertmanager's task.
 async fn run(shared: Arc<Shared>) {
     let mut senders = JoinSet::new();
+    let mut stored = Instant::now();
     while !shared.stop.is_cancelled() {
         let (notifications, integrations, wait) = shared.flush();
+        if STORE_EVERY <= stored.elapsed() {
+            shared.store_lazily();
+            stored = Instant::now();
+        }
         for notification in notifications {
             senders.spawn(Arc::clone(&shared).send(notification, Arc::clone(&integrations)));
         }
@@ -404,13 +632,16 @@ mod tests {
             sink.address
         );
         let clock = ManualClock::at(1_000_500);
-        let registry = Registry::new();
         let config = AlertmanagerConfig::parse(&text).unwrap();
-        let alertmanager =
-            Alertmanager::start(config, Arc::new(clock.clone()), &registry, "http://am").unwrap();
+        let options = AlertmanagerOptions {
+            clock: Arc::new(clock.clone()),
+            ..AlertmanagerOptions::for_test()
+        };
+        let alertmanager = Alertmanager::start(config, options).unwrap();
         let handle = alertmanager.handle();
         handle.notify(&[alert(9_000_000)]);
-        assert_eq!(alertmanager.alerts().len(), 1);
+        let counts = alertmanager.look(|dispatcher, now_ms| dispatcher.counts(now_ms));
+        assert_eq!(counts.active, 1);
         clock.advance(1_000);
         handle.notify(&[]);
         assert!(sink.next().await.body.contains("\"status\":\"firing\""));

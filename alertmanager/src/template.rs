@@ -31,6 +31,7 @@ mod value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+pub(crate) use functions::go_regex_error;
 pub use functions::{Environment, Function, FunctionSet, Param};
 pub use value::{List, Map, Object, Value};
 

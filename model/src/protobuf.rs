@@ -279,6 +279,56 @@ pub fn uint32(number: u64) -> u32 {
     number as u32
 }
 
+/// Writes the fields of a message one after the other. Zeros and empty strings are written too: leaving them out is up to
+/// whoever calls.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Writer(Vec<u8>);
+
+impl Writer {
+    /// Returns the message.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.0
+    }
+
+    /// Writes a varint.
+    pub fn varint(&mut self, field: u32, number: u64) -> &mut Self {
+        put_varint(&mut self.0, u64::from(field) << 3);
+        put_varint(&mut self.0, number);
+        self
+    }
+
+    /// Writes a string, bytes or a message.
+    pub fn bytes(&mut self, field: u32, bytes: &[u8]) -> &mut Self {
+        put_varint(&mut self.0, u64::from(field) << 3 | 2);
+        put_varint(&mut self.0, bytes.len() as u64);
+        self.0.extend_from_slice(bytes);
+        self
+    }
+
+    /// Writes a message.
+    pub fn message(&mut self, field: u32, message: Writer) -> &mut Self {
+        self.bytes(field, &message.0)
+    }
+
+    /// Writes a list of varints, packed.
+    pub fn packed(&mut self, field: u32, numbers: impl IntoIterator<Item = u64>) -> &mut Self {
+        let mut packed = Vec::new();
+        for number in numbers {
+            put_varint(&mut packed, number);
+        }
+        self.bytes(field, &packed)
+    }
+}
+
+/// Appends `number` as a varint.
+pub fn put_varint(out: &mut Vec<u8>, mut number: u64) {
+    while 0x80 <= number {
+        out.push(number.to_le_bytes()[0] | 0x80);
+        number >>= 7;
+    }
+    out.push(number.to_le_bytes()[0]);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -351,5 +401,24 @@ mod tests {
         assert_eq!(out, [2.5]);
         let torn = Value::Bytes(&packed[1..]).doubles_into("x", &mut out);
         assert_eq!(torn, Err(WireError::Truncated));
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let mut inner = Writer::default();
+        inner.varint(1, u64::MAX);
+        let mut outer = Writer::default();
+        outer
+            .varint(1, 150)
+            .bytes(3, b"hi")
+            .packed(4, [1, 300])
+            .message(20, inner.clone());
+        let expected = [
+            (1, Value::Varint(150)),
+            (3, Value::Bytes(b"hi")),
+            (4, Value::Bytes(&[1, 0xac, 2])),
+            (20, Value::Bytes(&inner.into_bytes()[..])),
+        ];
+        check(&outer.into_bytes(), &expected, Ok(()));
     }
 }

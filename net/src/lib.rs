@@ -13,6 +13,7 @@
 
 pub mod client;
 pub mod escape;
+pub mod form;
 pub mod http_config;
 pub mod listen;
 pub mod outbound;

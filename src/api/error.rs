@@ -63,7 +63,7 @@ impl IntoResponse for ApiError {
 }
 
 /// Returns an answer in plain text, as Go's `http.Error` makes it: `text` and a line feed.
-pub(super) fn plain_error(status: StatusCode, text: &str) -> Response {
+pub(crate) fn plain_error(status: StatusCode, text: &str) -> Response {
     let body = Bytes::from(format!("{text}\n"));
     let mut response = (status, [(header::CONTENT_TYPE, PLAIN)], body).into_response();
     response.headers_mut().insert(

@@ -25,6 +25,7 @@ use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode, header};
 use metrics::Registry;
+use model::protobuf::Writer;
 use model::storage::Appendable;
 use remote::otlp::{Options, OtlpError, OtlpIngest, OtlpReport};
 use tokio::sync::Semaphore;
@@ -190,22 +191,11 @@ fn partial_success(report: &OtlpReport) -> Vec<u8> {
     if report.untranslated == 0 {
         return Vec::new();
     }
-    let reason = report.untranslated_reason.as_bytes();
-    let mut partial = vec![0x08];
-    put_varint(&mut partial, report.untranslated);
-    partial.push(0x12);
-    put_varint(&mut partial, reason.len() as u64);
-    partial.extend_from_slice(reason);
-    let mut response = vec![0x0a];
-    put_varint(&mut response, partial.len() as u64);
-    response.extend(partial);
-    response
-}
-
-fn put_varint(out: &mut Vec<u8>, mut number: u64) {
-    while 0x80 <= number {
-        out.push(number.to_le_bytes()[0] | 0x80);
-        number >>= 7;
-    }
-    out.push(number.to_le_bytes()[0]);
+    let mut partial = Writer::default();
+    partial
+        .varint(1, report.untranslated)
+        .bytes(2, report.untranslated_reason.as_bytes());
+    let mut response = Writer::default();
+    response.message(1, partial);
+    response.into_bytes()
 }

@@ -169,26 +169,7 @@ impl Drop for InFlight {
 pub(super) async fn exposition(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response {
     shared.http.scrapes_in_flight.inc();
     let in_flight = InFlight(shared.http.scrapes_in_flight.clone());
-    let accepted: Vec<_> = headers
-        .get_all(header::ACCEPT)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .collect();
-    let format = encode::negotiate(&accepted.join(","));
-    let registry = shared.early.registry.clone();
-    // Collectors read files of the system: not on the threads that serve sockets.
-    let encoded = tokio::task::spawn_blocking(move || {
-        let mut body = Vec::with_capacity(64 << 10);
-        encode::encode(format, &registry.gather(), &mut body);
-        body
-    });
-    let response = match encoded.await {
-        Ok(body) => ([(header::CONTENT_TYPE, format.content_type())], body).into_response(),
-        Err(_) => super::error::plain_error(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "a metrics collector failed",
-        ),
-    };
+    let response = render(&shared.early.registry, &headers).await;
     drop(in_flight);
     shared
         .http
@@ -196,6 +177,30 @@ pub(super) async fn exposition(State(shared): State<Arc<Shared>>, headers: Heade
         .with(&[response.status().as_str()])
         .inc();
     response
+}
+
+/// Returns everything in `registry`, in the format that the scraper likes best.
+pub(crate) async fn render(registry: &Registry, headers: &HeaderMap) -> Response {
+    let accepted: Vec<_> = headers
+        .get_all(header::ACCEPT)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .collect();
+    let format = encode::negotiate(&accepted.join(","));
+    let registry = registry.clone();
+    // Collectors read files of the system: not on the threads that serve sockets.
+    let encoded = tokio::task::spawn_blocking(move || {
+        let mut body = Vec::with_capacity(64 << 10);
+        encode::encode(format, &registry.gather(), &mut body);
+        body
+    });
+    match encoded.await {
+        Ok(body) => ([(header::CONTENT_TYPE, format.content_type())], body).into_response(),
+        Err(_) => super::error::plain_error(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "a metrics collector failed",
+        ),
+    }
 }
 
 #[cfg(test)]

@@ -58,49 +58,11 @@ impl<S: Send + Sync> FromRequest<S> for Params {
                         "the request body is larger than {BODY_BYTES_MAX} bytes, or was cut off"
                     ))
                 })?;
-            append_pairs(&mut pairs, &body);
+            net::form::append_pairs(&mut pairs, &body);
         }
-        append_pairs(&mut pairs, parts.uri.query().unwrap_or_default().as_bytes());
+        net::form::append_pairs(&mut pairs, parts.uri.query().unwrap_or_default().as_bytes());
         Ok(Params(pairs))
     }
-}
-
-/// Appends the pairs of `a=b&c=d` that can be decoded.
-fn append_pairs(pairs: &mut Vec<(String, String)>, text: &[u8]) {
-    for pair in text
-        .split(|&byte| byte == b'&')
-        .filter(|pair| !pair.is_empty() && !pair.contains(&b';'))
-    {
-        let equals = pair
-            .iter()
-            .position(|&byte| byte == b'=')
-            .unwrap_or(pair.len());
-        let (name, value) = (&pair[..equals], pair.get(equals + 1..).unwrap_or_default());
-        if let (Some(name), Some(value)) = (decode(name, true), decode(value, true)) {
-            let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-            pairs.push((text(name), text(value)));
-        }
-    }
-}
-
-/// Decodes `%41` and, if `plus_is_space`, `+`; `None` when a percent sign is not followed by two hexadecimal digits.
-pub(super) fn decode(text: &[u8], plus_is_space: bool) -> Option<Vec<u8>> {
-    let mut decoded = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let [byte, tail @ ..] = rest {
-        rest = tail;
-        decoded.push(match byte {
-            b'%' => {
-                let (digits, tail) = rest.split_at_checked(2)?;
-                let digit = |byte: u8| char::from(byte).to_digit(16);
-                rest = tail;
-                u8::try_from(digit(digits[0])? * 16 + digit(digits[1])?).ok()?
-            }
-            b'+' if plus_is_space => b' ',
-            byte => *byte,
-        });
-    }
-    Some(decoded)
 }
 
 impl Params {
@@ -108,7 +70,7 @@ impl Params {
     #[cfg(test)]
     pub(super) fn from_query(text: &str) -> Self {
         let mut pairs = Vec::new();
-        append_pairs(&mut pairs, text.as_bytes());
+        net::form::append_pairs(&mut pairs, text.as_bytes());
         Params(pairs)
     }
 

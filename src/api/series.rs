@@ -10,8 +10,9 @@ use model::{Labels, Matcher};
 
 use super::error::ApiError;
 use super::json::{self, Notes};
-use super::params::{Params, TIME_MAX_MS, TIME_MIN_MS, decode};
+use super::params::{Params, TIME_MAX_MS, TIME_MIN_MS};
 use super::{ApiState, Handled, Ready, blocking};
+use net::form::decode;
 
 /// `/api/v1/series`: the label sets that match, sorted.
 pub(super) async fn series(Ready(api): Ready, params: Params) -> Handled {

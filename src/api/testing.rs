@@ -207,6 +207,7 @@ fn state(dir: &std::path::Path, registry: &Registry) -> ApiState {
         scraper: Arc::new(scrape_manager(&db, registry)),
         rules: Arc::new(rule_manager(&db, registry)),
         alertmanagers: Box::new(|| vec!["http://am:9093/api/v2/alerts".to_owned()]),
+        alertmanager_api: None,
         config_yaml: Arc::new(ArcSwap::from_pointee("global: {}\n".to_owned())),
         runtime: Arc::new(RuntimeInfo {
             started_at_ms: 1_000,

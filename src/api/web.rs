@@ -11,7 +11,7 @@ use super::Shared;
 use super::error::plain_error;
 
 /// Returns the answer for every path that there is not.
-pub(super) async fn not_found() -> Response {
+pub(crate) async fn not_found() -> Response {
     plain_error(StatusCode::NOT_FOUND, "404 page not found")
 }
 

@@ -412,8 +412,9 @@ mod tests {
     #[test]
     fn the_reference_page_is_up_to_date() {
         let mut page = format!(
-            "# Flags\n\nMade from the tables in `src/cli/`; do not edit.\n\n## hearth server\n\n{}\n## hearth exporter node\n\n{}",
+            "# Flags\n\nMade from the tables in `src/cli/`; do not edit.\n\n## hearth server\n\n{}\n## hearth alertmanager\n\n{}\n## hearth exporter node\n\n{}",
             super::super::flag::reference(FLAGS),
+            super::super::flag::reference(super::super::alertmanager::FLAGS),
             super::super::flag::reference(super::super::exporter::FLAGS),
         );
         for row in super::super::tool::rows() {

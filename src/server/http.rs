@@ -27,6 +27,16 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// Scrapes of the built-in node exporter that may run at once.
 const NODE_SCRAPES_MAX: usize = 8;
 
+/// What is listened on, and how much is let in.
+pub(crate) struct HttpOptions<'a> {
+    /// Addresses, at least one.
+    pub(crate) listen: &'a [String],
+    /// Connections that may be open at once, over all addresses.
+    pub(crate) connections_max: usize,
+    /// How long a request's head may take, and a connection be idle.
+    pub(crate) read_timeout: Duration,
+}
+
 /// The running listeners.
 pub(crate) struct Http {
     stop: CancellationToken,
@@ -40,29 +50,26 @@ impl Http {
     ///
     /// When an address cannot be had.
     pub(crate) async fn start(
-        settings: &Settings,
-        shared: &Arc<api::Shared>,
+        options: &HttpOptions<'_>,
+        router: Router,
         registry: &Registry,
     ) -> anyhow::Result<Http> {
-        let mut router = api::router(Arc::clone(shared));
-        router = router.merge(node_exporter(&settings.route_prefix)?);
         let waits = registry.counter(
             "hearth_http_connections_waited_total",
             "How often a connection had to wait because as many as allowed were open.",
         );
-        let permits = Arc::new(Semaphore::new(
-            settings.connections_max.min(Semaphore::MAX_PERMITS),
-        ));
+        let permits = options.connections_max.min(Semaphore::MAX_PERMITS);
+        let permits = Arc::new(Semaphore::new(permits));
         let stop = CancellationToken::new();
         let mut listeners = JoinSet::new();
-        for address in &settings.listen {
+        for address in options.listen {
             let listener = net::listen::bind(address).await?;
             tracing::info!(address = %listener.local_addr()?, "listening");
             let listener = LimitedListener::new(listener, Arc::clone(&permits), waits.clone());
             listeners.spawn(serve(
                 listener,
                 router.clone(),
-                settings.read_timeout,
+                options.read_timeout,
                 stop.clone(),
             ));
         }
@@ -115,6 +122,16 @@ async fn serve(
     {
         tracing::warn!("requests were cut off at shutdown");
     }
+}
+
+/// Returns all that the server answers.
+///
+/// # Errors
+///
+/// When the node exporter cannot be made.
+pub(crate) fn router(settings: &Settings, shared: &Arc<api::Shared>) -> anyhow::Result<Router> {
+    let router = api::router(Arc::clone(shared));
+    Ok(router.merge(node_exporter(&settings.route_prefix)?))
 }
 
 /// The node exporter's metrics on a path of ours, for the built-in configuration.

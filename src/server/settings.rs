@@ -13,7 +13,7 @@ use scraper::{GlobalUrl, ScrapeOptions};
 
 use crate::cli::flag::Values;
 use crate::cli::server::UNBUILT;
-use crate::config::{LoadError, Loaded};
+use crate::config::{LoadError, Loaded, load_alertmanager};
 
 mod storage;
 
@@ -106,7 +106,7 @@ impl Settings {
             [] => vec!["0.0.0.0:9090".to_owned()],
             given => given.to_vec(),
         };
-        let port = listen_port(&listen[0]);
+        let port = listen_port(&listen[0], 9090);
         let external_url = external_url(values.text("web.external-url"), port)?;
         let cors = values.text("web.cors.origin");
         let cors_origin = model::matcher::compile_anchored(cors)
@@ -242,7 +242,7 @@ impl Settings {
         GlobalUrl {
             scheme: scheme.to_owned(),
             host: rest.split('/').next().unwrap_or_default().to_owned(),
-            listen_port: listen_port(&self.listen[0]),
+            listen_port: listen_port(&self.listen[0], 9090),
         }
     }
 
@@ -260,15 +260,21 @@ impl Settings {
     }
 }
 
-fn listen_port(address: &str) -> u16 {
+/// Returns the port of an address to listen on, or `default` if it has none.
+pub(crate) fn listen_port(address: &str, default: u16) -> u16 {
     address
         .rsplit(':')
         .next()
         .and_then(|port| port.parse().ok())
-        .unwrap_or(9090)
+        .unwrap_or(default)
 }
 
-fn external_url(given: &str, port: u16) -> anyhow::Result<String> {
+/// Returns where others reach the server, without a slash at the end.
+///
+/// # Errors
+///
+/// When it is no URL.
+pub(crate) fn external_url(given: &str, port: u16) -> anyhow::Result<String> {
     if given.is_empty() {
         return Ok(format!("http://{}:{port}", hostname()));
     }
@@ -287,7 +293,12 @@ pub(crate) fn url_path(url: &str) -> &str {
         .map_or("", |at| after_scheme[at..].trim_end_matches('/'))
 }
 
-fn route_prefix(given: &str, external_url: &str) -> anyhow::Result<String> {
+/// Returns what all paths begin with: empty, or beginning with a slash and not ending with one.
+///
+/// # Errors
+///
+/// When no route can have it.
+pub(crate) fn route_prefix(given: &str, external_url: &str) -> anyhow::Result<String> {
     let path = if given.is_empty() {
         url_path(external_url)
     } else {
@@ -350,24 +361,8 @@ impl Files {
     ///
     /// The first thing that is wrong.
     pub(crate) fn load_alertmanager(&self) -> Result<Option<AlertmanagerConfig>, LoadError> {
-        let Some(path) = &self.alertmanager else {
-            return Ok(None);
-        };
-        let shown = path.display().to_string();
-        let text = std::fs::read_to_string(path).map_err(|error| LoadError::Read {
-            path: shown.clone(),
-            reason: error.to_string(),
-        })?;
-        let mut config =
-            AlertmanagerConfig::parse(&text).map_err(|error| LoadError::Alertmanager {
-                path: shown,
-                reason: error.to_string(),
-            })?;
-        config.base_dir = path.parent().unwrap_or(Path::new("")).to_owned();
-        for warning in &config.warnings {
-            tracing::warn!("{warning}");
-        }
-        Ok(Some(config))
+        let path = self.alertmanager.as_deref();
+        path.map(load_alertmanager).transpose()
     }
 
     /// Returns a number that changes when the content of the files changes: they, and the rule files they name.

@@ -1,6 +1,6 @@
 //! The receivers of the kinds that are built, as they are obeyed.
 
-use model::Duration;
+use model::{Duration, Labels};
 use net::http_config::{HttpConfig, Secret, TlsConfig};
 
 use super::receiver::{EmailText, ReceiverText, WebhookText};
@@ -13,6 +13,8 @@ use crate::template::alertmanager::{DEFAULT_TEMPLATES, NOTIFICATION_FUNCTIONS};
 pub struct Receiver {
     /// Its name, unique.
     pub name: String,
+    /// Its labels, its name among them.
+    pub labels: Labels,
     /// Webhooks, in order.
     pub webhooks: Vec<WebhookConfig>,
     /// E-mails, in order.
@@ -84,6 +86,7 @@ pub(super) fn receiver(
     }
     let mut receiver = Receiver {
         name: name.clone(),
+        labels: Labels::from_pairs(text.labels.iter().map(|(k, v)| (k.as_str(), v.as_str()))),
         webhooks: Vec::new(),
         emails: Vec::new(),
     };

@@ -3,15 +3,17 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::IntegrationKey;
-use crate::alert::NotifiedAlert;
+use crate::alert::{NotifiedAlert, log_hash};
 
-/// What was told: the alerts by fingerprint, and when.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct LogEntry {
-    firing: BTreeSet<u64>,
-    resolved: BTreeSet<u64>,
-    at_ms: i64,
-    expires_at_ms: i64,
+/// What was told: the alerts by [`log_hash`](crate::alert::log_hash), and when.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct LogEntry {
+    pub(crate) firing: BTreeSet<u64>,
+    pub(crate) resolved: BTreeSet<u64>,
+    /// Milliseconds since the epoch.
+    pub(crate) at_ms: i64,
+    /// Milliseconds since the epoch; then it counts no longer.
+    pub(crate) expires_at_ms: i64,
 }
 
 impl LogEntry {
@@ -19,7 +21,8 @@ impl LogEntry {
         let (resolved, firing): (Vec<_>, Vec<_>) =
             alerts.iter().partition(|alert| alert.ended_at_ms.is_some());
         let set = |alerts: Vec<&NotifiedAlert>| {
-            alerts.into_iter().map(|alert| alert.fingerprint).collect()
+            let alerts = alerts.into_iter();
+            alerts.map(|alert| log_hash(&alert.labels)).collect()
         };
         LogEntry {
             firing: set(firing),
@@ -32,15 +35,48 @@ impl LogEntry {
 
 /// The last entry of each integration. It grows with the groups of the last two `repeat_interval`s.
 #[derive(Debug, Default)]
-pub(super) struct Log(HashMap<IntegrationKey, LogEntry>);
+pub(super) struct Log {
+    entries: HashMap<IntegrationKey, LogEntry>,
+    /// What was recorded or forgotten since [`take_changed`](Log::take_changed).
+    changed: BTreeSet<IntegrationKey>,
+}
 
 impl Log {
     pub(super) fn record(&mut self, integration: IntegrationKey, entry: LogEntry) {
-        self.0.insert(integration, entry);
+        self.changed.insert(integration.clone());
+        self.entries.insert(integration, entry);
     }
 
+    /// Takes in an entry as another instance, or the disk, has it; the newer one stays. Returns whether it changed anything.
+    pub(super) fn merge(&mut self, integration: IntegrationKey, entry: LogEntry) -> bool {
+        let known = self.entries.get(&integration);
+        if known.is_some_and(|known| entry.at_ms <= known.at_ms) {
+            return false;
+        }
+        self.record(integration, entry);
+        true
+    }
+
+    /// Forgets what counts no longer.
     pub(super) fn expire(&mut self, now_ms: i64) {
-        self.0.retain(|_, entry| now_ms < entry.expires_at_ms);
+        let is_over = |_: &IntegrationKey, entry: &mut LogEntry| entry.expires_at_ms <= now_ms;
+        let over = self.entries.extract_if(is_over);
+        self.changed
+            .extend(over.map(|(integration, _)| integration));
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&IntegrationKey, &LogEntry)> {
+        self.entries.iter()
+    }
+
+    /// Returns what was recorded or forgotten since the last call.
+    pub(super) fn take_changed(&mut self) -> Vec<(IntegrationKey, Option<LogEntry>)> {
+        let keys = std::mem::take(&mut self.changed).into_iter();
+        let changed = keys.map(|key| {
+            let entry = self.entries.get(&key).cloned();
+            (key, entry)
+        });
+        changed.collect()
     }
 
     /// Returns why `integration` should be told what `current` says, if it should.
@@ -52,7 +88,7 @@ impl Log {
         repeat_ms: i64,
     ) -> Option<&'static str> {
         let Some(last) = self
-            .0
+            .entries
             .get(integration)
             .filter(|last| current.at_ms < last.expires_at_ms)
         else {

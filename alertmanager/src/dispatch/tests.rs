@@ -315,3 +315,120 @@ fn time_intervals_mute_whole_groups() {
         "4630 a0 repeat interval elapsed: x+",
     ]);
 }
+
+#[test]
+fn silences_mute_and_are_counted() {
+    let mut world = World::new("");
+    let silence = crate::silence::Silence {
+        matchers: crate::config::parse_matchers("instance=i1").unwrap(),
+        ends_at_ms: 400_000,
+        ..Default::default()
+    };
+    world.dispatcher.silences_mut().set(silence, 0).unwrap();
+    world.alert(0, "A", "i1", 0, None);
+    world.alert(0, "A", "i2", 0, None);
+    world.run(700, true);
+    world.check(&[
+        "30 a0 first notification: i2+",
+        "630 a0 new alerts added: i1+ i2+",
+    ]);
+    assert_eq!(world.dispatcher.suppressed().silence, 2);
+}
+
+#[test]
+fn alerts_with_a_job_come_first() {
+    let label_sets = [
+        &[("job", "b")][..],
+        &[("instance", "a"), ("job", "b")],
+        &[("job", "c"), ("x", "1")],
+        &[("instance", "z")],
+        &[("x", "1")],
+        &[("y", "1")],
+        &[("x", "1"), ("y", "0")],
+    ];
+    let sets: Vec<_> = label_sets
+        .iter()
+        .map(|pairs| Labels::from_pairs(pairs.iter().copied()))
+        .collect();
+    let mut sorted = sets.clone();
+    sorted.sort_by(order);
+    let expected = [1, 0, 2, 3, 5, 4, 6].map(|at| sets[at].clone());
+    assert_eq!(sorted, expected);
+}
+
+/// Stops a dispatcher at `stop` and starts another one with what it had at `start`, seconds.
+fn restarted(mut world: World, stop: i64, start: i64) -> World {
+    let changes = world.dispatcher.all_as_changes(stop * 1_000);
+    let mut stored = crate::store::Stored::default();
+    for change in changes {
+        use crate::store::Change;
+        match change {
+            Change::Silence(_, silence) => stored.silences.extend(silence.map(|s| *s)),
+            Change::Entry(key, entry) => stored.entries.extend(entry.map(|entry| (key, entry))),
+            Change::Alert(_, alert) => stored.alerts.extend(alert.map(|alert| *alert)),
+            Change::Group(key, group) => stored.groups.extend(group.map(|group| (key, group))),
+            Change::Alive(at_ms) => stored.alive_at_ms = Some(at_ms),
+            Change::Clear => {}
+        }
+    }
+    world.dispatcher = Dispatcher::new(Arc::clone(world.dispatcher.config()));
+    world.dispatcher.restore(stored, start * 1_000);
+    world
+}
+
+#[test]
+fn a_restart_keeps_the_timers_and_tells_nothing_twice() {
+    let mut world = World::new("");
+    world.alert(0, "A", "i1", 0, None);
+    world.run(29, true);
+    // Within group_wait: the group waits on.
+    let mut world = restarted(world, 29, 29);
+    world.run(30, true);
+    world.check(&["30 a0 first notification: i1+"]);
+    // Known, and due in 5 minutes from the last flush.
+    let mut world = restarted(world, 40, 41);
+    world.alert(50, "A", "i2", 50, None);
+    world.run(330, true);
+    world.check(&[
+        "30 a0 first notification: i1+",
+        "330 a0 new alerts added: i1+ i2+",
+    ]);
+    // A resolution that was not told yet is told after the restart, and once.
+    world.alert(340, "A", "i1", 0, Some(340));
+    world.alert(340, "A", "i2", 50, Some(340));
+    let mut world = restarted(world, 350, 351);
+    world.run(5_000, true);
+    assert_eq!(world.told.len(), 3, "{:?}", world.told);
+    assert_eq!(world.told[2], "630 a0 all alerts resolved: i1- i2-");
+}
+
+#[test]
+fn being_down_resolves_nothing() {
+    let mut world = World::new("");
+    // The sender says every minute that it goes on for the next four.
+    world.alert(100, "A", "i1", 0, Some(340));
+    world.run(130, true);
+    let mut world = restarted(world, 140, 2_000);
+    world.run(2_060, true);
+    world.check(&["100 a0 first notification: i1+"]);
+    // Heard of again in time.
+    world.alert(2_060, "A", "i1", 0, Some(2_300));
+    world.run(2_200, true);
+    assert_eq!(world.told.len(), 1, "{:?}", world.told);
+    // Not heard of any more.
+    world.run(3_000, true);
+    assert_eq!(world.told.len(), 2, "{:?}", world.told);
+    assert!(world.told[1].ends_with("all alerts resolved: i1-"));
+}
+
+#[test]
+fn a_clock_that_is_set_back_holds_nothing_up() {
+    let mut world = World::new("");
+    world.alert(1_000_000, "A", "i1", 1_000_000, Some(9_000_000));
+    world.run(1_000_030, true);
+    // A day back.
+    let now = 1_000_030 - 86_400;
+    world.alert(now, "A", "i2", now, Some(9_000_000));
+    world.dispatcher.due(now * 1_000);
+    assert!(world.dispatcher.next_due().unwrap() <= (now + 300) * 1_000);
+}

@@ -369,25 +369,42 @@ pub(super) fn regex(pattern: &str) -> Result<regex::Regex, String> {
     regex::RegexBuilder::new(pattern)
         .size_limit(1 << 20)
         .build()
-        .map_err(|error| {
-            let why = error.to_string();
-            let what = if why.contains("unclosed character class") {
-                let from = pattern.rfind('[').unwrap_or(0);
-                format!("missing closing ]: `{}`", &pattern[from..])
-            } else if why.contains("unclosed group") {
-                format!("missing closing ): `{pattern}`")
-            } else if why.contains("unopened group") {
-                format!("unexpected ): `{pattern}`")
-            } else if why.contains("repetition operator missing expression") {
-                let operator = pattern
-                    .find(['*', '+', '?'])
-                    .map_or("", |at| &pattern[at..=at]);
-                format!("missing argument to repetition operator: `{operator}`")
-            } else {
-                format!("invalid expression: `{pattern}`")
-            };
-            format!("error parsing regexp: {what}")
-        })
+        .map_err(|error| go_words(pattern, &error.to_string()))
+}
+
+/// Returns what Go says of a pattern that is no regular expression.
+pub(crate) fn go_regex_error(pattern: &str) -> String {
+    let why = regex::Regex::new(pattern).err();
+    go_words(pattern, &why.map(|why| why.to_string()).unwrap_or_default())
+}
+
+/// Returns Go's words for an error of ours.
+fn go_words(pattern: &str, why: &str) -> String {
+    let what = if why.contains("unclosed character class") {
+        let from = pattern.rfind('[').unwrap_or(0);
+        format!("missing closing ]: `{}`", &pattern[from..])
+    } else if why.contains("unclosed group") {
+        format!("missing closing ): `{pattern}`")
+    } else if why.contains("unopened group") {
+        format!("unexpected ): `{pattern}`")
+    } else if why.contains("repetition operator missing expression") {
+        let is_bare = |at: &usize| {
+            let before = &pattern[..*at];
+            pattern[*at..].starts_with(['*', '+', '?'])
+                && !(before.ends_with('(') && pattern[*at..].starts_with('?'))
+                && (before.is_empty()
+                    || before.ends_with(['(', '|', '^'])
+                    || before.ends_with("(?:"))
+        };
+        let at = (0..pattern.len())
+            .filter(|&at| pattern.is_char_boundary(at))
+            .find(is_bare);
+        let operator = at.map_or("", |at| &pattern[at..=at]);
+        format!("missing argument to repetition operator: `{operator}`")
+    } else {
+        format!("invalid expression: `{pattern}`")
+    };
+    format!("error parsing regexp: {what}")
 }
 
 /// Calls a method of a moment. `Format` waits for the notification templates' own issue.

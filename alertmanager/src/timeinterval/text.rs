@@ -3,6 +3,7 @@
 use serde::de::Error as _;
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_saphyr::DoubleQuoted;
 
 use super::{Location, Span, TimeInterval};
 
@@ -204,8 +205,8 @@ fn minute(text: &str) -> Result<i32, String> {
 
 #[derive(Serialize)]
 struct Times {
-    start_time: String,
-    end_time: String,
+    start_time: DoubleQuoted<String>,
+    end_time: DoubleQuoted<String>,
 }
 
 impl Serialize for TimeInterval {
@@ -214,8 +215,8 @@ impl Serialize for TimeInterval {
         if !self.times.is_empty() {
             let time = |minute: i32| format!("{:02}:{:02}", minute / 60, minute % 60);
             let times = self.times.iter().map(|span| Times {
-                start_time: time(span.begin),
-                end_time: time(span.end),
+                start_time: DoubleQuoted(time(span.begin)),
+                end_time: DoubleQuoted(time(span.end)),
             });
             map.serialize_entry("times", &times.collect::<Vec<_>>())?;
         }

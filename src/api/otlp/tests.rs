@@ -7,6 +7,7 @@ use http::{HeaderName, Method};
 
 use super::*;
 use crate::api::testing::{Api, NOW_MS, Options as ApiOptions, body_of};
+use model::protobuf::put_varint;
 
 /// One gauge with the value 1.5 at the time of the tests; `temporality` makes it a sum of that.
 fn request(name: &str, temporality: Option<u8>, t: i64) -> Vec<u8> {

@@ -3,6 +3,8 @@
 use model::name::is_legacy_metric_name;
 use model::{MatchOp, Matcher};
 
+use crate::template::go_regex_error;
+
 /// Parses a list of matchers. A brace at either end may be missing.
 ///
 /// # Errors
@@ -40,7 +42,12 @@ fn parts(text: &str) -> Vec<&str> {
     parts
 }
 
-fn matcher(part: &str) -> Result<Matcher, String> {
+/// Parses one matcher.
+///
+/// # Errors
+///
+/// When it is none.
+pub(super) fn matcher(part: &str) -> Result<Matcher, String> {
     let bad = || format!("bad matcher format: {part}");
     let trimmed = part.trim();
     let name_end = trimmed
@@ -54,7 +61,8 @@ fn matcher(part: &str) -> Result<Matcher, String> {
     let value = value.trim();
     let unescaped = unescape(value)
         .ok_or_else(|| format!("matcher value contains unescaped double quote: {value}"))?;
-    Matcher::new(name, op, unescaped).map_err(|error| error.to_string())
+    Matcher::new(name, op, unescaped)
+        .map_err(|error| go_regex_error(&format!("^(?:{})$", error.pattern)))
 }
 
 /// Reads an operator and returns it with what follows.

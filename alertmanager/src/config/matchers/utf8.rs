@@ -2,6 +2,8 @@
 
 use model::{MatchOp, Matcher};
 
+use crate::template::go_regex_error;
+
 /// Returns whether a character can only stand in quotes.
 pub(super) fn is_reserved(c: char) -> bool {
     c.is_whitespace()
@@ -136,7 +138,10 @@ impl<'a> Parser<'a> {
             return Err(unexpected(&token, OPERATOR));
         };
         let value = self.text("expected label value")?;
-        Matcher::new(name, op, value).map_err(|error| format!("failed to create matcher: {error}"))
+        Matcher::new(name, op, value).map_err(|error| {
+            let why = go_regex_error(&format!("^(?:{})$", error.pattern));
+            format!("failed to create matcher: {why}")
+        })
     }
 
     /// Reads a name or a value.

@@ -1,0 +1,265 @@
+//! Alerts: taken in, and shown alone or in their groups.
+
+use std::collections::BTreeMap;
+
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use model::Labels;
+use model::name::Quoted;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::decode::{Object, mismatch};
+use super::{Api, Failure, Handled, Query, json, required, time, unreadable};
+use crate::alert::Alert;
+use crate::dispatch::{AlertFilter, AlertSnapshot, Dispatcher, GroupSnapshot};
+
+/// The Go type that reads the part of an alert that senders and readers do not share.
+const POSTABLE: &str = r#"value of type struct { Annotations models.LabelSet "json:\"annotations,omitempty\""; EndsAt strfmt.DateTime "json:\"endsAt,omitempty\""; StartsAt strfmt.DateTime "json:\"startsAt,omitempty\"" }"#;
+
+/// An alert as the API shows it; the order of the fields is Alertmanager's.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Shown<'a> {
+    annotations: BTreeMap<&'a str, &'a str>,
+    ends_at: String,
+    fingerprint: String,
+    receivers: Vec<Name<'a>>,
+    starts_at: String,
+    status: Status<'a>,
+    updated_at: String,
+    #[serde(rename = "generatorURL", skip_serializing_if = "str::is_empty")]
+    generator_url: &'a str,
+    labels: BTreeMap<&'a str, &'a str>,
+}
+
+#[derive(Serialize)]
+struct Name<'a> {
+    name: &'a str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Status<'a> {
+    inhibited_by: Vec<String>,
+    muted_by: &'a [String],
+    silenced_by: &'a [String],
+    state: &'static str,
+}
+
+impl<'a> Shown<'a> {
+    fn new(snapshot: &'a AlertSnapshot, muted_by: &'a [String]) -> Self {
+        let alert = &snapshot.alert;
+        let is_suppressed = snapshot.is_suppressed() || !muted_by.is_empty();
+        let inhibited_by = snapshot.inhibited_by.iter();
+        Shown {
+            annotations: alert.annotations.iter().collect(),
+            ends_at: time::print(snapshot.ends_at_ms),
+            fingerprint: format!("{:016x}", alert.fingerprint),
+            receivers: snapshot
+                .receivers
+                .iter()
+                .map(|name| Name { name })
+                .collect(),
+            starts_at: time::print(alert.starts_at_ms),
+            status: Status {
+                inhibited_by: inhibited_by.map(|print| format!("{print:016x}")).collect(),
+                muted_by,
+                silenced_by: &snapshot.silenced_by,
+                state: if is_suppressed {
+                    "suppressed"
+                } else {
+                    "active"
+                },
+            },
+            updated_at: time::print(snapshot.updated_at_ms),
+            generator_url: &alert.generator_url,
+            labels: alert.labels.iter().collect(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct ShownGroup<'a> {
+    alerts: Vec<Shown<'a>>,
+    labels: BTreeMap<&'a str, &'a str>,
+    receiver: Name<'a>,
+}
+
+impl Api {
+    pub(super) fn alerts(&self, query: &Query) -> Handled {
+        let alerts = self.filtered(query, Dispatcher::alerts)?;
+        let shown: Vec<_> = alerts.iter().map(|alert| Shown::new(alert, &[])).collect();
+        Ok(json(StatusCode::OK, &shown, "\n"))
+    }
+
+    pub(super) fn groups(&self, query: &Query) -> Handled {
+        let groups: Vec<GroupSnapshot> = self.filtered(query, Dispatcher::groups)?;
+        let shown = groups.iter().map(|group| ShownGroup {
+            alerts: group
+                .alerts
+                .iter()
+                .map(|alert| Shown::new(alert, &group.muted_by))
+                .collect(),
+            labels: group.labels.iter().collect(),
+            receiver: Name {
+                name: &group.receiver,
+            },
+        });
+        Ok(json(StatusCode::OK, &shown.collect::<Vec<_>>(), "\n"))
+    }
+
+    /// Returns what `find` finds with the filter that the parameters ask for.
+    fn filtered<T>(
+        &self,
+        query: &Query,
+        find: impl FnOnce(&Dispatcher, i64, &AlertFilter<'_>) -> T,
+    ) -> Result<T, Failure> {
+        let matchers = query.matchers("filter").map_err(Failure::Meaning)?;
+        let receivers = query.receivers()?;
+        Ok(self.alertmanager.look(|dispatcher, now_ms| {
+            let passes = |name: &str| {
+                let receiver = dispatcher.config().receiver(name);
+                receivers.passes(name, receiver.map(|receiver| &receiver.labels))
+            };
+            let filter = AlertFilter {
+                labels: &|labels| matchers.iter().all(|m| m.matches_labels(labels)),
+                receiver: &passes,
+                active: query.is_on("active"),
+                silenced: query.is_on("silenced"),
+                inhibited: query.is_on("inhibited"),
+                muted: query.is_on("muted"),
+            };
+            find(dispatcher, now_ms, &filter)
+        }))
+    }
+
+    /// Takes alerts in. Those that are good are taken even where others are not.
+    pub(super) fn post_alerts(&self, body: &Value) -> Handled {
+        let items = match body {
+            Value::Array(items) => items.as_slice(),
+            Value::Null => &[],
+            other => {
+                let why = mismatch(other, "value of type models.PostableAlerts");
+                return Err(unreadable("alerts", &why));
+            }
+        };
+        let decoded: Result<Vec<Posted>, String> = items.iter().map(Posted::of).collect();
+        let decoded = decoded.map_err(|why| unreadable("alerts", &why))?;
+        for (index, alert) in decoded.iter().enumerate() {
+            alert.check_schema(index)?;
+        }
+        let now_ms = self.alertmanager.now_ms();
+        let timeout_ms = self.alertmanager.config().resolve_timeout.as_ms();
+        let (mut good, mut faults) = (Vec::new(), Vec::new());
+        for alert in decoded {
+            match alert.checked(now_ms, timeout_ms) {
+                Ok(alert) => good.push(alert),
+                Err(fault) => faults.push(fault),
+            }
+        }
+        self.alertmanager.handle().notify(&good);
+        if faults.is_empty() {
+            return Ok(Response::default());
+        }
+        let invalid = self.metrics.invalid.with(&["v2"]);
+        invalid.add(faults.len() as f64);
+        Ok(Failure::Meaning(faults.join("\n")).into_response())
+    }
+}
+
+/// An alert as it was sent.
+struct Posted {
+    labels: Option<BTreeMap<String, String>>,
+    annotations: BTreeMap<String, String>,
+    starts_at_ms: Option<i64>,
+    ends_at_ms: Option<i64>,
+    generator_url: String,
+}
+
+impl Posted {
+    /// Reads one.
+    ///
+    /// # Errors
+    ///
+    /// What of it has the wrong type.
+    fn of(item: &Value) -> Result<Self, String> {
+        let own = Object::of(item, POSTABLE, ".")?;
+        let shared = own.called("Alert.");
+        Ok(Posted {
+            annotations: own.strings("annotations")?.unwrap_or_default(),
+            ends_at_ms: own.time("endsAt")?,
+            starts_at_ms: own.time("startsAt")?,
+            generator_url: shared
+                .formatted("generatorURL")?
+                .unwrap_or_default()
+                .to_owned(),
+            labels: shared.strings("labels")?,
+        })
+    }
+
+    fn check_schema(&self, index: usize) -> Result<(), Failure> {
+        let url = &self.generator_url;
+        if !url.is_empty() && !is_request_uri(url) {
+            let text = format!(
+                "{index}.generatorURL in body must be of type uri: {}",
+                Quoted(url)
+            );
+            return Err(Failure::Schema(601, text));
+        }
+        match &self.labels {
+            Some(_) => Ok(()),
+            None => Err(required(&format!("{index}.labels"))),
+        }
+    }
+
+    /// Returns the alert with the times that its sender left out, or what is wrong with it.
+    fn checked(self, now_ms: i64, timeout_ms: i64) -> Result<Alert, String> {
+        let starts_at_ms = self.starts_at_ms.or(self.ends_at_ms).unwrap_or(now_ms);
+        // Without an end it ends a while from now, however late it starts.
+        let ends_at_ms = self.ends_at_ms;
+        let end_ms = ends_at_ms.unwrap_or(now_ms.saturating_add(timeout_ms));
+        let mut labels = self.labels.unwrap_or_default();
+        labels.retain(|_, value| !value.is_empty());
+        if end_ms < starts_at_ms {
+            return Err("start time must be before end time".to_owned());
+        }
+        let check = |what: &str, pairs: &BTreeMap<String, String>| match pairs.contains_key("") {
+            true => Err(format!("invalid {what}: invalid name \"\"")),
+            false => Ok(()),
+        };
+        check("label set", &labels)?;
+        if labels.is_empty() {
+            return Err("at least one label pair required".to_owned());
+        }
+        check("annotations", &self.annotations)?;
+        let pairs = |map: &BTreeMap<String, String>| {
+            Labels::from_pairs(
+                map.iter()
+                    .map(|(name, value)| (name.as_str(), value.as_str())),
+            )
+        };
+        Ok(Alert {
+            labels: pairs(&labels),
+            annotations: pairs(&self.annotations),
+            starts_at_ms,
+            ends_at_ms,
+            generator_url: self.generator_url,
+        })
+    }
+}
+
+/// Returns whether a text can be what a request asks for: a path, or a URL with its scheme.
+fn is_request_uri(text: &str) -> bool {
+    if text.chars().any(char::is_control) {
+        return false;
+    }
+    let scheme = text.split_once(':').map(|(scheme, _)| scheme);
+    let is_scheme = |scheme: &str| {
+        scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+            && scheme
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
+    };
+    text.starts_with('/') || scheme.is_some_and(is_scheme)
+}
