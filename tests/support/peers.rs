@@ -18,6 +18,11 @@ pub(crate) const PROMTOOL: Names = &["promtool"];
 /// The node exporter.
 pub(crate) const NODE_EXPORTER: Names = &["prometheus-node-exporter", "node_exporter"];
 
+/// Alertmanager.
+pub(crate) const ALERTMANAGER: Names = &["prometheus-alertmanager", "alertmanager"];
+/// Its tool.
+pub(crate) const AMTOOL: Names = &["amtool"];
+
 /// Returns the paths of the programs in the order asked for; if one is missing, says that `test` is skipped.
 #[track_caller]
 pub(crate) fn or_skip<const N: usize>(test: &str, programs: [Names; N]) -> Option<[PathBuf; N]> {

@@ -1,0 +1,251 @@
+//! `hearth alertmanager` as a program: what it was told survives `kill -9`, and amtool works against it.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use support::http::{Connection, Response, Server};
+use support::monitor::{Monitor, free_address, hearth_binary, is_release};
+use support::peers;
+use support::wait::{PATIENCE, eventually, now_ms};
+
+const CONFIG: &str = "
+route:
+  receiver: people
+  group_by: [alertname]
+  group_wait: 100ms
+  group_interval: 500ms
+  repeat_interval: 1h
+receivers:
+- name: people
+  webhook_configs: [{url: 'http://WEBHOOK/'}]
+";
+
+/// The posts that the webhook got.
+type Posts = Arc<Mutex<Vec<Value>>>;
+
+fn webhook(posts: &Posts) -> Server {
+    let posts = Arc::clone(posts);
+    Server::start(move |request| {
+        let post = serde_json::from_slice(&request.body).unwrap_or(Value::Null);
+        let mut posts = posts.lock().unwrap_or_else(PoisonError::into_inner);
+        posts.push(post);
+        Response::text("")
+    })
+}
+
+/// Returns how often each alert was told as firing, by its name.
+fn told(posts: &Posts, alertname: &str) -> usize {
+    let posts = posts.lock().unwrap_or_else(PoisonError::into_inner);
+    let of_alert = posts
+        .iter()
+        .filter(|post| post["groupLabels"]["alertname"] == alertname && post["status"] == "firing");
+    of_alert.count()
+}
+
+fn start(address: &str, dir: &Path) -> Monitor {
+    let flags = [
+        "alertmanager",
+        "--config.file=am.yml",
+        "--storage.path=data",
+    ];
+    Monitor::program("hearth", &hearth_binary(), address, dir, &flags)
+}
+
+#[track_caller]
+fn post(alertmanager: &Monitor, path: &str, body: &Value) -> Value {
+    let mut connection = Connection::open(&alertmanager.address).unwrap();
+    let headers = "Content-Type: application/json\r\n";
+    connection
+        .post(path, headers, body.to_string().as_bytes())
+        .unwrap();
+    let reply = connection.receive().unwrap();
+    assert_eq!(reply.status, 200, "{path} {body}: {}", reply.text());
+    serde_json::from_slice(&reply.body).unwrap_or(Value::Null)
+}
+
+fn get(alertmanager: &Monitor, path: &str) -> Value {
+    serde_json::from_str(&alertmanager.page(path).unwrap()).unwrap()
+}
+
+/// Returns a moment `seconds` from now as the API has it.
+fn time(seconds: i64) -> String {
+    let time = jiff::Timestamp::from_millisecond(now_ms() + seconds * 1_000).unwrap();
+    time.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
+}
+
+fn silence(value: &str) -> Value {
+    json!({
+        "matchers": [{"name": "alertname", "value": value, "isRegex": false}],
+        "startsAt": time(0), "endsAt": time(3_600), "createdBy": "test", "comment": "c"
+    })
+}
+
+fn alert(name: &str) -> Value {
+    // It ends soon unless it is heard of again, as Prometheus' alerts do.
+    json!([{"labels": {"alertname": name}, "startsAt": time(-60), "endsAt": time(60)}])
+}
+
+#[test]
+fn after_kill_9_no_silence_is_lost_and_nothing_is_told_twice() {
+    let dir = tempfile::tempdir().unwrap();
+    let posts = Posts::default();
+    let webhook = webhook(&posts);
+    let config = CONFIG.replace("WEBHOOK", &webhook.address().to_string());
+    fs::write(dir.path().join("am.yml"), config).unwrap();
+    let address = free_address();
+    let mut alertmanager = start(&address, dir.path());
+    let lives = if is_release() { 20 } else { 6 };
+    let mut silences = Vec::new();
+    for life in 0..lives {
+        post(
+            &alertmanager,
+            "/api/v2/alerts",
+            &alert(&format!("told-{life}")),
+        );
+        let name = format!("told-{life}");
+        eventually("the webhook hears of it", PATIENCE, || {
+            let count = told(&posts, &name);
+            (count == 1)
+                .then_some(())
+                .ok_or_else(|| format!("{count} times"))
+        });
+        // The log is on disk a moment after the answer of the webhook.
+        thread::sleep(Duration::from_millis(150));
+        let made = post(
+            &alertmanager,
+            "/api/v2/silences",
+            &silence(&format!("quiet-{life}")),
+        );
+        silences.push(made["silenceID"].clone());
+        // No wait: the answer means that it is on disk.
+        alertmanager.process.kill();
+        alertmanager = start(&address, dir.path());
+        let shown = get(&alertmanager, "/api/v2/silences");
+        let shown: Vec<&Value> = shown.as_array().unwrap().iter().map(|s| &s["id"]).collect();
+        for id in &silences {
+            assert!(shown.contains(&id), "{id} is gone from {shown:?}");
+        }
+        post(
+            &alertmanager,
+            "/api/v2/alerts",
+            &alert(&format!("quiet-{life}")),
+        );
+        post(&alertmanager, "/api/v2/alerts", &alert(&name));
+    }
+    // Three times the interval of a group.
+    thread::sleep(Duration::from_millis(1_500));
+    for life in 0..lives {
+        assert_eq!(told(&posts, &format!("told-{life}")), 1, "alert {life}");
+        assert_eq!(
+            told(&posts, &format!("quiet-{life}")),
+            0,
+            "silenced alert {life}"
+        );
+    }
+    let posts = posts.lock().unwrap_or_else(PoisonError::into_inner);
+    assert_eq!(posts.len(), lives, "{posts:?}");
+}
+
+#[test]
+fn alerts_and_their_groups_survive_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let posts = Posts::default();
+    let webhook = webhook(&posts);
+    let config = CONFIG.replace("WEBHOOK", &webhook.address().to_string());
+    let config = config.replace("group_wait: 100ms", "group_wait: 4s");
+    fs::write(dir.path().join("am.yml"), config).unwrap();
+    let address = free_address();
+    let mut alertmanager = start(&address, dir.path());
+    let body = json!([{"labels": {"alertname": "A"}, "startsAt": time(0), "endsAt": time(60)}]);
+    post(&alertmanager, "/api/v2/alerts", &body);
+    alertmanager.process.signal(rustix::process::Signal::TERM);
+    let ended = alertmanager.process.wait(PATIENCE);
+    assert!(ended.status.success(), "{}", ended.output);
+    let alertmanager = start(&address, dir.path());
+    let groups = get(&alertmanager, "/api/v2/alerts/groups");
+    assert_eq!(
+        groups[0]["alerts"][0]["labels"]["alertname"], "A",
+        "{groups}"
+    );
+    assert_eq!(told(&posts, "A"), 0, "the group still waits");
+    eventually("the group's wait is over", PATIENCE, || {
+        let count = told(&posts, "A");
+        (count == 1)
+            .then_some(())
+            .ok_or_else(|| format!("{count} times"))
+    });
+}
+
+#[test]
+fn amtool_adds_lists_and_ends_silences() {
+    let test = "amtool_adds_lists_and_ends_silences";
+    let Some([amtool]) = peers::or_skip(test, [peers::AMTOOL]) else {
+        return;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(
+        dir.path().join("am.yml"),
+        CONFIG.replace("WEBHOOK", "127.0.0.1:1"),
+    )
+    .unwrap();
+    let alertmanager = start(&free_address(), dir.path());
+    let url = format!("--alertmanager.url=http://{}", alertmanager.address);
+    let run = |words: &[&str]| {
+        let output = Command::new(&amtool)
+            .arg(&url)
+            .args(words)
+            .output()
+            .unwrap();
+        let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert!(output.status.success(), "{words:?}: {text}");
+        text
+    };
+    let add = [
+        "silence",
+        "add",
+        "-a",
+        "me",
+        "-c",
+        "why",
+        "-d",
+        "2h",
+        "alertname=A",
+        "job=~a|b",
+    ];
+    let id = run(&add).trim().to_owned();
+    let shown = run(&["silence", "query", "alertname=A"]);
+    assert!(
+        shown.contains(&id) && shown.contains("job=~\"a|b\""),
+        "{shown}"
+    );
+    run(&["alert", "add", "A", "job=b", "--annotation=summary=s"]);
+    run(&["alert", "add", "A", "job=c"]);
+    let active = run(&["-o", "json", "alert", "query"]);
+    let silenced = run(&["-o", "json", "alert", "query", "--silenced"]);
+    assert!(
+        active.contains("\"job\":\"c\"") && !active.contains("\"job\":\"b\""),
+        "{active}"
+    );
+    assert!(
+        silenced.contains("\"job\":\"b\"") && silenced.contains(&id),
+        "{silenced}"
+    );
+    run(&["silence", "update", "-d", "3h", "-c", "other", &id]);
+    run(&["silence", "expire", &id]);
+    let expired = run(&["silence", "query", "--expired", "-q"]);
+    assert!(expired.contains(&id), "{expired}");
+    assert!(!run(&["silence", "query", "-q"]).contains(&id));
+    assert!(run(&["config", "show"]).contains("receiver: people"));
+    assert!(run(&["config", "routes"]).contains("default-route  receiver: people"));
+    assert!(run(&["cluster", "show"]).contains("disabled"));
+}
