@@ -276,17 +276,13 @@ impl Dispatcher {
         has_room
     }
 
-    /// Puts an alert into all groups that it belongs to.
+    /// Puts an alert into all groups that it belongs to. A resolved one makes its group anew too: it may be still to tell, if it
+    /// was muted when the group went.
     fn route(&mut self, alert: &StoredAlert, now_ms: i64) {
         let config = Arc::clone(&self.config);
         for route in config.route.matching(&alert.labels) {
             let labels = route.group_by.group_labels(&alert.labels);
             let key = (group_key(route, &labels), route.receiver.clone());
-            let is_known = self.groups.contains_key(&key);
-            // A resolution of what was never told needs no group.
-            if !is_known && alert.is_resolved_at(now_ms) {
-                continue;
-            }
             let group = self
                 .groups
                 .entry(key.clone())
