@@ -22,6 +22,8 @@ mod snapshot;
 #[cfg(test)]
 #[path = "dispatch/tests.rs"]
 mod tests;
+#[cfg(test)]
+mod year;
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
