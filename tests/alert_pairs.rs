@@ -240,12 +240,18 @@ fn plain(mail: &str) -> String {
     format!("{}\n\n{}", headers.join("\n"), text.trim_end())
 }
 
-/// Returns a post without its times, for sides that were not told at the same moment.
+/// Returns what of a post does not depend on the moment, for sides that were not told at the same one: no times, and of
+/// resolved alerts only those that are the reason. A sender repeats resolved ones, so that the others may be in it or not.
 fn timeless(mut post: Value) -> Value {
-    for alert in post["alerts"].as_array_mut().into_iter().flatten() {
+    let is_about_resolved = post["notification_reason"].to_string().contains("resolved");
+    let alerts = post["alerts"].as_array_mut().unwrap();
+    alerts.retain(|alert| is_about_resolved || alert["status"] == "firing");
+    for alert in alerts {
         alert["startsAt"] = json!("");
         alert["endsAt"] = json!("");
     }
+    post["commonLabels"] = json!("");
+    post["commonAnnotations"] = json!("");
     post
 }
 

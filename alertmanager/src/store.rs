@@ -85,6 +85,9 @@ struct Batch {
     done: Option<oneshot::Sender<Result<(), String>>>,
 }
 
+/// Opens the database.
+type Opener = Box<dyn Fn() -> Result<Database, redb::Error> + Send>;
+
 /// Writes changes in their order, on a thread of its own. Dropping it waits for those on their way.
 pub(crate) struct Store {
     sender: Option<mpsc::Sender<Batch>>,
@@ -153,6 +156,12 @@ impl Store {
                 "records of the alertmanager's store could not be read and are left out"
             );
         }
+        let store = Store::start(Box::new(move || open(&path)), database, registry);
+        Ok((store.map_err(|error| failed_start(dir, &error))?, stored))
+    }
+
+    /// Starts the writer. `open` opens the database again after a failure, when it can no longer be used.
+    fn start(open: Opener, database: Database, registry: &Registry) -> std::io::Result<Store> {
         let metrics = StoreMetrics {
             written: registry.counter(
                 "hearth_alertmanager_store_writes_total",
@@ -169,17 +178,19 @@ impl Store {
         };
         let (sender, batches) = mpsc::channel();
         let has_failed = Arc::new(AtomicBool::new(false));
-        let failed = Arc::clone(&has_failed);
+        let mut writer = Writer {
+            open,
+            database: Some(database),
+            metrics,
+            has_failed: Arc::clone(&has_failed),
+        };
         let thread = std::thread::Builder::new().name("alert-store".to_owned());
-        let thread = thread
-            .spawn(move || write_all(&database, &batches, &metrics, &failed))
-            .map_err(|error| fail(format!("start the writer: {error}")))?;
-        let store = Store {
+        let thread = thread.spawn(move || writer.run(&batches))?;
+        Ok(Store {
             sender: Some(sender),
             thread: Some(thread),
             has_failed,
-        };
-        Ok((store, stored))
+        })
     }
 
     /// Hands changes over; they are written after those before them. The answer is whether they are on disk.
@@ -222,6 +233,13 @@ impl Drop for Store {
     }
 }
 
+fn failed_start(dir: &Path, error: &std::io::Error) -> StoreError {
+    StoreError::Open {
+        path: dir.join(FILE),
+        reason: format!("start the writer: {error}"),
+    }
+}
+
 /// Does something with a database that may be damaged: it panics on some damage, which is an error here.
 fn calmly<T>(work: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, redb::Error> {
     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
@@ -229,16 +247,26 @@ fn calmly<T>(work: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, redb::E
 }
 
 fn open(path: &Path) -> Result<Database, redb::Error> {
-    let database = Database::builder()
-        .set_cache_size(CACHE_BYTES)
-        .create(path)?;
+    let database = builder().create(path)?;
+    prepare(&database)?;
+    Ok(database)
+}
+
+fn builder() -> redb::Builder {
+    let mut builder = Database::builder();
+    builder.set_cache_size(CACHE_BYTES);
+    builder
+}
+
+/// Makes the tables that are not there.
+fn prepare(database: &Database) -> Result<(), redb::Error> {
     let transaction = database.begin_write()?;
     for table in [SILENCES, LOG, ALERTS, GROUPS] {
         transaction.open_table(table)?;
     }
     transaction.open_table(TIMES)?;
     transaction.commit()?;
-    Ok(database)
+    Ok(())
 }
 
 /// Renames what cannot be read, so that somebody may look at it; returns its new name.
@@ -317,38 +345,54 @@ fn import(dir: &Path, stored: &mut Stored) {
 }
 
 /// The writer: takes what waits, and writes it in one transaction.
-fn write_all(
-    database: &Database,
-    batches: &mpsc::Receiver<Batch>,
-    metrics: &StoreMetrics,
-    has_failed: &AtomicBool,
-) {
-    while let Ok(first) = batches.recv() {
-        let mut waiting = vec![first];
-        waiting.extend(batches.try_iter().take(BATCHES_MAX - 1));
+struct Writer {
+    open: Opener,
+    /// Nothing after a failure: a database that could not be written must be opened again.
+    database: Option<Database>,
+    metrics: StoreMetrics,
+    has_failed: Arc<AtomicBool>,
+}
+
+impl Writer {
+    fn run(&mut self, batches: &mpsc::Receiver<Batch>) {
+        while let Ok(first) = batches.recv() {
+            let mut waiting = vec![first];
+            waiting.extend(batches.try_iter().take(BATCHES_MAX - 1));
+            let outcome = self.write(&waiting);
+            for done in waiting.into_iter().filter_map(|batch| batch.done) {
+                // Whoever waited may be gone.
+                let _ = done.send(outcome.clone());
+            }
+        }
+    }
+
+    fn write(&mut self, waiting: &[Batch]) -> Result<(), String> {
         let changes = waiting.iter().flat_map(|batch| &batch.changes);
-        let outcome =
-            calmly(|| write(database, changes.clone())).map_err(|error| error.to_string());
+        let outcome = calmly(|| {
+            let database = match self.database.take() {
+                Some(database) => database,
+                None => (self.open)()?,
+            };
+            write(&database, changes.clone())?;
+            Ok(database)
+        });
+        let outcome = outcome.map(|database| self.database = Some(database));
         match &outcome {
             Ok(()) => {
-                metrics.written.inc();
+                self.metrics.written.inc();
                 if changes.clone().any(|change| *change == Change::Clear) {
-                    has_failed.store(false, Ordering::Relaxed);
+                    self.has_failed.store(false, Ordering::Relaxed);
                 }
             }
             Err(error) => {
-                metrics.failed.inc();
-                has_failed.store(true, Ordering::Relaxed);
+                self.metrics.failed.inc();
+                self.has_failed.store(true, Ordering::Relaxed);
                 tracing::error!(%error, "the alertmanager's store could not be written; it is tried again");
             }
         }
-        metrics
-            .behind
-            .set(f64::from(u8::from(has_failed.load(Ordering::Relaxed))));
-        for done in waiting.into_iter().filter_map(|batch| batch.done) {
-            // Whoever waited may be gone.
-            let _ = done.send(outcome.clone());
-        }
+        let is_behind = self.has_failed.load(Ordering::Relaxed);
+        self.metrics.behind.set(f64::from(u8::from(is_behind)));
+        outcome.map_err(|error| error.to_string())
     }
 }
 

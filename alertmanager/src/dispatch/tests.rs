@@ -432,3 +432,32 @@ fn a_clock_that_is_set_back_holds_nothing_up() {
     world.dispatcher.due(now * 1_000);
     assert!(world.dispatcher.next_due().unwrap() <= (now + 300) * 1_000);
 }
+
+#[test]
+fn a_resolution_that_was_muted_is_told_when_it_is_repeated() {
+    let mut world = World::new("");
+    world.alert(0, "A", "i1", 0, None);
+    world.run(30, true);
+    let silence = crate::silence::Silence {
+        matchers: crate::config::parse_matchers("instance=i1").unwrap(),
+        ends_at_ms: 700_000,
+        ..Default::default()
+    };
+    world
+        .dispatcher
+        .silences_mut()
+        .set(silence, 40_000)
+        .unwrap();
+    // The group goes with the flush at 330; the sender goes on saying that the alert is over.
+    for now in [100, 200, 400, 500] {
+        world.alert(now, "A", "i1", 0, Some(100));
+    }
+    world.run(699, true);
+    world.check(&["30 a0 first notification: i1+"]);
+    world.alert(710, "A", "i1", 0, Some(100));
+    world.run(710, true);
+    world.check(&[
+        "30 a0 first notification: i1+",
+        "710 a0 all alerts resolved: i1-",
+    ]);
+}

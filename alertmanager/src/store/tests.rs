@@ -191,3 +191,85 @@ fn files_of_alertmanager_are_taken_over() {
     let (_, found) = Store::open(dir.path(), &Registry::new()).unwrap();
     assert_eq!(found, Stored::default());
 }
+
+/// A disk of so many bytes, and its content.
+#[derive(Clone, Debug)]
+struct Disk(Arc<(parking_lot::Mutex<Vec<u8>>, std::sync::atomic::AtomicUsize)>);
+
+impl Disk {
+    fn of(bytes: usize) -> Self {
+        Disk(Arc::new((parking_lot::Mutex::default(), bytes.into())))
+    }
+
+    fn grow(&self, bytes: usize) {
+        self.0.1.store(bytes, Ordering::SeqCst);
+    }
+
+    fn is_full(&self, end: usize) -> std::io::Result<()> {
+        match end <= self.0.1.load(Ordering::SeqCst) {
+            true => Ok(()),
+            false => Err(std::io::ErrorKind::StorageFull.into()),
+        }
+    }
+
+    fn open(&self) -> Result<Database, redb::Error> {
+        let database = builder().create_with_backend(self.clone())?;
+        prepare(&database)?;
+        Ok(database)
+    }
+}
+
+impl redb::StorageBackend for Disk {
+    fn len(&self) -> std::io::Result<u64> {
+        Ok(self.0.0.lock().len() as u64)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> std::io::Result<()> {
+        let from = usize::try_from(offset).unwrap();
+        out.copy_from_slice(&self.0.0.lock()[from..from + out.len()]);
+        Ok(())
+    }
+
+    fn set_len(&self, len: u64) -> std::io::Result<()> {
+        let len = usize::try_from(len).unwrap();
+        self.is_full(len)?;
+        self.0.0.lock().resize(len, 0);
+        Ok(())
+    }
+
+    fn sync_data(&self) -> std::io::Result<()> {
+        self.is_full(self.0.0.lock().len())
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> std::io::Result<()> {
+        let from = usize::try_from(offset).unwrap();
+        self.is_full(from + data.len())?;
+        self.0.0.lock()[from..from + data.len()].copy_from_slice(data);
+        Ok(())
+    }
+}
+
+#[test]
+fn a_full_disk_is_told_and_made_up_for() {
+    let disk = Disk::of(usize::MAX);
+    let registry = Registry::new();
+    let reopened = disk.clone();
+    let open: Opener = Box::new(move || reopened.open());
+    let store = Store::start(open, disk.open().unwrap(), &registry).unwrap();
+    disk.grow(0);
+    for _ in 0..2 {
+        let refused = store.submit(changes(&stored())).blocking_recv().unwrap();
+        assert!(refused.is_err());
+        assert!(store.has_failed());
+    }
+    disk.grow(usize::MAX);
+    // One that goes well does not make up for those that did not.
+    let answer = store.submit(vec![Change::Alive(11)]).blocking_recv();
+    assert_eq!(answer.unwrap(), Ok(()));
+    assert!(store.has_failed());
+    let all = [vec![Change::Clear], changes(&stored())].concat();
+    assert_eq!(store.submit(all).blocking_recv().unwrap(), Ok(()));
+    assert!(!store.has_failed());
+    drop(store);
+    assert_eq!(read(&disk.open().unwrap()).unwrap(), stored());
+}
