@@ -5,6 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::support::http::Response;
+use crate::support::monitor::is_release;
 use crate::support::protobuf::{Message, put_varint, zigzag};
 
 /// What a target answers to its n-th scrape.
@@ -112,6 +113,11 @@ pub(crate) fn targets(epoch_ms: i64) -> Vec<Target> {
                 .map(|i| format!("big{{id=\"{i}\",text=\"of some length\"}} {}\n", i * n));
             Response::text(lines.collect::<String>())
         }),
+        of(
+            "huge",
+            &["scrape_interval: 2500ms", "scrape_timeout: 2500ms"],
+            huge,
+        ),
         of("sample_limit", &["sample_limit: 5"], |n| {
             Response::text(
                 (0..3 + n % 4)
@@ -120,6 +126,19 @@ pub(crate) fn targets(epoch_ms: i64) -> Vec<Target> {
             )
         }),
     ]
+}
+
+/// 50 MB in an optimised binary's test, less for the developer's: long comments, long label values, few series.
+fn huge(n: usize) -> Response {
+    let comment = "x".repeat(if is_release() { 24_000 } else { 2_400 });
+    let lines = (0..2_000).map(|i| {
+        let text = &comment[..1_000];
+        format!(
+            "# {comment}\nhuge{{id=\"{i}\",text=\"{text}\"}} {}\n",
+            i + n
+        )
+    });
+    Response::text(lines.collect::<String>())
 }
 
 fn of_time(
