@@ -8,6 +8,7 @@
 
 mod active_queries;
 mod api;
+mod backtest;
 mod cli;
 mod config;
 mod exporter;
