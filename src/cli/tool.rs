@@ -62,6 +62,8 @@ pub(crate) enum Tool {
     Verify,
     /// `tsdb create-blocks-from openmetrics`
     CreateBlocks,
+    /// `tsdb create-blocks-from rules`
+    CreateBlocksFromRules,
     /// `check metrics`
     CheckMetrics,
     /// `test rules`
