@@ -72,6 +72,7 @@ use tsdb::ReplayProgress;
 use crate::active_queries::ActiveQueries;
 use error::ApiError;
 use own_metrics::HttpMetrics;
+pub(crate) use params::parse_time;
 pub(crate) use web::not_found;
 
 /// What is known before the database is open.
@@ -187,6 +188,8 @@ pub(crate) struct Shared {
     ready: OnceLock<Arc<ApiState>>,
     is_stopping: AtomicBool,
     http: HttpMetrics,
+    /// As many permits as backtests may run at once.
+    backtests: Arc<Semaphore>,
 }
 
 impl Shared {
@@ -198,6 +201,7 @@ impl Shared {
             ready: OnceLock::new(),
             is_stopping: AtomicBool::new(false),
             http,
+            backtests: Arc::new(Semaphore::new(rules::backtest::BACKTESTS_MAX)),
         }
     }
 
@@ -331,6 +335,7 @@ impl Routes {
         self.add("/api/v1/alertmanagers", get(rules::alertmanagers));
         self.add("/api/v1/alerts", get(rules::alerts));
         self.add("/api/v1/rules", get(rules::rules));
+        self.add("/api/v1/rules/backtest", post(rules::backtest::backtest));
         self.add("/api/v1/status/config", get(status::config));
         self.add("/api/v1/status/flags", get(status::flags));
         self.add("/api/v1/status/runtimeinfo", get(status::runtimeinfo));

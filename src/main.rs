@@ -9,6 +9,7 @@
 mod active_queries;
 mod alerting;
 mod api;
+mod backtest;
 mod cli;
 mod config;
 mod exporter;

@@ -7,6 +7,7 @@ mod am;
 mod check;
 mod go;
 mod promql;
+mod rules;
 mod table;
 mod test;
 mod tsdb;
@@ -66,7 +67,9 @@ fn run_tool(call: &ToolCall, out: &mut dyn Write) -> anyhow::Result<Outcome> {
         Tool::DumpOpenMetrics => tsdb::dump::run_open_metrics(call, out),
         Tool::Verify => tsdb::verify::run(call, out),
         Tool::CreateBlocks => tsdb::create_blocks::run(call, out),
+        Tool::CreateBlocksFromRules => tsdb::backfill_rules::run(call, out),
         Tool::CheckMetrics => check::metrics::run(call, out),
+        Tool::RulesBacktest => rules::backtest::run(call, out),
         Tool::TestRules => test::rules::run(call, out),
         Tool::PromqlTest => promql::test::run(call, out),
         Tool::PromqlFormat => promql::edit::format(call, out),

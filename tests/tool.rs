@@ -8,7 +8,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use support::monitor::hearth_binary;
+use support::monitor::{Monitor, hearth_binary};
 use support::peers;
 
 const SAMPLES: &str = r#"# HELP http_requests The total number of HTTP requests.
@@ -267,4 +267,58 @@ fn metrics_are_checked() {
         said.contains("error while linting: line 2: expected label name"),
         "{said}"
     );
+}
+
+#[test]
+fn recording_rules_become_the_samples_that_promtool_makes() {
+    let Some([promtool]) = peers::or_skip("create_blocks_from_rules", [peers::PROMTOOL]) else {
+        return;
+    };
+    if !peers::is_3_or_skip("create_blocks_from_rules", &promtool) {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let mut samples = "# TYPE load gauge\n".to_owned();
+    for minute in 0..300 {
+        for (job, factor) in [("a", 7), ("b", 3)] {
+            let (load, t) = (minute * factor % 100, 1_609_954_620 + 60 * minute);
+            samples += &format!("load{{job=\"{job}\"}} {load}.5 {t}\n");
+        }
+    }
+    fs::write(dir.join("in"), samples + "# EOF\n").unwrap();
+    let rules = "groups:\n- name: first\n  interval: 45s\n  rules:\n  \
+        - {record: 'job:load:max', expr: 'max by (job) (max_over_time(load[5m]))', labels: {team: x}}\n\
+        - name: second\n  rules:\n  - {record: 'load:sum', expr: 'sum(load)'}\n  - {alert: A, expr: absent_metric}\n";
+    // promtool says that it leaves alerting rules out, and records them where they have a result; so this one has none.
+    fs::write(dir.join("rules.yml"), rules).unwrap();
+    printed(dir, "create-blocks-from openmetrics -q in data", 0);
+    let flags = [
+        "--storage.tsdb.path=data",
+        "--storage.tsdb.retention.time=100y",
+    ];
+    let server = Monitor::hearth(dir, &flags);
+    let words = |out: &str| {
+        let url = format!("http://{}", server.address);
+        format!(
+            "create-blocks-from rules --url {url} --start 1609954700 --end 1609970000 --output-dir {out} rules.yml"
+        )
+    };
+    printed(dir, &words("own"), 0);
+    let mut theirs = Command::new(promtool);
+    theirs
+        .arg("tsdb")
+        .args(words("theirs").split(' '))
+        .current_dir(dir);
+    assert!(theirs.output().unwrap().status.success());
+    let dump = |words: &str| -> Vec<String> {
+        let lines = printed(dir, words, 0);
+        let mut lines: Vec<String> = lines.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    let (own, theirs) = (dump("dump own"), dump("dump theirs"));
+    assert!(600 < own.len(), "{} samples", own.len());
+    let differs = own.iter().zip(&theirs).find(|(own, theirs)| own != theirs);
+    assert_eq!((differs, own.len()), (None, theirs.len()));
 }

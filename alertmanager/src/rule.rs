@@ -6,10 +6,11 @@
 //!                 manager ───┘ timers, tasks, reload
 //! ```
 //!
-//! Everything but [`manager`] is synchronous and takes the time as an argument.
+//! [`backtest`] does the same over the past, and writes nothing. Everything but [`manager`] is synchronous and takes the time as an argument.
 
 pub mod alerting;
 mod append;
+pub mod backtest;
 pub mod clock;
 pub mod engine;
 pub mod file;

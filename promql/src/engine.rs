@@ -185,6 +185,11 @@ impl Engine {
         Engine { features, ..self }
     }
 
+    /// Returns which of the language's features are on.
+    pub fn features(&self) -> Features {
+        self.features
+    }
+
     /// Says how many queries the caller lets run at once, for the metric; the engine itself limits none.
     pub fn set_concurrent_max(&self, queries: f64) {
         self.instruments.concurrent_max.set(queries);
@@ -249,7 +254,30 @@ impl Engine {
         step_ms: i64,
         options: &QueryOptions,
     ) -> Result<QueryResult, QueryError> {
-        let expr = self.parse(query)?;
+        self.range_expr(
+            storage,
+            &self.parse(query)?,
+            start_ms,
+            end_ms,
+            step_ms,
+            options,
+        )
+    }
+
+    /// Evaluates a parsed expression as [`range`](Engine::range) does.
+    ///
+    /// # Errors
+    ///
+    /// See [`QueryError`].
+    pub fn range_expr(
+        &self,
+        storage: &dyn Queryable,
+        expr: &Expr,
+        start_ms: i64,
+        end_ms: i64,
+        step_ms: i64,
+        options: &QueryOptions,
+    ) -> Result<QueryResult, QueryError> {
         if !matches!(expr.value_type(), ValueType::Scalar | ValueType::Vector) {
             let message = format!(
                 "invalid expression type \"{}\" for range query, must be Scalar or instant Vector",
@@ -267,7 +295,7 @@ impl Engine {
             end: end_ms,
             is_instant: false,
         };
-        self.run(storage, &expr, times, options)
+        self.run(storage, expr, times, options)
     }
 
     fn run(

@@ -33,36 +33,79 @@ impl<S: Send + Sync> FromRequest<S> for Params {
     async fn from_request(request: Request<Body>, _: &S) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
         let mut pairs = Vec::new();
-        let content_type = parts
-            .headers
-            .get(header::CONTENT_TYPE)
-            .and_then(|value| value.to_str().ok());
-        let is_form = content_type.is_some_and(|value| {
-            value
-                .split(';')
-                .next()
-                .unwrap_or_default()
-                .trim()
-                .eq_ignore_ascii_case("application/x-www-form-urlencoded")
-        });
-        if parts.method == Method::POST && is_form {
-            let body =
-                tokio::time::timeout(BODY_TIMEOUT, axum::body::to_bytes(body, BODY_BYTES_MAX))
-                    .await;
-            let body = body
-                .map_err(|_| {
-                    ApiError::Timeout("the request body took too long to arrive".to_owned())
-                })?
-                .map_err(|_| {
-                    ApiError::TooLarge(format!(
-                        "the request body is larger than {BODY_BYTES_MAX} bytes, or was cut off"
-                    ))
-                })?;
-            net::form::append_pairs(&mut pairs, &body);
+        if parts.method == Method::POST && is_of_type(&parts, "application/x-www-form-urlencoded") {
+            net::form::append_pairs(&mut pairs, &read_body(body).await?);
         }
         net::form::append_pairs(&mut pairs, parts.uri.query().unwrap_or_default().as_bytes());
         Ok(Params(pairs))
     }
+}
+
+/// The parameters of a request that may also be the fields of a JSON object: texts, numbers, or lists of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct BodyParams(pub(super) Params);
+
+impl<S: Send + Sync> FromRequest<S> for BodyParams {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request<Body>, state: &S) -> Result<Self, ApiError> {
+        let (parts, body) = request.into_parts();
+        if !is_of_type(&parts, "application/json") {
+            let request = Request::from_parts(parts, body);
+            return Params::from_request(request, state).await.map(BodyParams);
+        }
+        let mut pairs = json_pairs(&read_body(body).await?)?;
+        net::form::append_pairs(&mut pairs, parts.uri.query().unwrap_or_default().as_bytes());
+        Ok(BodyParams(Params(pairs)))
+    }
+}
+
+/// Returns the fields of a JSON object.
+fn json_pairs(body: &[u8]) -> Result<Vec<(String, String)>, ApiError> {
+    use serde_json::{Map, Value};
+
+    let object: Map<String, Value> = serde_json::from_slice(body)
+        .map_err(|error| ApiError::BadData(format!("the body is no JSON object: {error}")))?;
+    let mut pairs = Vec::new();
+    for (name, value) in object {
+        let values = match value {
+            Value::Array(values) => values,
+            value => vec![value],
+        };
+        for value in values {
+            let text = match value {
+                Value::String(text) => text,
+                Value::Number(number) => number.to_string(),
+                Value::Null => continue,
+                Value::Bool(_) | Value::Array(_) | Value::Object(_) => {
+                    let what = "must be a text, a number, or a list of them";
+                    return Err(ApiError::parameter(&name, what));
+                }
+            };
+            pairs.push((name.clone(), text));
+        }
+    }
+    Ok(pairs)
+}
+
+fn is_of_type(parts: &http::request::Parts, wanted: &str) -> bool {
+    let content_type = parts.headers.get(header::CONTENT_TYPE);
+    let content_type = content_type.and_then(|value| value.to_str().ok());
+    content_type.is_some_and(|value| {
+        let kind = value.split(';').next().unwrap_or_default();
+        kind.trim().eq_ignore_ascii_case(wanted)
+    })
+}
+
+async fn read_body(body: Body) -> Result<bytes::Bytes, ApiError> {
+    tokio::time::timeout(BODY_TIMEOUT, axum::body::to_bytes(body, BODY_BYTES_MAX))
+        .await
+        .map_err(|_| ApiError::Timeout("the request body took too long to arrive".to_owned()))?
+        .map_err(|_| {
+            ApiError::TooLarge(format!(
+                "the request body is larger than {BODY_BYTES_MAX} bytes, or was cut off"
+            ))
+        })
 }
 
 impl Params {
@@ -171,7 +214,7 @@ impl Nanos {
 }
 
 /// Reads seconds since the epoch, or RFC 3339 with up to nine decimals.
-fn parse_time(text: &str) -> Result<i64, String> {
+pub(crate) fn parse_time(text: &str) -> Result<i64, String> {
     let wrong = || format!("cannot parse {} to a valid timestamp", Quoted(text));
     if let Ok(seconds) = text.parse::<f64>() {
         if !seconds.is_finite() {

@@ -171,7 +171,7 @@ fn truncate(value: &mut Value, limit: usize) -> bool {
 
 /// Tells the engine that nobody waits any more, unless it is done.
 #[derive(Default)]
-struct CancelOnDrop(Arc<AtomicBool>);
+pub(super) struct CancelOnDrop(pub(super) Arc<AtomicBool>);
 
 impl Drop for CancelOnDrop {
     fn drop(&mut self) {

@@ -1,5 +1,7 @@
 //! Rule groups, alerts, and where alerts are sent.
 
+pub(super) mod backtest;
+
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use alertmanager::rule::status::{

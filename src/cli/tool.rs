@@ -3,6 +3,7 @@
 mod am;
 mod check;
 mod promql;
+mod rules;
 mod test;
 mod tsdb;
 
@@ -61,10 +62,14 @@ pub(crate) enum Tool {
     Verify,
     /// `tsdb create-blocks-from openmetrics`
     CreateBlocks,
+    /// `tsdb create-blocks-from rules`
+    CreateBlocksFromRules,
     /// `check metrics`
     CheckMetrics,
     /// `test rules`
     TestRules,
+    /// `rules backtest`
+    RulesBacktest,
     /// `promql test`
     PromqlTest,
     /// `promql format`
@@ -126,7 +131,14 @@ const COMMON: &[Flag] = &[
 ];
 
 /// The commands by their first word.
-static FAMILIES: &[&[Row]] = &[tsdb::ROWS, check::ROWS, am::ROWS, test::ROWS, promql::ROWS];
+static FAMILIES: &[&[Row]] = &[
+    tsdb::ROWS,
+    check::ROWS,
+    am::ROWS,
+    test::ROWS,
+    rules::ROWS,
+    promql::ROWS,
+];
 
 /// Returns all commands; those that begin with the same word stand together.
 pub(crate) fn rows() -> impl Iterator<Item = &'static Row> {
@@ -203,6 +215,7 @@ fn about(word: &str) -> &'static str {
     match word {
         "tsdb" => "Works on data directories",
         "test" => "Runs unit tests",
+        "rules" => "Works on rule files",
         "check" => "Checks the resources for validity",
         "am" => "Works on Alertmanager's configuration files, as amtool does",
         "config" => "Looks into a configuration file",

@@ -1,6 +1,7 @@
 //! Commands on data directories.
 
 pub(super) mod analyze;
+pub(super) mod backfill_rules;
 pub(super) mod create_blocks;
 pub(super) mod dump;
 pub(super) mod list;

@@ -167,7 +167,7 @@ impl AlertingRule {
     }
 
     /// Iterates over the alerts that are pending or firing.
-    fn live(&self) -> impl Iterator<Item = (&Labels, &ActiveAlert)> {
+    pub(super) fn live(&self) -> impl Iterator<Item = (&Labels, &ActiveAlert)> {
         self.active
             .iter()
             .filter(|(_, alert)| alert.resolved_at_ms.is_none())

@@ -4,20 +4,31 @@ use std::sync::Arc;
 
 use model::storage::Queryable;
 use model::{Labels, SampleValue};
-use promql::{Engine, Expr, QueryOptions, Value};
+use promql::{Engine, Expr, MatrixSeries, QueryOptions, Value};
 
-use super::query::{QueriedSample, RuleQuery};
+use super::query::{QueriedSample, QueriedSeries, QuerySteps, RuleQuery};
 
 /// Runs the queries of rules on the engine. Each query obeys the engine's limits.
 pub struct EngineQuery {
     engine: Arc<Engine>,
     storage: Arc<dyn Queryable>,
+    options: QueryOptions,
 }
 
 impl EngineQuery {
     /// Returns an answerer that reads `storage`.
     pub fn new(engine: Arc<Engine>, storage: Arc<dyn Queryable>) -> Self {
-        EngineQuery { engine, storage }
+        EngineQuery {
+            engine,
+            storage,
+            options: QueryOptions::default(),
+        }
+    }
+
+    /// Returns it with `options` for every query.
+    #[must_use]
+    pub fn with_options(self, options: QueryOptions) -> Self {
+        EngineQuery { options, ..self }
     }
 }
 
@@ -25,7 +36,7 @@ impl RuleQuery for EngineQuery {
     fn vector(&self, expr: &Expr, at_ms: i64) -> Result<Vec<QueriedSample>, String> {
         let result = self
             .engine
-            .instant_expr(&*self.storage, expr, at_ms, &QueryOptions::default())
+            .instant_expr(&*self.storage, expr, at_ms, &self.options)
             .map_err(|error| error.to_string())?;
         match result.value {
             Value::Vector(samples) => Ok(samples
@@ -51,6 +62,37 @@ impl RuleQuery for EngineQuery {
             .parse(query)
             .map_err(|error| error.to_string())?;
         self.vector(&expr, at_ms)
+    }
+
+    fn range(&self, expr: &Expr, steps: QuerySteps) -> Option<Result<Vec<QueriedSeries>, String>> {
+        let result = self.engine.range_expr(
+            &*self.storage,
+            expr,
+            steps.start_ms,
+            steps.end_ms,
+            steps.step_ms,
+            &self.options,
+        );
+        Some(match result.map(|result| result.value) {
+            Ok(Value::Matrix(series)) => Ok(series.into_iter().map(queried_series).collect()),
+            Ok(_) => Err("range query result is not a matrix".to_owned()),
+            Err(error) => Err(error.to_string()),
+        })
+    }
+}
+
+/// Returns a series with its floats and histograms in one list.
+fn queried_series(series: MatrixSeries) -> QueriedSeries {
+    let floats = series.floats.into_iter();
+    let mut samples: Vec<_> = floats.map(|(t, v)| (t, SampleValue::Float(v))).collect();
+    if !series.histograms.is_empty() {
+        let histograms = series.histograms.into_iter();
+        samples.extend(histograms.map(|(t, h)| (t, SampleValue::Histogram(h))));
+        samples.sort_by_key(|&(t, _)| t);
+    }
+    QueriedSeries {
+        labels: series.labels,
+        samples,
     }
 }
 

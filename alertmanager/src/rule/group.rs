@@ -45,6 +45,17 @@ pub struct GroupSettings {
     pub external_url: String,
 }
 
+impl Default for GroupSettings {
+    fn default() -> Self {
+        GroupSettings {
+            interval: Duration::from_secs(60),
+            query_offset: Duration::ZERO,
+            external_labels: Labels::empty(),
+            external_url: String::new(),
+        }
+    }
+}
+
 /// A group with the state of its rules.
 pub struct Group {
     config: GroupConfig,
@@ -66,6 +77,16 @@ struct Rule {
     last_error: Option<String>,
     evaluation_seconds: f64,
     last_evaluation_ms: Option<i64>,
+}
+
+/// How a rule stands after an evaluation.
+pub(super) struct RuleView<'a> {
+    /// Why the evaluation failed.
+    pub(super) error: Option<&'a str>,
+    /// Series of the last evaluation that succeeded.
+    pub(super) series: usize,
+    /// The rule, if it is an alerting one.
+    pub(super) alerting: Option<&'a AlertingRule>,
 }
 
 enum Kind {
@@ -294,6 +315,18 @@ impl Group {
                 tracing::error!(group = self.config.name, rule = rule.name(), %error, "restoring the `for` state failed");
             }
         }
+    }
+
+    /// Returns how each rule stands after the last evaluation.
+    pub(super) fn views(&self) -> impl Iterator<Item = RuleView<'_>> {
+        self.rules.iter().map(|rule| RuleView {
+            error: rule.last_error.as_deref(),
+            series: rule.previous.len(),
+            alerting: match &rule.kind {
+                Kind::Alerting(alerting) => Some(alerting),
+                Kind::Recording(_) => None,
+            },
+        })
     }
 
     /// Returns what the API shows.

@@ -61,6 +61,8 @@ struct Shared {
     metrics: RuleMetrics,
     permits: Arc<Semaphore>,
     statuses: ArcSwap<Vec<Arc<ArcSwap<GroupStatus>>>>,
+    /// What was applied last.
+    settings: ArcSwap<GroupSettings>,
     /// Ends everything, the tasks that end the series of removed groups included.
     shutdown: CancellationToken,
     tasks: TaskTracker,
@@ -88,6 +90,7 @@ impl RuleManager {
             metrics: RuleMetrics::new(&options.registry),
             permits: Arc::new(Semaphore::new(options.concurrency.max(1))),
             statuses: ArcSwap::default(),
+            settings: ArcSwap::from_pointee(GroupSettings::default()),
             shutdown: CancellationToken::new(),
             tasks: TaskTracker::new(),
             options,
@@ -103,6 +106,7 @@ impl RuleManager {
     ///
     /// The groups of the first call restore their `for` state from storage.
     pub async fn apply(&self, groups: Vec<GroupConfig>, settings: GroupSettings) {
+        self.shared.settings.store(Arc::new(settings.clone()));
         let mut running = self.running.lock().await;
         let waits_for_restore = !std::mem::replace(&mut running.was_applied, true);
         let mut old = std::mem::take(&mut running.groups);
@@ -212,6 +216,11 @@ impl RuleManager {
             .iter()
             .map(|status| status.load_full())
             .collect()
+    }
+
+    /// Returns what holds where groups do not say; before the first [`apply`](RuleManager::apply), a minute and no labels.
+    pub fn settings(&self) -> GroupSettings {
+        GroupSettings::clone(&self.shared.settings.load())
     }
 
     /// Returns all pending and firing alerts.

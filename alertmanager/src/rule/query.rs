@@ -12,6 +12,26 @@ pub struct QueriedSample {
     pub value: SampleValue,
 }
 
+/// One series of a range query's result.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QueriedSeries {
+    /// Its labels.
+    pub labels: Labels,
+    /// Its values at the steps where it has one, ascending in time; milliseconds since the epoch.
+    pub samples: Vec<(i64, SampleValue)>,
+}
+
+/// The steps of a range query, in milliseconds; both ends are steps, and the distance is positive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QuerySteps {
+    /// The first.
+    pub start_ms: i64,
+    /// The last.
+    pub end_ms: i64,
+    /// The distance from one to the next.
+    pub step_ms: i64,
+}
+
 /// Answers instant queries. Rules need nothing else of the engine, and tests bring their own.
 pub trait RuleQuery: Send + Sync {
     /// Returns the vector of `expr` at `at_ms`; a scalar is a vector of one sample without labels.
@@ -30,5 +50,16 @@ pub trait RuleQuery: Send + Sync {
         let expr = promql::parse_with(query, &promql::ParseOptions::STABLE)
             .map_err(|error| error.to_string())?;
         self.vector(&expr, at_ms)
+    }
+
+    /// Returns what [`vector`](RuleQuery::vector) returns at each of many steps, as series; `None` from an answerer that
+    /// is not faster so.
+    ///
+    /// # Errors
+    ///
+    /// When the query fails as a whole. That says nothing of a single step, which may be asked for alone.
+    fn range(&self, expr: &Expr, steps: QuerySteps) -> Option<Result<Vec<QueriedSeries>, String>> {
+        let _ = (expr, steps);
+        None
     }
 }

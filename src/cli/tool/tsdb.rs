@@ -159,4 +159,54 @@ pub(super) static ROWS: &[Row] = &[
             },
         ],
     },
+    Row {
+        tool: Tool::CreateBlocksFromRules,
+        words: &["tsdb", "create-blocks-from", "rules"],
+        about: "Make blocks of what recording rules would have recorded",
+        flags: &[
+            Flag::shown(
+                "http.config.file",
+                Kind::Text,
+                "",
+                "HTTP client configuration file for the connection to the server.",
+            ),
+            Flag::shown(
+                "url",
+                Kind::Text,
+                "http://localhost:9090",
+                "The URL of the server that has the data.",
+            ),
+            Flag::shown(
+                "start",
+                Kind::Text,
+                "",
+                "The time to start from (RFC3339 or Unix timestamp); required.",
+            ),
+            Flag::shown(
+                "end",
+                Kind::Text,
+                "",
+                "The time to end at (RFC3339 or Unix timestamp); 3 hours ago if nothing is said.",
+            ),
+            Flag::shown(
+                "output-dir",
+                Kind::Text,
+                "data/",
+                "Output directory for generated blocks.",
+            ),
+            Flag::shown(
+                "eval-interval",
+                Kind::Duration,
+                "60s",
+                "How frequently rules are evaluated where the rule files do not say.",
+            ),
+        ],
+        letters: &[],
+        args: &[Positional {
+            name: "rule-files",
+            default: None,
+            repeats: true,
+            help: "Files with recording rules; alerting rules in them are not evaluated.",
+        }],
+    },
 ];

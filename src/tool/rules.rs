@@ -1,0 +1,3 @@
+//! Commands on rule files.
+
+pub(super) mod backtest;
