@@ -212,11 +212,11 @@ mod tests {
 
     #[test]
     fn other_receivers_load_with_a_warning() {
-        let text = "route: {receiver: a}\nreceivers: [{name: a, slack_configs: [{channel: x, api_url: 'http://x/'}]}]\n";
+        let text = "route: {receiver: a}\nreceivers: [{name: a, sns_configs: [{topic_arn: a}]}]\n";
         let warnings = AlertmanagerConfig::parse(text).unwrap().warnings;
         assert_eq!(
             warnings,
-            ["receiver \"a\": receiver type slack is not built yet"]
+            ["receiver \"a\": receiver type sns is not built yet"]
         );
     }
 

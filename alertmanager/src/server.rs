@@ -19,7 +19,7 @@ use crate::alert::Alert;
 use crate::config::AlertmanagerConfig;
 use crate::dispatch::{ALERTS_MAX, AlertSnapshot, Dispatcher, Notification};
 use crate::notify::{Notifier, SenderMetrics, TargetMetrics};
-use crate::receiver::{Integration, Message, SendError};
+use crate::receiver::{INTEGRATIONS, Integration, Message, SendError};
 
 /// Notifications that are sent at once; further ones wait for their turn.
 const SENDING_MAX: usize = 64;
@@ -123,7 +123,7 @@ impl ServerMetrics {
 
     /// Shows every series from the start, so that rates over it see the first increase.
     fn start_at_zero(&self) {
-        for integration in ["email", "webhook"] {
+        for integration in INTEGRATIONS {
             self.notifications.with(&[integration]);
             self.requests.with(&[integration]);
             self.requests_failed.with(&[integration]);

@@ -21,6 +21,7 @@ mod conformance;
 mod exec;
 mod format;
 mod functions;
+mod json;
 mod lex;
 mod node;
 mod parse;

@@ -5,8 +5,7 @@ use net::http_config::{HttpConfig, Secret, TlsConfig};
 
 use super::receiver::{EmailText, ReceiverText, WebhookText};
 use crate::http;
-use crate::template::Template;
-use crate::template::alertmanager::{DEFAULT_TEMPLATES, NOTIFICATION_FUNCTIONS};
+use crate::template::alertmanager::default_templates;
 
 /// One receiver with all its ways to tell.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,6 +16,15 @@ pub struct Receiver {
     pub webhooks: Vec<WebhookConfig>,
     /// E-mails, in order.
     pub emails: Vec<EmailConfig>,
+    /// All that is written, filled in; the other kinds obey it as it is.
+    pub text: ReceiverText,
+}
+
+impl Receiver {
+    /// Returns the ways to tell: kind, position among the kind's, and whether resolved alerts are told.
+    pub fn integrations(&self) -> Vec<(&'static str, usize, bool)> {
+        self.text.integrations()
+    }
 }
 
 /// A webhook.
@@ -86,7 +94,21 @@ pub(super) fn receiver(
         name: name.clone(),
         webhooks: Vec::new(),
         emails: Vec::new(),
+        text: text.clone(),
     };
+    if text.slack_configs.iter().any(|slack| slack.update_message) {
+        warnings.push(format!(
+            "receiver \"{name}\": slack update_message is not built yet, each notification is a message of its own"
+        ));
+    }
+    for (kind, http) in text.clone().http_configs() {
+        if kind != "webhook" {
+            let place = format!("receiver \"{name}\": {kind} http_config");
+            // Alertmanager loads such a file; using it is refused when the integration is made.
+            let checked = http::check(&http, &place);
+            warnings.extend(checked.unwrap_or_else(|error| vec![format!("{place}: {error}")]));
+        }
+    }
     for webhook in &text.webhook_configs {
         receiver
             .webhooks
@@ -221,9 +243,7 @@ pub(super) fn host_port(text: &str) -> Result<(String, u16), String> {
 
 /// Checks that a text is a template over the default ones.
 fn check_template(text: &str) -> Result<(), String> {
-    let defaults = Template::parse("defaults", DEFAULT_TEMPLATES, NOTIFICATION_FUNCTIONS)
-        .map_err(|error| error.to_string())?;
-    defaults
+    default_templates()
         .with("", text)
         .map(|_| ())
         .map_err(|error| error.to_string())
