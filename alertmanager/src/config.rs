@@ -27,6 +27,8 @@ use std::path::PathBuf;
 use model::Duration;
 
 use crate::inhibit::InhibitRule;
+use crate::template::Template;
+use crate::template::files::{self, LoadTemplatesError};
 use crate::timeinterval::{TimeInterval, any_contains};
 use crate::{http, yaml};
 pub use built::{EmailConfig, Receiver, WebhookConfig};
@@ -76,6 +78,8 @@ pub struct AlertmanagerConfig {
     /// What relative names of files in `http_config` and `tls_config` start from. Empty after parsing, which is the
     /// directory of the process; whoever has read the file sets it to the file's.
     pub base_dir: PathBuf,
+    /// Globs of files of templates, as they are written.
+    pub templates: Vec<String>,
     /// The file printed back, defaults filled in and secrets hidden, as the API's status shows it.
     pub original: String,
     /// What loads but is not done yet.
@@ -148,6 +152,7 @@ impl AlertmanagerConfig {
             inhibit_rules,
             time_intervals: intervals,
             base_dir: PathBuf::new(),
+            templates: file.templates.clone(),
             original: yaml::print(&file)?,
             warnings,
         })
@@ -163,6 +168,15 @@ impl AlertmanagerConfig {
             intervals.any(|intervals| any_contains(intervals, at_ms))
         };
         is_inside(mute) || !active.is_empty() && !is_inside(active)
+    }
+
+    /// Returns the shipped templates and those of the files that the configuration names. Reads files.
+    ///
+    /// # Errors
+    ///
+    /// When a file cannot be read or is no template.
+    pub fn load_templates(&self) -> Result<Template, LoadTemplatesError> {
+        files::load(&self.base_dir, &self.templates)
     }
 
     /// Returns the receiver `name`.

@@ -20,6 +20,7 @@ use crate::config::AlertmanagerConfig;
 use crate::dispatch::{ALERTS_MAX, AlertSnapshot, Dispatcher, Notification};
 use crate::notify::{Notifier, SenderMetrics, TargetMetrics};
 use crate::receiver::{INTEGRATIONS, Integration, Message, SendError};
+use crate::template::Template;
 
 /// Notifications that are sent at once; further ones wait for their turn.
 const SENDING_MAX: usize = 64;
@@ -49,7 +50,11 @@ struct Shared {
 }
 
 /// The ways to tell, by receiver, kind and position.
-type Integrations = HashMap<(String, &'static str, usize), Arc<Integration>>;
+struct Integrations {
+    ways: HashMap<(String, &'static str, usize), Arc<Integration>>,
+    /// What their templates may call.
+    templates: Arc<Template>,
+}
 
 struct ServerMetrics {
     received: Family<Counter>,
@@ -218,15 +223,19 @@ impl Alertmanager {
 }
 
 fn integrations(config: &AlertmanagerConfig) -> Result<Integrations, String> {
-    let mut integrations = Integrations::new();
+    let templates = config.load_templates().map_err(|error| error.to_string())?;
+    let mut ways = HashMap::new();
     for receiver in &config.receivers {
         let made = Integration::of(receiver, &config.base_dir)
             .map_err(|error| format!("receiver {:?}: {error}", receiver.name))?;
         for (kind, index, integration) in made {
-            integrations.insert((receiver.name.clone(), kind, index), Arc::new(integration));
+            ways.insert((receiver.name.clone(), kind, index), Arc::new(integration));
         }
     }
-    Ok(integrations)
+    Ok(Integrations {
+        ways,
+        templates: Arc::new(templates),
+    })
 }
 
 struct Handle(Arc<Shared>);
@@ -298,10 +307,14 @@ impl Shared {
         let Ok(_permit) = self.sending.acquire().await else {
             return;
         };
-        let message = Message::new(&notification, &self.external_url, self.clock.now_ms());
+        let mut message = Message::new(&notification, &self.external_url, self.clock.now_ms());
+        message.templates = Arc::clone(&integrations.templates);
         let timeout = model::Duration::from_ms(notification.timeout_ms).to_std();
         self.metrics.notifications.with(&[kind]).inc();
-        let result = match integrations.get(&(key.receiver.clone(), kind, key.index)) {
+        let result = match integrations
+            .ways
+            .get(&(key.receiver.clone(), kind, key.index))
+        {
             Some(integration) => {
                 let attempted = |result: Result<(), &SendError>| {
                     self.metrics.requests.with(&[kind]).inc();

@@ -19,6 +19,7 @@ pub mod alertmanager;
 #[cfg(test)]
 mod conformance;
 mod exec;
+pub mod files;
 mod format;
 mod functions;
 mod json;
