@@ -226,11 +226,11 @@ mod tests {
 
     #[test]
     fn other_receivers_load_with_a_warning() {
-        let text = "route: {receiver: a}\nreceivers: [{name: a, sns_configs: [{topic_arn: a}]}]\n";
+        let text = "route: {receiver: a}\nreceivers: [{name: a, jira_configs: [{project: p, issue_type: t, api_url: 'http://x/'}]}]\n";
         let warnings = AlertmanagerConfig::parse(text).unwrap().warnings;
         assert_eq!(
             warnings,
-            ["receiver \"a\": receiver type sns is not built yet"]
+            ["receiver \"a\": receiver type jira is not built yet"]
         );
     }
 

@@ -14,6 +14,7 @@ mod pagerduty;
 mod pushover;
 mod rocketchat;
 mod slack;
+mod sns;
 mod telegram;
 mod victorops;
 mod webex;
@@ -144,6 +145,7 @@ impl Integration {
             "wechat" wechat_configs, config => None, Wechat::new;
             "pushover" pushover_configs, config => None, std::convert::identity;
             "victorops" victorops_configs, config => None, std::convert::identity;
+            "sns" sns_configs, config => None, std::convert::identity;
             "telegram" telegram_configs, config => None, std::convert::identity;
             "webex" webex_configs, config => None, std::convert::identity;
             "msteams" msteams_configs, config => None, std::convert::identity;

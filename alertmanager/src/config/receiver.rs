@@ -192,7 +192,7 @@ receivers! {
     wechat_configs: WechatConfig, true;
     pushover_configs: PushoverConfig, true;
     victorops_configs: VictorOpsConfig, true;
-    sns_configs: SnsConfig, false;
+    sns_configs: SnsConfig, true;
     telegram_configs: TelegramConfig, true;
     webex_configs: WebexConfig, true;
     msteams_configs: MsTeamsConfig, true;

@@ -18,7 +18,6 @@ use crate::rule::testing::conformance;
 const KNOWN_GAPS: &[(&str, &str)] = &[
     ("/jira/issue", "jira is not built yet"),
     ("/jira/search", "jira is not built yet"),
-    ("/sns", "sns is not built yet"),
 ];
 
 /// Headers that mean something to the other side; `user-agent` is our own.
@@ -106,13 +105,15 @@ async fn requests_are_alertmanagers() {
 }
 
 fn shown_expected(request: &Value) -> String {
+    let path = request["path"].as_str().unwrap();
     let mut out = format!(
         "{} {}\n",
         request["method"].as_str().unwrap(),
         request["path"].as_str().unwrap()
     );
     for name in HEADERS {
-        if let Some(value) = request["headers"][name].as_str() {
+        let is_signature = name == "authorization" && path == "/sns";
+        if let Some(value) = request["headers"][name].as_str().filter(|_| !is_signature) {
             out.push_str(&format!("{name}: {value}\n"));
         }
     }
@@ -128,7 +129,9 @@ fn shown_found(head: &str, body: &str) -> String {
         .collect();
     let mut out = format!("{first}\n");
     for name in HEADERS {
-        if let Some(value) = headers.get(name) {
+        // Of other headers than Alertmanager signs; `sns` compares the signatures themselves.
+        let is_signature = name == "authorization" && first == "POST /sns";
+        if let Some(value) = headers.get(name).filter(|_| !is_signature) {
             out.push_str(&format!("{name}: {value}\n"));
         }
     }

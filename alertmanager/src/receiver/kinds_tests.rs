@@ -7,7 +7,12 @@ use super::testing::{HttpSink, Request, message};
 use crate::config::AlertmanagerConfig;
 
 /// Each kind's least configuration, with `@` for the sink, and whether it retries 429.
-const KINDS: [(&str, &str, bool); 13] = [
+const KINDS: [(&str, &str, bool); 14] = [
+    (
+        "sns",
+        "api_url: 'http://@/x', topic_arn: t, sigv4: {region: r, access_key: a, secret_key: s}",
+        true,
+    ),
     ("discord", "webhook_url: 'http://@/x'", false),
     (
         "incidentio",
@@ -97,6 +102,12 @@ async fn each_kind_tells() {
         let expected = if kind == "wechat" { 2 } else { 1 };
         assert_eq!(requests.len(), expected, "{kind}");
         let body = &requests[expected - 1].body;
+        if kind == "sns" {
+            let start = "Action=Publish&Message=%0A";
+            let end = "&Subject=%5BFIRING%3A1%5D+A+%28api%29&TopicArn=t&Version=2010-03-31";
+            assert!(body.starts_with(start) && body.ends_with(end), "{body}");
+            continue;
+        }
         assert!(
             body.ends_with("}\n") && body.contains("A"),
             "{kind}: {body}"
