@@ -38,6 +38,8 @@ pub struct WebhookConfig {
     pub url_file: Option<String>,
     /// How many alerts go into one request; 0 is all.
     pub max_alerts: usize,
+    /// A body of one's own in place of the standard one; the texts in it are templates.
+    pub payload: Option<serde_json::Value>,
     /// How long one request may take.
     pub timeout: Option<Duration>,
     /// How to connect.
@@ -125,11 +127,6 @@ fn webhook(
     receiver: &str,
     warnings: &mut Vec<String>,
 ) -> Result<WebhookConfig, String> {
-    if text.payload.is_some() {
-        warnings.push(format!(
-            "receiver \"{receiver}\": webhook payload is not built yet, the standard body is sent"
-        ));
-    }
     check_template(text.url.secret().reveal())?;
     let http = text.http_config.clone().unwrap_or_default();
     let place = format!("receiver \"{receiver}\": webhook http_config");
@@ -139,6 +136,7 @@ fn webhook(
         url: Some(text.url.secret().clone()).filter(|url| !url.is_empty()),
         url_file: given(&text.url_file),
         max_alerts: usize::try_from(text.max_alerts).unwrap_or(usize::MAX),
+        payload: text.payload.clone(),
         timeout: text.timeout.limit(),
         http,
     })

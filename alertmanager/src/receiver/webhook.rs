@@ -32,7 +32,10 @@ impl Webhook {
             .map_err(|error| other(error.into()))?
             .unwrap_or_default();
         let url = message.expand(&url, Mode::Text)?;
-        let body = body(message, self.config.max_alerts, "4");
+        let body = match &self.config.payload {
+            Some(payload) => escape_json_like_go(&message.expand_json(payload)?.to_string()) + "\n",
+            None => body(message, self.config.max_alerts, "4"),
+        };
         let request = self
             .client
             .post(url.trim())
@@ -161,6 +164,18 @@ mod tests {
              \"commonLabels\":{\"alertname\":\"A\",\"instance\":\"a:9090\",\"job\":\"api\"},\
              \"commonAnnotations\":{\"summary\":\"\\u003chigh\\u003e \\u0026 \\\"rising\\\"\"},\
              \"externalURL\":\"http://am.example/am\",\"version\":\"4\",\"groupKey\":\"{}:{alertname=\\\"A\\\"}\",\"truncatedAlerts\":1}\n"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_payload_of_ones_own() {
+        let mut sink = HttpSink::start(200).await;
+        let more = ", payload: {state: '{{ .Status }}', n: '{{ len .Alerts }}', list: ['<', 1], alerts: '{{ .GroupLabels | toJson }}'}";
+        let webhook = webhook(&sink.address, more);
+        webhook.send(&message()).await.unwrap();
+        assert_eq!(
+            sink.next().await.body,
+            "{\"alerts\":{\"alertname\":\"A\"},\"list\":[\"\\u003c\",1],\"n\":2,\"state\":\"firing\"}\n"
         );
     }
 
