@@ -242,13 +242,20 @@ impl Message {
         self.expand(text, Mode::Text)
     }
 
-    /// Expands all texts within a value; what then is JSON itself stands there as JSON.
+    /// Expands all texts within a value; what then is YAML stands there as its value, as in
+    /// Alertmanager (YAML 1.1: `yes` is true).
     fn expand_json(&self, value: &serde_json::Value) -> Result<serde_json::Value, SendError> {
         use serde_json::Value as Json;
         Ok(match value {
             Json::String(text) => {
                 let text = self.text(text)?;
-                serde_json::from_str(&text).unwrap_or(Json::String(text))
+                match text.as_str() {
+                    "" => Json::Null,
+                    _ => match crate::yaml::from_expanded(&text) {
+                        Ok(Json::String(_)) | Err(_) => Json::String(text),
+                        Ok(value) => value,
+                    },
+                }
             }
             Json::Array(items) => {
                 let items = items.iter().map(|item| self.expand_json(item));

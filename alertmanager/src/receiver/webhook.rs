@@ -170,12 +170,12 @@ mod tests {
     #[tokio::test]
     async fn a_payload_of_ones_own() {
         let mut sink = HttpSink::start(200).await;
-        let more = ", payload: {state: '{{ .Status }}', n: '{{ len .Alerts }}', list: ['<', 1], alerts: '{{ .GroupLabels | toJson }}'}";
+        let more = ", payload: {state: '{{ .Status }}', n: '{{ len .Alerts }}', m: '{{ .Status }}: yes', y: 'on', z: 'firing # c', list: ['<', 1], alerts: '{{ .GroupLabels | toJson }}'}";
         let webhook = webhook(&sink.address, more);
         webhook.send(&message()).await.unwrap();
         assert_eq!(
             sink.next().await.body,
-            "{\"alerts\":{\"alertname\":\"A\"},\"list\":[\"\\u003c\",1],\"n\":2,\"state\":\"firing\"}\n"
+            "{\"alerts\":{\"alertname\":\"A\"},\"list\":[\"\\u003c\",1],\"m\":{\"firing\":true},\"n\":2,\"state\":\"firing\",\"y\":true,\"z\":\"firing # c\"}\n"
         );
     }
 
