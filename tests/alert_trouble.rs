@@ -165,9 +165,16 @@ fn a_receiver_in_trouble_costs_its_own_notifications() {
                 .ok_or_else(|| format!("{count} times"))
         });
     }
-    let huge = &told.lock().unwrap()[&("huge".to_owned(), "B".to_owned())][0];
-    let text = huge["alerts"][0]["annotations"]["text"].as_str().unwrap();
-    assert_eq!(text.len(), 1 << 20);
+    eventually("the long text is told", PATIENCE, || {
+        let told = told.lock().unwrap();
+        let posts = told.get(&("huge".to_owned(), "B".to_owned()));
+        let post = posts.and_then(|posts| posts.first());
+        let text = post.and_then(|post| post["alerts"][0]["annotations"]["text"].as_str());
+        let length = text.map(str::len);
+        (length == Some(1 << 20))
+            .then_some(())
+            .ok_or_else(|| format!("{length:?}"))
+    });
 
     // Longer than the ten seconds that a notification has.
     let reason = |reason| {

@@ -48,7 +48,7 @@ fn check(words: &[&str], code: i32, expected: &str) {
 
 #[test]
 fn check_config() {
-    let good = "Checking 'good.yml'  SUCCESS\nFound:\n - global config\n - route\n - 0 inhibit rules\n - 2 receivers\n\n";
+    let good = "Checking 'good.yml'  SUCCESS\nFound:\n - global config\n - route\n - 0 inhibit rules\n - 2 receivers\n - 0 templates\n\n";
     check(&["check-config", "good.yml"], 0, good);
     let bad = "Checking 'bad.yml'  FAILED: undefined receiver \"b\" used in route\n\n";
     let both = format!("{bad}{good}hearth tool: error: failed to validate 1 file(s)\n");

@@ -27,6 +27,8 @@ use std::path::PathBuf;
 use model::Duration;
 
 use crate::inhibit::InhibitRule;
+use crate::template::Template;
+use crate::template::files::{self, LoadTemplatesError};
 use crate::timeinterval::{TimeInterval, any_contains};
 use crate::{http, yaml};
 pub use built::{EmailConfig, Receiver, WebhookConfig};
@@ -77,6 +79,8 @@ pub struct AlertmanagerConfig {
     /// What relative names of files in `http_config` and `tls_config` start from. Empty after parsing, which is the
     /// directory of the process; whoever has read the file sets it to the file's.
     pub base_dir: PathBuf,
+    /// Globs of files of templates, as they are written.
+    pub templates: Vec<String>,
     /// The file printed back, defaults filled in and secrets hidden, as the API's status shows it.
     pub original: String,
     /// What loads but is not done yet.
@@ -149,6 +153,7 @@ impl AlertmanagerConfig {
             inhibit_rules,
             time_intervals: intervals,
             base_dir: PathBuf::new(),
+            templates: file.templates.clone(),
             original: yaml::print(&file)?,
             warnings,
         })
@@ -167,6 +172,15 @@ impl AlertmanagerConfig {
     /// if there are none.
     pub fn is_active(&self, names: &[String], at_ms: i64) -> bool {
         names.is_empty() || !self.muting(names, at_ms).is_empty()
+    }
+
+    /// Returns the shipped templates and those of the files that the configuration names. Reads files.
+    ///
+    /// # Errors
+    ///
+    /// When a file cannot be read or is no template.
+    pub fn load_templates(&self) -> Result<Template, LoadTemplatesError> {
+        files::load(&self.base_dir, &self.templates)
     }
 
     /// Returns the receiver `name`.
@@ -216,11 +230,11 @@ mod tests {
 
     #[test]
     fn other_receivers_load_with_a_warning() {
-        let text = "route: {receiver: a}\nreceivers: [{name: a, slack_configs: [{channel: x, api_url: 'http://x/'}]}]\n";
+        let text = "route: {receiver: a}\nreceivers: [{name: a, jira_configs: [{project: p, issue_type: t, api_url: 'http://x/'}]}]\n";
         let warnings = AlertmanagerConfig::parse(text).unwrap().warnings;
         assert_eq!(
             warnings,
-            ["receiver \"a\": receiver type slack is not built yet"]
+            ["receiver \"a\": receiver type jira is not built yet"]
         );
     }
 

@@ -484,18 +484,8 @@ impl Group {
         let Some(receiver) = moment.config.receiver(&self.receiver) else {
             return;
         };
-        let webhooks = receiver
-            .webhooks
-            .iter()
-            .map(|webhook| ("webhook", webhook.send_resolved))
-            .enumerate();
-        let emails = receiver
-            .emails
-            .iter()
-            .map(|email| ("email", email.send_resolved))
-            .enumerate();
         let keep_ms = moment.retention_ms.min(2 * self.repeat_ms);
-        for (index, (kind, send_resolved)) in webhooks.chain(emails) {
+        for (kind, index, send_resolved) in receiver.integrations() {
             let integration = IntegrationKey {
                 group_key: key.to_owned(),
                 receiver: self.receiver.clone(),

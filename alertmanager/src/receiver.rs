@@ -3,27 +3,71 @@
 //! An integration sends one notification and says whether trying again makes sense; trying again is done here, for all
 //! kinds alike.
 
+mod discord;
 pub mod email;
+mod http;
+mod incidentio;
+mod mattermost;
+mod msteams;
+mod opsgenie;
+mod pagerduty;
+mod pushover;
+mod rocketchat;
+mod slack;
+mod sns;
+mod telegram;
+mod victorops;
+mod webex;
 pub mod webhook;
+mod wechat;
 
+#[cfg(test)]
+mod conformance;
+#[cfg(test)]
+mod kinds_tests;
 #[cfg(test)]
 pub(crate) mod testing;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use model::Labels;
 
 use crate::config::Receiver;
 use crate::dispatch::Notification;
-use crate::template::alertmanager::{DEFAULT_TEMPLATES, NOTIFICATION_FUNCTIONS, NotificationData};
+use crate::template::alertmanager::{NotificationData, default_templates};
 use crate::template::{Environment, Mode, Template, Value};
 use email::Email;
+use http::Http;
 use webhook::Webhook;
+use wechat::Wechat;
 
 /// The first pause before trying again; each next one is half as long again.
 const BACKOFF_FIRST: Duration = Duration::from_millis(500);
 const BACKOFF_MAX: Duration = Duration::from_secs(60);
+
+/// The kinds, as metrics call them.
+pub(crate) const INTEGRATIONS: [&str; 18] = [
+    "discord",
+    "email",
+    "incidentio",
+    "jira",
+    "mattermost",
+    "msteams",
+    "msteamsv2",
+    "opsgenie",
+    "pagerduty",
+    "pushover",
+    "rocketchat",
+    "slack",
+    "sns",
+    "telegram",
+    "victorops",
+    "webex",
+    "webhook",
+    "wechat",
+];
 
 /// Why a notification was not sent.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +103,7 @@ impl SendError {
 pub(crate) enum Integration {
     Webhook(Box<Webhook>),
     Email(Box<Email>),
+    Http(Box<Http>),
 }
 
 impl Integration {
@@ -79,6 +124,35 @@ impl Integration {
             let email = Email::new(config.clone(), base_dir).map_err(|error| error.to_string())?;
             integrations.push(("email", index, Integration::Email(Box::new(email))));
         }
+        let text = &receiver.text;
+        // One line a kind: its name, its configurations, how long a request may take, and who speaks.
+        macro_rules! http {
+            ($($kind:literal $list:ident, $config:ident => $timeout:expr, $dialogue:expr;)*) => {$(
+                for (index, $config) in text.$list.iter().enumerate() {
+                    let timeout: Option<model::Duration> = $timeout;
+                    let http = Http::new(&$config.http_config, base_dir, timeout, $dialogue($config.clone()))
+                        .map_err(|error| crate::http::chain(&error))?;
+                    integrations.push(($kind, index, Integration::Http(Box::new(http))));
+                }
+            )*};
+        }
+        http! {
+            "discord" discord_configs, config => None, std::convert::identity;
+            "incidentio" incidentio_configs, config => config.timeout.limit(), std::convert::identity;
+            "pagerduty" pagerduty_configs, config => config.timeout.limit(), std::convert::identity;
+            "slack" slack_configs, config => config.timeout.limit(), std::convert::identity;
+            "opsgenie" opsgenie_configs, config => None, std::convert::identity;
+            "wechat" wechat_configs, config => None, Wechat::new;
+            "pushover" pushover_configs, config => None, std::convert::identity;
+            "victorops" victorops_configs, config => None, std::convert::identity;
+            "sns" sns_configs, config => None, std::convert::identity;
+            "telegram" telegram_configs, config => None, std::convert::identity;
+            "webex" webex_configs, config => None, std::convert::identity;
+            "msteams" msteams_configs, config => None, std::convert::identity;
+            "msteamsv2" msteamsv2_configs, config => None, std::convert::identity;
+            "rocketchat" rocketchat_configs, config => None, std::convert::identity;
+            "mattermost" mattermost_configs, config => None, std::convert::identity;
+        }
         Ok(integrations)
     }
 
@@ -86,6 +160,7 @@ impl Integration {
         match self {
             Integration::Webhook(webhook) => webhook.send(message).await,
             Integration::Email(email) => email.send(message).await,
+            Integration::Http(http) => http.send(message).await,
         }
     }
 
@@ -133,6 +208,8 @@ pub(crate) struct Message {
     pub(crate) group_key: String,
     pub(crate) data: NotificationData,
     pub(crate) now_ms: i64,
+    /// What templates of the configuration may call.
+    pub(crate) templates: Arc<Template>,
 }
 
 impl Message {
@@ -151,7 +228,47 @@ impl Message {
             group_key: notification.integration.group_key.clone(),
             data,
             now_ms,
+            templates: default_templates(),
         }
+    }
+
+    /// Returns whether any alert fires.
+    fn is_firing(&self) -> bool {
+        self.data.status() == "firing"
+    }
+
+    /// Expands a template to plain text.
+    fn text(&self, text: &str) -> Result<String, SendError> {
+        self.expand(text, Mode::Text)
+    }
+
+    /// Expands all texts within a value; what then is YAML stands there as its value, as in
+    /// Alertmanager (YAML 1.1: `yes` is true).
+    fn expand_json(&self, value: &serde_json::Value) -> Result<serde_json::Value, SendError> {
+        use serde_json::Value as Json;
+        Ok(match value {
+            Json::String(text) => {
+                let text = self.text(text)?;
+                match text.as_str() {
+                    "" => Json::Null,
+                    _ => match crate::yaml::from_expanded(&text) {
+                        Ok(Json::String(_)) | Err(_) => Json::String(text),
+                        Ok(value) => value,
+                    },
+                }
+            }
+            Json::Array(items) => {
+                let items = items.iter().map(|item| self.expand_json(item));
+                Json::Array(items.collect::<Result<_, _>>()?)
+            }
+            Json::Object(entries) => {
+                let entries = entries
+                    .iter()
+                    .map(|(key, value)| Ok((self.text(key)?, self.expand_json(value)?)));
+                Json::Object(entries.collect::<Result<_, SendError>>()?)
+            }
+            other => other.clone(),
+        })
     }
 
     /// Expands a template of the configuration.
@@ -161,9 +278,8 @@ impl Message {
         if !text.contains("{{") {
             return Ok(text.to_owned());
         }
-        let defaults = Template::parse("defaults", DEFAULT_TEMPLATES, NOTIFICATION_FUNCTIONS)
-            .map_err(|error| fatal(error.to_string()))?;
-        let template = defaults
+        let template = self
+            .templates
             .with("", text)
             .map_err(|error| fatal(error.to_string()))?;
         let data = Value::object(self.data.clone());

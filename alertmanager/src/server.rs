@@ -23,9 +23,10 @@ use crate::dispatch::{
     ALERTS_MAX, AlertFilter, DispatchOptions, Dispatcher, Notification, Suppressed,
 };
 use crate::notify::{Notifier, SenderMetrics, TargetMetrics};
-use crate::receiver::{Integration, Message, SendError};
+use crate::receiver::{INTEGRATIONS, Integration, Message, SendError};
 use crate::silence::{Silence, SilenceError, SilenceState};
 use crate::store::{Store, Stored};
+use crate::template::Template;
 
 /// Notifications that are sent at once; further ones wait for their turn.
 const SENDING_MAX: usize = 64;
@@ -98,7 +99,11 @@ struct Shared {
 }
 
 /// The ways to tell, by receiver, kind and position.
-type Integrations = HashMap<(String, Cow<'static, str>, usize), Arc<Integration>>;
+struct Integrations {
+    ways: HashMap<(String, Cow<'static, str>, usize), Arc<Integration>>,
+    /// What their templates may call.
+    templates: Arc<Template>,
+}
 
 struct ServerMetrics {
     received: Family<Counter>,
@@ -184,7 +189,7 @@ impl ServerMetrics {
 
     /// Shows every series from the start, so that rates over it see the first increase.
     fn start_at_zero(&self) {
-        for integration in ["email", "webhook"] {
+        for integration in INTEGRATIONS {
             self.notifications.with(&[integration]);
             self.requests.with(&[integration]);
             self.requests_failed.with(&[integration]);
@@ -389,16 +394,20 @@ impl Alertmanager {
 }
 
 fn integrations(config: &AlertmanagerConfig) -> Result<Integrations, String> {
-    let mut integrations = Integrations::new();
+    let templates = config.load_templates().map_err(|error| error.to_string())?;
+    let mut ways = HashMap::new();
     for receiver in &config.receivers {
         let made = Integration::of(receiver, &config.base_dir)
             .map_err(|error| format!("receiver {:?}: {error}", receiver.name))?;
         for (kind, index, integration) in made {
             let key = (receiver.name.clone(), Cow::Borrowed(kind), index);
-            integrations.insert(key, Arc::new(integration));
+            ways.insert(key, Arc::new(integration));
         }
     }
-    Ok(integrations)
+    Ok(Integrations {
+        ways,
+        templates: Arc::new(templates),
+    })
 }
 
 struct Handle(Arc<Shared>);
@@ -521,10 +530,12 @@ impl Shared {
         let Ok(_permit) = self.sending.acquire().await else {
             return;
         };
-        let message = Message::new(&notification, &self.external_url, self.clock.now_ms());
+        let mut message = Message::new(&notification, &self.external_url, self.clock.now_ms());
+        message.templates = Arc::clone(&integrations.templates);
         let timeout = model::Duration::from_ms(notification.timeout_ms).to_std();
         self.metrics.notifications.with(&[kind]).inc();
-        let result = match integrations.get(&(key.receiver.clone(), key.kind.clone(), key.index)) {
+        let way = (key.receiver.clone(), key.kind.clone(), key.index);
+        let result = match integrations.ways.get(&way) {
             Some(integration) => {
                 let attempted = |result: Result<(), &SendError>| {
                     self.metrics.requests.with(&[kind]).inc();

@@ -19,8 +19,10 @@ pub mod alertmanager;
 #[cfg(test)]
 mod conformance;
 mod exec;
+pub mod files;
 mod format;
 mod functions;
+mod json;
 mod lex;
 mod node;
 mod parse;

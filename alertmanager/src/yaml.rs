@@ -19,6 +19,17 @@ pub(crate) fn from_str<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
     serde_saphyr::from_str_with_options(text, options)
 }
 
+/// Parses a text that came out of a template: smaller limits, for what is in it may come from anybody.
+pub(crate) fn from_expanded(text: &str) -> Result<serde_json::Value, Error> {
+    let options = options! {
+        budget: budget! {
+            max_events: 200_000,
+            max_nodes: 100_000,
+        },
+    };
+    serde_saphyr::from_str_with_options(text, options)
+}
+
 /// Returns `value` as YAML.
 ///
 /// # Errors

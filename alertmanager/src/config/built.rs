@@ -5,8 +5,7 @@ use net::http_config::{HttpConfig, Secret, TlsConfig};
 
 use super::receiver::{EmailText, ReceiverText, WebhookText};
 use crate::http;
-use crate::template::Template;
-use crate::template::alertmanager::{DEFAULT_TEMPLATES, NOTIFICATION_FUNCTIONS};
+use crate::template::alertmanager::default_templates;
 
 /// One receiver with all its ways to tell.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,6 +18,15 @@ pub struct Receiver {
     pub webhooks: Vec<WebhookConfig>,
     /// E-mails, in order.
     pub emails: Vec<EmailConfig>,
+    /// All that is written, filled in; the other kinds obey it as it is.
+    pub text: ReceiverText,
+}
+
+impl Receiver {
+    /// Returns the ways to tell: kind, position among the kind's, and whether resolved alerts are told.
+    pub fn integrations(&self) -> Vec<(&'static str, usize, bool)> {
+        self.text.integrations()
+    }
 }
 
 /// A webhook.
@@ -32,6 +40,8 @@ pub struct WebhookConfig {
     pub url_file: Option<String>,
     /// How many alerts go into one request; 0 is all.
     pub max_alerts: usize,
+    /// A body of one's own in place of the standard one; the texts in it are templates.
+    pub payload: Option<serde_json::Value>,
     /// How long one request may take.
     pub timeout: Option<Duration>,
     /// How to connect.
@@ -89,7 +99,21 @@ pub(super) fn receiver(
         labels: Labels::from_pairs(text.labels.iter().map(|(k, v)| (k.as_str(), v.as_str()))),
         webhooks: Vec::new(),
         emails: Vec::new(),
+        text: text.clone(),
     };
+    if text.slack_configs.iter().any(|slack| slack.update_message) {
+        warnings.push(format!(
+            "receiver \"{name}\": slack update_message is not built yet, each notification is a message of its own"
+        ));
+    }
+    for (kind, http) in text.clone().http_configs() {
+        if kind != "webhook" {
+            let place = format!("receiver \"{name}\": {kind} http_config");
+            // Alertmanager loads such a file; using it is refused when the integration is made.
+            let checked = http::check(&http, &place);
+            warnings.extend(checked.unwrap_or_else(|error| vec![format!("{place}: {error}")]));
+        }
+    }
     for webhook in &text.webhook_configs {
         receiver
             .webhooks
@@ -106,11 +130,6 @@ fn webhook(
     receiver: &str,
     warnings: &mut Vec<String>,
 ) -> Result<WebhookConfig, String> {
-    if text.payload.is_some() {
-        warnings.push(format!(
-            "receiver \"{receiver}\": webhook payload is not built yet, the standard body is sent"
-        ));
-    }
     check_template(text.url.secret().reveal())?;
     let http = text.http_config.clone().unwrap_or_default();
     let place = format!("receiver \"{receiver}\": webhook http_config");
@@ -120,6 +139,7 @@ fn webhook(
         url: Some(text.url.secret().clone()).filter(|url| !url.is_empty()),
         url_file: given(&text.url_file),
         max_alerts: usize::try_from(text.max_alerts).unwrap_or(usize::MAX),
+        payload: text.payload.clone(),
         timeout: text.timeout.limit(),
         http,
     })
@@ -224,9 +244,7 @@ pub(super) fn host_port(text: &str) -> Result<(String, u16), String> {
 
 /// Checks that a text is a template over the default ones.
 fn check_template(text: &str) -> Result<(), String> {
-    let defaults = Template::parse("defaults", DEFAULT_TEMPLATES, NOTIFICATION_FUNCTIONS)
-        .map_err(|error| error.to_string())?;
-    defaults
+    default_templates()
         .with("", text)
         .map(|_| ())
         .map_err(|error| error.to_string())

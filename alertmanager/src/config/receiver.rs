@@ -5,7 +5,7 @@
 //!
 //! Source: Alertmanager configuration documentation, receiver integration settings.
 
-mod chat;
+pub(crate) mod chat;
 mod discord;
 mod email;
 mod incidentio;
@@ -148,6 +148,27 @@ macro_rules! receivers {
                 Ok(())
             }
 
+            /// Returns the ways to tell that are built: kind, position among the kind's, and whether resolved alerts are told.
+            pub(crate) fn integrations(&self) -> Vec<(&'static str, usize, bool)> {
+                let mut all = Vec::new();
+                $(if $is_built {
+                    let kind = stringify!($key).trim_end_matches("_configs");
+                    all.extend(self.$key.iter().enumerate().map(|(i, config)| (kind, i, config.send_resolved)));
+                })*
+                all
+            }
+
+            /// Returns how each integration speaks HTTP, with its kind.
+            pub(super) fn http_configs(&mut self) -> Vec<(&'static str, HttpConfig)> {
+                let mut all = Vec::new();
+                $(for config in &mut self.$key {
+                    if let Some(Some(http)) = config.http_config() {
+                        all.push((stringify!($key).trim_end_matches("_configs"), http.clone()));
+                    }
+                })*
+                all
+            }
+
             /// Returns the kinds that are configured and not built yet.
             pub(super) fn unbuilt(&self) -> Vec<&'static str> {
                 let mut kinds = Vec::new();
@@ -161,24 +182,24 @@ macro_rules! receivers {
 }
 
 receivers! {
-    discord_configs: DiscordConfig, false;
+    discord_configs: DiscordConfig, true;
     email_configs: EmailText, true;
-    incidentio_configs: IncidentIoConfig, false;
-    pagerduty_configs: PagerDutyConfig, false;
-    slack_configs: SlackConfig, false;
+    incidentio_configs: IncidentIoConfig, true;
+    pagerduty_configs: PagerDutyConfig, true;
+    slack_configs: SlackConfig, true;
     webhook_configs: WebhookText, true;
-    opsgenie_configs: OpsGenieConfig, false;
-    wechat_configs: WechatConfig, false;
-    pushover_configs: PushoverConfig, false;
-    victorops_configs: VictorOpsConfig, false;
-    sns_configs: SnsConfig, false;
-    telegram_configs: TelegramConfig, false;
-    webex_configs: WebexConfig, false;
-    msteams_configs: MsTeamsConfig, false;
-    msteamsv2_configs: MsTeamsV2Config, false;
+    opsgenie_configs: OpsGenieConfig, true;
+    wechat_configs: WechatConfig, true;
+    pushover_configs: PushoverConfig, true;
+    victorops_configs: VictorOpsConfig, true;
+    sns_configs: SnsConfig, true;
+    telegram_configs: TelegramConfig, true;
+    webex_configs: WebexConfig, true;
+    msteams_configs: MsTeamsConfig, true;
+    msteamsv2_configs: MsTeamsV2Config, true;
     jira_configs: JiraConfig, false;
-    rocketchat_configs: RocketChatConfig, false;
-    mattermost_configs: MattermostConfig, false;
+    rocketchat_configs: RocketChatConfig, true;
+    mattermost_configs: MattermostConfig, true;
 }
 
 impl ReceiverText {

@@ -42,10 +42,6 @@ impl File {
     /// Returns warnings about sections that are not obeyed yet.
     pub(super) fn unbuilt(&self) -> Vec<String> {
         let sections = [
-            (
-                !self.templates.is_empty(),
-                "templates are not built yet: the default texts are used",
-            ),
             (self.tracing.is_some(), "tracing is not built yet"),
             (
                 self.event_recorder.is_some(),

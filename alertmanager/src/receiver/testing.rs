@@ -22,6 +22,7 @@ pub(crate) fn message() -> Message {
     Message {
         group_key: "{}:{alertname=\"A\"}".to_owned(),
         now_ms: 1_772_359_300_000,
+        templates: crate::template::alertmanager::default_templates(),
         data: NotificationData {
             receiver: "all\\.x".to_owned(),
             reason: "first notification",
@@ -62,6 +63,11 @@ impl HttpSink {
         HttpSink { address, requests }
     }
 
+    /// Returns what came until now.
+    pub(crate) fn requests(&mut self) -> Vec<Request> {
+        std::iter::from_fn(|| self.requests.try_recv().ok()).collect()
+    }
+
     pub(crate) async fn next(&mut self) -> Request {
         let wait = std::time::Duration::from_secs(20);
         tokio::time::timeout(wait, self.requests.recv())
@@ -93,7 +99,12 @@ async fn serve_http(
         stream.read_exact(&mut body).await.ok()?;
         let body = String::from_utf8(body).unwrap();
         sender.send(Request { head, body }).await.ok()?;
-        let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 2\r\n\r\n{{}}");
+        let content = match lower.split(' ').nth(1) {
+            Some(path) if path.contains("gettoken") => "{\"errcode\":0,\"access_token\":\"TOK\"}",
+            _ => "{}",
+        };
+        let length = content.len();
+        let answer = format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\n\r\n{content}");
         stream.write_all(answer.as_bytes()).await.ok()?;
     }
 }

@@ -32,7 +32,10 @@ impl Webhook {
             .map_err(|error| other(error.into()))?
             .unwrap_or_default();
         let url = message.expand(&url, Mode::Text)?;
-        let body = body(message, self.config.max_alerts);
+        let body = match &self.config.payload {
+            Some(payload) => escape_json_like_go(&message.expand_json(payload)?.to_string()) + "\n",
+            None => body(message, self.config.max_alerts, "4"),
+        };
         let request = self
             .client
             .post(url.trim())
@@ -44,18 +47,7 @@ impl Webhook {
             // The URL may hold a token.
             SendError::retryable(chain(&error.without_url()), "other")
         })?;
-        let status = response.status();
-        match status.as_u16() {
-            200..=299 => Ok(()),
-            500..=599 => Err(SendError::retryable(
-                format!("unexpected status code {status}"),
-                "serverError",
-            )),
-            _ => Err(SendError::fatal(
-                format!("unexpected status code {status}"),
-                "clientError",
-            )),
-        }
+        super::http::judge(response.status().as_u16(), false)
     }
 }
 
@@ -74,7 +66,7 @@ struct Body<'a> {
     common_annotations: BTreeMap<&'a str, &'a str>,
     #[serde(rename = "externalURL")]
     external_url: &'a str,
-    version: &'static str,
+    version: &'a str,
     #[serde(rename = "groupKey")]
     group_key: &'a str,
     #[serde(rename = "truncatedAlerts")]
@@ -109,7 +101,7 @@ impl<'a> BodyAlert<'a> {
 }
 
 /// Returns the body of a notification with at most `max_alerts` alerts; 0 means all.
-fn body(message: &Message, max_alerts: usize) -> String {
+pub(super) fn body(message: &Message, max_alerts: usize, version: &str) -> String {
     let all = &message.data.alerts;
     let shown = if max_alerts == 0 {
         all.len()
@@ -127,7 +119,7 @@ fn body(message: &Message, max_alerts: usize) -> String {
         common_labels: data.common_labels.iter().collect(),
         common_annotations: data.common_annotations.iter().collect(),
         external_url: &data.external_url,
-        version: "4",
+        version,
         group_key: &message.group_key,
         truncated_alerts: all.len() - shown,
     };
@@ -137,14 +129,9 @@ fn body(message: &Message, max_alerts: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
-    use crate::alert::Alert;
     use crate::config::AlertmanagerConfig;
-    use crate::dispatch::Dispatcher;
     use crate::receiver::testing::{HttpSink, message};
-    use crate::rule::testing::conformance;
 
     fn webhook(address: &str, more: &str) -> Webhook {
         let text = format!(
@@ -180,70 +167,16 @@ mod tests {
         );
     }
 
-    /// The steps of the conformance data, through dispatcher and webhook, give the bodies that Alertmanager sent.
-    #[test]
-    fn bodies_are_alertmanagers() {
-        let Some(directory) = conformance("alertmanager/notify") else {
-            return;
-        };
-        let read = |file: &str| std::fs::read_to_string(directory.join(file)).unwrap();
-        let config = AlertmanagerConfig::parse(&read("config.yml")).unwrap();
-        let mut dispatcher = Dispatcher::new(Arc::new(config.clone()));
-        let mut found = Vec::new();
-        // The alerts started long before, so that the first flush is immediate; the others follow each group_interval.
-        let mut now_ms = 1_795_000_000_000;
-        for step in serde_json::from_str::<Vec<serde_json::Value>>(&read("steps.json")).unwrap() {
-            let posted = step["post"].as_array().unwrap();
-            assert_eq!(dispatcher.insert(posted.iter().map(alert), now_ms), 0);
-            for notification in dispatcher.due(now_ms) {
-                let message = Message::new(&notification, "http://am.example/am", now_ms);
-                dispatcher.finish(&notification, true, now_ms);
-                if notification.integration.kind == "webhook" {
-                    let max_alerts =
-                        config.receivers[0].webhooks[notification.integration.index].max_alerts;
-                    found.push(body(&message, max_alerts));
-                }
-            }
-            now_ms += 4_500;
-        }
-        let requests = read("requests.jsonl");
-        let requests = requests
-            .lines()
-            .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
-        let expected: Vec<_> = requests
-            .filter(|request| {
-                matches!(request["path"].as_str(), Some("/webhook" | "/webhook-max1"))
-            })
-            .map(|request| request["body"].as_str().unwrap().to_owned())
-            .collect();
-        assert!(5 < expected.len());
-        assert_eq!(found, expected);
-    }
-
-    fn alert(posted: &serde_json::Value) -> Alert {
-        let time = |key: &str| {
-            posted[key]
-                .as_str()
-                .unwrap()
-                .parse::<jiff::Timestamp>()
-                .unwrap()
-                .as_millisecond()
-        };
-        let pairs = |key: &str| {
-            let pairs = posted[key].as_object().unwrap();
-            model::Labels::from_pairs(
-                pairs
-                    .iter()
-                    .map(|(name, value)| (name.as_str(), value.as_str().unwrap())),
-            )
-        };
-        Alert {
-            labels: pairs("labels"),
-            annotations: pairs("annotations"),
-            starts_at_ms: time("startsAt"),
-            ends_at_ms: Some(time("endsAt")),
-            generator_url: posted["generatorURL"].as_str().unwrap().to_owned(),
-        }
+    #[tokio::test]
+    async fn a_payload_of_ones_own() {
+        let mut sink = HttpSink::start(200).await;
+        let more = ", payload: {state: '{{ .Status }}', n: '{{ len .Alerts }}', m: '{{ .Status }}: yes', y: 'on', z: 'firing # c', list: ['<', 1], alerts: '{{ .GroupLabels | toJson }}'}";
+        let webhook = webhook(&sink.address, more);
+        webhook.send(&message()).await.unwrap();
+        assert_eq!(
+            sink.next().await.body,
+            "{\"alerts\":{\"alertname\":\"A\"},\"list\":[\"\\u003c\",1],\"m\":{\"firing\":true},\"n\":2,\"state\":\"firing\",\"y\":true,\"z\":\"firing # c\"}\n"
+        );
     }
 
     #[tokio::test]

@@ -1,9 +1,8 @@
 //! The data and functions of notification templates, and the shipped default templates.
 //!
-//! Source: Alertmanager's notification template reference. Date functions and the other receivers' defaults come with
-//! their own issue.
+//! Source: Alertmanager's notification template reference. Date functions come with their own issue.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use model::Labels;
 
@@ -11,8 +10,8 @@ use net::escape::form as query_escape;
 
 use super::functions::{Function, FunctionSet, Param, regex, text};
 use super::prometheus::humanize_duration;
-use super::time;
 use super::value::{Object, Value};
+use super::{Template, time};
 use crate::alert::{NotifiedAlert, ZERO_TIME_MS};
 
 /// The functions of notification templates.
@@ -79,6 +78,9 @@ pub static NOTIFICATION_FUNCTIONS: FunctionSet = FunctionSet(&[
             }
         };
         Ok(humanize_duration(seconds).into())
+    }),
+    Function::new("toJson", &[Param::Any], |_, a| {
+        Ok(super::json::to_json(&a[0])?.into())
     }),
     Function::new("now", &[], |env, _| {
         Ok(Value::Time(Arc::new(time::from_ms(env.now_ms()))))
@@ -234,6 +236,10 @@ impl Object for Pair {
         }
     }
 
+    fn json_fields(&self) -> &'static [(&'static str, &'static str)] {
+        &[("Name", "Name"), ("Value", "Value")]
+    }
+
     fn print(&self) -> String {
         format!("{}={}", self.name, self.value)
     }
@@ -299,6 +305,18 @@ impl Object for NotifiedAlert {
             "Fingerprint" => format!("{:016x}", self.fingerprint).into(),
             _ => return None,
         })
+    }
+
+    fn json_fields(&self) -> &'static [(&'static str, &'static str)] {
+        &[
+            ("Status", "status"),
+            ("Labels", "labels"),
+            ("Annotations", "annotations"),
+            ("StartsAt", "startsAt"),
+            ("EndsAt", "endsAt"),
+            ("GeneratorURL", "generatorURL"),
+            ("Fingerprint", "fingerprint"),
+        ]
     }
 
     fn print(&self) -> String {
@@ -383,6 +401,19 @@ impl Object for NotificationData {
         })
     }
 
+    fn json_fields(&self) -> &'static [(&'static str, &'static str)] {
+        &[
+            ("Receiver", "receiver"),
+            ("Status", "status"),
+            ("Alerts", "alerts"),
+            ("NotificationReason", "notification_reason"),
+            ("GroupLabels", "groupLabels"),
+            ("CommonLabels", "commonLabels"),
+            ("CommonAnnotations", "commonAnnotations"),
+            ("ExternalURL", "externalURL"),
+        ]
+    }
+
     fn print(&self) -> String {
         format!("{{{} {}}}", self.receiver, self.status())
     }
@@ -391,10 +422,19 @@ impl Object for NotificationData {
 /// The templates that are there without a template file.
 pub(crate) const DEFAULT_TEMPLATES: &str = include_str!("default.tmpl");
 
+/// Returns the templates that are there without a template file, parsed once.
+pub(crate) fn default_templates() -> Arc<Template> {
+    static PARSED: LazyLock<Arc<Template>> = LazyLock::new(|| {
+        let parsed = Template::parse("defaults", DEFAULT_TEMPLATES, NOTIFICATION_FUNCTIONS);
+        Arc::new(parsed.expect("the shipped templates are templates: tests run them"))
+    });
+    Arc::clone(&PARSED)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::template::{Environment, Mode, Template};
+    use crate::template::{Environment, Mode};
 
     struct World;
 

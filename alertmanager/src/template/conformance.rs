@@ -29,9 +29,14 @@ const KNOWN_GAPS: &[(&str, &str)] = &[
     ("syntax-105", "date is not built yet"),
     ("syntax-106", "date and tz are not built yet"),
     ("syntax-107", "tz is not built yet"),
-    ("syntax-113", "toJson is not built yet"),
-    ("syntax-114", "toJson is not built yet"),
-    ("syntax-116", "toJson is not built yet"),
+    (
+        "pagerduty.default.instances@one_firing_no_group",
+        "it fails as there, but the message shows less of the data",
+    ),
+    (
+        "pagerduty.default.instances@no_alerts",
+        "it fails as there, but the message shows less of the data",
+    ),
 ];
 
 fn data(json: &serde_json::Value) -> NotificationData {
@@ -72,9 +77,9 @@ fn data(json: &serde_json::Value) -> NotificationData {
     }
 }
 
-/// The language's own cases; the shipped templates of other receivers and HTML wait for their issue.
+/// The language's own cases and the shipped templates; our e-mail page is our own, and HTML waits for its issue.
 #[test]
-fn syntax_cases() {
+fn cases() {
     let Some(directory) = conformance("templates") else {
         return;
     };
@@ -83,7 +88,7 @@ fn syntax_cases() {
     for line in cases.lines() {
         let case: serde_json::Value = serde_json::from_str(line).unwrap();
         let name = case["name"].as_str().unwrap();
-        if !name.starts_with("syntax-") {
+        if name.starts_with("html-") || name.starts_with("email.default.html") {
             continue;
         }
         let file = format!("alertmanager-data/{}.json", case["data"].as_str().unwrap());

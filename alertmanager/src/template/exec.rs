@@ -167,7 +167,7 @@ impl<'a> Run<'a> {
         };
         match self.mode {
             Mode::Text => self.write(&text),
-            Mode::Html => self.write(&functions::html_escape(&text)),
+            Mode::Html => self.write(&functions::html_escape(&text).replace('+', "&#43;")),
         }
     }
 

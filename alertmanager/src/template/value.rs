@@ -78,6 +78,11 @@ pub trait Object: fmt::Debug + Send + Sync {
         None
     }
 
+    /// Returns its fields as JSON has them, each with the key it gets there; without any, the elements are what JSON has.
+    fn json_fields(&self) -> &'static [(&'static str, &'static str)] {
+        &[]
+    }
+
     /// Returns how it prints.
     fn print(&self) -> String;
 }

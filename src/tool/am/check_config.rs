@@ -3,12 +3,13 @@
 //! Source: amtool, whose output this copies line by line; what is wrong with the YAML is said in our own words.
 
 use std::io::Write;
+use std::path::Path;
 
 use super::{ensure_file, load};
 use crate::cli::tool::ToolCall;
 use crate::tool::{Outcome, complain};
 
-/// Checks all files; the files of templates that they name are not looked at.
+/// Checks all files and the files of templates that they name.
 pub(in crate::tool) fn run(call: &ToolCall, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     for path in &call.args {
         ensure_file(path)?;
@@ -17,10 +18,21 @@ pub(in crate::tool) fn run(call: &ToolCall, out: &mut dyn Write) -> anyhow::Resu
     for path in &call.args {
         write!(out, "Checking '{path}'")?;
         match load(path) {
-            Ok(config) => {
+            Ok(mut config) => {
                 writeln!(out, "  SUCCESS\nFound:\n - global config\n - route")?;
                 writeln!(out, " - {} inhibit rules", config.inhibit_rules.len())?;
                 writeln!(out, " - {} receivers", config.receivers.len())?;
+                writeln!(out, " - {} templates", config.templates.len())?;
+                if !config.templates.is_empty() {
+                    config.base_dir = Path::new(path).parent().unwrap_or(Path::new("")).to_owned();
+                    match config.load_templates() {
+                        Ok(_) => writeln!(out, "  SUCCESS")?,
+                        Err(error) => {
+                            failed += 1;
+                            writeln!(out, "  FAILED: {error}")?;
+                        }
+                    }
+                }
             }
             Err(error) => {
                 failed += 1;
