@@ -122,9 +122,9 @@ const STORY: &[(i64, Event)] = &[
     (50, Event::Silence),
     (54, Event::Down(3)),
     (66, Event::Unsilence),
-    (77, Event::Up(0)),
     (77, Event::Up(3)),
-    (90, Event::End),
+    (85, Event::Up(0)),
+    (97, Event::End),
 ];
 
 #[derive(Clone, Copy, PartialEq)]
