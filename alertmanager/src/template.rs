@@ -23,6 +23,7 @@ pub mod files;
 mod format;
 mod functions;
 mod json;
+mod layout;
 mod lex;
 mod node;
 mod parse;

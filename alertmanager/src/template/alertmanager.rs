@@ -11,7 +11,7 @@ use net::escape::form as query_escape;
 use super::functions::{Function, FunctionSet, Param, regex, text};
 use super::prometheus::humanize_duration;
 use super::value::{Object, Value};
-use super::{Template, time};
+use super::{Template, layout, time};
 use crate::alert::{NotifiedAlert, ZERO_TIME_MS};
 
 /// The functions of notification templates.
@@ -85,7 +85,57 @@ pub static NOTIFICATION_FUNCTIONS: FunctionSet = FunctionSet(&[
     Function::new("now", &[], |env, _| {
         Ok(Value::Time(Arc::new(time::from_ms(env.now_ms()))))
     }),
+    Function::new("date", &[Param::String, Param::Time], |_, a| {
+        Ok(layout::format(moment(&a[1]), text(&a[0])).into())
+    }),
+    Function::new("tz", &[Param::String, Param::Time], |_, a| {
+        let zone = match text(&a[0]) {
+            "" | "Local" => jiff::tz::TimeZone::UTC,
+            name => {
+                jiff::tz::TimeZone::get(name).map_err(|_| format!("unknown time zone {name}"))?
+            }
+        };
+        Ok(Value::Time(Arc::new(moment(&a[1]).with_time_zone(zone))))
+    }),
+    Function::new("since", &[Param::Time], |env, a| {
+        let ns = time::from_ms(env.now_ms()).timestamp().as_nanosecond()
+            - moment(&a[0]).timestamp().as_nanosecond();
+        let clamped = ns.clamp(i64::MIN.into(), i64::MAX.into());
+        Ok(Value::Duration(i64::try_from(clamped).unwrap_or(i64::MAX)))
+    }),
+    Function::new("urlUnescape", &[Param::String], |_, a| {
+        Ok(url_unescape(text(&a[0]))?.into())
+    }),
+    Function::variadic("append", &[Param::AnyList], Param::Any, |_, a| {
+        let list = a[0].elements().unwrap_or_default().into_iter();
+        let items = list.map(|(_, item)| item).chain(a[1..].iter().cloned());
+        Ok(Value::list("[]interface {}", items.collect()))
+    }),
 ]);
+
+/// Returns the moment that a parameter of this type is.
+fn moment(value: &Value) -> &jiff::Zoned {
+    match value {
+        Value::Time(time) => time,
+        other => unreachable!("{other} was checked to be a time"),
+    }
+}
+
+/// Undoes the escaping of a query's parameter.
+fn url_unescape(escaped: &str) -> Result<String, String> {
+    let decoded = net::form::decode(escaped.as_bytes(), true);
+    let decoded = decoded.ok_or_else(|| {
+        let bytes = escaped.as_bytes();
+        let is_escape = |at: &usize| {
+            let digits = bytes.get(at + 1..at + 3).unwrap_or_default();
+            bytes[*at] == b'%' && !(digits.len() == 2 && digits.iter().all(u8::is_ascii_hexdigit))
+        };
+        let at = (0..bytes.len()).find(is_escape).unwrap_or_default();
+        let shown = String::from_utf8_lossy(&bytes[at..bytes.len().min(at + 3)]);
+        format!("invalid URL escape {}", model::name::Quoted(&shown))
+    })?;
+    Ok(String::from_utf8_lossy(&decoded).into_owned())
+}
 
 /// Returns a map of keys and values that follow each other.
 fn dict(arguments: &[Value]) -> Result<Value, String> {

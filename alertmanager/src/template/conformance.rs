@@ -22,14 +22,6 @@ impl Environment for World {
 /// Cases of the language itself that differ, with the reason. A case that starts to agree must leave this list.
 const KNOWN_GAPS: &[(&str, &str)] = &[
     (
-        "syntax-029",
-        "Go's time layouts come with the notification templates' issue",
-    ),
-    ("syntax-104", "date is not built yet"),
-    ("syntax-105", "date is not built yet"),
-    ("syntax-106", "date and tz are not built yet"),
-    ("syntax-107", "tz is not built yet"),
-    (
         "pagerduty.default.instances@one_firing_no_group",
         "it fails as there, but the message shows less of the data",
     ),

@@ -567,6 +567,10 @@ fn admit(
         (Param::Float, value @ Value::Float(_)) => Ok(value),
         (Param::Float, Value::Int(int)) => Ok(Value::Float(int as f64)),
         (Param::List, value @ Value::List(_)) => Ok(value),
+        (Param::AnyList, Value::List(list)) if list.type_name == "[]interface {}" => {
+            Ok(Value::List(list))
+        }
+        (Param::AnyList, Value::Nil) => Ok(Value::list("[]interface {}", Vec::new())),
         (Param::Time, value @ Value::Time(_)) => Ok(value),
         (_, Value::Nil) => frame.error(
             pos,
@@ -576,7 +580,11 @@ fn admit(
         (_, value @ (Value::Int(_) | Value::Float(_) | Value::Bool(_)))
             if !context.to_string().starts_with(['$', '.']) =>
         {
-            let message = constant(value.to_string());
+            let is_plain = matches!(param, Param::String | Param::Int | Param::Float);
+            let message = match is_plain {
+                true => constant(value.to_string()),
+                false => format!("can't handle {value} for arg of type {}", param.type_name()),
+            };
             frame.error(pos, context, message)
         }
         (_, value) => frame.error(

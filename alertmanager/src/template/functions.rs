@@ -39,8 +39,10 @@ pub enum Param {
     Int,
     /// A number.
     Float,
-    /// A list.
+    /// A list of texts.
     List,
+    /// A list of anything; nothing is an empty one.
+    AnyList,
     /// A moment.
     Time,
 }
@@ -53,6 +55,7 @@ impl Param {
             Param::Int => "int",
             Param::Float => "float64",
             Param::List => "[]string",
+            Param::AnyList => "[]interface {}",
             Param::Time => "time.Time",
         }
     }
@@ -407,18 +410,18 @@ fn go_words(pattern: &str, why: &str) -> String {
     format!("error parsing regexp: {what}")
 }
 
-/// Calls a method of a moment. `Format` waits for the notification templates' own issue.
+/// Calls a method of a moment.
 pub(super) fn time_method(
     time: &Zoned,
     name: &str,
     arguments: &[Value],
 ) -> Option<Result<Value, String>> {
     let int = |value: i64| Some(Ok(Value::Int(value)));
+    let named = |how: &str| Some(Ok(time.strftime(how).to_string().into()));
     match (name, arguments) {
         ("Unix", []) => int(time.timestamp().as_second()),
         ("UnixMilli", []) => int(time.timestamp().as_millisecond()),
         ("Year", []) => int(time.year().into()),
-        ("Month", []) => int(time.month().into()),
         ("Day", []) => int(time.day().into()),
         ("Hour", []) => int(time.hour().into()),
         ("Minute", []) => int(time.minute().into()),
@@ -438,6 +441,9 @@ pub(super) fn time_method(
                 i64::try_from(clamped).unwrap_or(i64::MAX),
             )))
         }
+        ("Format", [Value::String(layout)]) => Some(Ok(super::layout::format(time, layout).into())),
+        ("Month", []) => named("%B"),
+        ("Weekday", []) => named("%A"),
         ("Before", [Value::Time(other)]) => {
             Some(Ok(Value::Bool(time.timestamp() < other.timestamp())))
         }
