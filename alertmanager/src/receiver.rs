@@ -7,6 +7,7 @@ mod discord;
 pub mod email;
 mod http;
 mod incidentio;
+mod jira;
 mod mattermost;
 mod msteams;
 mod opsgenie;
@@ -151,6 +152,7 @@ impl Integration {
             "msteams" msteams_configs, config => None, std::convert::identity;
             "msteamsv2" msteamsv2_configs, config => None, std::convert::identity;
             "rocketchat" rocketchat_configs, config => None, std::convert::identity;
+            "jira" jira_configs, config => None, std::convert::identity;
             "mattermost" mattermost_configs, config => None, std::convert::identity;
         }
         Ok(integrations)

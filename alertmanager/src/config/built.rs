@@ -89,11 +89,6 @@ pub(super) fn receiver(
     warnings: &mut Vec<String>,
 ) -> Result<Receiver, String> {
     let name = &text.name;
-    for kind in text.unbuilt() {
-        warnings.push(format!(
-            "receiver \"{name}\": receiver type {kind} is not built yet"
-        ));
-    }
     let mut receiver = Receiver {
         name: name.clone(),
         labels: Labels::from_pairs(text.labels.iter().map(|(k, v)| (k.as_str(), v.as_str()))),

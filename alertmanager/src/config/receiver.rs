@@ -123,7 +123,7 @@ pub(super) fn show_tls_defaults(tls: &mut TlsConfig) {
 
 /// Declares [`ReceiverText`] with a list of each kind, in the order in which they are printed.
 macro_rules! receivers {
-    ($($key:ident: $config:ty, $is_built:literal;)*) => {
+    ($($key:ident: $config:ty;)*) => {
         /// A receiver as it is written.
         #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
         #[serde(default, deny_unknown_fields)]
@@ -148,13 +148,13 @@ macro_rules! receivers {
                 Ok(())
             }
 
-            /// Returns the ways to tell that are built: kind, position among the kind's, and whether resolved alerts are told.
+            /// Returns the ways to tell: kind, position among the kind's, and whether resolved alerts are told.
             pub(crate) fn integrations(&self) -> Vec<(&'static str, usize, bool)> {
                 let mut all = Vec::new();
-                $(if $is_built {
+                $(
                     let kind = stringify!($key).trim_end_matches("_configs");
                     all.extend(self.$key.iter().enumerate().map(|(i, config)| (kind, i, config.send_resolved)));
-                })*
+                )*
                 all
             }
 
@@ -168,38 +168,29 @@ macro_rules! receivers {
                 })*
                 all
             }
-
-            /// Returns the kinds that are configured and not built yet.
-            pub(super) fn unbuilt(&self) -> Vec<&'static str> {
-                let mut kinds = Vec::new();
-                $(if !$is_built && !self.$key.is_empty() {
-                    kinds.push(stringify!($key).trim_end_matches("_configs"));
-                })*
-                kinds
-            }
         }
     };
 }
 
 receivers! {
-    discord_configs: DiscordConfig, true;
-    email_configs: EmailText, true;
-    incidentio_configs: IncidentIoConfig, true;
-    pagerduty_configs: PagerDutyConfig, true;
-    slack_configs: SlackConfig, true;
-    webhook_configs: WebhookText, true;
-    opsgenie_configs: OpsGenieConfig, true;
-    wechat_configs: WechatConfig, true;
-    pushover_configs: PushoverConfig, true;
-    victorops_configs: VictorOpsConfig, true;
-    sns_configs: SnsConfig, true;
-    telegram_configs: TelegramConfig, true;
-    webex_configs: WebexConfig, true;
-    msteams_configs: MsTeamsConfig, true;
-    msteamsv2_configs: MsTeamsV2Config, true;
-    jira_configs: JiraConfig, false;
-    rocketchat_configs: RocketChatConfig, true;
-    mattermost_configs: MattermostConfig, true;
+    discord_configs: DiscordConfig;
+    email_configs: EmailText;
+    incidentio_configs: IncidentIoConfig;
+    pagerduty_configs: PagerDutyConfig;
+    slack_configs: SlackConfig;
+    webhook_configs: WebhookText;
+    opsgenie_configs: OpsGenieConfig;
+    wechat_configs: WechatConfig;
+    pushover_configs: PushoverConfig;
+    victorops_configs: VictorOpsConfig;
+    sns_configs: SnsConfig;
+    telegram_configs: TelegramConfig;
+    webex_configs: WebexConfig;
+    msteams_configs: MsTeamsConfig;
+    msteamsv2_configs: MsTeamsV2Config;
+    jira_configs: JiraConfig;
+    rocketchat_configs: RocketChatConfig;
+    mattermost_configs: MattermostConfig;
 }
 
 impl ReceiverText {
