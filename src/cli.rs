@@ -30,7 +30,7 @@ pub(crate) enum Invocation {
     Tool(ToolCall),
 }
 
-/// Reads the command line. A link named `prometheus`, `alertmanager`, `node_exporter` or `promtool` behaves as that program; no
+/// Reads the command line. A link named `prometheus`, `alertmanager`, `amtool`, `node_exporter` or `promtool` behaves as that program; no
 /// command at all is `server`.
 ///
 /// # Errors
@@ -55,6 +55,11 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocati
             return exporter_invocation(
                 exporter::command("node_exporter").try_get_matches_from(args)?,
             );
+        }
+        Some("amtool") => {
+            args.insert(1, "am".into());
+            let matches = tool::command("amtool").try_get_matches_from(args)?;
+            return Ok(Invocation::Tool(tool::call(&matches)));
         }
         Some("promtool") => {
             let matches = tool::command("promtool").try_get_matches_from(args)?;

@@ -54,6 +54,13 @@ pub(crate) fn run(call: &ToolCall) -> ExitCode {
 
 fn run_tool(call: &ToolCall, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     match call.tool {
+        Tool::AmAlertQuery => am::alert::query(call, out),
+        Tool::AmAlertAdd => am::alert::add(call, out),
+        Tool::AmSilenceQuery => am::silence::query(call, out),
+        Tool::AmSilenceAdd => am::silence::add(call, out),
+        Tool::AmSilenceExpire => am::silence::expire(call, out),
+        Tool::AmConfigShow => am::status::config(call, out),
+        Tool::AmClusterShow => am::status::cluster(call, out),
         Tool::AmCheckConfig => am::check_config::run(call, out),
         Tool::AmRoutesShow => am::routes::show(call, out),
         Tool::AmRoutesTest => am::routes::test(call, out),

@@ -40,6 +40,20 @@ pub(crate) enum Tool {
     CheckConfig,
     /// `check rules`
     CheckRules,
+    /// `am alert query`
+    AmAlertQuery,
+    /// `am alert add`
+    AmAlertAdd,
+    /// `am silence query`
+    AmSilenceQuery,
+    /// `am silence add`
+    AmSilenceAdd,
+    /// `am silence expire`
+    AmSilenceExpire,
+    /// `am config show`
+    AmConfigShow,
+    /// `am cluster show`
+    AmClusterShow,
     /// `am check-config`
     AmCheckConfig,
     /// `am config routes show`
@@ -217,7 +231,12 @@ fn about(word: &str) -> &'static str {
         "test" => "Runs unit tests",
         "rules" => "Works on rule files",
         "check" => "Checks the resources for validity",
-        "am" => "Works on Alertmanager's configuration files, as amtool does",
+        "am" => {
+            "Works on Alertmanager's configuration files and asks a running one, as amtool does"
+        }
+        "alert" => "Shows alerts and makes them",
+        "silence" => "Shows silences, makes and ends them",
+        "cluster" => "Looks at the cluster",
         "config" => "Looks into a configuration file",
         "routes" => "Works on the routing tree",
         "promql" => "Works on PromQL expressions and test scripts",

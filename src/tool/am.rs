@@ -1,7 +1,11 @@
-//! Commands on Alertmanager's configuration files, in amtool's words.
+//! Commands on Alertmanager's configuration files and on a running Alertmanager, in amtool's words.
 
+pub(super) mod alert;
 pub(super) mod check_config;
+mod client;
 pub(super) mod routes;
+pub(super) mod silence;
+pub(super) mod status;
 
 use std::fs::File;
 use std::io::Read as _;

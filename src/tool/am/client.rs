@@ -1,0 +1,229 @@
+//! Calls of a running Alertmanager, and how what it answers is shown.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail, ensure};
+use http::Method;
+use jiff::Timestamp;
+use net::http_config::HttpConfig;
+use net::outbound::HttpClient;
+use serde_json::Value;
+
+use crate::cli::tool::ToolCall;
+
+/// Bytes of an answer, at most.
+const ANSWER_BYTES_MAX: usize = 1 << 30;
+
+/// An Alertmanager that is asked.
+pub(super) struct Client {
+    client: HttpClient,
+    runtime: tokio::runtime::Runtime,
+    url: String,
+    timeout: std::time::Duration,
+}
+
+impl Client {
+    /// Returns the client that the flags describe.
+    ///
+    /// # Errors
+    ///
+    /// When the HTTP configuration cannot be used.
+    pub(super) fn of(call: &ToolCall) -> anyhow::Result<Self> {
+        let (config, dir) = match call.flags.text("http.config.file") {
+            "" => (HttpConfig::default(), PathBuf::from(".")),
+            file => {
+                let text = std::fs::read_to_string(file).with_context(|| format!("read {file}"))?;
+                let config: HttpConfig =
+                    scraper::config::yaml::parse(&text).with_context(|| file.to_owned())?;
+                config.validate().with_context(|| file.to_owned())?;
+                let dir = Path::new(file).parent().map(Path::to_owned);
+                (config, dir.unwrap_or_default())
+            }
+        };
+        // An error means that another provider was installed before, which nobody here does.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        Ok(Client {
+            client: HttpClient::new(config, &dir, None)?,
+            runtime: tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .context("start the async runtime")?,
+            url: call
+                .flags
+                .text("alertmanager.url")
+                .trim_end_matches('/')
+                .to_owned(),
+            timeout: call.flags.duration("timeout").to_std(),
+        })
+    }
+
+    /// Makes a call; `path` begins behind `/api/v2/`. Returns the answer's text.
+    ///
+    /// # Errors
+    ///
+    /// When there is no answer, or one that is no success: with what it says.
+    pub(super) fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> anyhow::Result<String> {
+        let url = format!("{}/api/v2/{path}", self.url);
+        let shown = format!("{method} {url}");
+        let asking = async {
+            let mut request = self.client.request(method, &url).await?;
+            request = request.timeout(self.timeout);
+            if let Some(body) = body {
+                request = request.json(body);
+            }
+            let mut response = request.send().await?;
+            let mut answer = Vec::new();
+            while let Some(chunk) = response.chunk().await? {
+                ensure!(
+                    answer.len() + chunk.len() <= ANSWER_BYTES_MAX,
+                    "the answer is longer than {ANSWER_BYTES_MAX} bytes"
+                );
+                answer.extend_from_slice(&chunk);
+            }
+            let text = String::from_utf8(answer).context("the answer is not UTF-8")?;
+            if !response.status().is_success() {
+                let said = match serde_json::from_str(&text) {
+                    Ok(Value::String(text)) => text,
+                    Ok(value) => value["message"].as_str().unwrap_or(&text).to_owned(),
+                    Err(_) => text,
+                };
+                bail!("{}: {}", response.status(), said.trim());
+            }
+            Ok(text)
+        };
+        self.runtime.block_on(asking).context(shown)
+    }
+
+    /// Makes a GET and reads the answer.
+    ///
+    /// # Errors
+    ///
+    /// As [`call`](Client::call), and when the answer is no JSON.
+    pub(super) fn get(&self, path: &str) -> anyhow::Result<Value> {
+        let text = self.call(Method::GET, path, None)?;
+        serde_json::from_str(&text).with_context(|| format!("read the answer of {}", self.url))
+    }
+}
+
+/// Returns a time of the API as the tool shows it.
+pub(super) fn shown_time(time: &Value) -> String {
+    let text = time.as_str().unwrap_or_default();
+    match text.parse::<Timestamp>() {
+        Ok(time) => time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
+        Err(_) => text.to_owned(),
+    }
+}
+
+/// Returns labels as the tool shows them: `a="b" c="d"`.
+pub(super) fn shown_labels(labels: &Value) -> String {
+    let pairs = labels.as_object().into_iter().flatten();
+    let pairs = pairs.map(|(name, value)| {
+        let value = value.as_str().unwrap_or_default();
+        format!("{name}={}", model::name::Quoted(value))
+    });
+    pairs.collect::<Vec<_>>().join(" ")
+}
+
+/// Prints rows with their columns below each other, every one padded.
+///
+/// # Errors
+///
+/// When nobody reads any more.
+pub(super) fn print_columns(out: &mut dyn Write, rows: &[Vec<String>]) -> std::io::Result<()> {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0) + 2
+    };
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    for row in rows {
+        for (cell, width) in row.iter().zip(&widths) {
+            write!(out, "{cell:<width$}")?;
+        }
+        writeln!(out)?;
+    }
+    Ok(())
+}
+
+/// Returns matchers as texts: a first word that is no matcher is the alert's name.
+///
+/// # Errors
+///
+/// When one of them is no matcher.
+pub(super) fn matchers(words: &[String]) -> anyhow::Result<Vec<model::Matcher>> {
+    let words = words.iter().filter(|word| !word.is_empty()).enumerate();
+    let matchers = words.map(|(index, word)| {
+        let is_name = index == 0 && !word.contains(['=', '~', '{']);
+        match is_name {
+            true => Ok(model::Matcher::equal("alertname", word.as_str())),
+            false => alertmanager::config::parse_matcher(word).map_err(anyhow::Error::msg),
+        }
+    });
+    matchers.collect()
+}
+
+/// Returns labels of arguments like `a=b`; a first word without `=` is the alert's name.
+///
+/// # Errors
+///
+/// When one of them is no label.
+pub(super) fn labels(words: &[String]) -> anyhow::Result<serde_json::Map<String, Value>> {
+    let mut labels = serde_json::Map::new();
+    for matcher in matchers(words)? {
+        ensure!(
+            matcher.op() == model::MatchOp::Equal,
+            "{} is no label, write name=value",
+            matcher.name()
+        );
+        labels.insert(matcher.name().to_owned(), matcher.value().into());
+    }
+    Ok(labels)
+}
+
+/// Returns `filter=…` parameters for matchers, each with its separator.
+pub(super) fn filters(words: &[String]) -> anyhow::Result<String> {
+    let filters = matchers(words)?.into_iter().map(|matcher| {
+        let text = alertmanager::config::print_matcher(&matcher);
+        format!("&filter={}", net::escape::form(&text))
+    });
+    Ok(filters.collect())
+}
+
+/// Returns a moment that a flag gives, or `otherwise` if it does not.
+///
+/// # Errors
+///
+/// When it is no time.
+pub(super) fn time_flag(
+    call: &ToolCall,
+    name: &str,
+    otherwise: Timestamp,
+) -> anyhow::Result<Timestamp> {
+    match call.flags.text(name) {
+        "" => Ok(otherwise),
+        text => text
+            .parse()
+            .with_context(|| format!("--{name}={text}: want a time such as 2026-01-02T15:04:05Z")),
+    }
+}
+
+/// Returns the annotations of flags like `a=some text`.
+///
+/// # Errors
+///
+/// When one has no `=`.
+pub(super) fn annotations(given: &[String]) -> anyhow::Result<serde_json::Map<String, Value>> {
+    let pairs = given.iter().filter(|text| !text.is_empty()).map(|text| {
+        let (name, value) = text
+            .split_once('=')
+            .with_context(|| format!("--annotation={text}: want name=value"))?;
+        Ok((name.to_owned(), value.trim_matches('"').into()))
+    });
+    pairs.collect()
+}
