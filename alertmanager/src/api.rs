@@ -306,8 +306,9 @@ impl IntoResponse for Failure {
 
 /// Returns an answer in JSON as Go writes it.
 fn json(status: StatusCode, value: &impl Serialize, end: &str) -> Response {
-    let text = serde_json::to_string(value).expect("strings, numbers and lists are always JSON");
-    let body = crate::http::escape_json_like_go(&text) + end;
+    let mut body = Vec::with_capacity(256);
+    net::json::append(&mut body, value).expect("strings, numbers and lists are always JSON");
+    body.extend_from_slice(end.as_bytes());
     let headers = [(header::CONTENT_TYPE, "application/json")];
     (status, headers, body).into_response()
 }

@@ -16,20 +16,6 @@ pub(crate) fn check(config: &HttpConfig, place: &str) -> Result<Vec<String>, Str
     Ok(config.unsupported().into_iter().map(warn).collect())
 }
 
-/// Escapes what Go's JSON escapes: `<`, `>`, `&` and the two separators. In JSON they occur in strings only.
-pub(crate) fn escape_json_like_go(json: &str) -> String {
-    let mut out = String::with_capacity(json.len());
-    for c in json.chars() {
-        match c {
-            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
-                out.push_str(&format!("\\u{:04x}", u32::from(c)))
-            }
-            c => out.push(c),
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

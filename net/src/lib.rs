@@ -15,6 +15,7 @@ pub mod client;
 pub mod escape;
 pub mod form;
 pub mod http_config;
+pub mod json;
 pub mod listen;
 pub mod outbound;
 mod request_line;

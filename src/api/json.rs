@@ -4,8 +4,6 @@
 //! nothing escaped that need not be. Everything else comes from a serializer with Go's habits: `<`, `>` and `&` in
 //! strings become `\u003c`, `\u003e` and `\u0026`, floats are printed as Go prints them.
 
-use std::io;
-
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::header;
@@ -90,47 +88,13 @@ pub(super) fn respond(body: Body) -> Response {
 
 /// Appends `data` in the serializer's dialect.
 pub(super) fn append_serialized(out: &mut Vec<u8>, data: &impl Serialize) {
-    let mut serializer = serde_json::Serializer::with_formatter(out, GoFormatter);
-    data.serialize(&mut serializer)
+    net::json::append(out, data)
         .expect("writing to a Vec cannot fail, and no map of ours has keys other than strings");
 }
 
 /// Appends `text` as a string in the serializer's dialect.
 pub(super) fn append_go_string(out: &mut Vec<u8>, text: &str) {
     append_serialized(out, &text);
-}
-
-/// Go's habits, where they differ from `serde_json`'s.
-struct GoFormatter;
-
-impl serde_json::ser::Formatter for GoFormatter {
-    fn write_f64<W: ?Sized + io::Write>(&mut self, writer: &mut W, value: f64) -> io::Result<()> {
-        let mut text = Vec::with_capacity(24);
-        float::append_json(&mut text, value);
-        writer.write_all(&text)
-    }
-
-    fn write_string_fragment<W: ?Sized + io::Write>(
-        &mut self,
-        writer: &mut W,
-        fragment: &str,
-    ) -> io::Result<()> {
-        let mut plain_from = 0;
-        for (at, c) in fragment.char_indices() {
-            let escaped: &[u8] = match c {
-                '<' => b"\\u003c",
-                '>' => b"\\u003e",
-                '&' => b"\\u0026",
-                '\u{2028}' => b"\\u2028",
-                '\u{2029}' => b"\\u2029",
-                _ => continue,
-            };
-            writer.write_all(&fragment.as_bytes()[plain_from..at])?;
-            writer.write_all(escaped)?;
-            plain_from = at + c.len_utf8();
-        }
-        writer.write_all(&fragment.as_bytes()[plain_from..])
-    }
 }
 
 /// Serializes labels as an object.

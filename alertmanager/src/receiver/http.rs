@@ -9,7 +9,7 @@ use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use super::{Message, SendError};
-use crate::http::{ClientError, HttpClient, chain, escape_json_like_go, secret};
+use crate::http::{ClientError, HttpClient, chain, secret};
 
 /// How much of an answer is read.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
@@ -44,9 +44,8 @@ impl Outgoing {
 }
 
 /// Returns JSON with Go's escapes.
-fn to_json(value: &impl Serialize) -> Result<String, SendError> {
-    serde_json::to_string(value)
-        .map(|json| escape_json_like_go(&json))
+pub(super) fn to_json(value: &impl Serialize) -> Result<String, SendError> {
+    net::json::to_string(value)
         .map_err(|error| SendError::fatal(format!("write JSON: {error}"), "other"))
 }
 
@@ -195,7 +194,7 @@ impl Ordered {
         key: &'static str,
         value: &impl Serialize,
     ) -> Result<Self, SendError> {
-        let raw = serde_json::value::to_raw_value(value);
+        let raw = RawValue::from_string(to_json(value)?);
         let raw = raw.map_err(|error| SendError::fatal(format!("write JSON: {error}"), "other"))?;
         self.0.push((key, raw));
         Ok(self)

@@ -5,10 +5,11 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use super::http::to_json;
 use super::{Message, SendError};
 use crate::alert::{NotifiedAlert, ZERO_TIME_MS};
 use crate::config::WebhookConfig;
-use crate::http::{ClientError, HttpClient, chain, escape_json_like_go, secret};
+use crate::http::{ClientError, HttpClient, chain, secret};
 use crate::template::Mode;
 use crate::template::time::rfc3339;
 
@@ -33,7 +34,7 @@ impl Webhook {
             .unwrap_or_default();
         let url = message.expand(&url, Mode::Text)?;
         let body = match &self.config.payload {
-            Some(payload) => escape_json_like_go(&message.expand_json(payload)?.to_string()) + "\n",
+            Some(payload) => to_json(&message.expand_json(payload)?)? + "\n",
             None => body(message, self.config.max_alerts, "4"),
         };
         let request = self
@@ -123,8 +124,7 @@ pub(super) fn body(message: &Message, max_alerts: usize, version: &str) -> Strin
         group_key: &message.group_key,
         truncated_alerts: all.len() - shown,
     };
-    let json = serde_json::to_string(&body).expect("strings and numbers are always JSON");
-    escape_json_like_go(&json) + "\n"
+    net::json::to_string(&body).expect("strings and numbers are always JSON") + "\n"
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! Values as JSON, as Go's encoder writes them.
 
 use super::value::Value;
-use crate::http::escape_json_like_go;
 
 /// Nested lists and maps; deeper ones are refused.
 const DEPTH_MAX: usize = 100;
@@ -10,7 +9,7 @@ const DEPTH_MAX: usize = 100;
 pub(super) fn to_json(value: &Value) -> Result<String, String> {
     let mut out = String::new();
     append(&mut out, value, DEPTH_MAX)?;
-    Ok(escape_json_like_go(&out))
+    Ok(out)
 }
 
 fn append(out: &mut String, value: &Value, depth: usize) -> Result<(), String> {
@@ -88,5 +87,5 @@ fn append_entries(
 }
 
 fn append_text(out: &mut String, text: &str) {
-    out.push_str(&serde_json::Value::from(text).to_string());
+    out.push_str(&net::json::to_string(&text).expect("a text is always JSON"));
 }
