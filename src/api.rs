@@ -70,6 +70,7 @@ use tower_http::compression::CompressionLayer;
 use tsdb::ReplayProgress;
 
 use crate::active_queries::ActiveQueries;
+use crate::alertmanagers::Urls;
 use error::ApiError;
 use own_metrics::HttpMetrics;
 pub(crate) use params::parse_time;
@@ -109,8 +110,8 @@ pub(crate) struct ApiState {
     pub(crate) scraper: Arc<scraper::ScrapeManager>,
     /// The rules and alerts.
     pub(crate) rules: Arc<alertmanager::RuleManager>,
-    /// Returns the URLs that alerts are posted to.
-    pub(crate) alertmanagers: Box<dyn Fn() -> Vec<String> + Send + Sync>,
+    /// Returns the URLs that alerts are posted to, and those that relabelling dropped.
+    pub(crate) alertmanagers: Box<dyn Fn() -> Urls + Send + Sync>,
     /// Answers what is below `/api/v2`, if an Alertmanager is built in.
     pub(crate) alertmanager_api: Option<Router>,
     /// The configuration in force as YAML, secrets hidden.

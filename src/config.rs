@@ -16,13 +16,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use alertmanager::config::AlertmanagerConfig;
-use alertmanager::notify::AlertingConfig;
 use model::Duration;
 use model::de::or_default;
 use scraper::config::yaml::{self, YamlError};
 use scraper::config::{GlobalConfig, ScrapeConfig};
 use serde::{Deserialize, Serialize};
 
+pub(crate) use alerting::{AlertingConfig, AlertmanagersConfig};
 use otlp::OtlpConfig;
 use remote_read::RemoteReadConfig;
 use remote_write::RemoteWriteConfig;
@@ -242,7 +242,6 @@ impl Config {
         }
         let names = self.global.metric_name_validation_scheme;
         self.otlp.check(names.unwrap_or_default())?;
-        alerting::check(&self.alerting)?;
         self.alerting.check()
     }
 
@@ -319,13 +318,12 @@ impl Loaded {
     ///
     /// The first thing that is wrong.
     pub(crate) fn from_text(text: &str, name: &str, dir: &Path) -> Result<Loaded, LoadError> {
-        let (mut config, alerting_warnings) = Config::parse(text, name, Mode::Server)?;
+        let (config, alerting_warnings) = Config::parse(text, name, Mode::Server)?;
         let printed = yaml::print(&config).map_err(|reason| LoadError::Invalid {
             path: name.to_owned(),
             line: None,
             reason,
         })?;
-        config.alerting.base_dir = dir.to_owned();
         let mut loaded = Loaded {
             config,
             printed,

@@ -8,6 +8,7 @@
 
 mod active_queries;
 mod alerting;
+mod alertmanagers;
 mod api;
 mod backtest;
 mod cli;

@@ -16,7 +16,7 @@ use std::sync::atomic::Ordering;
 
 use alertmanager::config::AlertmanagerConfig;
 use alertmanager::dispatch::DispatchOptions;
-use alertmanager::notify::{FanOut, Notifier, RemoteNotifier};
+use alertmanager::notify::{FanOut, Notifier};
 use alertmanager::rule::engine::EngineQuery;
 use alertmanager::rule::file::{GroupConfig, RuleFile};
 use alertmanager::rule::group::{GroupSettings, RestoreOptions};
@@ -25,13 +25,13 @@ use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use metrics::{Gauge, Registry};
 use model::time::{Clock, SystemClock};
-use parking_lot::Mutex;
 use scraper::ScrapeManager;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tsdb::{Db, ReplayProgress};
 
 use crate::active_queries::ActiveQueries;
+use crate::alertmanagers::{self, Alertmanagers};
 use crate::api;
 use crate::cli::flag::Values;
 use crate::config::{LoadError, Loaded};
@@ -119,8 +119,7 @@ struct Server {
     rules: Arc<RuleManager>,
     notifiers: Arc<FanOut>,
     alertmanager: Option<Arc<Alertmanager>>,
-    remote: Mutex<Option<Arc<RemoteNotifier>>>,
-    alertmanager_urls: Arc<ArcSwap<Vec<String>>>,
+    alertmanagers: Arc<Alertmanagers>,
     config_yaml: Arc<ArcSwap<String>>,
     /// What the `otlp` section says.
     otlp: Arc<ArcSwap<remote::otlp::Options>>,
@@ -153,7 +152,7 @@ impl Server {
                 .with_features(settings.features),
         );
         engine.set_concurrent_max(settings.query_concurrency as f64);
-        let notifiers = Arc::new(FanOut::new(Vec::new()));
+        let alertmanagers = Alertmanagers::new(settings.alertmanagers(&loaded.dir), &registry);
         let alertmanager = match checked.alertmanager.clone() {
             Some(config) => {
                 let options = AlertmanagerOptions {
@@ -170,6 +169,9 @@ impl Server {
             }
             None => None,
         };
+        let mut targets: Vec<Arc<dyn Notifier>> = vec![alertmanagers.sender()];
+        targets.extend(alertmanager.as_ref().map(|built_in| built_in.handle()));
+        let notifiers = Arc::new(FanOut::new(targets));
         let rules = Arc::new(RuleManager::new(RuleManagerOptions {
             storage: Arc::clone(&db) as _,
             queryable: Arc::clone(&db) as _,
@@ -206,8 +208,7 @@ impl Server {
             rules,
             notifiers,
             alertmanager,
-            remote: Mutex::new(None),
-            alertmanager_urls: Arc::default(),
+            alertmanagers: Arc::new(alertmanagers),
             config_yaml: Arc::default(),
             otlp: Arc::default(),
         };
@@ -281,23 +282,20 @@ impl Server {
         self.apply(&loaded, checked).await
     }
 
-    /// Goes over to `loaded`. What can fail comes first, and is undone when what comes after it fails.
+    /// Goes over to `loaded`. What can fail comes first.
     async fn apply(&self, loaded: &Loaded, checked: Checked) -> anyhow::Result<()> {
         for warning in &loaded.warnings {
             tracing::warn!("{warning}");
         }
         let global = &loaded.config.global;
-        let remote = Arc::new(RemoteNotifier::start(
-            &loaded.config.alerting,
-            &self.registry,
-        )?);
+        let alerting = &loaded.config.alerting;
+        let alertmanagers = self.alertmanagers.prepare(alerting)?;
         let jobs = loaded.config.scrape_configs.clone();
-        let outcome = self.apply_alertmanager(checked.alertmanager);
-        if let Err(error) = outcome.and_then(|()| Ok(self.scraper.apply(jobs, global)?)) {
-            remote.shutdown().await;
-            return Err(error);
-        }
-        self.replace_notifiers(remote).await;
+        self.apply_alertmanager(checked.alertmanager)?;
+        self.scraper.apply(jobs, global)?;
+        let relabel = alertmanagers::relabelling(&alerting.alert_relabel_configs);
+        self.notifiers.set_relabel(relabel);
+        self.alertmanagers.apply(alertmanagers);
         let labels = global
             .external_labels
             .iter()
@@ -334,23 +332,8 @@ impl Server {
         applied.map_err(|reason| anyhow::anyhow!("alertmanager configuration: {reason}"))
     }
 
-    async fn replace_notifiers(&self, remote: Arc<RemoteNotifier>) {
-        let mut targets: Vec<Arc<dyn Notifier>> = vec![Arc::clone(&remote) as _];
-        targets.extend(
-            self.alertmanager
-                .as_ref()
-                .map(|alertmanager| alertmanager.handle()),
-        );
-        self.notifiers.set(targets);
-        self.alertmanager_urls.store(Arc::new(remote.urls()));
-        let before = self.remote.lock().replace(remote);
-        if let Some(before) = before {
-            before.shutdown().await;
-        }
-    }
-
     fn api_state(&self) -> api::ApiState {
-        let urls = Arc::clone(&self.alertmanager_urls);
+        let alertmanagers = Arc::clone(&self.alertmanagers);
         api::ApiState {
             storage: Arc::clone(&self.db) as _,
             db: Arc::clone(&self.db),
@@ -367,7 +350,7 @@ impl Server {
             scraper: Arc::clone(&self.scraper),
             rules: Arc::clone(&self.rules),
             clock: Arc::clone(&self.clock),
-            alertmanagers: Box::new(move || urls.load().to_vec()),
+            alertmanagers: Box::new(move || alertmanagers.urls()),
             alertmanager_api: self.alertmanager.as_ref().map(|alertmanager| {
                 let options = alertmanager::api::ApiOptions {
                     gets_max: self.settings.query_concurrency,
@@ -389,10 +372,7 @@ impl Server {
     async fn stop(&self) {
         self.scraper.shutdown().await;
         self.rules.shutdown().await;
-        let remote = self.remote.lock().take();
-        if let Some(remote) = remote {
-            remote.shutdown().await;
-        }
+        self.alertmanagers.shutdown().await;
         if let Some(alertmanager) = &self.alertmanager {
             alertmanager.shutdown().await;
         }

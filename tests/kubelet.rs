@@ -10,11 +10,9 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::{fs, thread};
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use rustls::pki_types::PrivateKeyDer;
-
 use support::http;
 use support::monitor::Monitor;
+use support::tls;
 use support::wait::{PATIENCE, eventually};
 
 /// Where a pod has the files of its service account.
@@ -37,24 +35,7 @@ struct Cluster {
 
 /// Starts the server; writes the certificate of its authority to `ca.crt` in `dir`.
 fn start(dir: &Path, cluster: Arc<Mutex<Cluster>>) -> SocketAddr {
-    let authority_key = KeyPair::generate().expect("a key");
-    let mut params = CertificateParams::new(Vec::new()).expect("no names");
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let authority = params.self_signed(&authority_key).expect("a certificate");
-    fs::write(dir.join("ca.crt"), authority.pem()).expect("the file is written");
-    let issuer = Issuer::new(params, authority_key);
-    let key = KeyPair::generate().expect("a key");
-    let params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("an address");
-    let certificate = params.signed_by(&key, &issuer).expect("a certificate");
-    let private = PrivateKeyDer::try_from(key.serialize_der()).expect("a key");
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("the usual versions")
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate.der().clone()], private)
-        .expect("key and certificate belong together");
-    let config = Arc::new(config);
+    let config = tls::server_config(dir);
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
     thread::spawn(move || {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! rule files ── rule::RuleManager ── alerts ──► Notifier ─┬─► server::Alertmanager (built in) ── dispatch ──► receiver
-//!                    │    ▲                               └─► notify::RemoteNotifier ──► other Alertmanagers
+//!                    │    ▲                               └─► notify::Sender ──► other Alertmanagers
 //!        recorded samples │ PromQL
 //!                    ▼    │
 //!                    storage

@@ -1,18 +1,31 @@
 //! Where rules send their alerts: the built-in Alertmanager, others by HTTP, or several of them.
+//!
+//! ```text
+//! rules ── FanOut (relabelling for all) ─┬─► built-in Alertmanager
+//!                                        └─► Sender ── set (relabelling, HTTP client) ── target: a queue and a task
+//! ```
+//!
+//! # Not here
+//!
+//! Which Alertmanagers there are. Service discovery and relabelling are other rooms' work; whoever joins them says to a
+//! [`Set`] which URLs it has now, and gives a [`Relabel`] where alerts are to be rewritten.
 
-mod config;
-mod remote;
+mod metrics;
+mod posted;
+mod sender;
+mod target;
 
+use std::borrow::Borrow;
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
-use metrics::{Counter, Family, Gauge, Registry};
+use arc_swap::ArcSwapOption;
+use model::LabelsBuilder;
 
-pub use config::{AlertingConfig, AlertmanagerTargetConfig, ApiVersion, Scheme, StaticTargets};
-pub use remote::RemoteNotifier;
+pub(crate) use metrics::{SenderMetrics, TargetMetrics};
+pub use net::outbound::ClientError;
+pub use sender::{Link, Sender, SenderOptions, Set};
 
 use crate::alert::Alert;
-pub use net::outbound::ClientError;
 
 /// Takes the alerts that rules send.
 ///
@@ -23,94 +36,58 @@ pub trait Notifier: Send + Sync {
     fn notify(&self, alerts: &[Alert]);
 }
 
-/// A notifier that hands everything to a changeable list of others.
+/// Rewrites the labels of an alert; returns whether it is sent.
+pub type Relabel = Arc<dyn Fn(&mut LabelsBuilder) -> bool + Send + Sync>;
+
+/// A notifier that relabels alerts and hands them to each of a list of others.
 pub struct FanOut {
-    targets: ArcSwap<Vec<Arc<dyn Notifier>>>,
+    targets: Vec<Arc<dyn Notifier>>,
+    relabel: ArcSwapOption<Relabel>,
 }
 
 impl FanOut {
-    /// Returns a notifier that hands on to `targets`.
+    /// Returns a notifier that hands on to `targets`, everything as it is.
     pub fn new(targets: Vec<Arc<dyn Notifier>>) -> Self {
         FanOut {
-            targets: ArcSwap::from_pointee(targets),
+            targets,
+            relabel: ArcSwapOption::empty(),
         }
     }
 
-    /// Replaces the targets, as at a reload.
-    pub fn set(&self, targets: Vec<Arc<dyn Notifier>>) {
-        self.targets.store(Arc::new(targets));
+    /// Says what becomes of alerts from now on, as at a reload.
+    pub fn set_relabel(&self, relabel: Option<Relabel>) {
+        self.relabel.store(relabel.map(Arc::new));
     }
 }
 
 impl Notifier for FanOut {
     fn notify(&self, alerts: &[Alert]) {
-        for target in self.targets.load().iter() {
+        let relabel = self.relabel.load();
+        let relabelled = relabel.as_ref().map(|relabel| relabelled(alerts, relabel));
+        let alerts = relabelled.as_deref().unwrap_or(alerts);
+        if alerts.is_empty() {
+            return;
+        }
+        for target in &self.targets {
             target.notify(alerts);
         }
     }
 }
 
-/// The sender's metrics, by Alertmanager.
-#[derive(Clone)]
-pub(crate) struct SenderMetrics {
-    queue_length: Family<Gauge>,
-    queue_capacity: Family<Gauge>,
-    dropped: Family<Counter>,
-    errors: Family<Counter>,
-    sent: Family<Counter>,
-    pub(crate) discovered: Gauge,
+/// Returns what `relabel` leaves of `alerts`.
+fn relabelled<A: Borrow<Alert>>(alerts: &[A], relabel: &Relabel) -> Vec<Alert> {
+    let kept = alerts
+        .iter()
+        .map(Borrow::borrow)
+        .filter_map(|alert: &Alert| {
+            let mut labels = alert.labels.to_builder();
+            relabel(&mut labels).then(|| Alert {
+                labels: labels.build(),
+                ..alert.clone()
+            })
+        });
+    kept.collect()
 }
 
-/// The sender's metrics for one Alertmanager.
-pub(crate) struct TargetMetrics {
-    pub(crate) queue_length: Gauge,
-    pub(crate) queue_capacity: Gauge,
-    pub(crate) dropped: Counter,
-    pub(crate) errors: Counter,
-    pub(crate) sent: Counter,
-}
-
-impl SenderMetrics {
-    pub(crate) fn new(registry: &Registry) -> Self {
-        let target = &["alertmanager"];
-        let counter = |name: &str, help: &str| registry.counter_vec(name, help, target);
-        let gauge = |name: &str, help: &str| registry.gauge_vec(name, help, target);
-        SenderMetrics {
-            queue_length: gauge(
-                "prometheus_notifications_queue_length",
-                "The number of alert notifications in the queue.",
-            ),
-            queue_capacity: gauge(
-                "prometheus_notifications_queue_capacity",
-                "The capacity of the alert notifications queue.",
-            ),
-            dropped: counter(
-                "prometheus_notifications_dropped_total",
-                "Total number of alerts dropped due to errors when sending to Alertmanager.",
-            ),
-            errors: counter(
-                "prometheus_notifications_errors_total",
-                "Total number of sent alerts affected by errors.",
-            ),
-            sent: counter(
-                "prometheus_notifications_sent_total",
-                "Total number of alerts sent.",
-            ),
-            discovered: registry.gauge(
-                "prometheus_notifications_alertmanagers_discovered",
-                "The number of alertmanagers discovered and active.",
-            ),
-        }
-    }
-
-    pub(crate) fn target(&self, alertmanager: &str) -> TargetMetrics {
-        let label = &[alertmanager];
-        TargetMetrics {
-            queue_length: self.queue_length.with(label),
-            queue_capacity: self.queue_capacity.with(label),
-            dropped: self.dropped.with(label),
-            errors: self.errors.with(label),
-            sent: self.sent.with(label),
-        }
-    }
-}
+#[cfg(test)]
+mod tests;

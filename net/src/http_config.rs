@@ -125,43 +125,6 @@ macro_rules! default_with_http_config {
     };
 }
 
-/// Writes a configuration struct with its own fields, fields that are known but not built yet (any value is taken), and
-/// those of `http_config`, see [`with_http_config`](crate::with_http_config); and a method `unbuilt` that returns the names
-/// of the former that are set.
-#[macro_export]
-macro_rules! with_unbuilt_and_http_config {
-    ($(#[$meta:meta])* pub struct $name:ident { $($own:tt)* } unbuilt { $($field:ident),* $(,)? }) => {
-        $crate::with_http_config! {
-            $(#[$meta])*
-            pub struct $name {
-                $($own)*
-                $(
-                    /// Not built yet.
-                    #[serde(skip_serializing_if = "Option::is_none")]
-                    pub $field: Option<$crate::http_config::Unbuilt>,
-                )*
-            }
-        }
-
-        impl $name {
-            /// Returns the names of the fields that are set and not built yet, those of `http_config` apart.
-            pub fn unbuilt(&self) -> Vec<&'static str> {
-                let sections = self.unbuilt_sections().into_iter();
-                sections.map(|(name, _)| name).collect()
-            }
-
-            /// Returns the fields that are set and not built yet, by name.
-            pub fn unbuilt_sections(&self) -> Vec<(&'static str, &$crate::http_config::Unbuilt)> {
-                let mut sections = Vec::new();
-                $(if let Some(section) = self.$field.as_ref().filter(|section| !section.0.is_null()) {
-                    sections.push((stringify!($field), section));
-                })*
-                sections
-            }
-        }
-    };
-}
-
 with_http_config! {
     /// How to speak HTTP: credentials, TLS, redirects, headers. All of it may be absent.
     #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

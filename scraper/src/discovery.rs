@@ -29,9 +29,12 @@ mod nomad;
 pub mod once;
 pub(crate) mod provider;
 mod refresh;
+mod running;
 #[cfg(test)]
 mod testing;
 mod vultr;
+
+pub use running::{Discoveries, DiscoveryHost};
 
 /// Targets that were found in one place and share labels.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,7 +49,7 @@ pub struct TargetGroup {
 
 impl TargetGroup {
     /// Returns the labels of each target, those of the group included.
-    pub(crate) fn labels_of_targets(&self) -> impl Iterator<Item = LabelsBuilder> {
+    pub fn labels_of_targets(&self) -> impl Iterator<Item = LabelsBuilder> {
         self.targets.iter().map(|target| {
             let mut labels = LabelsBuilder::new();
             for (name, value) in self.labels.iter().chain(target) {

@@ -31,4 +31,4 @@ pub use manager::{
     TargetState, TargetsSnapshot,
 };
 pub use scrape::Health;
-pub use target::Target;
+pub use target::{Target, plain_url};

@@ -29,7 +29,6 @@ pub(crate) struct ScrapeMetrics {
     pub(crate) failure_log_dropped: Counter,
     pub(crate) unconvertible: Counter,
     pub(crate) metadata_entries: Family<Gauge>,
-    pub(crate) discovered_targets: Family<Gauge>,
     pub(crate) discovery: DiscoveryMetrics,
 }
 
@@ -43,6 +42,8 @@ pub(crate) struct DiscoveryMetrics {
     /// By mechanism and job.
     pub(crate) refresh_failures: Family<Counter>,
     pub(crate) refresh_duration: Family<Summary>,
+    /// By consumer and section.
+    pub(crate) discovered_targets: Family<Gauge>,
     pub(crate) failed_configs: Family<Gauge>,
     pub(crate) http_failures: Counter,
     pub(crate) dns_lookups: Counter,
@@ -84,6 +85,11 @@ impl DiscoveryMetrics {
                 "The duration of a refresh in seconds for the given SD mechanism.",
                 &["mechanism", "config"],
                 &[0.5, 0.9, 0.99],
+            ),
+            discovered_targets: registry.gauge_vec(
+                "prometheus_sd_discovered_targets",
+                "Current number of discovered targets.",
+                &["name", "config"],
             ),
             failed_configs: registry.gauge_vec(
                 "prometheus_sd_failed_configs",
@@ -209,11 +215,6 @@ impl ScrapeMetrics {
                 "prometheus_target_metadata_cache_entries",
                 "Total number of metric metadata entries in the cache.",
             ),
-            discovered_targets: registry.gauge_vec(
-                "prometheus_sd_discovered_targets",
-                "Current number of discovered targets.",
-                &["name", "config"],
-            ),
             discovery: DiscoveryMetrics::new(registry),
         }
     }
@@ -230,7 +231,7 @@ impl ScrapeMetrics {
         self.pool_syncs.remove(&[job]);
         self.sync_length.remove(&[job]);
         self.sync_failed.remove(&[job]);
-        self.discovered_targets.remove(&["scrape", job]);
+        self.discovery.discovered_targets.remove(&["scrape", job]);
     }
 
     /// Removes the count of the metadata of `job` if it is zero.

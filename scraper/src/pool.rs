@@ -9,11 +9,9 @@ use std::time::Instant;
 
 use model::Labels;
 use parking_lot::Mutex;
-use tokio::sync::{Notify, watch};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::watch;
 
-use crate::discovery::provider::{Place, ProviderConfig};
-use crate::discovery::{TargetGroup, TargetGroups, Updates};
+use crate::discovery::{Discoveries, DiscoveryHost, TargetGroup};
 use crate::job::Job;
 use crate::manager::Shared;
 use crate::presence::Presence;
@@ -55,18 +53,8 @@ pub(crate) struct Pool {
     _presence: Presence,
     orders: watch::Receiver<PoolOrder>,
     state: Arc<PoolState>,
-    /// Told whenever a discovery publishes.
-    published: Arc<Notify>,
-    providers: Vec<Provider>,
+    discoveries: Discoveries,
     loops: HashMap<TargetKey, LoopHandle>,
-}
-
-/// A running discovery.
-struct Provider {
-    config: ProviderConfig,
-    name: &'static str,
-    groups: watch::Receiver<TargetGroups>,
-    stop: CancellationToken,
 }
 
 struct LoopHandle {
@@ -90,14 +78,18 @@ impl Pool {
         orders: watch::Receiver<PoolOrder>,
         state: Arc<PoolState>,
     ) -> Self {
-        let published = Arc::new(Notify::new());
+        let host = DiscoveryHost::of_pools(
+            &shared.options.base_dir,
+            &shared.metrics.discovery,
+            &shared.shutdown,
+            &shared.tasks,
+        );
         Pool {
+            discoveries: Discoveries::new(host, presence.job()),
             shared,
             _presence: presence,
             orders,
             state,
-            published,
-            providers: Vec::new(),
             loops: HashMap::new(),
         }
     }
@@ -107,13 +99,10 @@ impl Pool {
         loop {
             let order = self.orders.borrow_and_update().clone();
             let PoolOrder::Run(job) = order else { break };
-            self.start_providers(&job);
+            self.discoveries.apply(&job.config.sources());
             if !self.sync_on_updates(&job).await {
                 break;
             }
-        }
-        for provider in self.providers.drain(..) {
-            provider.stop.cancel();
         }
         for (_, handle) in self.loops.drain() {
             handle.orders.send_replace(Order::End);
@@ -122,6 +111,7 @@ impl Pool {
 
     /// Syncs now and after updates, until there is a new order. Returns `false` if everything shuts down.
     async fn sync_on_updates(&mut self, job: &Arc<Job>) -> bool {
+        let published = self.discoveries.published();
         loop {
             self.sync(job);
             let pause = tokio::time::sleep(self.shared.options.discovery_reload_interval);
@@ -129,67 +119,8 @@ impl Pool {
                 () = self.shared.shutdown.cancelled() => return false,
                 changed = self.orders.changed() => return changed.is_ok(),
                 // Updates in quick succession cost one sync.
-                () = async { self.published.notified().await; pause.await } => (),
+                () = async { published.notified().await; pause.await } => (),
             }
-        }
-    }
-
-    /// Starts the discoveries of `job`, keeps those that run already, and stops the others.
-    fn start_providers(&mut self, job: &Job) {
-        let mut running = std::mem::take(&mut self.providers);
-        for config in ProviderConfig::of(&job.config) {
-            let provider = match running
-                .iter()
-                .position(|provider| provider.config == config)
-            {
-                Some(at) => running.swap_remove(at),
-                None => self.start_provider(config, job),
-            };
-            self.providers.push(provider);
-        }
-        for provider in running {
-            provider.stop.cancel();
-        }
-    }
-
-    /// Starts a discovery; says why not if it cannot be, and it then finds nothing.
-    fn start_provider(&self, config: ProviderConfig, job: &Job) -> Provider {
-        let place = Place {
-            base_dir: &self.shared.options.base_dir,
-            job: &job.config.job_name,
-            metrics: &self.shared.metrics.discovery,
-        };
-        let (updates, groups) = Updates::channel(Arc::clone(&self.published));
-        let stop = self.shared.shutdown.child_token();
-        let name = config.name();
-        match config.start(place) {
-            Ok(mut discovery) => {
-                discovery.start(&updates);
-                self.shared
-                    .tasks
-                    .spawn(discovery.run(updates, stop.clone()));
-            }
-            Err(error) => {
-                let failed = self
-                    .shared
-                    .metrics
-                    .discovery
-                    .failed_configs
-                    .with(&["scrape"]);
-                failed.inc();
-                tracing::error!(
-                    error,
-                    job = place.job,
-                    mechanism = name,
-                    "cannot start a service discovery; it finds no targets until the configuration is loaded again"
-                );
-            }
-        }
-        Provider {
-            config,
-            name,
-            groups,
-            stop,
         }
     }
 
@@ -198,22 +129,11 @@ impl Pool {
         let started = Instant::now();
         let name = &job.config.job_name;
         let mut wanted = Wanted::default();
-        for provider in &mut self.providers {
-            let groups = Arc::clone(&provider.groups.borrow_and_update());
-            self.shared
-                .metrics
-                .discovery
-                .updates
-                .with(&[provider.name])
-                .inc();
+        for groups in self.discoveries.groups() {
             wanted.add(job, &groups, &self.shared);
         }
-        let discovered = wanted.active.len() + wanted.dropped_count;
-        self.shared
-            .metrics
-            .discovered_targets
-            .with(&["scrape", name])
-            .set(discovered as f64);
+        self.discoveries
+            .note_found(wanted.active.len() + wanted.dropped_count);
         let forbidden = self.over_target_limit(job, wanted.active.len());
         self.assign(job, wanted.active, forbidden.as_ref());
         self.publish(wanted.dropped, wanted.dropped_count);

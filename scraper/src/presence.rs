@@ -29,6 +29,11 @@ impl Presence {
             job: job.to_owned(),
         }
     }
+
+    /// Returns the job.
+    pub(crate) fn job(&self) -> &str {
+        &self.job
+    }
 }
 
 impl Drop for Presence {

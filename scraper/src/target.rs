@@ -208,6 +208,11 @@ fn internal_hash(labels: &LabelsBuilder) -> u64 {
     xxh64(&text, 0)
 }
 
+/// Returns `scheme://address/path` as Go puts URLs together, whatever its parts are.
+pub fn plain_url(scheme: &str, address: &str, path: &str) -> String {
+    url::build(scheme, address, path, &BTreeMap::new())
+}
+
 /// Returns the URL that the labels add up to. It may be one that nothing can be fetched from: that is for the scrape to say.
 fn url_of(job: &ScrapeConfig, labels: &LabelsBuilder) -> TargetUrl {
     let mut params: BTreeMap<&str, Vec<&str>> = job

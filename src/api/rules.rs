@@ -357,15 +357,16 @@ struct AlertmanagersJson {
     dropped: Vec<AlertmanagerJson>,
 }
 
-/// `/api/v1/alertmanagers`: where alerts are sent.
+/// `/api/v1/alertmanagers`: where alerts are sent, and where they would be without relabelling.
 pub(super) async fn alertmanagers(Ready(api): Ready) -> Handled {
-    let active = (api.alertmanagers)()
-        .into_iter()
-        .map(|url| AlertmanagerJson { url })
-        .collect();
+    let urls = (api.alertmanagers)();
+    let list = |urls: Vec<String>| {
+        let urls = urls.into_iter();
+        urls.map(|url| AlertmanagerJson { url }).collect()
+    };
     Ok(json::success_of(&AlertmanagersJson {
-        active,
-        dropped: Vec::new(),
+        active: list(urls.active),
+        dropped: list(urls.dropped),
     }))
 }
 
@@ -522,7 +523,7 @@ mod tests {
             r#"{"status":"success","data":{"alerts":[]}}"#,
         )
         .await;
-        let expected = r#"{"status":"success","data":{"activeAlertmanagers":[{"url":"http://am:9093/api/v2/alerts"}],"droppedAlertmanagers":[]}}"#;
+        let expected = r#"{"status":"success","data":{"activeAlertmanagers":[{"url":"http://am:9093/api/v2/alerts"}],"droppedAlertmanagers":[{"url":"http://old:9093/api/v2/alerts"}]}}"#;
         api.check("/api/v1/alertmanagers", 200, expected).await;
     }
 

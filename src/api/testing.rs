@@ -25,6 +25,7 @@ use tsdb::{Db, DbOptions, ReplayProgress};
 
 use super::params::Params;
 use super::{ApiState, BuildInfo, EarlyState, Lifecycle, RuntimeInfo, Shared, router};
+use crate::alertmanagers::Urls;
 
 /// The time of the API's clock.
 pub(super) const NOW_MS: i64 = 1_000_090_000;
@@ -206,7 +207,10 @@ fn state(dir: &std::path::Path, registry: &Registry) -> ApiState {
         engine: Arc::new(promql::Engine::new(engine_options, registry)),
         scraper: Arc::new(scrape_manager(&db, registry)),
         rules: Arc::new(rule_manager(&db, registry)),
-        alertmanagers: Box::new(|| vec!["http://am:9093/api/v2/alerts".to_owned()]),
+        alertmanagers: Box::new(|| Urls {
+            active: vec!["http://am:9093/api/v2/alerts".to_owned()],
+            dropped: vec!["http://old:9093/api/v2/alerts".to_owned()],
+        }),
         alertmanager_api: None,
         config_yaml: Arc::new(ArcSwap::from_pointee("global: {}\n".to_owned())),
         runtime: Arc::new(RuntimeInfo {

@@ -275,19 +275,19 @@ pub(crate) static FLAGS: &[Flag] = &[
         "alertmanager.notification-queue-capacity",
         Kind::Integer,
         "10000",
-        "Accepted; 10,000 alerts may wait for each Alertmanager, the oldest are dropped beyond.",
+        "How many alerts may wait for each Alertmanager; beyond, the oldest are dropped.",
     ),
     Flag::shown(
         "alertmanager.notification-batch-size",
         Kind::Integer,
         "256",
-        "Accepted; alerts are sent 256 at a time.",
+        "How many alerts are sent to an Alertmanager at a time.",
     ),
     Flag::shown(
         "alertmanager.drain-notification-queue-on-shutdown",
         Kind::Bool,
         "true",
-        "Accepted; waiting alerts are sent at shutdown.",
+        "Send waiting alerts at shutdown, for ten seconds at most; otherwise they are dropped.",
     ),
     Flag::shown(
         "query.lookback-delta",

@@ -1,49 +1,275 @@
-//! What `alertmanager` reads without knowing it, checked by the rooms that do: relabelling and service discovery in the
-//! `alerting` section.
+//! The `alerting` section: to which Alertmanagers alerts go, and what becomes of alerts on the way.
+//!
+//! Source: the `alerting` section of Prometheus' configuration documentation.
+//!
+//! # Not here
+//!
+//! Finding the Alertmanagers and sending: [`crate::alertmanagers`] and [`alertmanager::notify`].
 
-use alertmanager::notify::{AlertingConfig, AlertmanagerTargetConfig};
-use net::http_config::Unbuilt;
-use scraper::config::{RelabelConfig, sd, yaml};
-use serde::de::DeserializeOwned;
+use model::Duration;
+use model::de::{non_null_list, or_default};
+use net::client::ProxyRules;
+use scraper::config::{RelabelConfig, StaticConfig, check_target_address, sd};
+use scraper::with_discoveries;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::remote_write::Sigv4Config;
 
-/// Checks the section.
-///
-/// # Errors
-///
-/// The first thing that is wrong.
-pub(super) fn check(alerting: &AlertingConfig) -> Result<(), String> {
-    let in_section = |error: String| format!("alerting: {error}");
-    check_rules(&alerting.alert_relabel_configs).map_err(in_section)?;
-    alerting
-        .alertmanagers
-        .iter()
-        .try_for_each(|target| check_target(target).map_err(in_section))
+/// The `alerting` section.
+#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct AlertingConfig {
+    /// Rules that rewrite or drop alerts, wherever they go.
+    #[serde(
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "alert_rules"
+    )]
+    pub(crate) alert_relabel_configs: Vec<RelabelConfig>,
+    /// Where alerts go.
+    #[serde(
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "alertmanagers"
+    )]
+    pub(crate) alertmanagers: Vec<AlertmanagersConfig>,
 }
 
-fn check_target(target: &AlertmanagerTargetConfig) -> Result<(), String> {
-    check_rules(&target.relabel_configs)?;
-    check_rules(&target.alert_relabel_configs)?;
-    for (key, section) in target.unbuilt_sections() {
-        let outcome = if key == "sigv4" {
-            typed::<Sigv4Config>(section).and_then(|config| config.check())
-        } else {
-            let text = yaml::print(&section.0)?;
-            sd::check_section(key, &text)
-        };
-        outcome.map_err(|error| format!("{key}: {error}"))?;
+scraper::for_each_mechanism! { with_discoveries {
+    /// One set of Alertmanagers.
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    pub(crate) struct AlertmanagersConfig {
+        /// How to connect.
+        #[serde(default, deserialize_with = "or_default")]
+        pub(crate) scheme: Scheme,
+        /// What comes before `/api/v2/alerts`.
+        #[serde(default, deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
+        pub(crate) path_prefix: String,
+        /// How long one request may take.
+        #[serde(default = "default_timeout")]
+        pub(crate) timeout: Duration,
+        /// The version of the API; there is only one.
+        #[serde(default, deserialize_with = "or_default")]
+        pub(crate) api_version: ApiVersion,
+        /// The addresses.
+        #[serde(default, deserialize_with = "static_configs", skip_serializing_if = "Vec::is_empty")]
+        pub(crate) static_configs: Vec<StaticConfig>,
+        /// Rules that rewrite or drop Alertmanagers.
+        #[serde(default, deserialize_with = "target_rules", skip_serializing_if = "Vec::is_empty")]
+        pub(crate) relabel_configs: Vec<RelabelConfig>,
+        /// Rules that rewrite or drop the alerts that go there.
+        #[serde(default, deserialize_with = "alert_rules", skip_serializing_if = "Vec::is_empty")]
+        pub(crate) alert_relabel_configs: Vec<RelabelConfig>,
+        /// Signatures of Amazon's cloud; refused.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub(crate) sigv4: Option<Sigv4Config>,
     }
-    Ok(())
+} }
+
+/// How to connect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Scheme {
+    /// Without TLS.
+    #[default]
+    Http,
+    /// With TLS.
+    Https,
 }
 
-fn check_rules(rules: &[Unbuilt]) -> Result<(), String> {
-    rules
-        .iter()
-        .try_for_each(|rule| typed::<RelabelConfig>(rule).map(|_| ()))
+impl Scheme {
+    /// Returns the word in URLs.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+        }
+    }
 }
 
-/// Reads again what was read as any YAML. Its position in the file is lost.
-fn typed<T: DeserializeOwned>(section: &Unbuilt) -> Result<T, String> {
-    yaml::parse(&yaml::print(&section.0)?).map_err(|error| error.message)
+/// The version of Alertmanager's API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) enum ApiVersion {
+    /// The only one.
+    #[default]
+    #[serde(rename = "v2")]
+    V2,
+}
+
+impl TryFrom<String> for ApiVersion {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.as_str() {
+            "v2" => Ok(ApiVersion::V2),
+            other => Err(format!(
+                "expected Alertmanager api version to be one of [v2] but got {other}"
+            )),
+        }
+    }
+}
+
+fn default_timeout() -> Duration {
+    Duration::from_secs(10)
+}
+
+fn alertmanagers<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<AlertmanagersConfig>, D::Error> {
+    non_null_list(from, "empty or null section in alertmanagers")
+}
+
+fn static_configs<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<StaticConfig>, D::Error> {
+    non_null_list(from, "empty or null section in static_configs")
+}
+
+fn alert_rules<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<RelabelConfig>, D::Error> {
+    non_null_list(from, "empty or null alert relabeling rule")
+}
+
+fn target_rules<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<RelabelConfig>, D::Error> {
+    non_null_list(from, "empty or null Alertmanager target relabeling rule")
+}
+
+impl AlertingConfig {
+    /// Checks the section; returns warnings about what is not built yet.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong, for a person.
+    pub(super) fn check(&self) -> Result<Vec<String>, String> {
+        let mut warnings = Vec::new();
+        for set in &self.alertmanagers {
+            let found = set.check();
+            warnings.extend(found.map_err(|error| format!("alerting.alertmanagers: {error}"))?);
+        }
+        Ok(warnings)
+    }
+}
+
+impl AlertmanagersConfig {
+    fn check(&self) -> Result<Vec<String>, String> {
+        if let Some(sigv4) = &self.sigv4 {
+            sigv4.check().map_err(|error| format!("sigv4: {error}"))?;
+            return Err(
+                "sigv4 is not supported: requests cannot be signed for Amazon's cloud, and unsigned ones would be refused there; name a proxy that signs them, without sigv4"
+                    .to_owned(),
+            );
+        }
+        let http = self.http_config();
+        http.validate().map_err(|error| error.to_string())?;
+        ProxyRules::of(&http).map_err(|error| error.to_string())?;
+        // With relabelling the address may be anything: only what comes out of it counts.
+        if self.relabel_configs.is_empty() {
+            for address in self.static_configs.iter().flat_map(|group| &group.targets) {
+                check_target_address(address)
+                    .map_err(|error| format!("{error} (write it like host:9093)"))?;
+            }
+        }
+        let keys = self.sources().keys().into_iter();
+        let discoveries = keys
+            .filter(|key| !sd::is_built(key))
+            .map(|key| format!("alerting.alertmanagers: {key} is not built yet and ignored"));
+        let http = http.unsupported().into_iter().map(|field| {
+            format!("alerting.alertmanagers: {field} is not built yet: nothing is sent")
+        });
+        Ok(discoveries.chain(http).collect())
+    }
+
+    /// Returns the path that alerts are posted to.
+    pub(crate) fn alerts_path(&self) -> String {
+        let parts = self.path_prefix.split('/').filter(|part| !part.is_empty());
+        let prefix: String = parts.map(|part| format!("/{part}")).collect();
+        format!("{prefix}/api/v2/alerts")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::yaml;
+
+    fn config(text: &str) -> AlertingConfig {
+        yaml::parse(text).unwrap()
+    }
+
+    #[track_caller]
+    fn check_error(text: &str, expected: &str) {
+        let parsed = yaml::parse::<AlertingConfig>(text).map_err(|error| error.message);
+        let error = parsed.and_then(|config| config.check()).unwrap_err();
+        assert!(error.contains(expected), "{error}");
+    }
+
+    #[test]
+    fn paths() {
+        for (prefix, path) in [
+            ("", "/api/v2/alerts"),
+            ("/", "/api/v2/alerts"),
+            ("am/", "/am/api/v2/alerts"),
+            ("/a//b", "/a/b/api/v2/alerts"),
+        ] {
+            let text = format!("alertmanagers: [{{path_prefix: '{prefix}'}}]");
+            assert_eq!(config(&text).alertmanagers[0].alerts_path(), path);
+        }
+    }
+
+    #[test]
+    fn what_is_not_built_is_named() {
+        let unbuilt = config(
+            "alertmanagers:\n- dns_sd_configs: [{names: [a]}]\n- eureka_sd_configs: [{server: 'http://a'}]\n",
+        );
+        assert_eq!(
+            unbuilt.check().unwrap(),
+            ["alerting.alertmanagers: eureka_sd_configs is not built yet and ignored"]
+        );
+    }
+
+    #[test]
+    fn faults() {
+        check_error("alertmanagers: [{nonsense: 1}]", "field nonsense not found");
+        check_error(
+            "alertmanagers: [{static_configs: [{targets: ['http://bad']}]}]",
+            "not a valid hostname",
+        );
+        check_error(
+            "alertmanagers: [{api_version: v1}]",
+            "expected Alertmanager api version to be one of [v2] but got v1",
+        );
+        check_error("alertmanagers: [{scheme: ftp}]", "ftp");
+        check_error(
+            "alertmanagers: [{bearer_token: a, bearer_token_file: b}]",
+            "alerting.alertmanagers: at most one of bearer_token",
+        );
+        check_error(
+            "alertmanagers: [{sigv4: {region: x}}]",
+            "alerting.alertmanagers: sigv4 is not supported",
+        );
+        check_error(
+            "alert_relabel_configs:\n-\n",
+            "empty or null alert relabeling rule",
+        );
+        check_error(
+            "alertmanagers: [{relabel_configs: [{action: hashmod}]}]",
+            "requires non-zero modulus",
+        );
+        check_error(
+            "alertmanagers: [{file_sd_configs: [{files: [a.txt]}]}]",
+            "path name \"a.txt\" is not valid",
+        );
+    }
+
+    #[test]
+    fn prints_back_without_secrets() {
+        let text = "alert_relabel_configs: [{action: drop}]\nalertmanagers:\n- scheme: https\n  timeout: 5s\n  basic_auth: {username: u, password: pass}\n  \
+                    static_configs: [{targets: ['a:1'], labels: {x: y}}]\n  consul_sd_configs: [{server: s, token: tok}]\n- {}\n";
+        let printed = yaml::print(&config(text)).unwrap();
+        assert!(
+            !printed.contains("pass\n") && !printed.contains("tok\n"),
+            "{printed}"
+        );
+        // As if the secrets had been written that way.
+        let hidden = text
+            .replace("password: pass", "password: <secret>")
+            .replace("token: tok", "token: <secret>");
+        assert_eq!(config(&printed), config(&hidden), "{printed}");
+        assert_eq!(yaml::print(&config(&printed)).unwrap(), printed);
+    }
 }

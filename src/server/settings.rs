@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration as StdDuration;
 
 use alertmanager::config::AlertmanagerConfig;
+use alertmanager::notify::SenderOptions;
 use anyhow::Context as _;
 use model::Duration;
 use remote::write::Version;
 use scraper::{GlobalUrl, ScrapeOptions};
 
+use crate::alertmanagers;
 use crate::cli::flag::Values;
 use crate::cli::server::UNBUILT;
 use crate::config::{LoadError, Loaded, load_alertmanager};
@@ -24,6 +26,9 @@ const CONCURRENCY_MAX: usize = 10_000;
 
 /// What is read when nobody says which configuration.
 const DEFAULT_FILE: &str = "prometheus.yml";
+
+/// Alerts in one request where the flag says none, as in Prometheus.
+const BATCH_DEFAULT: usize = 256;
 
 /// What the server is started with.
 pub(crate) struct Settings {
@@ -75,6 +80,8 @@ pub(crate) struct Settings {
     pub(crate) for_grace_period: Duration,
     /// Rule groups that may be evaluated at once.
     pub(crate) rule_concurrency: usize,
+    /// How alerts wait for Alertmanagers.
+    pub(crate) sender: SenderOptions,
     /// How often to look for changes of the configuration.
     pub(crate) auto_reload_interval: Option<Duration>,
     /// What was asked for and is not built yet.
@@ -151,6 +158,7 @@ impl Settings {
             },
             discovery_reload_interval: values.duration("scrape.discovery-reload-interval"),
             resend_delay: values.duration("rules.alert.resend-delay"),
+            sender: sender_options(values),
             for_outage_tolerance: values.duration("rules.alert.for-outage-tolerance"),
             for_grace_period: values.duration("rules.alert.for-grace-period"),
             rule_concurrency: values
@@ -257,6 +265,26 @@ impl Settings {
             discovery_reload_interval: self.discovery_reload_interval.to_std(),
             global_url: self.global_url(),
         }
+    }
+
+    /// Returns what the Alertmanagers' discovery and queues are started with; relative file names start from `base_dir`.
+    pub(crate) fn alertmanagers(&self, base_dir: &Path) -> alertmanagers::Options {
+        alertmanagers::Options {
+            base_dir: base_dir.to_owned(),
+            sender: self.sender,
+            pause: self.discovery_reload_interval.to_std(),
+        }
+    }
+}
+
+fn sender_options(values: &Values) -> SenderOptions {
+    SenderOptions {
+        queue_capacity: values.integer("alertmanager.notification-queue-capacity"),
+        batch_max: match values.integer("alertmanager.notification-batch-size") {
+            0 => BATCH_DEFAULT,
+            given => given,
+        },
+        drains_at_end: values.is_on("alertmanager.drain-notification-queue-on-shutdown"),
     }
 }
 

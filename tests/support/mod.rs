@@ -17,4 +17,5 @@ pub(crate) mod peers;
 pub(crate) mod process;
 pub(crate) mod protobuf;
 pub(crate) mod smtp;
+pub(crate) mod tls;
 pub(crate) mod wait;

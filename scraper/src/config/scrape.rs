@@ -13,34 +13,6 @@ use super::{
     ValidationScheme, check_target_address, protocol, sd,
 };
 
-/// Writes a struct with its own fields, a list for each mechanism of service discovery, and those of `http_config`.
-macro_rules! with_discoveries {
-    ($(#[$meta:meta])* pub struct $name:ident { $($own:tt)* } $($key:ident: $sd:ident,)*) => {
-        net::with_http_config! {
-            $(#[$meta])*
-            pub struct $name {
-                $($own)*
-                $(
-                    #[doc = concat!("Where targets come from, see [`sd::", stringify!($sd), "`].")]
-                    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "sd::list")]
-                    pub $key: Vec<sd::$sd>,
-                )*
-            }
-        }
-
-        impl $name {
-            /// Returns the keys of the service discoveries that are configured.
-            pub fn discoveries(&self) -> Vec<&'static str> {
-                let mut keys = Vec::new();
-                $(if !self.$key.is_empty() {
-                    keys.push(stringify!($key));
-                })*
-                keys
-            }
-        }
-    };
-}
-
 for_each_mechanism! { with_discoveries {
     /// A job: which targets, how to scrape them, and what to make of what they say.
     ///
@@ -340,7 +312,7 @@ impl ScrapeConfig {
     /// Returns one line for each thing that is configured and not built yet.
     pub fn unsupported(&self) -> Vec<String> {
         let job = &self.job_name;
-        let keys = self.discoveries().into_iter();
+        let keys = self.sources().keys().into_iter();
         let unbuilt = keys.filter(|key| !sd::is_built(key));
         let discoveries = unbuilt.map(|name| {
             let kind = name.trim_end_matches("_sd_configs");

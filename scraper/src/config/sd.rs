@@ -8,14 +8,11 @@
 //!
 //! Source: Prometheus configuration documentation, `<…_sd_config>`.
 
-use std::marker::PhantomData;
-
 use net::http_config::{HttpConfig, UrlText};
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
 
-use super::ConfigError;
-use super::yaml;
+use super::{ConfigError, StaticConfig};
 
 #[macro_use]
 mod macros;
@@ -147,36 +144,34 @@ impl<'de, T: SdConfig> Deserialize<'de> for Checked<T> {
 /// # Errors
 ///
 /// What an item says.
-pub(super) fn list<'de, D: Deserializer<'de>, T: SdConfig>(
-    deserializer: D,
-) -> Result<Vec<T>, D::Error> {
+pub fn list<'de, D: Deserializer<'de>, T: SdConfig>(deserializer: D) -> Result<Vec<T>, D::Error> {
     let message = format!("empty or null section in {}", T::KEY);
     let items = model::de::non_null_list::<D, Checked<T>>(deserializer, &message)?;
     Ok(items.into_iter().map(|item| item.0).collect())
 }
 
-/// A list of configurations of one mechanism that stands alone.
-struct Section<T>(PhantomData<T>);
-
-impl<'de, T: SdConfig> Deserialize<'de> for Section<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        list::<D, T>(deserializer).map(|_| Section(PhantomData))
-    }
-}
-
-macro_rules! section_functions {
+macro_rules! sources {
     ($($key:ident: $name:ident,)*) => {
-        /// Checks a list that stands under `key`, for sections of which another room knows no more than that.
-        ///
-        /// # Errors
-        ///
-        /// What is wrong with it; that there is no such mechanism.
-        pub fn check_section(key: &str, text: &str) -> Result<(), String> {
-            let outcome = match key {
-                $(stringify!($key) => yaml::parse::<Section<$name>>(text).map(|_| ()),)*
-                _ => return Err(format!("{key} is not a service discovery")),
-            };
-            outcome.map_err(|error| error.message)
+        /// Everything that says where the targets of one section come from.
+        #[derive(Clone, Debug, Default, PartialEq)]
+        pub struct Sources {
+            /// Targets that are listed.
+            pub static_configs: Vec<StaticConfig>,
+            $(
+                #[doc = concat!("See [`", stringify!($name), "`].")]
+                pub $key: Vec<$name>,
+            )*
+        }
+
+        impl Sources {
+            /// Returns the keys of the service discoveries that are configured, built or not.
+            pub fn keys(&self) -> Vec<&'static str> {
+                let mut keys = Vec::new();
+                $(if !self.$key.is_empty() {
+                    keys.push(stringify!($key));
+                })*
+                keys
+            }
         }
 
         /// Returns the name in Prometheus of the struct that has the fields `expected`, if it is one of ours.
@@ -193,7 +188,7 @@ macro_rules! section_functions {
     };
 }
 
-for_each_mechanism!(section_functions {});
+for_each_mechanism!(sources {});
 
 /// Returns an error that says `text` unless `is_good`.
 fn ensure(is_good: bool, text: &str) -> Result<(), ConfigError> {

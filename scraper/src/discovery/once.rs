@@ -51,7 +51,7 @@ pub async fn once(
     // Ends the tasks however this function is left.
     let _stop = stop.clone().drop_guard();
     let mut receivers = Vec::new();
-    for config in ProviderConfig::of(job) {
+    for config in ProviderConfig::of(&job.sources()) {
         let mut discovery = config.start(place)?;
         let (updates, groups) = Updates::channel(Arc::clone(&published));
         discovery.start(&updates);

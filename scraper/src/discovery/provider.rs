@@ -21,11 +21,10 @@ use super::vultr::VultrSource;
 use super::{Discovery, Static};
 use crate::config::sd::{
     DigitalOceanSdConfig, DockerSdConfig, DockerSwarmSdConfig, HetznerSdConfig, LinodeSdConfig,
-    NomadSdConfig, VultrSdConfig,
+    NomadSdConfig, Sources, VultrSdConfig,
 };
 use crate::config::{
-    ConsulSdConfig, DnsSdConfig, FileSdConfig, HttpSdConfig, KubernetesSdConfig, ScrapeConfig,
-    StaticConfig,
+    ConsulSdConfig, DnsSdConfig, FileSdConfig, HttpSdConfig, KubernetesSdConfig, StaticConfig,
 };
 use crate::metrics::DiscoveryMetrics;
 
@@ -60,8 +59,8 @@ pub(crate) struct Place<'a> {
 }
 
 impl ProviderConfig {
-    /// Returns the discoveries of a job that are built.
-    pub(crate) fn of(config: &ScrapeConfig) -> Vec<ProviderConfig> {
+    /// Returns the discoveries of a section that are built.
+    pub(crate) fn of(config: &Sources) -> Vec<ProviderConfig> {
         let mut all = Vec::new();
         if !config.static_configs.is_empty() {
             all.push(ProviderConfig::Static(config.static_configs.clone()));

@@ -56,11 +56,8 @@ pub(super) fn check_alertmanagers(
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
     for alertmanager in &config.alerting.alertmanagers {
-        let sections = alertmanager.unbuilt_sections().into_iter();
-        let files = sections.filter(|(key, _)| *key == "file_sd_configs");
-        let files = files.flat_map(|(_, section)| section.0.as_array().into_iter().flatten());
-        let files = files.filter_map(|item| item["files"].as_array()).flatten();
-        for pattern in files.filter_map(|file| file.as_str()) {
+        let files = alertmanager.file_sd_configs.iter();
+        for pattern in files.flat_map(|config| &config.files) {
             for group in target_groups(pattern, dir, "alertmanager config", out)? {
                 let mut targets = group.targets.iter();
                 targets.try_for_each(|target| check_target_address(target))?;

@@ -139,6 +139,7 @@ macro_rules! words {
 }
 
 /// Hands all mechanisms, `key: Struct,` each, to a macro, after `args`.
+#[macro_export]
 macro_rules! for_each_mechanism {
     ($then:ident { $($args:tt)* }) => {
         $then! {
@@ -175,6 +176,36 @@ macro_rules! for_each_mechanism {
             triton_sd_configs: TritonSdConfig,
             uyuni_sd_configs: UyuniSdConfig,
             vultr_sd_configs: VultrSdConfig,
+        }
+    };
+}
+
+/// Writes a struct with its own fields, a list for each mechanism of service discovery, and those of `http_config`; for
+/// [`for_each_mechanism`](crate::for_each_mechanism). `config::sd` must be in scope as `sd`, and one of the own fields is
+/// `static_configs`, a list of [`StaticConfig`](crate::config::StaticConfig).
+#[macro_export]
+macro_rules! with_discoveries {
+    ($(#[$meta:meta])* $vis:vis struct $name:ident { $($own:tt)* } $($key:ident: $sd:ident,)*) => {
+        net::with_http_config! {
+            $(#[$meta])*
+            $vis struct $name {
+                $($own)*
+                $(
+                    #[doc = concat!("Where targets come from, see [`sd::", stringify!($sd), "`].")]
+                    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "sd::list")]
+                    pub $key: Vec<sd::$sd>,
+                )*
+            }
+        }
+
+        impl $name {
+            /// Returns everything that says where targets come from.
+            $vis fn sources(&self) -> sd::Sources {
+                sd::Sources {
+                    static_configs: self.static_configs.clone(),
+                    $($key: self.$key.clone(),)*
+                }
+            }
         }
     };
 }

@@ -1,4 +1,11 @@
 use super::*;
+use crate::config::{ScrapeConfig, yaml};
+
+/// Reads a list that stands under `key` in a job.
+fn check_section(key: &str, list: &str) -> Result<(), String> {
+    let outcome = yaml::parse::<ScrapeConfig>(&format!("{key}:\n{list}\n"));
+    outcome.map(|_| ()).map_err(|error| error.message)
+}
 
 #[track_caller]
 fn check_error(key: &str, item: &str, expected: &str) {
