@@ -142,7 +142,7 @@ pub(crate) static FLAGS: &[Flag] = &[
         "cluster.peer-name",
         Kind::Text,
         "",
-        "The name of this member; members are sorted by it. By default one by chance.",
+        "The name of this member; members are sorted by it. By default a ULID, so that who started first is first.",
     ),
     Flag::shown(
         "cluster.label",

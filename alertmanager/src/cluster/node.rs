@@ -10,6 +10,8 @@
 
 mod exchange;
 mod names;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 use std::io;
@@ -106,12 +108,12 @@ impl Bound {
         };
         let advertised = advertise.find(&address::of_this_machine())?;
         let chance = Uuid::new_v4();
-        let name = match options.name.as_str() {
-            "" => chance.to_string(),
-            name => name.to_owned(),
-        };
         let alive = SystemTime::now().duration_since(UNIX_EPOCH);
         let generation = alive.map_or(0, millis);
+        let name = match options.name.as_str() {
+            "" => ulid(generation, chance.as_u128()),
+            name => name.to_owned(),
+        };
         let me = Member::new(name.clone(), advertised, generation);
         let me = me.map_err(|error| ClusterError::Flag {
             flag: "cluster.advertise-address",
@@ -212,6 +214,16 @@ impl Cluster {
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Returns a name of 26 characters, sorted by the time: whoever joins last is last in the list, and knows least.
+///
+/// Source: the ULID specification: 48 bits of milliseconds since the epoch, 80 of chance, in Crockford's base 32.
+fn ulid(at_ms: u64, chance: u128) -> String {
+    const DIGITS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+    let id = (u128::from(at_ms) << 80) | (chance & ((1 << 80) - 1));
+    let digit = |place: u32| char::from(DIGITS[((id >> (5 * place)) & 31) as usize]);
+    (0..26).rev().map(digit).collect()
 }
 
 /// Checks the flags that are no addresses, and that peers have ports.

@@ -38,12 +38,16 @@ impl Node {
         }
     }
 
-    /// Returns the addresses of all peers, and whether every name could be looked up.
+    /// Returns the addresses of all peers that packets can be sent to, and whether every name could be looked up.
     async fn look_up(&self) -> (BTreeSet<SocketAddr>, bool) {
         let (mut found, mut is_complete) = (BTreeSet::new(), true);
+        // A socket of IPv4 reaches nobody at the IPv6 address that a name may have besides.
+        let is_ipv4 = self.udp.local_addr().is_ok_and(|bound| bound.is_ipv4());
         for peer in &self.options.peers {
             match tokio::net::lookup_host(peer).await {
-                Ok(addresses) => found.extend(addresses),
+                Ok(addresses) => {
+                    found.extend(addresses.filter(|address| !is_ipv4 || address.is_ipv4()));
+                }
                 Err(error) => {
                     is_complete = false;
                     let gossip = self.gossip.lock();
