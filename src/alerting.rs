@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alertmanager::api::{ApiOptions, router as api_router};
+use alertmanager::cluster::ClusterOptions;
 use alertmanager::config::AlertmanagerConfig;
 use alertmanager::dispatch::DispatchOptions;
 use alertmanager::silence::SilenceLimits;
@@ -26,7 +27,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::api::error::plain_error;
 use crate::api::own_metrics;
-use crate::cli::alertmanager::CLUSTER_PEER;
+use crate::cli::alertmanager::{CLUSTER_LISTEN, CLUSTER_PEER};
 use crate::cli::flag::Values;
 use crate::config::{LoadError, load_alertmanager};
 use crate::server::http::{Http, HttpOptions};
@@ -51,6 +52,7 @@ struct Settings {
     gets_max: usize,
     storage: PathBuf,
     dispatch: DispatchOptions,
+    cluster: Option<ClusterOptions>,
     warnings: Vec<String>,
 }
 
@@ -98,6 +100,7 @@ impl Settings {
                     ),
                 },
             },
+            cluster: cluster(values)?,
             warnings: warnings(values),
             listen,
         })
@@ -108,11 +111,47 @@ impl Settings {
     }
 }
 
+/// Returns how this one takes part in a cluster, unless that is switched off.
+fn cluster(values: &Values) -> anyhow::Result<Option<ClusterOptions>> {
+    let tls = values.text("cluster.tls-config");
+    anyhow::ensure!(
+        tls.is_empty(),
+        "--cluster.tls-config={tls}: TLS between members is not built yet; refusing to talk to them without it. Leave the flag out and keep the cluster's port within a network that you trust"
+    );
+    let peers = values.list(CLUSTER_PEER).to_vec();
+    let listen = values.text(CLUSTER_LISTEN).to_owned();
+    if listen.is_empty() {
+        return Ok(None);
+    }
+    let duration = |name: &str| values.duration(name).to_std();
+    Ok(Some(ClusterOptions {
+        may_stand_alone: peers.is_empty() && !values.is_given(CLUSTER_LISTEN),
+        listen,
+        advertise: values.text("cluster.advertise-address").to_owned(),
+        is_public_allowed: values
+            .is_on("cluster.allow-insecure-public-advertise-address-discovery"),
+        name: values.text("cluster.peer-name").to_owned(),
+        label: values.text("cluster.label").to_owned(),
+        peers,
+        peer_timeout: duration("cluster.peer-timeout"),
+        resolve_timeout: duration("cluster.peers-resolve-timeout"),
+        gossip_interval: duration("cluster.gossip-interval"),
+        pushpull_interval: duration("cluster.pushpull-interval"),
+        tcp_timeout: duration("cluster.tcp-timeout"),
+        probe_timeout: duration("cluster.probe-timeout"),
+        probe_interval: duration("cluster.probe-interval"),
+        settle_timeout: duration("cluster.settle-timeout"),
+        reconnect_interval: duration("cluster.reconnect-interval"),
+        reconnect_timeout: duration("cluster.reconnect-timeout"),
+    }))
+}
+
 fn warnings(values: &Values) -> Vec<String> {
+    let is_off = values.text(CLUSTER_LISTEN).is_empty();
     let peers = values.list(CLUSTER_PEER);
-    let alone = (!peers.is_empty()).then(|| {
+    let alone = (is_off && !peers.is_empty()).then(|| {
         format!(
-            "--{CLUSTER_PEER}={}: clusters are not built yet, this Alertmanager stands alone and notifies of everything itself",
+            "--{CLUSTER_PEER}={} has no effect: --{CLUSTER_LISTEN} is empty, which switches clustering off",
             peers.join(",")
         )
     });
@@ -177,6 +216,7 @@ pub(crate) async fn run(values: &Values) -> anyhow::Result<()> {
         external_url: settings.external_url.clone(),
         dispatch: settings.dispatch,
         storage: Some(settings.storage.clone()),
+        cluster: settings.cluster.clone(),
     };
     let alertmanager = Alertmanager::start(config, options)
         .map_err(|reason| anyhow::anyhow!("start the Alertmanager: {reason}"))?;
@@ -244,11 +284,6 @@ fn build_info(registry: &Registry) {
     let version = alertmanager::api::ALERTMANAGER_VERSION;
     info.with(&[version, "", "", "", os, arch, "hearth"])
         .set(1.0);
-    let enabled = registry.gauge(
-        "alertmanager_cluster_enabled",
-        "Indicates whether the clustering is enabled or not.",
-    );
-    enabled.set(0.0);
 }
 
 /// Returns all that is answered.
@@ -356,6 +391,7 @@ mod tests {
             gets_max: 1,
             storage: PathBuf::new(),
             dispatch: DispatchOptions::default(),
+            cluster: None,
             warnings: Vec::new(),
         }
     }
@@ -384,6 +420,7 @@ mod tests {
             external_url: settings.external_url.clone(),
             dispatch: settings.dispatch,
             storage: None,
+            cluster: None,
         };
         let config = settings.load().unwrap();
         let alertmanager = Arc::new(Alertmanager::start(config, options).unwrap());

@@ -161,6 +161,7 @@ impl Server {
                     external_url: settings.external_url.clone(),
                     dispatch: DispatchOptions::default(),
                     storage: Some(settings.data_dir.join(ALERTMANAGER_DIR)),
+                    cluster: None,
                 };
                 let started = Alertmanager::start(config, options);
                 Some(Arc::new(started.map_err(|reason| {

@@ -57,6 +57,7 @@ fn start(address: &str, dir: &Path) -> Monitor {
         "alertmanager",
         "--config.file=am.yml",
         "--storage.path=data",
+        "--cluster.listen-address=",
     ];
     Monitor::program("hearth", &hearth_binary(), address, dir, &flags)
 }

@@ -18,6 +18,7 @@
 
 mod changes;
 mod log;
+mod replica;
 mod snapshot;
 #[cfg(test)]
 #[path = "dispatch/tests.rs"]
@@ -36,6 +37,7 @@ use self::changes::Changed;
 pub use self::changes::{GroupKey, GroupRecord};
 use self::log::Log;
 pub use self::log::LogEntry;
+pub(crate) use self::replica::Merged;
 pub use self::snapshot::{AlertFilter, AlertSnapshot, GroupSnapshot};
 use crate::alert::{Alert, NotifiedAlert, StoredAlert};
 use crate::config::{AlertmanagerConfig, Route};
@@ -100,6 +102,8 @@ pub struct Notification {
     pub timeout_ms: i64,
     /// What goes to the log when it was sent.
     entry: LogEntry,
+    send_resolved: bool,
+    repeat_ms: i64,
     /// Which flush of the group it belongs to.
     flush: u64,
 }
@@ -333,6 +337,39 @@ impl Dispatcher {
 
     /// Takes note of what became of a notification.
     pub fn finish(&mut self, notification: &Notification, is_sent: bool, now_ms: i64) {
+        self.settle(notification, is_sent, now_ms);
+        if is_sent {
+            self.log
+                .record(notification.integration.clone(), notification.entry.clone());
+        }
+        self.drop_empty_groups();
+    }
+
+    /// Returns whether a notification that has waited is still to be sent; if another instance has told the same meanwhile,
+    /// it is over. If another one has told what it saw later, the next flush decides: this one may be no longer true.
+    pub(crate) fn is_still_due(&mut self, notification: &Notification, now_ms: i64) -> bool {
+        let entry = &notification.entry;
+        let is_told = self
+            .log
+            .reason_to_send(
+                &notification.integration,
+                entry,
+                notification.send_resolved,
+                notification.repeat_ms,
+            )
+            .is_none();
+        let last_ms = self.log.at_ms(&notification.integration);
+        let is_overtaken = last_ms.is_some_and(|last_ms| entry.at_ms < last_ms);
+        if is_told || is_overtaken {
+            self.settle(notification, is_told, now_ms);
+            self.drop_empty_groups();
+            return false;
+        }
+        true
+    }
+
+    /// Takes note in the group that a notification is no longer on its way.
+    fn settle(&mut self, notification: &Notification, is_told: bool, now_ms: i64) {
         let key = (
             notification.integration.group_key.clone(),
             notification.integration.receiver.clone(),
@@ -344,15 +381,10 @@ impl Dispatcher {
                 .retain(|integration| *integration != notification.integration);
             if group.last.id == notification.flush {
                 group.last.outstanding = group.last.outstanding.saturating_sub(1);
-                group.last.has_failed |= !is_sent;
+                group.last.has_failed |= !is_told;
                 group.forget_resolved(now_ms);
             }
         }
-        if is_sent {
-            self.log
-                .record(notification.integration.clone(), notification.entry.clone());
-        }
-        self.drop_empty_groups();
     }
 
     fn drop_empty_groups(&mut self) {
@@ -520,6 +552,8 @@ impl Group {
                 alerts: told,
                 timeout_ms: self.interval_ms.max(10_000),
                 entry,
+                send_resolved,
+                repeat_ms: self.repeat_ms,
                 flush: id,
             });
         }

@@ -9,11 +9,12 @@
 //! ```
 //!
 //! **Invariant:** what decides (the rules' clock, alert states, groups and their timers, what is sent again) takes the
-//! time as an argument and does no I/O; tasks, sockets and timers are in [`rule::manager`], [`server`], [`notify`] and
-//! [`receiver`].
+//! time as an argument and does no I/O; tasks, sockets and timers are in [`rule::manager`], [`server`], [`notify`],
+//! [`cluster`] and [`receiver`].
 
 pub mod alert;
 pub mod api;
+pub mod cluster;
 pub mod config;
 pub mod dispatch;
 #[cfg(test)]

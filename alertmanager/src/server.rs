@@ -4,10 +4,12 @@
 //! microseconds, so that rules hand their alerts over without a queue. At most [`SENDING_MAX`] notifications are sent at
 //! once; the others wait.
 
+mod cluster;
+
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use metrics::{Counter, Family, Gauge, Histogram, Registry};
@@ -18,6 +20,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::alert::Alert;
+use crate::cluster::{Cluster, ClusterOptions, ClusterStatus, Update, note_enabled};
 use crate::config::AlertmanagerConfig;
 use crate::dispatch::{
     ALERTS_MAX, AlertFilter, DispatchOptions, Dispatcher, Notification, Suppressed,
@@ -36,6 +39,8 @@ const SLEEP_MAX: Duration = Duration::from_secs(10);
 const STORE_EVERY: Duration = Duration::from_secs(10);
 /// How long a shutdown waits for notifications on their way.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
+/// What is said to whoever waits at the end.
+const STOPPING: &str = "the alertmanager is stopping";
 /// What rules' metrics call the Alertmanager in this process.
 const BUILT_IN: &str = "builtin";
 
@@ -51,6 +56,8 @@ pub struct AlertmanagerOptions {
     pub dispatch: DispatchOptions,
     /// The directory of what survives a restart; without one nothing does.
     pub storage: Option<PathBuf>,
+    /// How it takes part in a cluster; without it, it stands alone.
+    pub cluster: Option<ClusterOptions>,
 }
 
 #[cfg(test)]
@@ -63,6 +70,7 @@ impl AlertmanagerOptions {
             external_url: "http://am".to_owned(),
             dispatch: DispatchOptions::default(),
             storage: None,
+            cluster: None,
         }
     }
 }
@@ -96,6 +104,8 @@ struct Shared {
     changed: Notify,
     stop: CancellationToken,
     sending: Arc<Semaphore>,
+    /// Set at the start, if there is a cluster.
+    cluster: OnceLock<Cluster>,
 }
 
 /// The ways to tell, by receiver, kind and position.
@@ -245,6 +255,11 @@ impl Alertmanager {
     /// When a receiver cannot be made or the storage cannot be had, for a person.
     pub fn start(config: AlertmanagerConfig, options: AlertmanagerOptions) -> Result<Self, String> {
         let integrations = integrations(&config)?;
+        let cluster = match options.cluster {
+            Some(cluster) => self::cluster::bind(cluster, &options.registry)?,
+            None => None,
+        };
+        note_enabled(&options.registry, cluster.is_some());
         let clock = options.clock;
         let now_ms = clock.now_ms();
         let mut dispatcher = Dispatcher::with_options(Arc::new(config), options.dispatch, now_ms);
@@ -272,7 +287,12 @@ impl Alertmanager {
             changed: Notify::new(),
             stop: CancellationToken::new(),
             sending: Arc::new(Semaphore::new(SENDING_MAX)),
+            cluster: OnceLock::new(),
         });
+        if let Some(bound) = cluster {
+            let replica: Weak<Shared> = Arc::downgrade(&shared);
+            shared.cluster.get_or_init(|| bound.start(replica));
+        }
         let task = tokio::spawn(run(Arc::clone(&shared)));
         Ok(Alertmanager {
             shared,
@@ -313,7 +333,7 @@ impl Alertmanager {
 
     /// Makes or changes a silence; returns its id when it is on disk.
     pub(crate) async fn set_silence(&self, silence: Silence) -> Result<String, SilenceFailure> {
-        let (id, before, answer) = {
+        let (id, before, updates, answer) = {
             let mut dispatcher = self.shared.dispatcher.lock();
             let old = dispatcher.silences().get(&silence.id).cloned();
             let now_ms = self.now_ms();
@@ -325,50 +345,45 @@ impl Alertmanager {
             if before.iter().all(|(old, _)| *old != id) {
                 before.push((id.clone(), None));
             }
-            (id, before, self.shared.submit_urgent(&mut dispatcher))
+            let (updates, answer) = self.shared.submit_urgent(&mut dispatcher);
+            (id, before, updates, answer)
         };
-        self.settle(before, answer).await?;
+        self.settle(before, updates, answer).await?;
         tracing::info!(silence = id, "a silence was set");
         Ok(id)
     }
 
     /// Ends a silence now, and waits until that is on disk.
     pub(crate) async fn expire_silence(&self, id: &str) -> Result<(), SilenceFailure> {
-        let (before, answer) = {
+        let (before, updates, answer) = {
             let mut dispatcher = self.shared.dispatcher.lock();
             let old = dispatcher.silences().get(id).cloned();
             let now_ms = self.now_ms();
             dispatcher.silences_mut().expire(id, now_ms)?;
-            (
-                vec![(id.to_owned(), old)],
-                self.shared.submit_urgent(&mut dispatcher),
-            )
+            let (updates, answer) = self.shared.submit_urgent(&mut dispatcher);
+            (vec![(id.to_owned(), old)], updates, answer)
         };
-        self.settle(before, answer).await?;
+        self.settle(before, updates, answer).await?;
         tracing::info!(silence = id, "a silence was ended");
         Ok(())
     }
 
-    /// Waits for the disk; what could not be written is undone.
+    /// Waits for the disk; then others are told. It goes on when nobody waits any longer.
     async fn settle(
         &self,
         before: Vec<(String, Option<Silence>)>,
+        updates: Vec<Update>,
         answer: Option<oneshot::Receiver<Result<(), String>>>,
     ) -> Result<(), SilenceFailure> {
-        let Some(answer) = answer else {
-            return Ok(());
-        };
-        let outcome = match answer.await {
-            Ok(outcome) => outcome,
-            Err(_) => Err("the alertmanager is stopping".to_owned()),
-        };
-        outcome.map_err(|reason| {
-            let mut dispatcher = self.shared.dispatcher.lock();
-            for (id, silence) in before {
-                dispatcher.silences_mut().restore(&id, silence);
-            }
-            SilenceFailure::Storage(reason)
-        })
+        let shared = Arc::clone(&self.shared);
+        let settling = tokio::spawn(async move { shared.settle(before, updates, answer).await });
+        let stopping = |_| Err(SilenceFailure::Storage(STOPPING.to_owned()));
+        settling.await.unwrap_or_else(stopping)
+    }
+
+    /// Returns how the cluster is, if this is one of a cluster.
+    pub(crate) fn cluster_status(&self) -> Option<ClusterStatus> {
+        self.shared.cluster.get().map(Cluster::status)
     }
 
     /// Lets `look` look at the dispatcher, with the time; nothing else happens meanwhile.
@@ -383,6 +398,9 @@ impl Alertmanager {
             && let Err(error) = task.await
         {
             tracing::error!(%error, "the task of the alertmanager ended badly");
+        }
+        if let Some(cluster) = self.shared.cluster.get() {
+            cluster.leave().await;
         }
         self.shared.store_lazily();
         let store = self.shared.store.lock().take();
@@ -452,19 +470,47 @@ impl Shared {
         self.changed.notify_one();
     }
 
-    /// Hands the changes that must be on disk soon to the store; the answer says when they are.
+    /// Hands the changes that must be on disk soon to the store; the answer says when they are. Then others may have them.
     fn submit_urgent(
         &self,
         dispatcher: &mut Dispatcher,
-    ) -> Option<oneshot::Receiver<Result<(), String>>> {
+    ) -> (Vec<Update>, Option<oneshot::Receiver<Result<(), String>>>) {
         let changes = dispatcher.take_urgent_changes();
+        let updates = self::cluster::updates(&changes);
         let store = self.store.lock();
-        store.as_ref().map(|store| store.submit(changes))
+        (updates, store.as_ref().map(|store| store.submit(changes)))
+    }
+
+    /// Waits for the disk; what could not be written is undone, and what was written is told to others.
+    async fn settle(
+        &self,
+        before: Vec<(String, Option<Silence>)>,
+        updates: Vec<Update>,
+        answer: Option<oneshot::Receiver<Result<(), String>>>,
+    ) -> Result<(), SilenceFailure> {
+        let outcome = match answer {
+            None => Ok(()),
+            Some(answer) => answer.await.unwrap_or_else(|_| Err(STOPPING.to_owned())),
+        };
+        if let Err(reason) = outcome {
+            let mut dispatcher = self.dispatcher.lock();
+            for (id, silence) in before {
+                dispatcher.silences_mut().restore(&id, silence);
+            }
+            return Err(SilenceFailure::Storage(reason));
+        }
+        if let Some(cluster) = self.cluster.get() {
+            cluster.publish(&updates);
+        }
+        Ok(())
     }
 
     /// The same when nobody waits.
     fn store_urgent(&self, dispatcher: &mut Dispatcher) {
         let changes = dispatcher.take_urgent_changes();
+        if let Some(cluster) = self.cluster.get() {
+            cluster.publish(&self::cluster::updates(&changes));
+        }
         if let Some(store) = &*self.store.lock() {
             store.submit_quietly(changes);
         }
@@ -525,6 +571,9 @@ impl Shared {
 
     /// Sends one notification, with retries.
     async fn send(self: Arc<Self>, notification: Notification, integrations: Arc<Integrations>) {
+        if !self.is_our_turn(&notification).await {
+            return;
+        }
         let key = &notification.integration;
         let kind = &*key.kind;
         let Ok(_permit) = self.sending.acquire().await else {
@@ -580,6 +629,7 @@ impl Shared {
 
 /// The Alertmanager's task.
 async fn run(shared: Arc<Shared>) {
+    self::cluster::settle(&shared).await;
     let mut senders = JoinSet::new();
     let mut stored = Instant::now();
     while !shared.stop.is_cancelled() {

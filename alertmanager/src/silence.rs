@@ -8,6 +8,7 @@
 #[cfg(test)]
 mod tests;
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -249,18 +250,46 @@ impl Silences {
         Ok(())
     }
 
-    /// Takes in a silence as another instance, or the disk, has it; the newer one of the same id stays. Returns whether it
-    /// changed anything.
+    /// Takes in a silence as another instance, or the disk, has it; the newer one of the same id stays, and of two that were
+    /// changed in the same millisecond the one whose message is greater, so that all agree. Returns whether it changed
+    /// anything.
     pub fn merge(&mut self, silence: Silence) -> bool {
-        let is_known = self
-            .by_id
-            .get(&silence.id)
-            .is_some_and(|known| silence.updated_at_ms <= known.updated_at_ms);
+        let is_known = self.by_id.get(&silence.id).is_some_and(|known| {
+            let message = crate::mesh::encode_silence;
+            match silence.updated_at_ms.cmp(&known.updated_at_ms) {
+                Ordering::Less => true,
+                Ordering::Equal => message(&silence) <= message(known),
+                Ordering::Greater => false,
+            }
+        });
         if is_known {
             return false;
         }
         self.put(silence);
         true
+    }
+
+    /// Takes in a silence of another instance, as [`merge`](Silences::merge) does, within the limits.
+    ///
+    /// # Errors
+    ///
+    /// When it makes no sense, or there are too many.
+    pub(crate) fn merge_foreign(&mut self, silence: Silence) -> Result<bool, SilenceError> {
+        if Uuid::try_parse(&silence.id).is_err() {
+            return Err(SilenceError::Invalid(format!(
+                "its id {:?} is no UUID",
+                silence.id
+            )));
+        }
+        silence.check()?;
+        self.check_size(&silence)?;
+        let (count, limit) = (self.by_id.len(), self.limits.count_max);
+        if !self.by_id.contains_key(&silence.id) && limit <= count {
+            return Err(SilenceError::Limit(format!(
+                "exceeded maximum number of silences: {count} (limit: {limit})"
+            )));
+        }
+        Ok(self.merge(silence))
     }
 
     /// Puts back what was there before a change that could not be stored.

@@ -7,6 +7,7 @@ use http::StatusCode;
 use serde::Serialize;
 
 use super::{Api, Handled, Query, json, time};
+use crate::cluster::ClusterStatus;
 
 /// The version of Alertmanager whose API this is: amtool and others choose what they ask for by it.
 pub const ALERTMANAGER_VERSION: &str = "0.33.1";
@@ -22,8 +23,40 @@ struct Status<'a> {
 
 #[derive(Serialize)]
 struct Cluster {
-    peers: [(); 0],
+    #[serde(skip_serializing_if = "String::is_empty")]
+    name: String,
+    peers: Vec<Peer>,
     status: &'static str,
+}
+
+#[derive(Serialize)]
+struct Peer {
+    address: String,
+    name: String,
+}
+
+impl Cluster {
+    fn of(status: Option<ClusterStatus>) -> Self {
+        let Some(cluster) = status else {
+            return Cluster {
+                name: String::new(),
+                peers: Vec::new(),
+                status: "disabled",
+            };
+        };
+        let peers = cluster.peers.into_iter();
+        Cluster {
+            name: cluster.name,
+            peers: peers
+                .map(|(name, address)| Peer { address, name })
+                .collect(),
+            status: if cluster.is_settled {
+                "ready"
+            } else {
+                "settling"
+            },
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -52,10 +85,7 @@ impl Api {
     pub(super) fn status(&self) -> Response {
         let config = self.alertmanager.config();
         let status = Status {
-            cluster: Cluster {
-                peers: [],
-                status: "disabled",
-            },
+            cluster: Cluster::of(self.alertmanager.cluster_status()),
             config: Config {
                 original: &config.original,
             },

@@ -1,5 +1,6 @@
 //! The notification log: what each integration was told last, so that it is told once.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeSet, HashMap};
 
 use super::IntegrationKey;
@@ -47,14 +48,37 @@ impl Log {
         self.entries.insert(integration, entry);
     }
 
-    /// Takes in an entry as another instance, or the disk, has it; the newer one stays. Returns whether it changed anything.
+    /// Takes in an entry as another instance, or the disk, has it; the newer one stays, and of two of the same millisecond the
+    /// greater one, so that all agree. Returns whether it changed anything.
     pub(super) fn merge(&mut self, integration: IntegrationKey, entry: LogEntry) -> bool {
         let known = self.entries.get(&integration);
-        if known.is_some_and(|known| entry.at_ms <= known.at_ms) {
+        let rank = |entry: &LogEntry| {
+            let alerts = (entry.firing.clone(), entry.resolved.clone());
+            (alerts, entry.expires_at_ms)
+        };
+        let is_known = known.is_some_and(|known| match entry.at_ms.cmp(&known.at_ms) {
+            Ordering::Less => true,
+            Ordering::Equal => rank(&entry) <= rank(known),
+            Ordering::Greater => false,
+        });
+        if is_known {
             return false;
         }
         self.record(integration, entry);
         true
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Returns when an integration was told last, milliseconds since the epoch.
+    pub(super) fn at_ms(&self, integration: &IntegrationKey) -> Option<i64> {
+        self.entries.get(integration).map(|entry| entry.at_ms)
+    }
+
+    pub(super) fn contains(&self, integration: &IntegrationKey) -> bool {
+        self.entries.contains_key(integration)
     }
 
     /// Forgets what counts no longer.
