@@ -6,6 +6,7 @@
 mod am;
 mod check;
 mod go;
+mod http;
 mod promql;
 mod rules;
 mod table;

@@ -5,6 +5,7 @@
 //! once; the others wait.
 
 mod cluster;
+mod metrics;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -12,21 +13,20 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
-use metrics::{Counter, Family, Gauge, Histogram, Registry};
+use ::metrics::Registry;
 use model::time::Clock;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use self::metrics::ServerMetrics;
 use crate::alert::Alert;
 use crate::cluster::{Cluster, ClusterOptions, ClusterStatus, Update, note_enabled};
 use crate::config::AlertmanagerConfig;
-use crate::dispatch::{
-    ALERTS_MAX, AlertFilter, DispatchOptions, Dispatcher, Notification, Suppressed,
-};
-use crate::notify::{Notifier, SenderMetrics, TargetMetrics};
-use crate::receiver::{INTEGRATIONS, Integration, Message, SendError};
+use crate::dispatch::{ALERTS_MAX, AlertFilter, DispatchOptions, Dispatcher, Notification};
+use crate::notify::Notifier;
+use crate::receiver::{Integration, Message, SendError};
 use crate::silence::{Silence, SilenceError, SilenceState};
 use crate::store::{Store, Stored};
 use crate::template::Template;
@@ -113,138 +113,6 @@ struct Integrations {
     ways: HashMap<(String, Cow<'static, str>, usize), Arc<Integration>>,
     /// What their templates may call.
     templates: Arc<Template>,
-}
-
-struct ServerMetrics {
-    received: Family<Counter>,
-    limited: Counter,
-    alerts: Family<Gauge>,
-    groups: Gauge,
-    notifications: Family<Counter>,
-    notifications_failed: Family<Counter>,
-    requests: Family<Counter>,
-    requests_failed: Family<Counter>,
-    latency: Family<Histogram>,
-    suppressed: Family<Counter>,
-    silences: Family<Gauge>,
-    sender: TargetMetrics,
-}
-
-impl ServerMetrics {
-    fn new(registry: &Registry) -> Self {
-        let counter =
-            |name: &str, help: &str, labels: &[&str]| registry.counter_vec(name, help, labels);
-        let sender = SenderMetrics::new(registry).target(BUILT_IN);
-        sender.queue_capacity.set(ALERTS_MAX as f64);
-        let metrics = ServerMetrics {
-            received: counter(
-                "alertmanager_alerts_received_total",
-                "The total number of received alerts.",
-                &["status", "version"],
-            ),
-            limited: registry.counter(
-                "alertmanager_alerts_limited_total",
-                "The number of alerts that were refused because there are too many.",
-            ),
-            alerts: registry.gauge_vec(
-                "alertmanager_alerts",
-                "How many alerts by state.",
-                &["state"],
-            ),
-            groups: registry.gauge(
-                "alertmanager_dispatcher_aggregation_groups",
-                "Number of active aggregation groups.",
-            ),
-            notifications: counter(
-                "alertmanager_notifications_total",
-                "The total number of attempted notifications.",
-                &["integration"],
-            ),
-            notifications_failed: counter(
-                "alertmanager_notifications_failed_total",
-                "The total number of failed notifications.",
-                &["integration", "reason"],
-            ),
-            requests: counter(
-                "alertmanager_notification_requests_total",
-                "The total number of attempted notification requests.",
-                &["integration"],
-            ),
-            requests_failed: counter(
-                "alertmanager_notification_requests_failed_total",
-                "The total number of failed notification requests.",
-                &["integration"],
-            ),
-            latency: registry.histogram_vec(
-                "alertmanager_notification_latency_seconds",
-                "The latency of notifications in seconds.",
-                &["integration"],
-                &[1.0, 5.0, 10.0, 15.0, 20.0],
-            ),
-            suppressed: counter(
-                "alertmanager_notifications_suppressed_total",
-                "The total number of notifications suppressed for being silenced, inhibited, outside of active time intervals or within muted time intervals.",
-                &["reason"],
-            ),
-            silences: registry.gauge_vec(
-                "alertmanager_silences",
-                "How many silences by state.",
-                &["state"],
-            ),
-            sender,
-        };
-        metrics.start_at_zero();
-        metrics
-    }
-
-    /// Shows every series from the start, so that rates over it see the first increase.
-    fn start_at_zero(&self) {
-        for integration in INTEGRATIONS {
-            self.notifications.with(&[integration]);
-            self.requests.with(&[integration]);
-            self.requests_failed.with(&[integration]);
-            self.latency.with(&[integration]);
-            for reason in [
-                "clientError",
-                "serverError",
-                "contextCanceled",
-                "contextDeadlineExceeded",
-                "other",
-            ] {
-                self.notifications_failed.with(&[integration, reason]);
-            }
-        }
-        for status in ["firing", "resolved"] {
-            self.received.with(&[status, "v2"]);
-        }
-        for state in ["active", "suppressed", "unprocessed"] {
-            self.alerts.with(&[state]);
-        }
-        for state in SilenceState::ALL {
-            self.silences.with(&[state.as_str()]);
-        }
-        self.count_suppressed(Suppressed::default(), Suppressed::default());
-    }
-
-    /// Counts what was suppressed between two moments.
-    fn count_suppressed(&self, before: Suppressed, now: Suppressed) {
-        for (reason, before, now) in [
-            ("silence", before.silence, now.silence),
-            ("inhibition", before.inhibition, now.inhibition),
-            (
-                "mute_time_interval",
-                before.mute_time_interval,
-                now.mute_time_interval,
-            ),
-            (
-                "active_time_interval",
-                before.active_time_interval,
-                now.active_time_interval,
-            ),
-        ] {
-            self.suppressed.with(&[reason]).add((now - before) as f64);
-        }
-    }
 }
 
 impl Alertmanager {

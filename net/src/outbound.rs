@@ -216,6 +216,33 @@ pub fn secret(
     }
 }
 
+/// Why an answer's body was not read.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    /// The connection failed.
+    #[error("{}", chain(.0))]
+    Request(#[from] reqwest::Error),
+    /// It is too long.
+    #[error("the answer is longer than {0} bytes")]
+    Long(usize),
+}
+
+/// Returns the body of an answer.
+///
+/// # Errors
+///
+/// When the connection fails, or the body has more than `bytes_max` bytes; the rest of it is not read then.
+pub async fn body(mut response: reqwest::Response, bytes_max: usize) -> Result<Vec<u8>, BodyError> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        if bytes_max < body.len() + chunk.len() {
+            return Err(BodyError::Long(bytes_max));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
 /// Returns an error with all its sources on one line, each said once; reqwest's own text leaves out what matters.
 pub fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();

@@ -2,7 +2,7 @@
 
 use clap::Command;
 
-use super::flag::{Flag, Kind, add_flags};
+use super::flag::{Flag, Kind, LOG_FORMAT, LOG_LEVEL, add_flags};
 
 /// All flags of the Alertmanager.
 pub(crate) static FLAGS: &[Flag] = &[
@@ -234,18 +234,8 @@ pub(crate) static FLAGS: &[Flag] = &[
         "",
         "Features to enable, separated by commas; unknown ones are warned of.",
     ),
-    Flag::shown(
-        "log.level",
-        Kind::Word(&["debug", "info", "warn", "error"]),
-        "info",
-        "Log messages of this severity and above.",
-    ),
-    Flag::shown(
-        "log.format",
-        Kind::Word(&["logfmt", "json"]),
-        "logfmt",
-        "How log lines are written.",
-    ),
+    LOG_LEVEL,
+    LOG_FORMAT,
 ];
 
 /// Where to listen for other members.

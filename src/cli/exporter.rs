@@ -2,7 +2,7 @@
 
 use clap::{Arg, ArgAction, Command};
 
-use super::flag::{Flag, Kind, add_flags};
+use super::flag::{Flag, Kind, LOG_FORMAT, LOG_LEVEL, add_flags};
 
 /// All flags of the node exporter besides `--collector.NAME` and `--no-collector.NAME`.
 pub(crate) static FLAGS: &[Flag] = &[
@@ -138,18 +138,8 @@ pub(crate) static FLAGS: &[Flag] = &[
         "1",
         "Accepted; there is no Go runtime here.",
     ),
-    Flag::shown(
-        "log.level",
-        Kind::Word(&["debug", "info", "warn", "error"]),
-        "info",
-        "Log messages of this severity and above.",
-    ),
-    Flag::shown(
-        "log.format",
-        Kind::Word(&["logfmt", "json"]),
-        "logfmt",
-        "How log lines are written.",
-    ),
+    LOG_LEVEL,
+    LOG_FORMAT,
 ];
 
 /// Collectors of node_exporter that are not built yet: switching them off is fine, switching them on gets a warning.

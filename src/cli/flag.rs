@@ -77,6 +77,22 @@ pub(crate) enum Kind {
     Word(&'static [&'static str]),
 }
 
+/// From which severity on something is logged.
+pub(crate) const LOG_LEVEL: Flag = Flag::shown(
+    "log.level",
+    Kind::Word(&["debug", "info", "warn", "error"]),
+    "info",
+    "Log messages of this severity and above.",
+);
+
+/// How it is written.
+pub(crate) const LOG_FORMAT: Flag = Flag::shown(
+    "log.format",
+    Kind::Word(&["logfmt", "json"]),
+    "logfmt",
+    "How log lines are written.",
+);
+
 /// Adds the flags of `table` to `command`.
 pub(crate) fn add_flags(mut command: Command, table: &'static [Flag]) -> Command {
     for flag in table {

@@ -2,7 +2,7 @@
 
 use clap::Command;
 
-use super::flag::{Flag, Kind, add_flags};
+use super::flag::{Flag, Kind, LOG_FORMAT, LOG_LEVEL, add_flags};
 
 /// All flags of the server.
 pub(crate) static FLAGS: &[Flag] = &[
@@ -379,18 +379,8 @@ pub(crate) static FLAGS: &[Flag] = &[
         "false",
         "Agent mode. Not built yet: Hearth refuses to start.",
     ),
-    Flag::shown(
-        "log.level",
-        Kind::Word(&["debug", "info", "warn", "error"]),
-        "info",
-        "Log messages of this severity and above.",
-    ),
-    Flag::shown(
-        "log.format",
-        Kind::Word(&["logfmt", "json"]),
-        "logfmt",
-        "How log lines are written.",
-    ),
+    LOG_LEVEL,
+    LOG_FORMAT,
 ];
 
 /// Flags that do nothing yet although leaving them out silently would surprise; a warning names them when they are set.

@@ -1,16 +1,15 @@
 //! Calls of a running Alertmanager, and how what it answers is shown.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
 
+use ::http::Method;
 use anyhow::{Context as _, bail, ensure};
-use http::Method;
 use jiff::Timestamp;
-use net::http_config::HttpConfig;
-use net::outbound::HttpClient;
+use net::outbound::{HttpClient, body};
 use serde_json::Value;
 
 use crate::cli::tool::ToolCall;
+use crate::tool::http;
 
 /// Bytes of an answer, at most.
 const ANSWER_BYTES_MAX: usize = 1 << 30;
@@ -20,7 +19,6 @@ pub(super) struct Client {
     client: HttpClient,
     runtime: tokio::runtime::Runtime,
     url: String,
-    timeout: std::time::Duration,
 }
 
 impl Client {
@@ -30,31 +28,17 @@ impl Client {
     ///
     /// When the HTTP configuration cannot be used.
     pub(super) fn of(call: &ToolCall) -> anyhow::Result<Self> {
-        let (config, dir) = match call.flags.text("http.config.file") {
-            "" => (HttpConfig::default(), PathBuf::from(".")),
-            file => {
-                let text = std::fs::read_to_string(file).with_context(|| format!("read {file}"))?;
-                let config: HttpConfig =
-                    scraper::config::yaml::parse(&text).with_context(|| file.to_owned())?;
-                config.validate().with_context(|| file.to_owned())?;
-                let dir = Path::new(file).parent().map(Path::to_owned);
-                (config, dir.unwrap_or_default())
-            }
-        };
-        // An error means that another provider was installed before, which nobody here does.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        let flags = &call.flags;
+        let timeout = flags.duration("timeout").to_std();
+        let (client, runtime) = http::client(flags.text("http.config.file"), timeout)?;
         Ok(Client {
-            client: HttpClient::new(config, &dir, None)?,
-            runtime: tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .context("start the async runtime")?,
+            client,
+            runtime,
             url: call
                 .flags
                 .text("alertmanager.url")
                 .trim_end_matches('/')
                 .to_owned(),
-            timeout: call.flags.duration("timeout").to_std(),
         })
     }
 
@@ -67,33 +51,26 @@ impl Client {
         &self,
         method: Method,
         path: &str,
-        body: Option<&Value>,
+        sent: Option<&Value>,
     ) -> anyhow::Result<String> {
         let url = format!("{}/api/v2/{path}", self.url);
         let shown = format!("{method} {url}");
         let asking = async {
             let mut request = self.client.request(method, &url).await?;
-            request = request.timeout(self.timeout);
-            if let Some(body) = body {
-                request = request.json(body);
+            if let Some(sent) = sent {
+                request = request.json(sent);
             }
-            let mut response = request.send().await?;
-            let mut answer = Vec::new();
-            while let Some(chunk) = response.chunk().await? {
-                ensure!(
-                    answer.len() + chunk.len() <= ANSWER_BYTES_MAX,
-                    "the answer is longer than {ANSWER_BYTES_MAX} bytes"
-                );
-                answer.extend_from_slice(&chunk);
-            }
+            let response = request.send().await?;
+            let status = response.status();
+            let answer = body(response, ANSWER_BYTES_MAX).await?;
             let text = String::from_utf8(answer).context("the answer is not UTF-8")?;
-            if !response.status().is_success() {
+            if !status.is_success() {
                 let said = match serde_json::from_str(&text) {
                     Ok(Value::String(text)) => text,
                     Ok(value) => value["message"].as_str().unwrap_or(&text).to_owned(),
                     Err(_) => text,
                 };
-                bail!("{}: {}", response.status(), said.trim());
+                bail!("{status}: {}", said.trim());
             }
             Ok(text)
         };

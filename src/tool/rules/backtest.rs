@@ -13,8 +13,6 @@ use alertmanager::rule::query::RuleQuery;
 use anyhow::{Context as _, bail, ensure};
 use metrics::Registry;
 use model::storage::Queryable;
-use net::http_config::HttpConfig;
-use net::outbound::HttpClient;
 use promql::{Engine, EngineOptions};
 use serde::Deserialize;
 use serde_json::json;
@@ -24,7 +22,7 @@ use tsdb::{Db, DbOptions, ReplayProgress};
 
 use crate::backtest::{AlertJson, BacktestJson, RuleJson};
 use crate::cli::tool::ToolCall;
-use crate::tool::{Outcome, UsageError, complain, table};
+use crate::tool::{Outcome, UsageError, complain, http, table};
 
 /// More than a server gives a backtest.
 const TIMEOUT: Duration = Duration::from_secs(900);
@@ -95,13 +93,12 @@ fn ask(server: &str, text: &str, call: &ToolCall) -> anyhow::Result<BacktestJson
     if !flags.duration("interval").is_zero() {
         body["interval"] = flags.text("interval").into();
     }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("start the async runtime")?;
-    // An error means that another provider was installed before, which nobody here does.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let answer = runtime.block_on(post(&url, &body));
+    let (client, runtime) = http::client("", TIMEOUT)?;
+    let answer = runtime.block_on(async {
+        let request = client.post(&url).await?.json(&body);
+        let answer = net::outbound::body(request.send().await?, ANSWER_BYTES_MAX).await?;
+        anyhow::Ok(answer)
+    });
     let answer = answer.with_context(|| format!("POST {url}"))?;
     let answer: Answer = serde_json::from_slice(&answer)
         .with_context(|| format!("read the answer of {url}; is it a Hearth server?"))?;
@@ -109,21 +106,6 @@ fn ask(server: &str, text: &str, call: &ToolCall) -> anyhow::Result<BacktestJson
         bail!("{url}: {error}");
     }
     answer.data.context("the answer has no data")
-}
-
-async fn post(url: &str, body: &serde_json::Value) -> anyhow::Result<Vec<u8>> {
-    let client = HttpClient::new(HttpConfig::default(), Path::new("."), None)?;
-    let request = client.post(url).await?.json(body).timeout(TIMEOUT);
-    let mut response = request.send().await?;
-    let mut answer = Vec::new();
-    while let Some(chunk) = response.chunk().await? {
-        ensure!(
-            answer.len() + chunk.len() <= ANSWER_BYTES_MAX,
-            "the answer is longer than {ANSWER_BYTES_MAX} bytes"
-        );
-        answer.extend_from_slice(&chunk);
-    }
-    Ok(answer)
 }
 
 /// Does it over a data directory, which is only read.

@@ -5,15 +5,14 @@
 //! promtool; unlike that, all rules of one time are in one block.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use alertmanager::rule::file::{GroupConfig, RuleConfig, RuleFile};
 use alertmanager::rule::recording::RecordingConfig;
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, bail};
 use model::labels::METRIC_NAME;
 use model::{Duration, Labels};
-use net::http_config::HttpConfig;
-use net::outbound::HttpClient;
+use net::outbound::{HttpClient, body};
 use serde::Deserialize;
 use tsdb::backfill::BlockBuilder;
 use tsdb::block::chunks::SEGMENT_BYTES;
@@ -24,7 +23,7 @@ use xxhash_rust::xxh64::xxh64;
 
 use crate::api::parse_time;
 use crate::cli::tool::ToolCall;
-use crate::tool::{Outcome, UsageError, complain, ensure_exist};
+use crate::tool::{Outcome, UsageError, complain, ensure_exist, http};
 
 /// The span of a block.
 const BLOCK_MS: i64 = 2 * 3_600_000;
@@ -136,25 +135,10 @@ impl Backfill {
         if interval_ms <= 0 {
             return Err(UsageError("--eval-interval must be 1ms or longer".to_owned()).into());
         }
-        let (config, dir) = match flags.text("http.config.file") {
-            "" => (HttpConfig::default(), PathBuf::from(".")),
-            file => {
-                let text = std::fs::read_to_string(file).with_context(|| format!("read {file}"))?;
-                let config: HttpConfig =
-                    scraper::config::yaml::parse(&text).with_context(|| file.to_owned())?;
-                config.validate().with_context(|| file.to_owned())?;
-                let dir = Path::new(file).parent().map(Path::to_owned);
-                (config, dir.unwrap_or_default())
-            }
-        };
-        // An error means that another provider was installed before, which nobody here does.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        let (client, runtime) = http::client(flags.text("http.config.file"), TIMEOUT.to_std())?;
         Ok(Backfill {
-            client: HttpClient::new(config, &dir, Some(TIMEOUT))?,
-            runtime: tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .context("start the async runtime")?,
+            client,
+            runtime,
             url: format!(
                 "{}/api/v1/query_range",
                 flags.text("url").trim_end_matches('/')
@@ -235,15 +219,8 @@ impl Backfill {
             ("step", seconds(steps.step_ms)),
         ];
         let request = self.client.post(&self.url).await?.form(&form);
-        let mut response = request.send().await?;
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await? {
-            ensure!(
-                body.len() + chunk.len() <= ANSWER_BYTES_MAX,
-                "the answer is longer than {ANSWER_BYTES_MAX} bytes"
-            );
-            body.extend_from_slice(&chunk);
-        }
+        let response = request.send().await?;
+        let body = body(response, ANSWER_BYTES_MAX).await?;
         Ok(body)
     }
 }
