@@ -159,11 +159,12 @@ impl Alertmanagers {
             };
             sections.push(section);
         }
-        let sets = sections.iter().map(|section| Arc::clone(&section.set));
-        self.sender.replace(sets.collect());
+        // First, so that none of them finds targets for a set that is not sent to any more.
         for section in before.into_iter().flatten() {
             section.end();
         }
+        let sets = sections.iter().map(|section| Arc::clone(&section.set));
+        self.sender.replace(sets.collect());
     }
 
     /// Starts a section, whose name is none of `names`, and adds it there.
