@@ -148,7 +148,10 @@ impl Alertmanagers {
         for (index, (kept, config, link)) in kept.into_iter().enumerate() {
             let mut changed = || before.get_mut(index).and_then(Option::take);
             let section = match kept {
-                Some(section) => section,
+                Some(section) => {
+                    section.retry();
+                    section
+                }
                 None => match changed() {
                     Some(section) => {
                         section.change(config, link);
@@ -227,6 +230,15 @@ impl Section {
         let mut state = self.state.lock();
         state.discoveries.apply(&config.sources());
         state.config = config;
+        drop(state);
+        self.sync();
+    }
+
+    /// Starts discoveries again that could not be started.
+    fn retry(&self) {
+        let mut state = self.state.lock();
+        let sources = state.config.sources();
+        state.discoveries.apply(&sources);
         drop(state);
         self.sync();
     }
