@@ -148,7 +148,10 @@ impl Alertmanagers {
         for (index, (kept, config, link)) in kept.into_iter().enumerate() {
             let mut changed = || before.get_mut(index).and_then(Option::take);
             let section = match kept {
-                Some(section) => section,
+                Some(section) => {
+                    section.retry();
+                    section
+                }
                 None => match changed() {
                     Some(section) => {
                         section.change(config, link);
@@ -159,11 +162,12 @@ impl Alertmanagers {
             };
             sections.push(section);
         }
-        let sets = sections.iter().map(|section| Arc::clone(&section.set));
-        self.sender.replace(sets.collect());
+        // First, so that none of them finds targets for a set that is not sent to any more.
         for section in before.into_iter().flatten() {
             section.end();
         }
+        let sets = sections.iter().map(|section| Arc::clone(&section.set));
+        self.sender.replace(sets.collect());
     }
 
     /// Starts a section, whose name is none of `names`, and adds it there.
@@ -226,6 +230,15 @@ impl Section {
         let mut state = self.state.lock();
         state.discoveries.apply(&config.sources());
         state.config = config;
+        drop(state);
+        self.sync();
+    }
+
+    /// Starts discoveries again that could not be started.
+    fn retry(&self) {
+        let mut state = self.state.lock();
+        let sources = state.config.sources();
+        state.discoveries.apply(&sources);
         drop(state);
         self.sync();
     }

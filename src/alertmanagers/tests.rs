@@ -116,3 +116,44 @@ async fn what_is_the_same_goes_on() {
     assert!(error.to_string().contains("nowhere.pem"), "{error}");
     alertmanagers.shutdown().await;
 }
+
+#[tokio::test]
+async fn a_discovery_that_could_not_be_started_is_tried_again() {
+    let list = r#"[{"targets": ["a:1"]}]"#;
+    let answer = ([("content-type", "application/json")], list);
+    let router = axum::Router::new().fallback(move || async move { answer });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let dir = tempfile::tempdir().unwrap();
+    let registry = Registry::new();
+    let alertmanagers = alertmanagers(dir.path(), &registry);
+    let text = format!(
+        "alertmanagers: [{{http_sd_configs: [{{url: 'http://{address}/', tls_config: {{ca_file: ca.pem}}}}]}}]"
+    );
+    let failed = |count: u32| {
+        let line = format!("prometheus_sd_failed_configs{{name=\"notify\"}} {count}\n");
+        let shown = exposition(&registry);
+        assert!(shown.contains(&line), "{shown}");
+    };
+    failed(0);
+    apply(&alertmanagers, &text);
+    failed(1);
+    let params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let ca = params.self_signed(&key).unwrap().pem();
+    std::fs::write(dir.path().join("ca.pem"), ca).unwrap();
+    // The section is the same, and goes on.
+    let before = sections(&alertmanagers);
+    apply(&alertmanagers, &text);
+    failed(0);
+    assert_eq!(sections(&alertmanagers), before);
+    let found = async {
+        while alertmanagers.urls().active.is_empty() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let within = tokio::time::timeout(Duration::from_secs(20), found);
+    within.await.unwrap();
+    alertmanagers.shutdown().await;
+}

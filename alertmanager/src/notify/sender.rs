@@ -184,4 +184,10 @@ impl Set {
             target.push(alerts);
         }
     }
+
+    /// Returns the targets of the moment, as a caller may hold them.
+    #[cfg(test)]
+    pub(super) fn targets(&self) -> Arc<Vec<Arc<Target>>> {
+        self.targets.load_full()
+    }
 }

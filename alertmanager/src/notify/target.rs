@@ -22,12 +22,20 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// An Alertmanager that alerts go to.
 pub(super) struct Target {
     pub(super) url: String,
-    queue: Mutex<VecDeque<Arc<Alert>>>,
+    queue: Mutex<Queue>,
     arrived: Notify,
     /// Cancelled when nothing more will come.
     stop: CancellationToken,
     options: SenderOptions,
     metrics: TargetMetrics,
+}
+
+/// What waits.
+#[derive(Default)]
+struct Queue {
+    alerts: VecDeque<Arc<Alert>>,
+    /// Whether nobody looks here any more: a caller may still hold the target when it has ended.
+    is_closed: bool,
 }
 
 impl Target {
@@ -56,11 +64,18 @@ impl Target {
     /// Takes alerts; the oldest that wait are dropped where there is no room.
     pub(super) fn push(&self, alerts: &[Arc<Alert>]) {
         let mut queue = self.queue.lock();
-        let before = queue.len();
-        queue.extend(alerts.iter().cloned());
-        let over = queue.len().saturating_sub(self.options.queue_capacity);
-        queue.drain(..over);
-        let grown = queue.len() as f64 - before as f64;
+        if queue.is_closed {
+            self.metrics.dropped.add(alerts.len() as f64);
+            return;
+        }
+        let before = queue.alerts.len();
+        queue.alerts.extend(alerts.iter().cloned());
+        let over = queue
+            .alerts
+            .len()
+            .saturating_sub(self.options.queue_capacity);
+        queue.alerts.drain(..over);
+        let grown = queue.alerts.len() as f64 - before as f64;
         self.metrics.queue_length.add(grown);
         drop(queue);
         if 0 < over {
@@ -74,10 +89,12 @@ impl Target {
         self.arrived.notify_one();
     }
 
+    /// Takes the next batch out; an empty one closes the queue after the end.
     fn pop(&self) -> Vec<Arc<Alert>> {
         let mut queue = self.queue.lock();
-        let count = queue.len().min(self.options.batch_max.max(1));
-        let batch = queue.drain(..count).collect();
+        let count = queue.alerts.len().min(self.options.batch_max.max(1));
+        queue.is_closed = count == 0 && self.stop.is_cancelled();
+        let batch = queue.alerts.drain(..count).collect();
         self.metrics.queue_length.sub(count as f64);
         batch
     }
@@ -89,7 +106,7 @@ impl Target {
             if !batch.is_empty() {
                 return Some(batch);
             }
-            if self.stop.is_cancelled() {
+            if self.queue.lock().is_closed {
                 return None;
             }
             tokio::select! {

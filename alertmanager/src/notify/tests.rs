@@ -218,6 +218,22 @@ async fn alertmanagers_come_and_go() {
     until(&registry, "sent_total", &come, None).await;
 }
 
+#[tokio::test]
+async fn what_comes_after_the_end_is_counted() {
+    let mut sink = HttpSink::start(200).await;
+    let url = url(&sink.address);
+    let (sender, set, registry) = sender(OPTIONS, std::slice::from_ref(&url));
+    // A rule that is at it while the Alertmanager goes.
+    let held = set.targets();
+    sender.notify(&alerts(1));
+    set.set_urls(&[]);
+    assert_eq!(names(&mut sink).await, ["A0"]);
+    sender.shutdown().await;
+    held[0].push(&[Arc::new(alert("B"))]);
+    assert_eq!(metric(&registry, "dropped_total", &url).unwrap(), "1");
+    assert_eq!(metric(&registry, "queue_length", &url).unwrap(), "0");
+}
+
 /// Returns rules that drop alerts of one name and give the others a label.
 fn relabel(dropped: &'static str, label: &'static str) -> Relabel {
     Arc::new(move |labels: &mut LabelsBuilder| {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use metrics::Registry;
+use metrics::{Gauge, Registry};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -29,10 +29,12 @@ impl DiscoveryHost {
     /// Returns a host for a user that metrics call `consumer`, `notify` for Alertmanagers. Relative file names start from
     /// `base_dir`.
     pub fn new(consumer: &'static str, base_dir: &Path, registry: &Registry) -> Self {
+        let metrics = DiscoveryMetrics::new(registry);
+        metrics.failed_configs.with(&[consumer]);
         DiscoveryHost {
             consumer,
             base_dir: base_dir.to_owned(),
-            metrics: DiscoveryMetrics::new(registry),
+            metrics,
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
         }
@@ -78,6 +80,24 @@ struct Provider {
     name: &'static str,
     groups: watch::Receiver<TargetGroups>,
     stop: CancellationToken,
+    /// Counted while it could not be started and finds nothing.
+    failure: Option<Failure>,
+}
+
+/// A discovery that could not be started, in the gauge of those.
+struct Failure(Gauge);
+
+impl Failure {
+    fn new(gauge: Gauge) -> Self {
+        gauge.inc();
+        Failure(gauge)
+    }
+}
+
+impl Drop for Failure {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
 }
 
 impl Discoveries {
@@ -91,12 +111,15 @@ impl Discoveries {
         }
     }
 
-    /// Starts the discoveries of `sources`, keeps those that run already, and stops the others. Must be called in a Tokio
-    /// runtime; returns at once, and what is known without the network is in [`Discoveries::groups`] then.
+    /// Starts the discoveries of `sources`, keeps those that run already, and stops the others; one that could not be started
+    /// is tried again. Must be called in a Tokio runtime; returns at once, and what is known without the network is in
+    /// [`Discoveries::groups`] then.
     pub fn apply(&mut self, sources: &Sources) {
         let mut before = std::mem::take(&mut self.running);
         for config in ProviderConfig::of(sources) {
-            let same = before.iter().position(|provider| provider.config == config);
+            let same = before
+                .iter()
+                .position(|provider| provider.config == config && provider.failure.is_none());
             let provider = match same {
                 Some(at) => before.swap_remove(at),
                 None => self.start(config),
@@ -119,26 +142,29 @@ impl Discoveries {
         let (updates, groups) = Updates::channel(Arc::clone(&self.published));
         let stop = host.stop.child_token();
         let name = config.name();
-        match config.start(place) {
+        let failure = match config.start(place) {
             Ok(mut discovery) => {
                 discovery.start(&updates);
                 host.tasks.spawn(discovery.run(updates, stop.clone()));
+                None
             }
             Err(error) => {
-                host.metrics.failed_configs.with(&[host.consumer]).inc();
                 tracing::error!(
                     error,
                     job = place.job,
                     mechanism = name,
                     "cannot start a service discovery; it finds no targets until the configuration is loaded again"
                 );
+                let failed = &host.metrics.failed_configs;
+                Some(Failure::new(failed.with(&[host.consumer])))
             }
-        }
+        };
         Provider {
             config,
             name,
             groups,
             stop,
+            failure,
         }
     }
 

@@ -181,7 +181,7 @@ macro_rules! for_each_mechanism {
 }
 
 /// Writes a struct with its own fields, a list for each mechanism of service discovery, and those of `http_config`; for
-/// [`for_each_mechanism`](crate::for_each_mechanism). `config::sd` must be in scope as `sd`, and one of the own fields is
+/// [`for_each_mechanism`]. `config::sd` must be in scope as `sd`, and one of the own fields is
 /// `static_configs`, a list of [`StaticConfig`](crate::config::StaticConfig).
 #[macro_export]
 macro_rules! with_discoveries {
