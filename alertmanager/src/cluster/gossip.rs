@@ -270,6 +270,14 @@ impl Gossip {
                 Change::Joined(member) => {
                     self.metrics.joined.inc();
                     tracing::info!(peer = member.name(), address = %member.address(), "a peer has joined the cluster");
+                    let all = self.members();
+                    if 1 < all.iter().filter(|one| one.name() == member.name()).count() {
+                        self.metrics.name_conflicts.inc();
+                        tracing::warn!(
+                            peer = member.name(), address = %member.address(),
+                            "two members have this name; give each its own --cluster.peer-name"
+                        );
+                    }
                 }
                 Change::Left(member) => {
                     self.metrics.left.inc();

@@ -460,6 +460,17 @@ fn clusters_with_other_labels_do_not_mix() {
 }
 
 #[test]
+fn two_members_of_one_name_are_told_apart_and_noticed() {
+    let mut me = gossip(1, 1, &[], 1, 0);
+    let twin = Member::new("am-1".to_owned(), address(2), 1).unwrap();
+    me.exchanged(None, vec![Known::alive(twin)], 1);
+    let other = Member::new("am-3".to_owned(), address(3), 1).unwrap();
+    me.exchanged(None, vec![Known::alive(other)], 1);
+    assert_eq!((me.members().len(), me.position()), (3, 0));
+    assert!((me.metrics().name_conflicts.value() - 1.0).abs() < f64::EPSILON);
+}
+
+#[test]
 fn made_up_members_are_bounded() {
     let mut me = gossip(1, 1, &[], 1, 0);
     let other = |number: u16| {
