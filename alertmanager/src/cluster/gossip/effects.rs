@@ -6,12 +6,15 @@ use std::time::Duration;
 
 use foca::{Notification, PeriodicParams, Runtime, Timer};
 
-use super::{FANOUT, GossipOptions, Output, TRANSMISSIONS, millis};
+use super::{FANOUT, GossipOptions, Output, millis};
 use crate::cluster::member::Member;
 use crate::cluster::wire::{self, Kind, PACKET_BYTES_MAX};
 
 /// Timers of the membership that may wait; beyond that a member that was lost is not forgotten, or found lost later.
 const TIMERS_MAX: usize = 16_384;
+
+/// How often a change of the membership is sent: who is taken for lost must hear of it, or it cannot contradict.
+const TRANSMISSIONS: u8 = 10;
 
 /// What foca wants to be done.
 #[derive(Default)]
