@@ -266,8 +266,16 @@ fn the_second_tells_when_the_first_is_dead_and_who_comes_back_gets_the_state() {
     wait_for_members(&second, 2);
     send_to_all([&first, &second], "before", 600);
     cluster.wait_until_told("before", "firing");
+    // Whoever dies before it could say so has told nobody that it told.
+    eventually("the second hears that it was told", PATIENCE, || {
+        let name = "alertmanager_cluster_messages_received_total{msg_type=\"update\"}";
+        let heard = metric(&second, name).unwrap_or_default();
+        (1.0 <= heard)
+            .then_some(())
+            .ok_or_else(|| "nothing yet".to_owned())
+    });
 
-    // It gets the alert and dies before it has told it.
+    // The second waits for the first in vain.
     first.process.kill();
     let started = Instant::now();
     send_to_all([&second], "after", 600);

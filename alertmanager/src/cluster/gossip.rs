@@ -8,16 +8,18 @@
 //!
 //! Times are milliseconds of a clock that only goes forward.
 
+mod effects;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::num::{NonZeroU8, NonZeroUsize};
 use std::time::Duration;
 
-use foca::{Codec as _, Foca, NoCustomBroadcast, Notification, PeriodicParams, Runtime, Timer};
+use foca::{Codec as _, Foca, NoCustomBroadcast};
 use rand::rngs::SmallRng;
 use rand::seq::{IteratorRandom as _, SliceRandom as _};
 use rand::{Rng as _, SeedableRng as _};
 
+use self::effects::{Change, Effects, configuration};
 use super::member::{Codec, Known, Member};
 use super::metrics::ClusterMetrics;
 use super::settle::Settling;
@@ -34,8 +36,6 @@ const PART_BYTES_MAX: usize = 700;
 const FANOUT: usize = 3;
 /// How often an update is sent.
 const TRANSMISSIONS: u8 = 4;
-/// Timers of the membership that may wait; beyond that a member that was lost is not forgotten, or found lost later.
-const TIMERS_MAX: usize = 16_384;
 
 /// How a member behaves. All durations are positive.
 #[derive(Clone, Debug)]
@@ -84,54 +84,6 @@ pub(crate) struct Gossip {
     metrics: ClusterMetrics,
 }
 
-/// What foca wants to be done.
-#[derive(Default)]
-struct Effects {
-    now_ms: u64,
-    out: Vec<Output>,
-    label: String,
-    timers: BTreeMap<(u64, u64), Timer<Member>>,
-    timers_begun: u64,
-    changes: Vec<Change>,
-}
-
-/// A change of the membership.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Change {
-    Joined(Member),
-    Left(Member),
-    Renewed,
-}
-
-impl Runtime<Member> for &mut Effects {
-    fn notify(&mut self, notification: Notification<'_, Member>) {
-        match notification {
-            Notification::MemberUp(member) => self.changes.push(Change::Joined(member.clone())),
-            Notification::MemberDown(member) => self.changes.push(Change::Left(member.clone())),
-            Notification::Rename(..) => self.changes.push(Change::Renewed),
-            _ => {}
-        }
-    }
-
-    fn send_to(&mut self, to: Member, data: &[u8]) {
-        let packet = wire::seal(&self.label, Kind::Membership, data);
-        self.out.push(Output::Packet(to.address(), packet));
-    }
-
-    fn submit_after(&mut self, event: Timer<Member>, after: Duration) {
-        let is_about_one = matches!(
-            event,
-            Timer::RemoveDown(_) | Timer::ChangeSuspectToDown { .. }
-        );
-        if is_about_one && TIMERS_MAX <= self.timers.len() {
-            return;
-        }
-        let due_ms = self.now_ms.saturating_add(millis(after));
-        self.timers_begun += 1;
-        self.timers.insert((due_ms, self.timers_begun), event);
-    }
-}
-
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
@@ -146,7 +98,7 @@ impl Gossip {
         now_ms: u64,
     ) -> Self {
         let mut rng = SmallRng::seed_from_u64(seed);
-        let config = membership(&options);
+        let config = configuration(&options);
         let foca = Foca::new(me, config, SmallRng::seed_from_u64(rng.next_u64()), Codec);
         let every_ms = millis(options.gossip_interval).saturating_mul(10);
         let timeout_ms = millis(options.settle_timeout);
@@ -270,6 +222,14 @@ impl Gossip {
                 Change::Joined(member) => {
                     self.metrics.joined.inc();
                     tracing::info!(peer = member.name(), address = %member.address(), "a peer has joined the cluster");
+                    let all = self.members();
+                    if 1 < all.iter().filter(|one| one.name() == member.name()).count() {
+                        self.metrics.name_conflicts.inc();
+                        tracing::warn!(
+                            peer = member.name(), address = %member.address(),
+                            "two members have this name; give each its own --cluster.peer-name"
+                        );
+                    }
                 }
                 Change::Left(member) => {
                     self.metrics.left.inc();
@@ -508,29 +468,5 @@ impl Gossip {
         self.effects.now_ms = now_ms;
         self.membership(|foca, effects| foca.leave_cluster(effects));
         self.has_left = true;
-    }
-}
-
-/// Returns foca's configuration: that of memberlist in a local network, with the times of the flags.
-fn membership(options: &GossipOptions) -> foca::Config {
-    let gossip = PeriodicParams {
-        frequency: options.gossip_interval,
-        num_members: NonZeroUsize::MIN.saturating_add(FANOUT - 1),
-    };
-    let room = PACKET_BYTES_MAX - wire::overhead(&options.label);
-    foca::Config {
-        probe_period: options.probe_interval,
-        probe_rtt: options.probe_timeout,
-        max_transmissions: NonZeroU8::MIN.saturating_add(TRANSMISSIONS - 1),
-        suspect_to_down_after: options.probe_interval.saturating_mul(4),
-        remove_down_after: Some(options.reconnect_timeout),
-        max_packet_size: NonZeroUsize::new(room).unwrap_or(NonZeroUsize::MIN),
-        // foca 2.0.0 tells members too that they are down who have proven just in time that they are not; exchanges tell the
-        // others.
-        notify_down_members: false,
-        periodic_announce: None,
-        periodic_announce_to_down_members: None,
-        periodic_gossip: Some(gossip),
-        ..foca::Config::simple()
     }
 }

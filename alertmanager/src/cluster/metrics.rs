@@ -1,6 +1,6 @@
 //! What the cluster counts, under Alertmanager's names where it has them.
 
-use metrics::{Counter, Family, Gauge, Registry};
+use metrics::{Counter, Family, Gauge, Histogram, Registry};
 
 /// The instruments of a cluster's member.
 pub(crate) struct ClusterMetrics {
@@ -11,6 +11,7 @@ pub(crate) struct ClusterMetrics {
     pub(crate) joined: Counter,
     pub(crate) left: Counter,
     pub(crate) updated: Counter,
+    pub(crate) name_conflicts: Counter,
     pub(crate) queued: Gauge,
     pub(crate) pruned: Counter,
     pub(crate) reconnected: Counter,
@@ -20,6 +21,7 @@ pub(crate) struct ClusterMetrics {
     pub(crate) oversized: Family<Counter>,
     pub(crate) oversized_failed: Family<Counter>,
     pub(crate) oversized_dropped: Family<Counter>,
+    pub(crate) oversized_duration: Family<Histogram>,
     /// Messages and packets that were not taken, by the reason.
     pub(crate) refused: Family<Counter>,
     /// Updates that were not taken, by the reason.
@@ -81,6 +83,10 @@ impl ClusterMetrics {
                 "alertmanager_cluster_peers_update_total",
                 "How often a peer went on in another life.",
             ),
+            name_conflicts: counter(
+                "alertmanager_cluster_peer_name_conflicts_total",
+                "How often a peer has joined with the name of another member.",
+            ),
             queued: gauge(
                 "alertmanager_cluster_messages_queued",
                 "How many updates are still to be sent to members.",
@@ -119,6 +125,14 @@ impl ClusterMetrics {
                 "key",
                 "alertmanager_oversized_gossip_message_dropped_total",
                 "How many updates that are too large for a packet were not sent because there are too many.",
+            ),
+            oversized_duration: registry.histogram_vec(
+                "alertmanager_oversize_gossip_message_duration_seconds",
+                "How long sending an update that is too large for a packet took.",
+                &["key"],
+                &[
+                    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+                ],
             ),
             refused: by(
                 "reason",
@@ -189,6 +203,7 @@ impl ClusterMetrics {
             self.oversized.with(&[key]);
             self.oversized_failed.with(&[key]);
             self.oversized_dropped.with(&[key]);
+            self.oversized_duration.with(&[key]);
         }
     }
 

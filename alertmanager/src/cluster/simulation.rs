@@ -23,8 +23,11 @@ use crate::store::Change;
 
 /// The wall clock when the network's clock is 0.
 const EPOCH_MS: i64 = 1_700_000_000_000;
-/// Runs of each test; the number of a run is its seed.
-const RUNS: u64 = 12;
+/// Returns how many runs each test has; the number of a run is its seed. `HEARTH_CLUSTER_RUNS` makes them more.
+fn runs() -> u64 {
+    let given = std::env::var("HEARTH_CLUSTER_RUNS").ok();
+    given.and_then(|given| given.parse().ok()).unwrap_or(6)
+}
 
 struct Peer {
     gossip: Gossip,
@@ -347,7 +350,7 @@ impl Network {
 
 #[test]
 fn states_and_positions_converge_through_loss_and_partition() {
-    for seed in 0..RUNS {
+    for seed in 0..runs() {
         let mut network = Network::new(seed);
         (network.lost, network.doubled) = (15, 20);
         network.start(1, &[]);
@@ -378,7 +381,7 @@ fn states_and_positions_converge_through_loss_and_partition() {
 
 #[test]
 fn who_comes_back_gets_the_state_and_its_place() {
-    for seed in 0..RUNS {
+    for seed in 0..runs() {
         let mut network = Network::new(100 + seed);
         network.lost = 10;
         for number in 1..=3 {
@@ -404,7 +407,7 @@ fn who_comes_back_gets_the_state_and_its_place() {
 /// Packets that are lost are no reason to take somebody for lost.
 #[test]
 fn nobody_is_thrown_out_for_lost_packets() {
-    for seed in 0..RUNS {
+    for seed in 0..runs() {
         let mut network = Network::new(200 + seed);
         network.start(1, &[2]);
         network.start(2, &[1]);
@@ -457,6 +460,17 @@ fn clusters_with_other_labels_do_not_mix() {
     let refused = &me.metrics().refused;
     assert!((refused.with(&["label"]).value() - 1.0).abs() < f64::EPSILON);
     assert_eq!(me.members(), before);
+}
+
+#[test]
+fn two_members_of_one_name_are_told_apart_and_noticed() {
+    let mut me = gossip(1, 1, &[], 1, 0);
+    let twin = Member::new("am-1".to_owned(), address(2), 1).unwrap();
+    me.exchanged(None, vec![Known::alive(twin)], 1);
+    let other = Member::new("am-3".to_owned(), address(3), 1).unwrap();
+    me.exchanged(None, vec![Known::alive(other)], 1);
+    assert_eq!((me.members().len(), me.position()), (3, 0));
+    assert!((me.metrics().name_conflicts.value() - 1.0).abs() < f64::EPSILON);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -205,9 +206,14 @@ impl Node {
                 send_frame(&mut connection, &message).await?;
                 connection.shutdown().await
             };
+            let start = Instant::now();
             let outcome = node.within(sending).await;
             let gossip = node.gossip.lock();
             let metrics = gossip.metrics();
+            metrics
+                .oversized_duration
+                .with(&[kind])
+                .observe_since(start);
             match outcome {
                 Ok(()) => {
                     metrics.note_sent("update", message.len());
