@@ -24,7 +24,7 @@ use self::metrics::ServerMetrics;
 use crate::alert::Alert;
 use crate::cluster::{Cluster, ClusterOptions, ClusterStatus, Update, note_enabled};
 use crate::config::AlertmanagerConfig;
-use crate::dispatch::{ALERTS_MAX, AlertFilter, DispatchOptions, Dispatcher, Notification};
+use crate::dispatch::{ALERTS_MAX, DispatchOptions, Dispatcher, Notification};
 use crate::notify::Notifier;
 use crate::receiver::{Integration, Message, SendError};
 use crate::silence::{Silence, SilenceError, SilenceState};
@@ -388,16 +388,7 @@ impl Shared {
     fn store_lazily(&self) {
         let now_ms = self.clock.now_ms();
         let mut dispatcher = self.dispatcher.lock();
-        let all = AlertFilter {
-            labels: &|_| true,
-            receiver: &|_| true,
-            active: false,
-            silenced: true,
-            inhibited: true,
-            muted: true,
-        };
-        let suppressed = dispatcher.alerts(now_ms, &all).len();
-        let active = dispatcher.counts(now_ms).active - suppressed;
+        let (active, suppressed) = dispatcher.states(now_ms);
         for (state, count) in [("active", active), ("suppressed", suppressed)] {
             self.metrics.alerts.with(&[state]).set(count as f64);
         }

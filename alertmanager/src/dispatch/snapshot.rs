@@ -67,6 +67,24 @@ impl AlertFilter<'_> {
 }
 
 impl Dispatcher {
+    /// Returns how many of the alerts that fire are told, and how many inhibited or silenced.
+    pub fn states(&self, now_ms: i64) -> (usize, usize) {
+        let (mut active, mut suppressed) = (0, 0);
+        for alert in self.alerts.values() {
+            if alert.is_resolved_at(now_ms) {
+                continue;
+            }
+            let inhibited = self.inhibitor.inhibited_by(&alert.labels, now_ms);
+            let is_suppressed =
+                inhibited.is_some() || self.silences.is_silenced(&alert.labels, now_ms);
+            match is_suppressed {
+                true => suppressed += 1,
+                false => active += 1,
+            }
+        }
+        (active, suppressed)
+    }
+
     /// Returns the alerts that fire and pass `filter`, by fingerprint.
     pub fn alerts(&self, now_ms: i64, filter: &AlertFilter<'_>) -> Vec<AlertSnapshot> {
         let mut snapshots: Vec<_> = self
