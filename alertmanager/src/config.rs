@@ -236,6 +236,12 @@ mod tests {
             .warnings;
         assert_eq!(warnings.len(), 1, "{warnings:?}");
         assert!(warnings[0].contains("update_message is not built yet"));
+        let text = "route: {receiver: a}\nreceivers: [{name: a, sns_configs: [{topic_arn: t, sigv4: {region: r, role_arn: x}}]}]\n";
+        let warnings = AlertmanagerConfig::parse(text).unwrap().warnings;
+        assert_eq!(
+            warnings,
+            ["receiver \"a\": sns sigv4.role_arn is not built yet: nothing is sent"]
+        );
     }
 
     #[test]

@@ -101,6 +101,15 @@ pub(super) fn receiver(
             "receiver \"{name}\": slack update_message is not built yet, each notification is a message of its own"
         ));
     }
+    if text
+        .sns_configs
+        .iter()
+        .any(|sns| !sns.sigv4.role_arn.is_empty())
+    {
+        warnings.push(format!(
+            "receiver \"{name}\": sns sigv4.role_arn is not built yet: nothing is sent"
+        ));
+    }
     for (kind, http) in text.clone().http_configs() {
         if kind != "webhook" {
             let place = format!("receiver \"{name}\": {kind} http_config");
