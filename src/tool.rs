@@ -62,6 +62,7 @@ fn run_tool(call: &ToolCall, out: &mut dyn Write) -> anyhow::Result<Outcome> {
         Tool::AmSilenceExpire => am::silence::expire(call, out),
         Tool::AmConfigShow => am::status::config(call, out),
         Tool::AmClusterShow => am::status::cluster(call, out),
+        Tool::AmTemplateRender => am::template::render(call, out),
         Tool::AmCheckConfig => am::check_config::run(call, out),
         Tool::AmRoutesShow => am::routes::show(call, out),
         Tool::AmRoutesTest => am::routes::test(call, out),

@@ -91,3 +91,19 @@ fn routes_test() {
     let pairs = "hearth tool: error: Labels must be specified as key=value pairs\n";
     run(&["y!=1"], 1, pairs);
 }
+
+#[test]
+fn template_render() {
+    let render = |more: &[&str], code, expected: &str| {
+        check(&[&["template", "render"], more].concat(), code, expected);
+    };
+    let firing = "--template.text={{ .Alerts.Firing | len }} {{ .CommonLabels.commonlabelkey1 }} {{ .ExternalURL }}";
+    render(&[firing], 0, "1 commonlabelvalue1 https://example.com");
+    let html = [
+        "--template.type=html",
+        "--template.text=<b>{{ \"<a>\" }}</b>",
+    ];
+    render(&html, 0, "<b>&lt;a&gt;</b>");
+    let undefined = "hearth tool: error: template: :1:12: executing \"\" at <{{template \"x\" .}}>: template \"x\" not defined\n";
+    render(&["--template.text={{ template \"x\" . }}"], 1, undefined);
+}

@@ -54,6 +54,8 @@ pub(crate) enum Tool {
     AmConfigShow,
     /// `am cluster show`
     AmClusterShow,
+    /// `am template render`
+    AmTemplateRender,
     /// `am check-config`
     AmCheckConfig,
     /// `am config routes show`
@@ -237,6 +239,7 @@ fn about(word: &str) -> &'static str {
         "alert" => "Shows alerts and makes them",
         "silence" => "Shows silences, makes and ends them",
         "cluster" => "Looks at the cluster",
+        "template" => "Tries templates",
         "config" => "Looks into a configuration file",
         "routes" => "Works on the routing tree",
         "promql" => "Works on PromQL expressions and test scripts",

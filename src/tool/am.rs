@@ -6,6 +6,7 @@ mod client;
 pub(super) mod routes;
 pub(super) mod silence;
 pub(super) mod status;
+pub(super) mod template;
 
 use std::fs::File;
 use std::io::Read as _;

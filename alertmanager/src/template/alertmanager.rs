@@ -399,6 +399,50 @@ pub struct NotificationData {
 }
 
 impl NotificationData {
+    /// Reads the data of a notification from JSON as `toJson` writes it. What is missing is empty; what alerts are is told by
+    /// their `status`, and a fingerprint that is no number is 0.
+    ///
+    /// # Errors
+    ///
+    /// When a time is none.
+    pub fn from_json(json: &serde_json::Value) -> Result<Self, String> {
+        let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+        let pairs = |value: &serde_json::Value| {
+            let pairs = value.as_object().into_iter().flatten();
+            let pairs = pairs.map(|(name, value)| (name.as_str(), value.as_str().unwrap_or("")));
+            Labels::from_pairs(pairs)
+        };
+        let time = |value: &serde_json::Value| match value.as_str() {
+            None => Ok(ZERO_TIME_MS),
+            Some(text) => match text.parse::<jiff::Timestamp>() {
+                Ok(time) => Ok(time.as_millisecond()),
+                Err(error) => Err(format!("{text}: {error}")),
+            },
+        };
+        let alerts = json["alerts"].as_array().into_iter().flatten();
+        let alerts = alerts.map(|alert| {
+            let ended_at_ms = time(&alert["endsAt"])?;
+            let fingerprint = text(&alert["fingerprint"]);
+            Ok(NotifiedAlert {
+                labels: pairs(&alert["labels"]),
+                annotations: pairs(&alert["annotations"]),
+                starts_at_ms: time(&alert["startsAt"])?,
+                ended_at_ms: (alert["status"] == "resolved").then_some(ended_at_ms),
+                generator_url: text(&alert["generatorURL"]),
+                fingerprint: u64::from_str_radix(&fingerprint, 16).unwrap_or(0),
+            })
+        });
+        Ok(NotificationData {
+            receiver: text(&json["receiver"]),
+            reason: "",
+            alerts: alerts.collect::<Result<_, String>>()?,
+            group_labels: pairs(&json["groupLabels"]),
+            common_labels: pairs(&json["commonLabels"]),
+            common_annotations: pairs(&json["commonAnnotations"]),
+            external_url: text(&json["externalURL"]),
+        })
+    }
+
     /// Returns the data with these alerts in place of its own.
     pub(crate) fn with_alerts(&self, alerts: Vec<NotifiedAlert>) -> Self {
         NotificationData {

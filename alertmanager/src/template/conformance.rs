@@ -1,10 +1,7 @@
 //! The template language against what Alertmanager made of it (`templates/alertmanager.jsonl` of the conformance data).
 
-use model::Labels;
-
 use super::alertmanager::{DEFAULT_TEMPLATES, NOTIFICATION_FUNCTIONS, NotificationData};
 use super::{Environment, Mode, Template, Value};
-use crate::alert::NotifiedAlert;
 use crate::rule::testing::conformance;
 
 struct World;
@@ -31,44 +28,6 @@ const KNOWN_GAPS: &[(&str, &str)] = &[
     ),
 ];
 
-fn data(json: &serde_json::Value) -> NotificationData {
-    let pairs = |value: &serde_json::Value| {
-        let pairs = value.as_object().into_iter().flatten();
-        Labels::from_pairs(pairs.map(|(name, value)| (name.as_str(), value.as_str().unwrap())))
-    };
-    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
-    let time = |value: &serde_json::Value| {
-        value
-            .as_str()
-            .unwrap()
-            .parse::<jiff::Timestamp>()
-            .unwrap()
-            .as_millisecond()
-    };
-    let alerts = json["alerts"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(|alert| NotifiedAlert {
-            labels: pairs(&alert["labels"]),
-            annotations: pairs(&alert["annotations"]),
-            starts_at_ms: time(&alert["startsAt"]),
-            ended_at_ms: (alert["status"] == "resolved").then(|| time(&alert["endsAt"])),
-            generator_url: text(&alert["generatorURL"]),
-            fingerprint: u64::from_str_radix(alert["fingerprint"].as_str().unwrap(), 16)
-                .unwrap_or(0),
-        });
-    NotificationData {
-        receiver: text(&json["receiver"]),
-        reason: "",
-        alerts: alerts.collect(),
-        group_labels: pairs(&json["groupLabels"]),
-        common_labels: pairs(&json["commonLabels"]),
-        common_annotations: pairs(&json["commonAnnotations"]),
-        external_url: text(&json["externalURL"]),
-    }
-}
-
 /// The language's own cases and the shipped templates; our e-mail page is our own, and HTML waits for its issue.
 #[test]
 fn cases() {
@@ -91,7 +50,11 @@ fn cases() {
             .map_err(|error| error.to_string())
             .and_then(|template| {
                 template
-                    .execute(&Value::object(data(&json)), &World, Mode::Text)
+                    .execute(
+                        &Value::object(NotificationData::from_json(&json).unwrap()),
+                        &World,
+                        Mode::Text,
+                    )
                     .map_err(|error| error.to_string())
             });
         let agrees = match &found {

@@ -185,6 +185,34 @@ pub(super) static ROWS: &[Row] = &[
         args: &[],
     },
     Row {
+        tool: Tool::AmTemplateRender,
+        words: &["am", "template", "render"],
+        about: "Render a template; without data of one's own, of two alerts that are made up",
+        flags: &[
+            Flag::shown(
+                "template.glob",
+                Kind::List,
+                "",
+                "Files of templates besides the shipped ones; may be repeated.",
+            ),
+            Flag::shown("template.text", Kind::Text, "", "The template to render."),
+            Flag::shown(
+                "template.type",
+                Kind::Word(&["text", "html"]),
+                "text",
+                "Whether markup is escaped.",
+            ),
+            Flag::shown(
+                "template.data",
+                Kind::Text,
+                "",
+                "File with the data of a notification as JSON.",
+            ),
+        ],
+        letters: &[],
+        args: &[],
+    },
+    Row {
         tool: Tool::AmCheckConfig,
         words: &["am", "check-config"],
         about: "Validate alertmanager config files",
