@@ -23,8 +23,9 @@ use axum::routing::{any, get};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use metrics::{Gauge, Registry};
 use model::time::{Clock, SystemClock};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
+use crate::api::admin;
 use crate::api::error::plain_error;
 use crate::api::own_metrics;
 use crate::cli::alertmanager::{CLUSTER_LISTEN, CLUSTER_PEER};
@@ -358,18 +359,7 @@ async fn reload(State(reloads): State<mpsc::Sender<ReloadRequest>>, method: Meth
         response.headers_mut().insert(header::ALLOW, allowed);
         return response;
     }
-    let (answer, outcome) = oneshot::channel();
-    let outcome = match reloads.send(answer).await {
-        Ok(()) => outcome.await.ok(),
-        Err(_) => None,
-    };
-    match outcome.unwrap_or_else(|| Err("the alertmanager is stopping".to_owned())) {
-        Ok(()) => StatusCode::OK.into_response(),
-        Err(reason) => plain_error(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            &format!("failed to reload config: {reason}"),
-        ),
-    }
+    admin::ask_for_reload(&reloads, "alertmanager").await
 }
 
 #[cfg(test)]

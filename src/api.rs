@@ -25,7 +25,7 @@
 //! Listening, limits on connections and header timeouts (the caller serves the router), remote read, federation, the
 //! admin API, notifications.
 
-mod admin;
+pub(crate) mod admin;
 mod alertmanager_v2;
 mod cors;
 mod encode;

@@ -108,15 +108,6 @@ pub struct Notification {
     flush: u64,
 }
 
-/// How many alerts there are of each state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct AlertCounts {
-    /// Firing ones.
-    pub active: usize,
-    /// Groups of alerts.
-    pub groups: usize,
-}
-
 /// How many alerts flushes have left out, by the reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Suppressed {
@@ -331,7 +322,13 @@ impl Dispatcher {
                 &mut notifications,
             );
         }
-        self.drop_empty_groups();
+        self.groups.retain(|key, group| {
+            let is_over = group.is_over();
+            if is_over {
+                self.changed.groups.insert(key.clone());
+            }
+            !is_over
+        });
         notifications
     }
 
@@ -342,7 +339,6 @@ impl Dispatcher {
             self.log
                 .record(notification.integration.clone(), notification.entry.clone());
         }
-        self.drop_empty_groups();
     }
 
     /// Returns whether a notification that has waited is still to be sent; if another instance has told the same meanwhile,
@@ -362,7 +358,6 @@ impl Dispatcher {
         let is_overtaken = last_ms.is_some_and(|last_ms| entry.at_ms < last_ms);
         if is_told || is_overtaken {
             self.settle(notification, is_told, now_ms);
-            self.drop_empty_groups();
             return false;
         }
         true
@@ -375,7 +370,6 @@ impl Dispatcher {
             notification.integration.receiver.clone(),
         );
         if let Some(group) = self.groups.get_mut(&key) {
-            self.changed.groups.insert(key);
             group
                 .sending
                 .retain(|integration| *integration != notification.integration);
@@ -384,17 +378,11 @@ impl Dispatcher {
                 group.last.has_failed |= !is_told;
                 group.forget_resolved(now_ms);
             }
-        }
-    }
-
-    fn drop_empty_groups(&mut self) {
-        self.groups.retain(|key, group| {
-            let is_kept = !group.alerts.is_empty() || !group.sending.is_empty();
-            if !is_kept {
-                self.changed.groups.insert(key.clone());
+            if group.is_over() {
+                self.groups.remove(&key);
             }
-            is_kept
-        });
+            self.changed.groups.insert(key);
+        }
     }
 
     /// Forgets what is over.
@@ -439,17 +427,9 @@ impl Dispatcher {
         self.suppressed
     }
 
-    /// Returns how much there is.
-    pub fn counts(&self, now_ms: i64) -> AlertCounts {
-        let active = self
-            .alerts
-            .values()
-            .filter(|alert| !alert.is_resolved_at(now_ms))
-            .count();
-        AlertCounts {
-            active,
-            groups: self.groups.len(),
-        }
+    /// Returns how many groups there are.
+    pub fn group_count(&self) -> usize {
+        self.groups.len()
     }
 
     /// Returns how many notifications are on their way.
@@ -476,6 +456,11 @@ impl Group {
             sending: Vec::new(),
             last: Flush::default(),
         }
+    }
+
+    /// Returns whether it has nothing to tell any more.
+    fn is_over(&self) -> bool {
+        self.alerts.is_empty() && self.sending.is_empty()
     }
 
     /// Takes an alert in; returns whether it is a new member.

@@ -417,13 +417,13 @@ impl Shared {
         self.metrics
             .count_suppressed(suppressed, dispatcher.suppressed());
         self.store_urgent(&mut dispatcher);
-        let counts = dispatcher.counts(now_ms);
+        let groups = dispatcher.group_count();
         let wait_ms = dispatcher
             .next_due()
             .map_or(i64::MAX, |due_ms| due_ms - now_ms);
         let integrations = Arc::clone(&self.integrations.lock());
         drop(dispatcher);
-        self.metrics.groups.set(counts.groups as f64);
+        self.metrics.groups.set(groups as f64);
         let wait = model::Duration::from_ms(wait_ms).to_std().min(SLEEP_MAX);
         (notifications, integrations, wait)
     }
@@ -500,11 +500,15 @@ async fn run(shared: Arc<Shared>) {
         for notification in notifications {
             senders.spawn(Arc::clone(&shared).send(notification, Arc::clone(&integrations)));
         }
-        tokio::select! {
-            () = shared.stop.cancelled() => {}
-            () = shared.changed.notified() => {}
-            () = tokio::time::sleep(wait) => {}
-            Some(ended) = senders.join_next() => note_end(ended),
+        let next_flush = tokio::time::Instant::now() + wait;
+        loop {
+            tokio::select! {
+                () = shared.stop.cancelled() => break,
+                () = shared.changed.notified() => break,
+                () = tokio::time::sleep_until(next_flush) => break,
+                // What has been sent makes nothing due.
+                Some(ended) = senders.join_next() => note_end(ended),
+            }
         }
     }
     let drain = async {
@@ -560,8 +564,8 @@ mod tests {
         let alertmanager = Alertmanager::start(config, options).unwrap();
         let handle = alertmanager.handle();
         handle.notify(&[alert(9_000_000)]);
-        let counts = alertmanager.look(|dispatcher, now_ms| dispatcher.counts(now_ms));
-        assert_eq!(counts.active, 1);
+        let states = alertmanager.look(|dispatcher, now_ms| dispatcher.states(now_ms));
+        assert_eq!(states, (1, 0));
         clock.advance(1_000);
         handle.notify(&[]);
         assert!(sink.next().await.body.contains("\"status\":\"firing\""));

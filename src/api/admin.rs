@@ -5,10 +5,11 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, Method, StatusCode, header};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use super::error::{PLAIN, plain_error};
 use super::{Ready, Shared};
+use crate::server::ReloadRequest;
 
 fn text(text: &'static str) -> Response {
     ([(header::CONTENT_TYPE, PLAIN)], text).into_response()
@@ -47,12 +48,17 @@ pub(super) async fn reload(State(shared): State<Arc<Shared>>, method: Method) ->
     if let Some(refused) = refusal(&shared, &method) {
         return refused;
     }
+    ask_for_reload(&shared.early.lifecycle.reload, "server").await
+}
+
+/// Has the configuration read again, and answers how that went; `who` is what answers while it stops.
+pub(crate) async fn ask_for_reload(reloads: &mpsc::Sender<ReloadRequest>, who: &str) -> Response {
     let (answer, outcome) = oneshot::channel();
-    let outcome = match shared.early.lifecycle.reload.send(answer).await {
-        Ok(()) => outcome.await,
-        Err(_) => Ok(Err("the server is stopping".to_owned())),
+    let outcome = match reloads.send(answer).await {
+        Ok(()) => outcome.await.ok(),
+        Err(_) => None,
     };
-    match outcome.unwrap_or_else(|_| Err("the server is stopping".to_owned())) {
+    match outcome.unwrap_or_else(|| Err(format!("the {who} is stopping"))) {
         Ok(()) => StatusCode::OK.into_response(),
         Err(reason) => plain_error(
             StatusCode::INTERNAL_SERVER_ERROR,

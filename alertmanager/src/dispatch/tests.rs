@@ -110,7 +110,7 @@ fn resolved_alerts_are_told_once_and_forgotten() {
         "730 a0 all alerts resolved: y-",
     ]);
     assert_eq!(world.dispatcher.next_due(), None);
-    assert_eq!(world.dispatcher.counts(0).groups, 0);
+    assert_eq!(world.dispatcher.group_count(), 0);
 }
 
 #[test]

@@ -6,9 +6,9 @@ use http::Method;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::client::{Client, filters, labels, print_columns, shown_labels, shown_time, time_flag};
+use super::client::{Client, filters, labels, shown_labels, shown_time, time_flag};
 use crate::cli::tool::ToolCall;
-use crate::tool::Outcome;
+use crate::tool::{Outcome, table};
 
 /// Shows alerts.
 ///
@@ -74,7 +74,7 @@ pub(in crate::tool) fn query(call: &ToolCall, out: &mut dyn Write) -> anyhow::Re
             ],
         });
     }
-    print_columns(out, &rows)?;
+    table::print_padded(out, &rows)?;
     Ok(Outcome::Done)
 }
 

@@ -1,7 +1,5 @@
 //! Calls of a running Alertmanager, and how what it answers is shown.
 
-use std::io::Write;
-
 use ::http::Method;
 use anyhow::{Context as _, bail, ensure};
 use jiff::Timestamp;
@@ -105,27 +103,6 @@ pub(super) fn shown_labels(labels: &Value) -> String {
         format!("{name}={}", model::name::Quoted(value))
     });
     pairs.collect::<Vec<_>>().join(" ")
-}
-
-/// Prints rows with their columns below each other, every one padded.
-///
-/// # Errors
-///
-/// When nobody reads any more.
-pub(super) fn print_columns(out: &mut dyn Write, rows: &[Vec<String>]) -> std::io::Result<()> {
-    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |column: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(column));
-        cells.map(|cell| cell.chars().count()).max().unwrap_or(0) + 2
-    };
-    let widths: Vec<usize> = (0..columns).map(width).collect();
-    for row in rows {
-        for (cell, width) in row.iter().zip(&widths) {
-            write!(out, "{cell:<width$}")?;
-        }
-        writeln!(out)?;
-    }
-    Ok(())
 }
 
 /// Returns matchers as texts: a first word that is no matcher is the alert's name.

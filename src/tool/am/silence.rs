@@ -9,9 +9,9 @@ use model::MatchOp;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::client::{Client, filters, matchers, print_columns, shown_time, time_flag};
+use super::client::{Client, filters, matchers, shown_time, time_flag};
 use crate::cli::tool::ToolCall;
-use crate::tool::Outcome;
+use crate::tool::{Outcome, table};
 
 fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
@@ -88,7 +88,7 @@ pub(in crate::tool) fn query(call: &ToolCall, out: &mut dyn Write) -> anyhow::Re
         row.push(text(&silence["comment"]).to_owned());
         rows.push(row);
     }
-    print_columns(out, &rows)?;
+    table::print_padded(out, &rows)?;
     Ok(Outcome::Done)
 }
 
