@@ -48,7 +48,6 @@ fn rules(storage: &VecStorage, clock: &ManualClock, alertmanager: &Alertmanager)
         bytes_total_max: 0,
         timeout: std::time::Duration::from_secs(10),
         default_subquery_step_ms: 60_000,
-        workers: 1,
     };
     let engine = Arc::new(Engine::new(options, &registry));
     let storage = Arc::new(storage.clone());

@@ -51,8 +51,6 @@ pub struct EngineOptions {
     pub timeout: Duration,
     /// The step of subqueries that give none, in milliseconds.
     pub default_subquery_step_ms: i64,
-    /// Threads per query; one is what is used so far.
-    pub workers: usize,
 }
 
 /// Behaviour that Prometheus keeps behind feature flags.

@@ -45,6 +45,12 @@ impl Steps {
         }
     }
 
+    /// Returns how long after the first step the last one is, in milliseconds.
+    pub(crate) fn span(&self) -> i64 {
+        let gaps = i64::try_from(self.count.saturating_sub(1)).unwrap_or(i64::MAX);
+        self.step.saturating_mul(gaps)
+    }
+
     /// The first step, for what is the same at all of them.
     pub(crate) fn first_for_all(self) -> Self {
         Steps {

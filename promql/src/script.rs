@@ -52,7 +52,6 @@ pub fn engine() -> Engine {
         bytes_total_max: 0,
         timeout: std::time::Duration::from_secs(100),
         default_subquery_step_ms: 60_000,
-        workers: 1,
     };
     Engine::new(options, &metrics::Registry::new()).with_features(Features {
         delayed_name_removal: true,

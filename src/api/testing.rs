@@ -191,7 +191,6 @@ fn state(dir: &std::path::Path, registry: &Registry) -> ApiState {
         bytes_total_max: 0,
         timeout: Duration::from_secs(60),
         default_subquery_step_ms: 60_000,
-        workers: 1,
     };
     let write = super::write::Receiver::new(
         remote::write::Version::ALL.to_vec(),

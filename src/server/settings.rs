@@ -145,7 +145,6 @@ impl Settings {
                 bytes_total_max: bytes("query.max-total-bytes"),
                 timeout: values.duration("query.timeout").to_std(),
                 default_subquery_step_ms: 60_000,
-                workers: 1,
             },
             features: promql_features(&features),
             has_per_step_stats: features.contains(&"promql-per-step-stats"),

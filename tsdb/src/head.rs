@@ -109,6 +109,9 @@ struct Page {
 
 type LockedPage = Mutex<Page>;
 
+/// All pages; shared with those who read or apply a batch, made anew when a page comes while it is.
+type Pages = Arc<Vec<Arc<LockedPage>>>;
+
 /// The newest samples of every series.
 pub struct Head {
     files: Arc<dyn Files>,
@@ -116,7 +119,7 @@ pub struct Head {
     marks: Mutex<HeadMarks>,
     options: HeadOptions,
     index: RwLock<Index>,
-    pages: RwLock<Vec<Arc<LockedPage>>>,
+    pages: RwLock<Pages>,
     chunks: HeadChunks,
     /// Shared from before a batch is logged until it is applied; exclusive when a snapshot begins.
     committing: RwLock<()>,
@@ -356,7 +359,7 @@ impl Head {
                 series: Vec::with_capacity(PAGE_SERIES),
                 marks: Marks::default(),
             };
-            pages.push(Arc::new(Mutex::new(page)));
+            Arc::make_mut(&mut pages).push(Arc::new(Mutex::new(page)));
         }
         let mut page = pages[slot as usize / PAGE_SERIES].lock();
         debug_assert_eq!(page.series.len(), place_in_page(slot));
@@ -364,6 +367,11 @@ impl Head {
         self.metrics.series_created.inc();
         self.metrics.series.set(index.len() as f64);
         Ok(SlotId { slot, id })
+    }
+
+    /// Returns the pages as they are now.
+    fn pages(&self) -> Pages {
+        Arc::clone(&self.pages.read())
     }
 
     fn page_of(&self, slot: u32) -> Option<Arc<LockedPage>> {

@@ -122,7 +122,6 @@ mod tests {
             bytes_total_max: 0,
             timeout: std::time::Duration::from_secs(10),
             default_subquery_step_ms: 60_000,
-            workers: 1,
         };
         let engine = Engine::new(options, &Registry::new());
         let query_engine = EngineQuery::new(Arc::new(engine), Arc::new(storage));

@@ -44,7 +44,6 @@ fn options() -> EngineOptions {
         bytes_total_max: 0,
         timeout: Duration::from_secs(60),
         default_subquery_step_ms: 60_000,
-        workers: 1,
     }
 }
 

@@ -210,11 +210,9 @@ impl RangeRows<'_> {
             return Ok(());
         };
         let left = &self.source.series()[self.next..];
-        let Some(share) = self.workers[0]
-            .call
-            .context
-            .share(left.len(), self.call_steps())
-        else {
+        let WindowSpec { steps, range, .. } = self.workers[0].spec;
+        let context = self.workers[0].call.context;
+        let Some(share) = context.share(left.len(), steps, range) else {
             return Ok(());
         };
         let first = &self.workers[0];
@@ -246,10 +244,6 @@ impl RangeRows<'_> {
         let count = self.ahead.run(tasks)?;
         self.source.skip(count);
         Ok(())
-    }
-
-    fn call_steps(&self) -> usize {
-        self.workers[0].spec.steps.count
     }
 
     /// Says how many windows had contradicting start timestamps.

@@ -8,8 +8,12 @@ use std::collections::VecDeque;
 use crate::error::QueryError;
 use crate::row::Row;
 
-/// From this many series on more than one thread is worth waking.
-const SERIES_MIN: usize = 16;
+/// From this much work on, in units of some ten nanoseconds, more than one thread is worth waking.
+const WORK_MIN: usize = 1 << 14;
+/// The work that any series is, before its samples and steps.
+const WORK_OF_SERIES: usize = 16;
+/// How far apart samples are taken to be in an estimate, in milliseconds.
+const SAMPLE_EVERY: i64 = 15_000;
 /// How many series of one batch a thread gets at most …
 const SHARE_MAX: usize = 1024;
 /// … and how many steps their rows have at most: they are held until somebody takes them.
@@ -61,22 +65,30 @@ pub(crate) fn workers() -> usize {
     rayon::current_num_threads()
 }
 
-/// Returns how many of `series` each thread is to work on now, whose rows have `steps`; `None` when one thread does.
-pub(crate) fn share(series: usize, steps: usize) -> Option<usize> {
-    if series < SERIES_MIN || workers() < 2 {
+/// Returns how many of `series` each thread is to work on now, whose rows have `steps` and whose samples lie within
+/// `span` milliseconds; `None` when one thread does.
+pub(crate) fn share(series: usize, steps: usize, span: i64) -> Option<usize> {
+    let samples = usize::try_from(span / SAMPLE_EVERY).unwrap_or(0);
+    let each = WORK_OF_SERIES.saturating_add(steps).saturating_add(samples);
+    if series < 2 || each.saturating_mul(series) < WORK_MIN || workers() < 2 {
         return None;
     }
     let fits = (STEPS_MAX / steps.max(1)).clamp(1, SHARE_MAX);
     Some(series.div_ceil(workers()).min(fits))
 }
 
-/// Runs the tasks at the same time; returns what they return, in order.
+/// Runs the tasks at the same time, the first on this thread; returns what they return, in order.
 fn run<T: Send>(tasks: Vec<impl FnOnce() -> T + Send>) -> Vec<T> {
     let mut done: Vec<Option<T>> = Vec::new();
     done.resize_with(tasks.len(), || None);
-    rayon::scope(|scope| {
-        for (task, done) in tasks.into_iter().zip(&mut done) {
+    rayon::in_place_scope(|scope| {
+        let mut tasks = tasks.into_iter().zip(&mut done);
+        let first = tasks.next();
+        for (task, done) in tasks {
             scope.spawn(move |_| *done = Some(task()));
+        }
+        if let Some((task, done)) = first {
+            *done = Some(task());
         }
     });
     // A task that panicked has ended the scope with its panic.

@@ -118,13 +118,13 @@ impl Rows for InstantRows<'_> {
 impl InstantRows<'_> {
     /// Reads the next rows on all processors, if that is worth it: the newest sample alone is read in no time.
     fn work_ahead(&mut self) -> Result<(), QueryError> {
-        let steps = self.reader.steps.count;
+        let steps = self.reader.steps;
         let left = self.next..self.series.len();
         let Some(share) = self
             .reader
             .context
-            .share(left.len(), steps)
-            .filter(|_| 1 < steps)
+            .share(left.len(), steps, 0)
+            .filter(|_| 1 < steps.count)
         else {
             return Ok(());
         };

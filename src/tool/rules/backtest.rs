@@ -140,7 +140,6 @@ fn run_here(dir: &Path, text: &str, call: &ToolCall) -> anyhow::Result<BacktestJ
         bytes_total_max: 0,
         timeout: QUERY_TIMEOUT,
         default_subquery_step_ms: settings.interval.as_ms(),
-        workers: 1,
     };
     let engine = Arc::new(Engine::new(options, &registry).with_features(features));
     let query_of = |storage: Arc<dyn Queryable>| -> Box<dyn RuleQuery> {

@@ -106,7 +106,6 @@ impl<'a> Running<'a> {
             bytes_total_max: 0,
             timeout: TIMEOUT,
             default_subquery_step_ms: shared.evaluation_interval.as_ms(),
-            workers: 1,
         };
         let engine = Engine::new(options, &Registry::new()).with_features(shared.features);
         let engine = Arc::new(engine);

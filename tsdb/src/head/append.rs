@@ -1,7 +1,5 @@
 //! Appending: a batch is collected, logged as one record, and only then given to the series.
 
-use std::sync::Arc;
-
 use model::exemplar::Exemplar;
 use model::metadata::Metadata;
 use model::storage::{AppendError, Appender, FloatSample, HistogramSample, Rejected, SeriesRef};
@@ -352,7 +350,7 @@ impl HeadAppender<'_> {
         } = &mut self.buffers;
         let takes_late = self.bounds.oldest_late.is_some();
         let shape = head.options.chunks;
-        let pages: Vec<Arc<_>> = head.pages.read().clone();
+        let pages = head.pages();
         let applying = head.isolation.apply();
         for_each_page(
             &pages,
@@ -413,7 +411,7 @@ impl HeadAppender<'_> {
         let mut done = Applied::default();
         let mut markers = Vec::new();
         let mut cut_slots = Vec::new();
-        let pages: Vec<Arc<_>> = head.pages.read().clone();
+        let pages = head.pages();
         let floats = late
             .iter()
             .map(|p| (p.slot, p.id, p.t, LateValue::Float(p.value)));

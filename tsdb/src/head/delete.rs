@@ -17,7 +17,7 @@ impl Head {
     /// When it cannot be logged; nothing is deleted then.
     pub fn delete(&self, mint: i64, maxt: i64, matchers: &[Matcher]) -> io::Result<usize> {
         let slots = self.index.read().select(matchers);
-        let pages = self.pages.read().clone();
+        let pages = self.pages();
         let mut deleted: Vec<(u64, Interval)> = Vec::new();
         for_each_page(
             &pages,

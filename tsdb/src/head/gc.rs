@@ -103,7 +103,7 @@ impl Head {
     fn cut_late(&self) -> io::Result<LateMark> {
         // No batch may be between its log and its list.
         let _nothing_commits = self.committing.write();
-        for page in &self.pages.read().clone() {
+        for page in self.pages().iter() {
             for series in &mut page.lock().series {
                 let id = series.id;
                 if let Some(late) = series.late.as_mut().filter(|late| !late.open().is_empty()) {
@@ -139,7 +139,7 @@ impl Head {
     /// Returns the time range of the late chunks before `end`, if there are any.
     pub fn late_chunk_range(&self, end: ChunkRef) -> Option<(i64, i64)> {
         let mut range: Option<(i64, i64)> = None;
-        for page in &self.pages.read().clone() {
+        for page in self.pages().iter() {
             for series in &page.lock().series {
                 let late = series.late.iter().flat_map(|late| late.full());
                 for chunk in late.filter(|chunk| chunk.chunk < end) {
@@ -160,7 +160,7 @@ impl Head {
         let (mut mint, mut maxt, mut removed) = (i64::MAX, i64::MIN, 0);
         // Memory only, and no late sample comes in between.
         let nothing_commits = self.committing.write();
-        for page in &self.pages.read().clone() {
+        for page in self.pages().iter() {
             for series in &mut page.lock().series {
                 let Some(late) = &mut series.late else {
                     continue;
@@ -203,9 +203,9 @@ impl Head {
 
     /// Forgets the series that `keep` says no to by slot, in ascending order. Handles to them are unknown from then on.
     pub(super) fn retain_series(&self, mut keep: impl FnMut(u32, &mut MemSeries) -> bool) {
-        let pages = self.pages.read().clone();
+        let pages = self.pages();
         let mut candidates = Vec::new();
-        for (page_number, page) in (0u32..).zip(&pages) {
+        for (page_number, page) in (0u32..).zip(pages.iter()) {
             for (place, series) in (0u32..).zip(page.lock().series.iter_mut()) {
                 // Asked for since the last look, it may be about to get a sample of a batch that is being put together.
                 let is_wanted = std::mem::take(&mut series.is_wanted);
@@ -318,7 +318,7 @@ impl Head {
 
     fn write_checkpoint(&self, last: u32) -> io::Result<()> {
         let mut live: Vec<(u64, u32)> = Vec::new();
-        let pages = self.pages.read().clone();
+        let pages = self.pages();
         for (page_number, page) in pages.iter().enumerate() {
             let page = page.lock();
             for (place, series) in page.series.iter().enumerate() {
@@ -361,7 +361,7 @@ impl Head {
 
     /// Brings the gauges up to date that nobody updates on the way.
     pub fn update_gauges(&self) {
-        let pages = self.pages.read().clone();
+        let pages = self.pages();
         let stale = pages.iter().map(|page| {
             let page = page.lock();
             page.series.iter().filter(|s| s.is_stale()).count()

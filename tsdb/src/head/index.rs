@@ -4,6 +4,7 @@
 //! labels are a run of symbol pairs in one arena; the identity table holds slots only and compares against the arena.
 //! Postings of a label pair are the slots that have it, ascending, because slots are given out ascending.
 
+use std::borrow::Cow;
 use std::hash::{BuildHasher, Hasher};
 
 use hashbrown::{HashMap, HashSet, HashTable};
@@ -409,61 +410,53 @@ impl Index {
         let (subtracting, mut narrowing): (Vec<&Matcher>, Vec<&Matcher>) =
             matchers.iter().partition(|matcher| matcher.matches_empty());
         narrowing.sort_by_key(|matcher| self.cost(matcher));
-        let mut selected: Option<Vec<u32>> = None;
+        let mut selected: Option<Cow<'_, [u32]>> = None;
         for matcher in narrowing {
             selected = Some(match selected {
                 None => self.with_value(matcher, true),
-                Some(slots) if slots.is_empty() => return slots,
+                Some(slots) if slots.is_empty() => return Vec::new(),
                 Some(slots) if self.prefers_check(matcher, slots.len()) => {
-                    self.check_each(slots, matcher)
+                    self.check_each(slots.into_owned(), matcher).into()
                 }
-                Some(slots) => intersect(&slots, &self.with_value(matcher, true)),
+                Some(slots) => intersect(&slots, &self.with_value(matcher, true)).into(),
             });
         }
-        let mut selected = selected.unwrap_or_else(|| self.all());
+        let mut selected = selected.unwrap_or_else(|| self.all().into());
         for matcher in subtracting {
             selected = if self.prefers_check(matcher, selected.len()) {
-                self.check_each(selected, matcher)
+                self.check_each(selected.into_owned(), matcher).into()
             } else {
-                subtract(&selected, &self.with_value(matcher, false))
+                subtract(&selected, &self.with_value(matcher, false)).into()
             };
         }
-        selected
+        selected.into_owned()
     }
 
     /// A guess of how many slots or values a matcher touches, for ordering.
     fn cost(&self, matcher: &Matcher) -> usize {
-        let Some(values) = self
-            .symbols
-            .find(matcher.name())
-            .and_then(|name| self.postings.get(&name))
-        else {
+        let Some(values) = self.values_of(matcher) else {
             return 0;
         };
         match (matcher.op(), matcher.literal_values()) {
             (MatchOp::Equal | MatchOp::Regex, Some(wanted)) => {
-                let slots = |value: &String| {
-                    self.symbols
-                        .find(value)
-                        .and_then(|v| values.get(&v))
-                        .map_or(0, Vec::len)
-                };
-                wanted.iter().map(slots).sum()
+                self.listed(values, wanted).map(<[u32]>::len).sum()
             }
             _ => 8 * values.len() + self.live,
         }
     }
 
-    /// Whether testing each of `selected` series is cheaper than walking over all values of the matcher's label.
+    /// Whether testing each of `selected` series is cheaper than walking over all values of the matcher's label, or than
+    /// putting the lists of several values together.
     fn prefers_check(&self, matcher: &Matcher, selected: usize) -> bool {
-        if matcher.literal_values().is_some() {
+        let Some(values) = self.values_of(matcher) else {
             return false;
+        };
+        match matcher.literal_values() {
+            // One list is looked into where it is.
+            Some([_]) => false,
+            Some(wanted) => selected < self.listed(values, wanted).map(<[u32]>::len).sum(),
+            None => selected < values.len(),
         }
-        let values = self
-            .symbols
-            .find(matcher.name())
-            .and_then(|name| self.postings.get(&name));
-        selected < values.map_or(0, HashMap::len)
     }
 
     fn check_each(&self, mut slots: Vec<u32>, matcher: &Matcher) -> Vec<u32> {
@@ -480,16 +473,14 @@ impl Index {
 
     /// Slots of series whose value of the matcher's label passes, or, without `passing`, fails. Series without the label
     /// are in neither: the matcher is one that refuses the empty string, or, without `passing`, one that accepts it.
-    fn with_value(&self, matcher: &Matcher, passing: bool) -> Vec<u32> {
+    fn with_value<'a>(&'a self, matcher: &'a Matcher, passing: bool) -> Cow<'a, [u32]> {
         let Some(values) = self.values_of(matcher) else {
-            return Vec::new();
+            return Cow::default();
         };
         let lists: Vec<&[u32]> = match matcher.literal_values() {
-            Some(literals) if matcher.is_negative() != passing => literals
-                .iter()
-                .filter_map(|value| values.get(&self.symbols.find(value)?))
-                .map(Vec::as_slice)
-                .collect(),
+            Some(literals) if matcher.is_negative() != passing => {
+                self.listed(values, literals).collect()
+            }
             _ => values
                 .iter()
                 .filter(|(value, _)| matcher.matches(self.symbols.text(**value)) == passing)
@@ -497,6 +488,18 @@ impl Index {
                 .collect(),
         };
         union(&lists)
+    }
+
+    /// Returns the slots of each of the wanted values that some series has.
+    fn listed<'a>(
+        &'a self,
+        values: &'a HashMap<Symbol, Vec<u32>, RandomState>,
+        wanted: &'a [String],
+    ) -> impl Iterator<Item = &'a [u32]> {
+        wanted
+            .iter()
+            .filter_map(|value| values.get(&self.symbols.find(value)?))
+            .map(Vec::as_slice)
     }
 
     fn values_of(&self, matcher: &Matcher) -> Option<&HashMap<Symbol, Vec<u32>, RandomState>> {

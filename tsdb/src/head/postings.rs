@@ -1,5 +1,7 @@
 //! Postings: ascending lists of series slots, and what can be done with them.
 
+use std::borrow::Cow;
+
 /// Returns the slots that are in both lists. Both are ascending.
 ///
 /// Cost: linear when the lengths are alike, a search per element of the shorter list otherwise.
@@ -33,16 +35,16 @@ pub fn subtract(a: &[u32], b: &[u32]) -> Vec<u32> {
     out
 }
 
-/// Returns the slots that are in any of the lists, each once, ascending.
-pub fn union(lists: &[&[u32]]) -> Vec<u32> {
+/// Returns the slots that are in any of the lists, each once, ascending. One list is not copied.
+pub fn union<'a>(lists: &[&'a [u32]]) -> Cow<'a, [u32]> {
     match lists {
-        [] => Vec::new(),
-        [one] => one.to_vec(),
+        [] => Cow::default(),
+        [one] => Cow::Borrowed(one),
         _ => {
             let mut all = lists.concat();
             all.sort_unstable();
             all.dedup();
-            all
+            all.into()
         }
     }
 }
@@ -79,7 +81,7 @@ mod tests {
             prop_assert_eq!(intersect(x, y), a.intersection(&b).copied().collect::<Vec<_>>());
             prop_assert_eq!(subtract(x, y), a.difference(&b).copied().collect::<Vec<_>>());
             let all: Vec<u32> = a.iter().chain(&b).chain(&c).copied().collect::<BTreeSet<_>>().into_iter().collect();
-            prop_assert_eq!(union(&[x, y, z]), all);
+            prop_assert_eq!(union(&[x, y, z]).into_owned(), all);
         }
     }
 }

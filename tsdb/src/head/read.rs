@@ -2,7 +2,6 @@
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use model::storage::{Querier, ReadError, SampleColumns, SelectHints, SeriesSet};
@@ -11,7 +10,7 @@ use smallvec::SmallVec;
 
 use super::isolation::View;
 use super::late::merge_columns;
-use super::{Head, LockedPage, for_each_page, place_in_page};
+use super::{Head, Pages, for_each_page, place_in_page};
 use crate::chunk::{self, ChunkError, Encoding};
 use crate::head_chunks::ChunkMeta;
 use crate::tombstones::Intervals;
@@ -47,14 +46,9 @@ impl HeadQuerier<'_> {
         self
     }
 
-    fn select_slots(
-        &self,
-        matchers: &[Matcher],
-        mint: i64,
-        maxt: i64,
-    ) -> (Vec<u32>, Vec<Arc<LockedPage>>) {
+    fn select_slots(&self, matchers: &[Matcher], mint: i64, maxt: i64) -> (Vec<u32>, Pages) {
         let mut slots = self.head.index.read().select(matchers);
-        let pages = self.head.pages.read().clone();
+        let pages = self.head.pages();
         let ranges = [self.head.time_range(), self.head.late_range()];
         let covers = |range: &Option<(i64, i64)>| {
             range.is_none_or(|(oldest, newest)| mint <= oldest && newest <= maxt)
@@ -144,7 +138,7 @@ pub struct HeadSeriesSet<'a> {
     head: &'a Head,
     epoch: u64,
     slots: Vec<u32>,
-    pages: Vec<Arc<LockedPage>>,
+    pages: Pages,
     mint: i64,
     maxt: i64,
     in_order_from: i64,

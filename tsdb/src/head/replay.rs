@@ -530,7 +530,7 @@ impl Replay {
             marks: Mutex::new(self.marks),
             options,
             index: RwLock::new(self.index),
-            pages: RwLock::new(pages),
+            pages: RwLock::new(Arc::new(pages)),
             chunks: self.chunks,
             committing: RwLock::new(()),
             isolation: Isolation::default(),

@@ -126,7 +126,7 @@ impl Head {
         let symbol_count = self.write_symbols(out)?;
         let mut new_slots = SlotMap::default();
         let pages = self.pages.read().clone();
-        for (page_number, page) in (0u32..).zip(&pages) {
+        for (page_number, page) in (0u32..).zip(pages.iter()) {
             let index = self.index.read();
             let page = page.lock();
             for (place, series) in (0u32..).zip(&page.series) {

@@ -103,7 +103,7 @@ impl Head {
     fn slots_with_chunks(&self, kind: Kind, mint: i64, maxt: i64) -> Vec<u32> {
         let mut slots = Vec::new();
         let pages = self.pages.read().clone();
-        for (page_number, page) in (0u32..).zip(&pages) {
+        for (page_number, page) in (0u32..).zip(pages.iter()) {
             let page = page.lock();
             for (place, series) in (0u32..).zip(&page.series) {
                 let is_in = match kind {

@@ -47,8 +47,8 @@ impl Head {
             maxt: i64::MIN,
         };
         let (mut live, mut stale) = (0u32, 0u32);
-        let pages = self.pages.read().clone();
-        for (page_number, page) in (0u32..).zip(&pages) {
+        let pages = self.pages();
+        for (page_number, page) in (0u32..).zip(pages.iter()) {
             for (place, series) in (0u32..).zip(&page.lock().series) {
                 live += u32::from(series.id != 0);
                 if series.id == 0 || !series.is_stale() {
@@ -76,7 +76,7 @@ impl Head {
     ///
     /// When it cannot be logged; nothing is forgotten then.
     pub fn forget_ended(&self, ended: &EndedSeries) -> io::Result<usize> {
-        let pages = self.pages.read().clone();
+        let pages = self.pages();
         // No batch is between the log and its series: what is not seen here comes after the deletion in the log.
         let nothing_commits = self.committing.write();
         let is_unchanged = |ended: &&Ended| {

@@ -46,7 +46,6 @@ fn engine() -> Arc<Engine> {
         bytes_total_max: 0,
         timeout: std::time::Duration::from_secs(60),
         default_subquery_step_ms: MINUTE_MS,
-        workers: 1,
     };
     Arc::new(Engine::new(options, &Registry::new()))
 }
