@@ -1,9 +1,12 @@
 //! Labels: the sorted name/value pairs that identify a series.
 
+use std::cell::Cell;
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
+
+use smallvec::SmallVec;
 
 /// The label that holds a series' metric name.
 pub const METRIC_NAME: &str = "__name__";
@@ -17,14 +20,51 @@ pub const METRIC_NAME: &str = "__name__";
 ///
 /// Ordering compares pair by pair (name, then value, as bytes); of two sets that agree so far the shorter is smaller.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Labels(Arc<Flat>);
+pub struct Labels(Arc<str>);
 
-/// All strings of one label set, one after another: name, value, name, value, …
-#[derive(PartialEq, Eq, Default)]
-struct Flat {
-    text: Box<str>,
-    /// Where each string ends in `text`; two entries a pair.
-    ends: Box<[u32]>,
+/// How many bits of a number are in one byte; see [`push_number`].
+const BITS: u32 = 6;
+/// Says that another byte of the number follows.
+const MORE: u8 = 1 << BITS;
+
+/// Writes a number as bytes of [`BITS`] bits, the lowest first: text, since they are all ASCII.
+///
+/// A label set is one text and one allocation: how many pairs there are, and for each string how long it is before it. The
+/// text of no pairs is empty.
+fn push_number(text: &mut String, mut number: usize) {
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the bits of one byte are taken"
+    )]
+    let byte_of = |number: usize| (number & usize::from(MORE - 1)) as u8;
+    while usize::from(MORE) <= number {
+        text.push(char::from(byte_of(number) | MORE));
+        number >>= BITS;
+    }
+    text.push(char::from(byte_of(number)));
+}
+
+/// Reads the number at `at` and returns it and where it ends; 0 at the end of the text.
+#[inline]
+fn number_at(text: &str, mut at: usize) -> (usize, usize) {
+    let (mut number, mut shift) = (0, 0);
+    while let Some(&byte) = text.as_bytes().get(at) {
+        at += 1;
+        number |= usize::from(byte & (MORE - 1)) << shift;
+        if byte < MORE {
+            break;
+        }
+        shift += BITS;
+    }
+    (number, at)
+}
+
+/// How many bytes [`SCRATCH`] keeps: one huge set is not held for ever.
+const SCRATCH_MAX: usize = 64 << 10;
+
+thread_local! {
+    /// Where a label set is put together.
+    static SCRATCH: Cell<String> = const { Cell::new(String::new()) };
 }
 
 impl Labels {
@@ -48,24 +88,22 @@ impl Labels {
     ///
     /// In debug builds, when they are not.
     pub fn from_sorted<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)> + Clone) -> Self {
-        let bytes = pairs
-            .clone()
-            .map(|(name, value)| name.len() + value.len())
-            .sum();
-        let mut text = String::with_capacity(bytes);
-        let mut ends = Vec::with_capacity(2 * pairs.size_hint().0);
+        let mut text = SCRATCH.take();
+        text.clear();
+        match pairs.clone().count() {
+            0 => {}
+            count => push_number(&mut text, count),
+        }
         for (name, value) in pairs {
             for part in [name, value] {
+                push_number(&mut text, part.len());
                 text.push_str(part);
-                ends.push(
-                    u32::try_from(text.len()).expect("label sets are bounded far below 4 GiB"),
-                );
             }
         }
-        let labels = Labels(Arc::new(Flat {
-            text: text.into(),
-            ends: ends.into(),
-        }));
+        let labels = Labels(Arc::from(text.as_str()));
+        if text.capacity() <= SCRATCH_MAX {
+            SCRATCH.set(text);
+        }
         debug_assert!(
             labels
                 .iter()
@@ -78,19 +116,21 @@ impl Labels {
 
     /// Returns how many labels there are.
     pub fn len(&self) -> usize {
-        self.0.ends.len() / 2
+        number_at(&self.0, 0).0
     }
 
     /// Returns whether there is no label.
     pub fn is_empty(&self) -> bool {
-        self.0.ends.is_empty()
+        self.0.is_empty()
     }
 
     /// Iterates over the pairs, ascending by name.
     pub fn iter(&self) -> Iter<'_> {
+        let (left, at) = number_at(&self.0, 0);
         Iter {
-            flat: &self.0,
-            next: 0,
+            text: &self.0,
+            at,
+            left,
         }
     }
 
@@ -113,11 +153,12 @@ impl Labels {
 
     /// Returns these labels without the ones that `drop` says yes to.
     pub fn without(&self, mut drop: impl FnMut(&str) -> bool) -> Labels {
-        let kept: Vec<_> = self.iter().filter(|&(name, _)| !drop(name)).collect();
+        let kept = self.iter().filter(|&(name, _)| !drop(name));
+        let kept: SmallVec<[(&str, &str); 32]> = kept.collect();
         if kept.len() == self.len() {
             self.clone()
         } else {
-            Labels::from_sorted(kept.into_iter())
+            Labels::from_sorted(kept.iter().copied())
         }
     }
 
@@ -131,47 +172,42 @@ impl Labels {
     /// Returns a builder that starts with these labels.
     pub fn to_builder(&self) -> LabelsBuilder {
         LabelsBuilder {
-            pairs: self
-                .iter()
-                .map(|(n, v)| (n.to_owned(), v.to_owned()))
-                .collect(),
+            base: self.clone(),
+            changes: Vec::new(),
         }
     }
 
     /// Returns the bytes held on the heap, shared between clones.
     pub fn heap_bytes(&self) -> usize {
-        self.0.text.len() + 4 * self.0.ends.len() + size_of::<Flat>() + 2 * size_of::<usize>()
+        self.0.len() + 2 * size_of::<usize>()
     }
 }
 
 /// Iterator over the pairs of a label set, see [`Labels::iter`].
 #[derive(Clone)]
 pub struct Iter<'a> {
-    flat: &'a Flat,
-    next: usize,
+    text: &'a str,
+    /// Where the next pair begins.
+    at: usize,
+    /// How many pairs are left.
+    left: usize,
 }
 
 impl<'a> Iterator for Iter<'a> {
     type Item = (&'a str, &'a str);
 
     fn next(&mut self) -> Option<Self::Item> {
-        let ends = self.flat.ends.get(self.next..self.next + 2)?;
-        let start = if self.next == 0 {
-            0
-        } else {
-            self.flat.ends[self.next - 1] as usize
+        self.left = self.left.checked_sub(1)?;
+        let mut part = || {
+            let (len, start) = number_at(self.text, self.at);
+            self.at = start + len;
+            &self.text[start..self.at]
         };
-        let (name_end, value_end) = (ends[0] as usize, ends[1] as usize);
-        self.next += 2;
-        Some((
-            &self.flat.text[start..name_end],
-            &self.flat.text[name_end..value_end],
-        ))
+        Some((part(), part()))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        let left = (self.flat.ends.len() - self.next) / 2;
-        (left, Some(left))
+        (self.left, Some(self.left))
     }
 }
 
@@ -194,8 +230,7 @@ impl Default for Labels {
 
 impl Hash for Labels {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.text.hash(state);
-        self.0.ends.hash(state);
+        self.0.hash(state);
     }
 }
 
@@ -251,8 +286,10 @@ impl fmt::Debug for Labels {
 /// Collects label pairs in any order and turns them into [`Labels`].
 #[derive(Clone, Debug, Default)]
 pub struct LabelsBuilder {
-    /// Unique by name, in no order; empty values are dropped by `set`.
-    pairs: Vec<(String, String)>,
+    /// What counts unless it is changed.
+    base: Labels,
+    /// Unique by name, in no order. An empty value takes the label of `base` away; without one there it is not here.
+    changes: Vec<(String, String)>,
 }
 
 impl LabelsBuilder {
@@ -266,58 +303,86 @@ impl LabelsBuilder {
         if value.is_empty() {
             return self.remove(name);
         }
-        match self.pairs.iter_mut().find(|(n, _)| n == name) {
+        match self.changes.iter_mut().find(|(n, _)| n == name) {
             Some((_, old)) => value.clone_into(old),
-            None => self.pairs.push((name.to_owned(), value.to_owned())),
+            None => self.changes.push((name.to_owned(), value.to_owned())),
         }
         self
     }
 
     /// Removes the label `name`, if it is there.
     pub fn remove(&mut self, name: &str) -> &mut Self {
-        self.pairs.retain(|(n, _)| n != name);
+        let in_base = self.base.get(name).is_some();
+        match self.changes.iter_mut().position(|(n, _)| n == name) {
+            Some(at) if in_base => self.changes[at].1.clear(),
+            Some(at) => drop(self.changes.swap_remove(at)),
+            None if in_base => self.changes.push((name.to_owned(), String::new())),
+            None => {}
+        }
         self
     }
 
     /// Keeps only the labels whose name and value `keep` says yes to.
     pub fn retain(&mut self, mut keep: impl FnMut(&str, &str) -> bool) -> &mut Self {
-        self.pairs.retain(|(name, value)| keep(name, value));
+        self.changes.retain_mut(
+            |(name, value)| match value.is_empty() || keep(name, value) {
+                true => true,
+                false => {
+                    value.clear();
+                    self.base.get(name).is_some()
+                }
+            },
+        );
+        for (name, value) in &self.base {
+            let is_changed = self.changes.iter().any(|(n, _)| n == name);
+            if !is_changed && !keep(name, value) {
+                self.changes.push((name.to_owned(), String::new()));
+            }
+        }
         self
     }
 
     /// Returns the value of `name`, if the label is there.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.pairs
-            .iter()
-            .find(|(n, _)| n == name)
-            .map(|(_, value)| value.as_str())
+        match self.changes.iter().find(|(n, _)| n == name) {
+            Some((_, value)) => Some(value.as_str()).filter(|value| !value.is_empty()),
+            None => self.base.get(name),
+        }
     }
 
     /// Iterates over the pairs in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.pairs.iter().map(|(n, v)| (n.as_str(), v.as_str()))
+        let is_changed = |name: &str| self.changes.iter().any(|(n, _)| n == name);
+        let kept = self.base.iter().filter(move |&(name, _)| !is_changed(name));
+        let changes = self.changes.iter().map(|(n, v)| (n.as_str(), v.as_str()));
+        kept.chain(changes.filter(|(_, value)| !value.is_empty()))
     }
 
     /// Returns how many labels are set.
     pub fn len(&self) -> usize {
-        self.pairs.len()
+        self.iter().count()
     }
 
     /// Returns whether no label is set.
     pub fn is_empty(&self) -> bool {
-        self.pairs.is_empty()
+        self.iter().next().is_none()
     }
 
     /// Returns the labels, sorted.
     pub fn build(&mut self) -> Labels {
-        self.pairs.sort_unstable();
-        Labels::from_sorted(self.pairs.iter().map(|(n, v)| (n.as_str(), v.as_str())))
+        if self.changes.is_empty() {
+            return self.base.clone();
+        }
+        let mut pairs: SmallVec<[(&str, &str); 32]> = self.iter().collect();
+        pairs.sort_unstable_by_key(|&(name, _)| name);
+        Labels::from_sorted(pairs.iter().copied())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[track_caller]
     fn check_display(pairs: &[(&str, &str)], expected: &str) {
@@ -366,6 +431,58 @@ mod tests {
         let two = Labels::from_pairs([("a", "bc")]);
         assert_ne!(one, two);
         assert_ne!(one.fingerprint(), two.fingerprint());
+    }
+
+    #[test]
+    fn strings_of_any_length() {
+        let name = "n".repeat(63);
+        let values = ["v".repeat(64), "ü".repeat(5_000)];
+        for value in &values {
+            let labels = Labels::from_pairs([("a", value.as_str()), (&name, "é")]);
+            let pairs = [("a", value.as_str()), (&name, "é")];
+            assert_eq!(labels.iter().collect::<Vec<_>>(), pairs);
+        }
+        let names: Vec<String> = (0..200).map(|n| format!("l{n:03}")).collect();
+        let labels = Labels::from_pairs(names.iter().map(|name| (name.as_str(), "x")));
+        assert_eq!(labels.len(), 200);
+        assert!(labels.iter().map(|(name, _)| name).eq(&names));
+        assert_eq!(Labels::from_pairs([]), Labels::empty());
+        assert!(Labels::empty().is_empty());
+    }
+
+    proptest! {
+        /// A builder over labels does what a map does.
+        #[test]
+        fn builders_agree_with_maps(
+            base in prop::collection::btree_map("[a-e]", "[xy]{1,2}", 0..5),
+            steps in prop::collection::vec((0usize..4, "[a-f]", "[xy]{0,2}"), 0..12),
+        ) {
+            let pairs = base.iter().map(|(n, v)| (n.as_str(), v.as_str()));
+            let mut builder = Labels::from_pairs(pairs).to_builder();
+            let mut map = base.clone();
+            for (what, name, value) in &steps {
+                match what {
+                    0 | 1 if !value.is_empty() => {
+                        builder.set(name, value);
+                        map.insert(name.clone(), value.clone());
+                    }
+                    2 => {
+                        builder.retain(|n, v| n < name.as_str() || v == value);
+                        map.retain(|n, v| n < name || v == value);
+                    }
+                    _ => {
+                        builder.set(name, "");
+                        map.remove(name);
+                    }
+                }
+                let expected: Vec<_> = map.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+                let built = builder.build();
+                prop_assert_eq!(built.iter().collect::<Vec<_>>(), expected);
+                prop_assert_eq!(builder.len(), map.len());
+                prop_assert_eq!(builder.is_empty(), map.is_empty());
+                prop_assert_eq!(builder.get(name), map.get(name).map(String::as_str));
+            }
+        }
     }
 
     #[test]

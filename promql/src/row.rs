@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use model::{FloatHistogram, Labels};
+use smallvec::{SmallVec, smallvec};
 
 use crate::error::QueryError;
 
@@ -97,13 +98,13 @@ impl Steps {
     }
 }
 
-/// One bit per step.
+/// One bit per step; up to 128 are held in place.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Bits(Vec<u64>);
+pub(crate) struct Bits(SmallVec<[u64; 2]>);
 
 impl Bits {
     pub(crate) fn new(len: usize) -> Self {
-        Bits(vec![0; len.div_ceil(64)])
+        Bits(smallvec![0; len.div_ceil(64)])
     }
 
     pub(crate) fn reset(&mut self, len: usize) {

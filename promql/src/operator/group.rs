@@ -1,8 +1,8 @@
 //! Which series belong together: the groups of aggregations and the match groups of binary operators.
 
-use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 
+use hashbrown::HashTable;
 use model::{Labels, LabelsBuilder};
 use rapidhash::fast::RapidHasher;
 
@@ -42,11 +42,41 @@ impl Key<'_> {
     }
 }
 
+/// What was numbered, by a hash of what it is equal by.
+#[derive(Debug, Default)]
+pub(crate) struct ByHash(HashTable<(u64, usize)>);
+
+impl ByHash {
+    pub(crate) fn with_capacity(count: usize) -> Self {
+        ByHash(HashTable::with_capacity(count))
+    }
+
+    /// Returns the number of what `is_equal` says yes to among those of the same hash; `number` becomes it if there is none.
+    pub(crate) fn number_of<'a>(
+        &mut self,
+        pairs: impl Iterator<Item = (&'a str, &'a str)>,
+        number: usize,
+        is_equal: impl Fn(usize) -> bool,
+    ) -> usize {
+        let mut hasher = RapidHasher::default();
+        for pair in pairs {
+            pair.hash(&mut hasher);
+        }
+        let hash = hasher.finish();
+        let entry = self.0.entry(
+            hash,
+            |&(other, known)| other == hash && is_equal(known),
+            |&(other, _)| other,
+        );
+        entry.or_insert((hash, number)).get().1
+    }
+}
+
 /// Numbers groups, from 0 in order of appearance.
 #[derive(Debug)]
 pub(crate) struct Groups<'a> {
     key: Key<'a>,
-    by_hash: HashMap<u64, Vec<usize>>,
+    by_hash: ByHash,
     /// The labels of each group.
     pub(crate) labels: Vec<Labels>,
     /// The group of the series before: the next one is often in it too.
@@ -57,7 +87,7 @@ impl<'a> Groups<'a> {
     pub(crate) fn new(key: Key<'a>) -> Self {
         Groups {
             key,
-            by_hash: HashMap::new(),
+            by_hash: ByHash::default(),
             labels: Vec::new(),
             last: 0,
         }
@@ -78,20 +108,14 @@ impl<'a> Groups<'a> {
     }
 
     fn find(&mut self, meta: &Meta) -> usize {
-        let mut hasher = RapidHasher::default();
-        for pair in self.key.pairs(meta) {
-            pair.hash(&mut hasher);
+        let next = self.labels.len();
+        let number = self.by_hash.number_of(self.key.pairs(meta), next, |group| {
+            self.labels[group].iter().eq(self.key.pairs(meta))
+        });
+        if number == next {
+            self.labels.push(self.key.labels_of(meta));
         }
-        let candidates = self.by_hash.entry(hasher.finish()).or_default();
-        let known = candidates
-            .iter()
-            .find(|&&group| self.labels[group].iter().eq(self.key.pairs(meta)));
-        if let Some(&group) = known {
-            return group;
-        }
-        candidates.push(self.labels.len());
-        self.labels.push(self.key.labels_of(meta));
-        self.labels.len() - 1
+        number
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -1,26 +1,13 @@
 //! Series that became equal: merged where they take turns, an error where they meet.
 
-use std::collections::HashMap;
-use std::hash::{Hash, Hasher};
-
-use rapidhash::fast::RapidHasher;
-
 use crate::engine::context::Context;
 use crate::error::QueryError;
+use crate::operator::group::ByHash;
 use crate::row::{BoxRows, Meta, RESERVED, Row};
 use crate::table::Table;
 
 /// The error of two series with the same labels.
 pub(crate) const SAME_LABELS: &str = "vector cannot contain metrics with the same labelset";
-
-/// Returns a hash of the visible labels of `meta`.
-fn fingerprint(meta: &Meta, delayed: bool) -> u64 {
-    let mut hasher = RapidHasher::default();
-    for pair in meta.visible(delayed) {
-        pair.hash(&mut hasher);
-    }
-    hasher.finish()
-}
 
 /// Returns `rows` with series of equal visible labels merged; to be called wherever labels were changed.
 ///
@@ -87,24 +74,15 @@ fn join(kept: &mut Row, row: &Row, message: &str) -> Result<(), QueryError> {
 
 /// Returns which output series each series belongs to, in order of first appearance; none when all are different.
 fn duplicates(series: &[Meta], delayed: bool) -> Option<Vec<usize>> {
-    let mut by_hash: HashMap<u64, Vec<usize>> = HashMap::with_capacity(series.len());
+    let mut by_hash = ByHash::with_capacity(series.len());
     let mut targets = Vec::with_capacity(series.len());
     let mut found = false;
     for (index, meta) in series.iter().enumerate() {
-        let candidates = by_hash.entry(fingerprint(meta, delayed)).or_default();
-        let equal = candidates
-            .iter()
-            .find(|&&other| series[other].visible(delayed).eq(meta.visible(delayed)));
-        match equal {
-            Some(&other) => {
-                found = true;
-                targets.push(other);
-            }
-            None => {
-                candidates.push(index);
-                targets.push(index);
-            }
-        }
+        let target = by_hash.number_of(meta.visible(delayed), index, |other| {
+            series[other].visible(delayed).eq(meta.visible(delayed))
+        });
+        found |= target != index;
+        targets.push(target);
     }
     found.then_some(targets)
 }

@@ -1,6 +1,6 @@
 //! The series of each histogram, and what is computed of them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use model::name::Quoted;
 use model::{FloatHistogram, Labels};
@@ -160,10 +160,13 @@ pub(super) fn of_histograms<'q>(
     unique(call.context, output.into_rows(), steps, SAME_LABELS)
 }
 
+/// Which group has which labels.
+type ByLabels = hashbrown::HashMap<Labels, usize, rapidhash::fast::RandomState>;
+
 /// Puts the series of each histogram together: those that differ in `le` only.
 fn grouped(call: Calling<'_>, input: &Table, position: Position) -> Vec<Group> {
     let delayed = call.context.delayed_name_removal;
-    let mut by_labels: HashMap<Labels, usize> = HashMap::new();
+    let mut by_labels: ByLabels = ByLabels::default();
     let mut groups: Vec<Group> = Vec::new();
     for (series, meta) in input.series.iter().enumerate() {
         let has_floats = input.present(series).any();
@@ -199,7 +202,7 @@ fn grouped(call: Calling<'_>, input: &Table, position: Position) -> Vec<Group> {
 fn group_of(
     meta: &Meta,
     labels: Labels,
-    by_labels: &mut HashMap<Labels, usize>,
+    by_labels: &mut ByLabels,
     groups: &mut Vec<Group>,
 ) -> usize {
     *by_labels.entry(labels.clone()).or_insert_with(|| {

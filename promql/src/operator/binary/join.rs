@@ -9,6 +9,8 @@ mod combine;
 mod labels;
 mod plan;
 
+use smallvec::SmallVec;
+
 use super::drops_name;
 use crate::ast::{Binary, Cardinality, VectorMatching};
 use crate::engine::context::Context;
@@ -49,6 +51,9 @@ pub(super) fn rows<'q>(
     unique(context, Box::new(join), steps.count, message)
 }
 
+/// Series of the one side, mostly one.
+type Partners = SmallVec<[usize; 2]>;
+
 struct Join<'q> {
     context: &'q Context<'q>,
     node: &'q Binary,
@@ -57,7 +62,7 @@ struct Join<'q> {
     one: Table,
     steps: usize,
     /// Per match group, the series of the one side.
-    partners: Vec<Vec<usize>>,
+    partners: Vec<Partners>,
     /// Per series of the many side, its match group.
     ids: Vec<usize>,
     /// What stands for a missing sample of the many side, and of the one side.
@@ -96,7 +101,7 @@ impl<'q> Join<'q> {
         let mut groups = Groups::new(key);
         let one_ids: Vec<usize> = one.series.iter().map(|meta| groups.of(meta)).collect();
         let ids: Vec<usize> = many.series().iter().map(|meta| groups.of(meta)).collect();
-        let mut partners = vec![Vec::new(); groups.len()];
+        let mut partners = vec![Partners::new(); groups.len()];
         for (series, &id) in one_ids.iter().enumerate() {
             partners[id].push(series);
         }

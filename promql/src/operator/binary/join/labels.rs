@@ -1,7 +1,5 @@
 //! The labels of what two series give together.
 
-use model::LabelsBuilder;
-
 use crate::ast::{Cardinality, VectorMatching};
 use crate::row::{Meta, RESERVED};
 
@@ -25,15 +23,15 @@ impl Result<'_> {
                 drop_name,
             };
         }
-        let mut builder: LabelsBuilder = many.labels.to_builder();
-        if one_to_one {
-            let named = |name: &str| matching.labels.iter().any(|label| label == name);
-            builder.retain(|name, _| {
-                let kept = named(name) == matching.on;
+        let kept = match one_to_one {
+            true => many.labels.without(|name| {
+                let kept = matching.labels.iter().any(|label| label == name) == matching.on;
                 // The mark "drop the name" needs the name to be there until the end.
-                kept || self.delayed && drop_name && !matching.on && RESERVED.contains(&name)
-            });
-        }
+                !(kept || self.delayed && drop_name && !matching.on && RESERVED.contains(&name))
+            }),
+            false => many.labels.clone(),
+        };
+        let mut builder = kept.to_builder();
         for name in &matching.include {
             builder.set(name, one.value(name, self.delayed));
         }

@@ -1,9 +1,10 @@
 //! What is decided once for all steps: which series meet, what comes of them, and where they must not.
 
 use model::Labels;
+use smallvec::SmallVec;
 
 use super::labels::Result as ResultLabels;
-use super::{Join, drops_name};
+use super::{Join, Partners, drops_name};
 use crate::ast::Cardinality;
 use crate::error::QueryError;
 use crate::operator::group::describe;
@@ -22,10 +23,13 @@ pub(super) struct Output {
     /// The series of the many side; none where that side is filled.
     pub(super) many: Option<usize>,
     /// The series of the one side that give the same labels.
-    pub(super) partners: Vec<usize>,
+    pub(super) partners: Partners,
     /// Whether a filled one side gives the same labels.
     pub(super) fills_one: bool,
 }
+
+/// The results of one series of the many side, mostly one.
+type Planned = SmallVec<[(Meta, Output); 1]>;
 
 impl Join<'_> {
     /// Finds the steps at which two series of the one side are in the same group.
@@ -116,9 +120,9 @@ impl Join<'_> {
         group: usize,
         many: Option<usize>,
         meta: &Meta,
-    ) -> Result<Vec<(Meta, Output)>, QueryError> {
+    ) -> Result<Planned, QueryError> {
         let labels = self.result_labels();
-        let mut planned: Vec<(Meta, Output)> = Vec::new();
+        let mut planned = Planned::new();
         for &partner in &self.partners[group] {
             self.context.budget.hold(1)?;
             self.context.budget.check_work(1 + planned.len())?;
@@ -142,7 +146,7 @@ impl Join<'_> {
         Ok(planned)
     }
 
-    fn add(&mut self, planned: Vec<(Meta, Output)>) {
+    fn add(&mut self, planned: Planned) {
         for (meta, output) in planned {
             self.series.push(meta);
             self.outputs.push(output);
@@ -162,7 +166,7 @@ fn output(group: usize, many: Option<usize>, fills_one: bool) -> Output {
     Output {
         group,
         many,
-        partners: Vec::new(),
+        partners: Partners::new(),
         fills_one,
     }
 }
