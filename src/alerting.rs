@@ -48,6 +48,7 @@ struct Settings {
     listen: Vec<String>,
     connections_max: usize,
     timeout: Option<Duration>,
+    web_config: String,
     external_url: String,
     route_prefix: String,
     gets_max: usize,
@@ -59,10 +60,6 @@ struct Settings {
 
 impl Settings {
     fn of(values: &Values) -> anyhow::Result<Settings> {
-        anyhow::ensure!(
-            values.text("web.config.file").is_empty(),
-            "--web.config.file is not built yet; refusing to serve without the TLS or authentication that it asks for"
-        );
         anyhow::ensure!(
             !values.is_on("web.systemd-socket"),
             "--web.systemd-socket is not built yet"
@@ -80,6 +77,7 @@ impl Settings {
         Ok(Settings {
             file: PathBuf::from(values.text("config.file")),
             connections_max: values.integer("web.max-connections"),
+            web_config: values.text("web.config.file").to_owned(),
             timeout: Some(timeout).filter(|timeout| !timeout.is_zero()),
             route_prefix: route_prefix(values.text("web.route-prefix"), &external_url)?,
             external_url,
@@ -231,6 +229,7 @@ pub(crate) async fn run(values: &Values) -> anyhow::Result<()> {
         listen: &settings.listen,
         connections_max: settings.connections_max,
         read_timeout: READ_TIMEOUT,
+        web_config: &settings.web_config,
     };
     let router = router(&settings, &alertmanager, &registry, reload_sender);
     let http = Http::start(&listen, router, &registry).await?;
@@ -376,6 +375,7 @@ mod tests {
             listen: Vec::new(),
             connections_max: 1,
             timeout: None,
+            web_config: String::new(),
             external_url: "http://am/p".to_owned(),
             route_prefix: "/p".to_owned(),
             gets_max: 1,

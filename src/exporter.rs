@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
-use anyhow::Context as _;
 use axum::Router;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -15,6 +15,13 @@ use tokio::sync::Semaphore;
 
 use crate::cli::exporter::UNBUILT_COLLECTORS;
 use crate::cli::flag::Values;
+use crate::server::http::{Http, HttpOptions};
+
+/// Connections that may be open at once; more wait.
+const CONNECTIONS_MAX: usize = 512;
+
+/// How long a request's head, or a TLS handshake, may take, and a connection be idle.
+const READ_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// What a scrape of the node needs.
 pub(crate) struct NodeMetrics {
@@ -126,16 +133,12 @@ fn selection(query: &str) -> (Vec<String>, Vec<String>) {
 ///
 /// When it cannot start; each error is one clear line.
 pub(crate) async fn run(values: &Values, switches: &[(String, bool)]) -> anyhow::Result<()> {
-    anyhow::ensure!(
-        values.text("web.config.file").is_empty(),
-        "--web.config.file is not built yet; refusing to serve without the TLS or authentication that it asks for"
-    );
     let own = Registry::new();
     own.register(metrics::process_collector());
-    let own = (!values.is_on("web.disable-exporter-metrics")).then_some(own);
+    let shown = (!values.is_on("web.disable-exporter-metrics")).then(|| own.clone());
     let node = NodeMetrics::new(
         node_options(values, switches),
-        own,
+        shown,
         values.integer("web.max-requests"),
     )?;
     let path = values.text("web.telemetry-path").to_owned();
@@ -152,26 +155,15 @@ pub(crate) async fn run(values: &Values, switches: &[(String, bool)]) -> anyhow:
         router = router.route("/", get(|| async { Html(landing) }));
     }
     let router = router.layer(tower_http::compression::CompressionLayer::new());
-    let mut servers = tokio::task::JoinSet::new();
-    let (stop, stopped) = tokio::sync::watch::channel(());
-    for address in values.list("web.listen-address") {
-        let listener = net::listen::bind(address).await?;
-        tracing::info!(address = %listener.local_addr()?, "listening");
-        let (router, mut stopped) = (router.clone(), stopped.clone());
-        servers.spawn(async move {
-            let shutdown = async move {
-                let _ = stopped.changed().await;
-            };
-            axum::serve(listener, router)
-                .with_graceful_shutdown(shutdown)
-                .await
-        });
-    }
+    let listen = HttpOptions {
+        listen: values.list("web.listen-address"),
+        connections_max: CONNECTIONS_MAX,
+        read_timeout: READ_TIMEOUT,
+        web_config: values.text("web.config.file"),
+    };
+    let http = Http::start(&listen, router, &own).await?;
     crate::signal::stop().await?;
-    drop(stop);
-    while let Some(server) = servers.join_next().await {
-        server.context("a listener panicked")??;
-    }
+    http.stop().await;
     Ok(())
 }
 

@@ -83,6 +83,7 @@ pub(crate) async fn run(values: &Values) -> anyhow::Result<()> {
         listen: &settings.listen,
         connections_max: settings.connections_max,
         read_timeout: settings.read_timeout,
+        web_config: &settings.web_config,
     };
     let router = http::router(&settings, &shared)?;
     let http = http::Http::start(&listen, router, &registry).await?;

@@ -36,7 +36,7 @@ mod exchange;
 mod oauth2;
 mod proxy;
 mod redirect;
-mod tls;
+pub(crate) mod tls;
 
 use connections::Connections;
 use exchange::{ExchangeError, Message};

@@ -4,11 +4,12 @@
 //! http_config (YAML) ──► HttpConfig ──► client::Client ──► one GET into a caller's buffer, with deadline and byte limit
 //!                                        └► outbound::HttpClient ──► any other request
 //! listen::bind ──► listen::LimitedListener ──► connections, at most so many at once
+//! web_config (YAML) ──► web_config::WebRules ──► TLS, users and headers of a listener
 //! ```
 //!
 //! # Not here
 //!
-//! HTTP/2, the grant of OAuth2 that needs a signature, and the listeners' obedience to `web.config`, which is checked only.
+//! HTTP/2, and the grant of OAuth2 that needs a signature.
 //! A client that would need what is not here refuses to send rather than going without.
 
 pub mod client;

@@ -1,6 +1,6 @@
 //! The web configuration file: how a listener speaks TLS, whom it lets in, and what it says besides.
 //!
-//! It is read and checked; no listener obeys it yet.
+//! [`WebRules`] is what a listener obeys: the configuration in force, read again when a file changed.
 //!
 //! Source: Prometheus' documentation, "HTTPS and authentication".
 
@@ -12,8 +12,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::http_config::{Secret, TlsVersion};
 
+mod file;
+mod tls;
 mod tls_server;
+mod users;
 
+pub use file::{InForce, ParseWebConfig, WebRules};
 pub use tls_server::TlsServerConfig;
 
 /// A web configuration. All of it may be absent.

@@ -82,7 +82,7 @@ pub(crate) static FLAGS: &[Flag] = &[
         "web.config.file",
         Kind::Text,
         "",
-        "File with TLS and authentication of the listener. Not built yet: Hearth refuses to start rather than serve without them.",
+        "File with TLS, users and headers of the listeners; read again when it, or a file that it names, changes.",
     ),
     Flag::hidden(
         "web.systemd-socket",

@@ -34,7 +34,7 @@ pub(crate) static FLAGS: &[Flag] = &[
         "web.config.file",
         Kind::Text,
         "",
-        "File with TLS and authentication of the listener. Not built yet: refused.",
+        "File with TLS, users and headers of the listeners; read again when it, or a file that it names, changes.",
     ),
     Flag::shown(
         "path.procfs",

@@ -5,14 +5,20 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use metrics::Registry;
 use net::listen::LimitedListener;
+use net::web_config::{WebConfig, WebRules};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tsdb::ReplayProgress;
 
@@ -35,6 +41,22 @@ pub(crate) struct HttpOptions<'a> {
     pub(crate) connections_max: usize,
     /// How long a request's head may take, and a connection be idle.
     pub(crate) read_timeout: Duration,
+    /// The file that says how TLS is spoken and who is let in; none, if empty.
+    pub(crate) web_config: &'a str,
+}
+
+/// Reads the web configuration at `path`; an empty one lets everybody in, without TLS.
+///
+/// # Errors
+///
+/// When it makes no sense, or a file that it names cannot be read.
+pub(crate) fn web_rules(path: &str) -> anyhow::Result<WebRules> {
+    let parse = |text: &str| {
+        let config = scraper::config::yaml::parse::<Option<WebConfig>>(text);
+        let config = config.map_err(|error| error.to_string())?;
+        Ok(config.unwrap_or_default())
+    };
+    Ok(WebRules::open(path, parse)?)
 }
 
 /// The running listeners.
@@ -48,7 +70,7 @@ impl Http {
     ///
     /// # Errors
     ///
-    /// When an address cannot be had.
+    /// When an address cannot be had, or the web configuration makes no sense.
     pub(crate) async fn start(
         options: &HttpOptions<'_>,
         router: Router,
@@ -61,14 +83,30 @@ impl Http {
         let permits = options.connections_max.min(Semaphore::MAX_PERMITS);
         let permits = Arc::new(Semaphore::new(permits));
         let stop = CancellationToken::new();
+        let rules = Arc::new(web_rules(options.web_config)?);
+        let router = match options.web_config {
+            "" => router,
+            _ => {
+                let refused = registry.counter(
+                    "hearth_http_unauthorized_total",
+                    "Requests without a user of the web configuration, or with a wrong password.",
+                );
+                let door = Door {
+                    rules: Arc::clone(&rules),
+                    refused,
+                };
+                router.layer(from_fn_with_state(door, guarded))
+            }
+        };
         let mut listeners = JoinSet::new();
         for address in options.listen {
             let listener = net::listen::bind(address).await?;
-            tracing::info!(address = %listener.local_addr()?, "listening");
+            tracing::info!(address = %listener.local_addr()?, tls = rules.speaks_tls(), "listening");
             let listener = LimitedListener::new(listener, Arc::clone(&permits), waits.clone());
             listeners.spawn(serve(
                 listener,
                 router.clone(),
+                Arc::clone(&rules),
                 options.read_timeout,
                 stop.clone(),
             ));
@@ -94,6 +132,7 @@ impl Http {
 async fn serve(
     mut listener: LimitedListener,
     router: Router,
+    rules: Arc<WebRules>,
     read_timeout: Duration,
     stop: CancellationToken,
 ) {
@@ -103,15 +142,30 @@ async fn serve(
         .timer(TokioTimer::new())
         .header_read_timeout(read_timeout);
     loop {
-        let (connection, _) = tokio::select! {
+        let (connection, peer) = tokio::select! {
             () = stop.cancelled() => break,
             accepted = listener.accept() => accepted,
         };
         let service = TowerToHyperService::new(router.clone());
-        let serving = graceful.watch(builder.serve_connection(TokioIo::new(connection), service));
+        if !rules.speaks_tls() {
+            let serving = builder.serve_connection(TokioIo::new(connection), service);
+            tokio::spawn(to_its_end(graceful.watch(serving)));
+            continue;
+        }
+        let (rules, builder, watcher) = (Arc::clone(&rules), builder.clone(), graceful.watcher());
         tokio::spawn(async move {
-            if let Err(error) = serving.await {
-                tracing::debug!(%error, "a connection ended early");
+            // Files are looked at for each connection, as certificates are replaced while we run.
+            let Some(tls) = rules.current().tls().map(Arc::clone) else {
+                return;
+            };
+            let shaking = TlsAcceptor::from(tls).accept(connection);
+            match tokio::time::timeout(read_timeout, shaking).await {
+                Ok(Ok(connection)) => {
+                    let serving = builder.serve_connection(TokioIo::new(connection), service);
+                    to_its_end(watcher.watch(serving)).await;
+                }
+                Ok(Err(error)) => tracing::debug!(%error, %peer, "TLS handshake failed"),
+                Err(_) => tracing::debug!(%peer, "the TLS handshake took too long"),
             }
         });
     }
@@ -122,6 +176,38 @@ async fn serve(
     {
         tracing::warn!("requests were cut off at shutdown");
     }
+}
+
+async fn to_its_end(serving: impl Future<Output = hyper::Result<()>>) {
+    if let Err(error) = serving.await {
+        tracing::debug!(%error, "a connection ended early");
+    }
+}
+
+/// What requests come by first.
+#[derive(Clone)]
+struct Door {
+    rules: Arc<WebRules>,
+    refused: metrics::Counter,
+}
+
+/// Lets in whom the web configuration says, and adds its headers to what they are answered.
+async fn guarded(State(door): State<Door>, request: Request, next: Next) -> Response {
+    let Door { rules, refused } = door;
+    let in_force = rules.current();
+    let authorization = request.headers().get(header::AUTHORIZATION);
+    let may_enter = rules.may_enter(&in_force, authorization.map(HeaderValue::as_bytes));
+    let mut response = match may_enter.await {
+        true => next.run(request).await,
+        false => {
+            refused.inc();
+            let challenge = [(header::WWW_AUTHENTICATE, "Basic")];
+            (StatusCode::UNAUTHORIZED, challenge, "Unauthorized\n").into_response()
+        }
+    };
+    let headers = in_force.headers().clone();
+    response.headers_mut().extend(headers);
+    response
 }
 
 /// Returns all that the server answers.

@@ -40,6 +40,8 @@ pub(crate) struct Settings {
     pub(crate) flags: std::collections::BTreeMap<String, String>,
     /// Connections that may be open at once.
     pub(crate) connections_max: usize,
+    /// The file of TLS and authentication; none, if empty.
+    pub(crate) web_config: String,
     /// How long a request's head may take, and a connection be idle.
     pub(crate) read_timeout: StdDuration,
     /// Where others reach this server, without a slash at the end.
@@ -104,10 +106,6 @@ impl Settings {
     }
 
     fn decide(values: &Values) -> anyhow::Result<Settings> {
-        anyhow::ensure!(
-            values.text("web.config.file").is_empty(),
-            "--web.config.file is not built yet; refusing to serve without the TLS or authentication that it asks for"
-        );
         anyhow::ensure!(!values.is_on("agent"), "--agent is not built yet");
         let listen = match values.list("web.listen-address") {
             [] => vec!["0.0.0.0:9090".to_owned()],
@@ -128,6 +126,7 @@ impl Settings {
             files: Files::of(values, port),
             flags: values.printed(),
             connections_max: values.integer("web.max-connections"),
+            web_config: values.text("web.config.file").to_owned(),
             read_timeout: values.duration("web.read-timeout").to_std(),
             route_prefix: route_prefix(values.text("web.route-prefix"), &external_url)?,
             external_url,

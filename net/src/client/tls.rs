@@ -1,6 +1,7 @@
 //! From a `tls_config` to rustls, with ring as the provider of cryptography.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::SystemTime;
@@ -18,6 +19,9 @@ use rustls::{
 };
 
 use crate::http_config::{Secret, TlsConfig, TlsVersion};
+
+/// How long a file of certificates or of a key may be, in bytes.
+const PEM_BYTES_MAX: u64 = 4 << 20;
 
 /// Why TLS cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -163,7 +167,8 @@ fn versions(config: &TlsConfig) -> Vec<&'static SupportedProtocolVersion> {
         .collect()
 }
 
-fn pem(
+/// Returns what a text or a file holds, the text first; nothing if neither is given.
+pub(crate) fn pem(
     what: &'static str,
     text: Option<&str>,
     file: Option<&String>,
@@ -173,7 +178,7 @@ fn pem(
         (Some(text), _) if !text.is_empty() => Ok(Some(text.as_bytes().to_vec())),
         (_, Some(file)) if !file.is_empty() => {
             let path = base_dir.join(file);
-            std::fs::read(&path)
+            read_bounded(&path)
                 .map(Some)
                 .map_err(|source| TlsError::Read { what, path, source })
         }
@@ -181,7 +186,21 @@ fn pem(
     }
 }
 
-fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut file = File::open(path)?.take(PEM_BYTES_MAX + 1);
+    file.read_to_end(&mut bytes)?;
+    match bytes.len() as u64 <= PEM_BYTES_MAX {
+        true => Ok(bytes),
+        false => Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("longer than {PEM_BYTES_MAX} bytes"),
+        )),
+    }
+}
+
+/// Returns all certificates of a PEM text, at least one.
+pub(crate) fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let bad = |reason: String| TlsError::Pem {
         what: "certificate",
         reason,
