@@ -46,7 +46,17 @@ fn push_number(text: &mut String, mut number: usize) {
 
 /// Reads the number at `at` and returns it and where it ends; 0 at the end of the text.
 #[inline]
-fn number_at(text: &str, mut at: usize) -> (usize, usize) {
+fn number_at(text: &str, at: usize) -> (usize, usize) {
+    match text.as_bytes().get(at) {
+        Some(&byte) if byte < MORE => (usize::from(byte), at + 1),
+        Some(_) => long_number_at(text, at),
+        None => (0, at),
+    }
+}
+
+/// The same where the number may have several bytes.
+#[cold]
+fn long_number_at(text: &str, mut at: usize) -> (usize, usize) {
     let (mut number, mut shift) = (0, 0);
     while let Some(&byte) = text.as_bytes().get(at) {
         at += 1;
@@ -196,6 +206,7 @@ pub struct Iter<'a> {
 impl<'a> Iterator for Iter<'a> {
     type Item = (&'a str, &'a str);
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         self.left = self.left.checked_sub(1)?;
         let mut part = || {

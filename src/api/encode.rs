@@ -113,6 +113,7 @@ struct Pieces {
     value: Value,
     /// What comes after the value.
     tail: Vec<u8>,
+    times: json::Times,
     piece_bytes: usize,
     series: usize,
     sample: usize,
@@ -131,6 +132,7 @@ impl Pieces {
         Pieces {
             value,
             tail,
+            times: json::Times::default(),
             piece_bytes,
             series: 0,
             sample: 0,
@@ -154,7 +156,7 @@ impl Pieces {
                         return false;
                     }
                     out.push(if self.series == 0 { b'[' } else { b',' });
-                    append_vector_sample(out, sample);
+                    append_vector_sample(out, &mut self.times, sample);
                     self.series += 1;
                 }
                 out.extend_from_slice(if samples.is_empty() { b"[]" } else { b"]" });
@@ -170,7 +172,7 @@ impl Pieces {
                         if self.piece_bytes <= out.len() && 0 < self.sample {
                             return false;
                         }
-                        append_matrix_sample(out, series, self.sample);
+                        append_matrix_sample(out, &mut self.times, series, self.sample);
                         self.sample += 1;
                     }
                     out.push(b'}');
@@ -258,13 +260,13 @@ pub(super) fn append_exemplars(out: &mut Vec<u8>, found: &[(Labels, Vec<StoredEx
     out.push(b']');
 }
 
-fn append_vector_sample(out: &mut Vec<u8>, sample: &promql::VectorSample) {
+fn append_vector_sample(out: &mut Vec<u8>, times: &mut json::Times, sample: &promql::VectorSample) {
     out.extend_from_slice(b"{\"metric\":");
     json::append_labels(out, &sample.labels);
     match &sample.value {
         SampleValue::Float(value) => {
             out.extend_from_slice(b",\"value\":");
-            json::append_float_sample(out, sample.t, *value);
+            times.append_sample(out, 0, sample.t, *value);
         }
         SampleValue::Histogram(histogram) => {
             out.extend_from_slice(b",\"histogram\":");
@@ -275,7 +277,12 @@ fn append_vector_sample(out: &mut Vec<u8>, sample: &promql::VectorSample) {
 }
 
 /// Appends sample `index` of `series`, floats first, with what opens and closes its list.
-fn append_matrix_sample(out: &mut Vec<u8>, series: &promql::MatrixSeries, index: usize) {
+fn append_matrix_sample(
+    out: &mut Vec<u8>,
+    times: &mut json::Times,
+    series: &promql::MatrixSeries,
+    index: usize,
+) {
     let floats = series.floats.len();
     if let Some(&(t, value)) = series.floats.get(index) {
         out.extend_from_slice(if index == 0 {
@@ -283,7 +290,7 @@ fn append_matrix_sample(out: &mut Vec<u8>, series: &promql::MatrixSeries, index:
         } else {
             b","
         });
-        json::append_float_sample(out, t, value);
+        times.append_sample(out, index, t, value);
     } else if let Some((t, histogram)) = series.histograms.get(index - floats) {
         out.extend_from_slice(if index == floats {
             b",\"histograms\":[".as_slice()

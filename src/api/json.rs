@@ -164,22 +164,32 @@ pub(super) fn append_labels(out: &mut Vec<u8>, labels: &Labels) {
 
 /// Appends milliseconds as seconds: whole seconds bare, others with all three decimals.
 pub(super) fn append_timestamp(out: &mut Vec<u8>, ms: i64) {
+    timestamp(ms, |text| out.extend_from_slice(text));
+}
+
+/// Gives the pieces of a time to `push`, 24 bytes at most.
+fn timestamp(ms: i64, mut push: impl FnMut(&[u8])) {
     if ms < 0 {
-        out.push(b'-');
+        push(b"-");
     }
     let ms = ms.unsigned_abs();
     let mut digits = itoa::Buffer::new();
-    out.extend_from_slice(digits.format(ms / 1000).as_bytes());
+    push(digits.format(ms / 1000).as_bytes());
     let millis = ms % 1000;
     if millis != 0 {
         let digit = |n: u64| b'0' + u8::try_from(n % 10).expect("a digit");
-        out.extend_from_slice(&[b'.', digit(millis / 100), digit(millis / 10), digit(millis)]);
+        push(&[b'.', digit(millis / 100), digit(millis / 10), digit(millis)]);
     }
 }
 
 /// Appends a float in quotes.
 pub(super) fn append_quoted_float(out: &mut Vec<u8>, value: f64) {
     out.push(b'"');
+    append_float(out, value);
+    out.push(b'"');
+}
+
+fn append_float(out: &mut Vec<u8>, value: f64) {
     #[expect(
         clippy::cast_possible_truncation,
         reason = "the cast back tells whether it fitted"
@@ -190,16 +200,72 @@ pub(super) fn append_quoted_float(out: &mut Vec<u8>, value: f64) {
     } else {
         float::append_json(out, value);
     }
-    out.push(b'"');
 }
 
-/// Appends a float sample: `[1.500,"2"]`.
-pub(super) fn append_float_sample(out: &mut Vec<u8>, ms: i64, value: f64) {
-    out.push(b'[');
-    append_timestamp(out, ms);
-    out.push(b',');
-    append_quoted_float(out, value);
-    out.push(b']');
+/// How samples at the times of a query begin: series after series has the same ones, which are printed once.
+#[derive(Default)]
+pub(super) struct Times(Vec<Printed>);
+
+/// What comes before a value at one time, `[1.500,"`.
+struct Printed {
+    ms: i64,
+    len: usize,
+    text: [u8; Printed::LEN_MAX],
+}
+
+impl Printed {
+    /// Room for any time.
+    const LEN_MAX: usize = 32;
+
+    fn of(ms: i64) -> Printed {
+        let mut printed = Printed {
+            ms,
+            len: 0,
+            text: [0; Printed::LEN_MAX],
+        };
+        printed.push(b"[");
+        timestamp(ms, |text| printed.push(text));
+        printed.push(b",\"");
+        printed
+    }
+
+    fn push(&mut self, text: &[u8]) {
+        self.text[self.len..][..text.len()].copy_from_slice(text);
+        self.len += text.len();
+    }
+}
+
+impl Times {
+    /// How many times are remembered: most queries have fewer.
+    const KEPT_MAX: usize = 2048;
+
+    /// Appends a float sample: `[1.500,"2"]`. `index` says which one of its series it is: likely the time is that of the
+    /// series before.
+    pub(super) fn append_sample(&mut self, out: &mut Vec<u8>, index: usize, ms: i64, value: f64) {
+        let now;
+        let printed = match self.0.get_mut(index) {
+            Some(known) if known.ms == ms => &*known,
+            Some(known) => {
+                *known = Printed::of(ms);
+                known
+            }
+            None => {
+                now = Printed::of(ms);
+                if index == self.0.len() && index < Self::KEPT_MAX {
+                    self.0.push(now);
+                    &self.0[index]
+                } else {
+                    &now
+                }
+            }
+        };
+        // All of the text, as copying a fixed length is quick.
+        let begin = out.len();
+        out.extend_from_slice(&printed.text);
+        out.truncate(begin + printed.len);
+        append_float(out, value);
+        out.extend_from_slice(b"\"]");
+    }
 }
 
 /// Appends a histogram sample: `[1.500,{"count":"3","sum":"2","buckets":[[0,"1","2","3"]]}]`.
@@ -258,6 +324,26 @@ mod tests {
     #[track_caller]
     fn check_timestamp(ms: i64, expected: &str) {
         assert_eq!(written(|out| append_timestamp(out, ms)), expected);
+    }
+
+    #[test]
+    fn samples_at_times_that_come_again_and_others() {
+        let mut times = Times::default();
+        let grid: Vec<i64> = vec![i64::MIN, -1_500, 0, 1_000, 1_234, i64::MAX];
+        let shifted: Vec<i64> = grid.iter().map(|ms| ms.saturating_add(7)).collect();
+        for series in [&grid, &grid, &shifted, &grid] {
+            for (index, &ms) in series.iter().enumerate() {
+                let mut out = b"x".to_vec();
+                times.append_sample(&mut out, index, ms, 0.5);
+                let mut expected = b"x[".to_vec();
+                append_timestamp(&mut expected, ms);
+                expected.extend_from_slice(b",\"0.5\"]");
+                assert_eq!(out, expected);
+            }
+        }
+        let mut out = Vec::new();
+        times.append_sample(&mut out, 1 << 40, 2_000, 3.0);
+        assert_eq!(out, b"[2,\"3\"]");
     }
 
     #[test]
