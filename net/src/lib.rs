@@ -3,6 +3,7 @@
 //! ```text
 //! http_config (YAML) ──► HttpConfig ──► client::Client ──► one GET into a caller's buffer, with deadline and byte limit
 //!                                        └► outbound::HttpClient ──► any other request
+//!                                        └► aws: signatures, and who we are in Amazon's cloud
 //! listen::bind ──► listen::LimitedListener ──► connections, at most so many at once
 //! ```
 //!
@@ -11,6 +12,7 @@
 //! HTTP/2, the grant of OAuth2 that needs a signature, and the listeners' obedience to `web.config`, which is checked only.
 //! A client that would need what is not here refuses to send rather than going without.
 
+pub mod aws;
 pub mod client;
 pub mod escape;
 pub mod form;
