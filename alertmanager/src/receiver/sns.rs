@@ -6,9 +6,7 @@
 //!
 //! Source: AWS, "Create a signed AWS API request".
 
-use std::path::PathBuf;
-
-use net::aws::{Credentials, Signing, authorization};
+use net::aws::{Access, AwsError, Environment, Identity, Signing, authorization};
 use net::escape::form;
 use ring::digest;
 
@@ -35,18 +33,18 @@ impl Dialogue for SnsConfig {
                 "sigv4.role_arn is not built yet, so nothing was sent",
             ));
         }
-        let region = Some(self.sigv4.region.clone())
-            .filter(|region| !region.is_empty())
-            .or_else(|| std::env::var("AWS_REGION").ok())
-            .ok_or_else(|| wrong("no region: set sigv4.region or AWS_REGION"))?;
-        let credentials = self.credentials().ok_or_else(|| {
+        let identity = Identity::new(self.access(), Environment::of_process());
+        let at_hand = |error: AwsError| wrong(&error.to_string());
+        let region = identity.region_at_hand().map_err(at_hand)?;
+        let region = region.ok_or_else(|| wrong("no region: set sigv4.region or AWS_REGION"))?;
+        let credentials = identity.keys_at_hand().map_err(at_hand)?.ok_or_else(|| {
             wrong(
                 "no credentials: set sigv4.access_key and secret_key, the environment or a profile",
             )
         })?;
         let mut url = message.text(&self.api_url)?;
         if url.is_empty() {
-            url = format!("https://sns.{region}.amazonaws.com/");
+            url = identity.endpoint(SERVICE, &region, "");
         }
         let parsed = reqwest::Url::parse(&url).map_err(|_| wrong("api_url is no URL"))?;
         let host = match (parsed.host_str(), parsed.port()) {
@@ -90,6 +88,18 @@ impl Dialogue for SnsConfig {
 }
 
 impl SnsConfig {
+    fn access(&self) -> Access {
+        let sigv4 = &self.sigv4;
+        Access {
+            region: sigv4.region.clone(),
+            access_key: sigv4.access_key.clone(),
+            secret_key: sigv4.secret_key.clone(),
+            profile: sigv4.profile.clone(),
+            role_arn: sigv4.role_arn.clone(),
+            external_id: sigv4.external_id.clone(),
+        }
+    }
+
     fn form(&self, message: &Message) -> Result<String, SendError> {
         let topic = message.text(&self.topic_arn)?;
         let phone = message.text(&self.phone_number)?;
@@ -140,40 +150,6 @@ impl SnsConfig {
             .map(|(key, value)| format!("{}={}", form(key), form(value)));
         Ok(pairs.collect::<Vec<_>>().join("&"))
     }
-
-    /// Returns the credentials of the configuration, the environment, or the file with profiles, whichever has some first.
-    fn credentials(&self) -> Option<Credentials> {
-        if !self.sigv4.access_key.is_empty() {
-            let secret_key = self.sigv4.secret_key.reveal();
-            return Some(Credentials::of_keys(
-                &self.sigv4.access_key,
-                secret_key,
-                None,
-            ));
-        }
-        let variable = |name| {
-            std::env::var(name)
-                .ok()
-                .filter(|value: &String| !value.is_empty())
-        };
-        if self.sigv4.profile.is_empty()
-            && let Some(access_key) = variable("AWS_ACCESS_KEY_ID")
-        {
-            let secret_key = variable("AWS_SECRET_ACCESS_KEY")?;
-            let token = variable("AWS_SESSION_TOKEN");
-            return Some(Credentials::of_keys(
-                &access_key,
-                &secret_key,
-                token.as_deref(),
-            ));
-        }
-        let file = variable("AWS_SHARED_CREDENTIALS_FILE").map(PathBuf::from);
-        let file = file.or_else(|| Some(PathBuf::from(variable("HOME")?).join(".aws/credentials")));
-        let text = std::fs::read_to_string(file?).ok()?;
-        let profile = Some(self.sigv4.profile.clone()).filter(|profile| !profile.is_empty());
-        let profile = profile.or_else(|| variable("AWS_PROFILE"));
-        Credentials::of_profile(&text, profile.as_deref().unwrap_or("default"))
-    }
 }
 
 fn sha256(text: &str) -> String {
@@ -182,6 +158,8 @@ fn sha256(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use net::aws::Credentials;
+
     use super::*;
     use crate::rule::testing::conformance;
 

@@ -1,6 +1,13 @@
 //! Keys of Amazon's cloud.
 
+use jiff::{SignedDuration, Timestamp};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+
 use crate::http_config::Secret;
+
+/// How long before their end credentials are asked for anew.
+const MARGIN: SignedDuration = SignedDuration::from_mins(5);
 
 /// Who asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,28 +29,72 @@ impl Credentials {
             token: token.map(Secret::new),
         }
     }
+}
 
-    /// Reads a profile of a file with profiles; `None` if it has no keys.
-    pub fn of_profile(text: &str, profile: &str) -> Option<Self> {
-        let heading = format!("[{profile}]");
-        let lines = text
-            .lines()
-            .map(str::trim)
-            .skip_while(|line| *line != heading);
-        let lines: Vec<_> = lines
-            .skip(1)
-            .take_while(|line| !line.starts_with('['))
-            .collect();
-        let value = |key: &str| {
-            let pairs = lines.iter().filter_map(|line| line.split_once('='));
-            let mut values = pairs.filter(|(name, _)| name.trim() == key);
-            values.next().map(|(_, value)| value.trim())
-        };
-        Some(Credentials::of_keys(
-            value("aws_access_key_id")?,
-            value("aws_secret_access_key")?,
-            value("aws_session_token"),
-        ))
+/// Credentials that end, or not.
+#[derive(Clone, Debug)]
+pub(super) struct Lease {
+    pub(super) credentials: Credentials,
+    /// `None`: they do not end.
+    pub(super) ends: Option<Timestamp>,
+}
+
+impl Lease {
+    pub(super) fn endless(credentials: Credentials) -> Self {
+        Lease {
+            credentials,
+            ends: None,
+        }
+    }
+
+    /// Whether they end soon, or have ended.
+    pub(super) fn is_short(&self, now: Timestamp) -> bool {
+        self.ends
+            .is_some_and(|ends| ends.duration_since(now) <= MARGIN)
+    }
+
+    /// Whether they have ended.
+    pub(super) fn is_over(&self, now: Timestamp) -> bool {
+        self.ends.is_some_and(|ends| ends <= now)
+    }
+}
+
+/// Credentials as the metadata services, and as STS writes them.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Issued {
+    access_key_id: String,
+    secret_access_key: String,
+    #[serde(alias = "SessionToken", default)]
+    token: Option<String>,
+    #[serde(default, deserialize_with = "timestamp")]
+    expiration: Option<Timestamp>,
+}
+
+/// Reads a time of RFC 3339, if there is one.
+fn timestamp<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?;
+    let text = text.filter(|text| !text.is_empty());
+    let time = text.map(|text| text.parse().map_err(D::Error::custom));
+    time.transpose()
+}
+
+impl From<Issued> for Lease {
+    fn from(issued: Issued) -> Self {
+        let Issued {
+            access_key_id,
+            secret_access_key,
+            token,
+            expiration,
+        } = issued;
+        Lease {
+            credentials: Credentials::of_keys(
+                &access_key_id,
+                &secret_access_key,
+                token.as_deref().filter(|token| !token.is_empty()),
+            ),
+            ends: expiration,
+        }
     }
 }
 
@@ -52,13 +103,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn profiles() {
-        let text = "[default]\naws_access_key_id = a\naws_secret_access_key=b\n[x]\naws_access_key_id=c\n\
-            aws_secret_access_key = d\naws_session_token = e\n";
-        let read = |profile| Credentials::of_profile(text, profile);
-        let keys = Credentials::of_keys;
-        assert_eq!(read("default"), Some(keys("a", "b", None)));
-        assert_eq!(read("x"), Some(keys("c", "d", Some("e"))));
-        assert_eq!(read("y"), None);
+    fn credentials_are_short_before_they_are_over() {
+        let lease = Lease {
+            ends: Some("2025-01-01T01:00:00Z".parse().unwrap()),
+            ..Lease::endless(Credentials::of_keys("a", "b", None))
+        };
+        let at = |time: &str| {
+            let now = time.parse().unwrap();
+            (lease.is_short(now), lease.is_over(now))
+        };
+        assert_eq!(at("2025-01-01T00:54:59Z"), (false, false));
+        assert_eq!(at("2025-01-01T00:55:00Z"), (true, false));
+        assert_eq!(at("2025-01-01T01:00:00Z"), (true, true));
     }
 }
