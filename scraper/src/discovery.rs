@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::StaticConfig;
 
+mod aws;
 mod consul;
 mod digitalocean;
 mod dns;

@@ -164,9 +164,8 @@ impl AlertmanagersConfig {
                     .map_err(|error| format!("{error} (write it like host:9093)"))?;
             }
         }
-        let keys = self.sources().keys().into_iter();
-        let discoveries = keys
-            .filter(|key| !sd::is_built(key))
+        let unbuilt = self.sources().unbuilt().into_iter();
+        let discoveries = unbuilt
             .map(|key| format!("alerting.alertmanagers: {key} is not built yet and ignored"));
         let http = http.unsupported().into_iter().map(|field| {
             format!("alerting.alertmanagers: {field} is not built yet: nothing is sent")

@@ -4,6 +4,9 @@ use std::path::Path;
 
 use net::outbound::HttpClient;
 
+use super::aws::Region;
+use super::aws::ec2::Ec2Source;
+use super::aws::lightsail::LightsailSource;
 use super::consul::ConsulSource;
 use super::digitalocean::DigitalOceanSource;
 use super::dns::DnsSource;
@@ -20,8 +23,8 @@ use super::refresh::{Refreshing, Source};
 use super::vultr::VultrSource;
 use super::{Discovery, Static};
 use crate::config::sd::{
-    DigitalOceanSdConfig, DockerSdConfig, DockerSwarmSdConfig, HetznerSdConfig, LinodeSdConfig,
-    NomadSdConfig, Sources, VultrSdConfig,
+    AwsRole, AwsSdConfig, DigitalOceanSdConfig, DockerSdConfig, DockerSwarmSdConfig, Ec2SdConfig,
+    HetznerSdConfig, LightsailSdConfig, LinodeSdConfig, NomadSdConfig, Sources, VultrSdConfig,
 };
 use crate::config::{
     ConsulSdConfig, DnsSdConfig, FileSdConfig, HttpSdConfig, KubernetesSdConfig, StaticConfig,
@@ -31,22 +34,62 @@ use crate::metrics::DiscoveryMetrics;
 /// How long an answer may take to come.
 pub(crate) const TIMEOUT: model::Duration = model::Duration::from_secs(30);
 
-/// One discovery of a job, as it is configured; equal ones go on through a reload.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum ProviderConfig {
-    Static(Vec<StaticConfig>),
-    File(FileSdConfig),
-    Http(Box<HttpSdConfig>),
-    Dns(DnsSdConfig),
-    Consul(Box<ConsulSdConfig>),
-    Docker(Box<DockerSdConfig>),
-    DockerSwarm(Box<DockerSwarmSdConfig>),
-    Nomad(Box<NomadSdConfig>),
-    Hetzner(Box<HetznerSdConfig>),
-    DigitalOcean(Box<DigitalOceanSdConfig>),
-    Vultr(Box<VultrSdConfig>),
-    Linode(Box<LinodeSdConfig>),
-    Kubernetes(Box<KubernetesSdConfig>),
+/// Declares which discoveries there are: a variant, the struct of its configuration, the key in configurations, and the
+/// mechanism's name.
+macro_rules! providers {
+    ($($variant:ident($config:ty): $key:ident, $name:literal;)*) => {
+        /// One discovery of a job, as it is configured; equal ones go on through a reload.
+        #[derive(Clone, Debug, PartialEq)]
+        pub(crate) enum ProviderConfig {
+            Static(Vec<StaticConfig>),
+            $($variant(Box<$config>),)*
+        }
+
+        impl ProviderConfig {
+            /// Returns the discoveries of a section that are built.
+            pub(crate) fn of(config: &Sources) -> Vec<ProviderConfig> {
+                let mut all = Vec::new();
+                if !config.static_configs.is_empty() {
+                    all.push(ProviderConfig::Static(config.static_configs.clone()));
+                }
+                $(
+                    let configs = config.$key.iter().cloned().map(Box::new);
+                    all.extend(configs.map(ProviderConfig::$variant));
+                )*
+                all.retain(|config| match config {
+                    ProviderConfig::Aws(aws) => aws.role.is_some_and(AwsRole::is_built),
+                    _ => true,
+                });
+                all
+            }
+
+            /// Returns the mechanism's name.
+            pub(crate) fn name(&self) -> &'static str {
+                match self {
+                    ProviderConfig::Static(_) => "static",
+                    $(ProviderConfig::$variant(_) => $name,)*
+                }
+            }
+        }
+    };
+}
+
+providers! {
+    File(FileSdConfig): file_sd_configs, "file";
+    Http(HttpSdConfig): http_sd_configs, "http";
+    Dns(DnsSdConfig): dns_sd_configs, "dns";
+    Consul(ConsulSdConfig): consul_sd_configs, "consul";
+    Docker(DockerSdConfig): docker_sd_configs, "docker";
+    DockerSwarm(DockerSwarmSdConfig): dockerswarm_sd_configs, "dockerswarm";
+    Nomad(NomadSdConfig): nomad_sd_configs, "nomad";
+    Hetzner(HetznerSdConfig): hetzner_sd_configs, "hetzner";
+    DigitalOcean(DigitalOceanSdConfig): digitalocean_sd_configs, "digitalocean";
+    Vultr(VultrSdConfig): vultr_sd_configs, "vultr";
+    Linode(LinodeSdConfig): linode_sd_configs, "linode";
+    Kubernetes(KubernetesSdConfig): kubernetes_sd_configs, "kubernetes";
+    Aws(AwsSdConfig): aws_sd_configs, "aws";
+    Ec2(Ec2SdConfig): ec2_sd_configs, "ec2";
+    Lightsail(LightsailSdConfig): lightsail_sd_configs, "lightsail";
 }
 
 /// What surrounds the discoveries of a job.
@@ -59,39 +102,6 @@ pub(crate) struct Place<'a> {
 }
 
 impl ProviderConfig {
-    /// Returns the discoveries of a section that are built.
-    pub(crate) fn of(config: &Sources) -> Vec<ProviderConfig> {
-        let mut all = Vec::new();
-        if !config.static_configs.is_empty() {
-            all.push(ProviderConfig::Static(config.static_configs.clone()));
-        }
-        let files = config.file_sd_configs.iter().cloned();
-        all.extend(files.map(ProviderConfig::File));
-        let http = config.http_sd_configs.iter().cloned().map(Box::new);
-        all.extend(http.map(ProviderConfig::Http));
-        let dns = config.dns_sd_configs.iter().cloned();
-        all.extend(dns.map(ProviderConfig::Dns));
-        let consul = config.consul_sd_configs.iter().cloned().map(Box::new);
-        all.extend(consul.map(ProviderConfig::Consul));
-        let docker = config.docker_sd_configs.iter().cloned().map(Box::new);
-        all.extend(docker.map(ProviderConfig::Docker));
-        let swarms = config.dockerswarm_sd_configs.iter().cloned().map(Box::new);
-        all.extend(swarms.map(ProviderConfig::DockerSwarm));
-        let nomad = config.nomad_sd_configs.iter().cloned().map(Box::new);
-        all.extend(nomad.map(ProviderConfig::Nomad));
-        let hetzner = config.hetzner_sd_configs.iter().cloned().map(Box::new);
-        all.extend(hetzner.map(ProviderConfig::Hetzner));
-        let digitalocean = config.digitalocean_sd_configs.iter().cloned().map(Box::new);
-        all.extend(digitalocean.map(ProviderConfig::DigitalOcean));
-        let vultr = config.vultr_sd_configs.iter().cloned().map(Box::new);
-        all.extend(vultr.map(ProviderConfig::Vultr));
-        let linode = config.linode_sd_configs.iter().cloned().map(Box::new);
-        all.extend(linode.map(ProviderConfig::Linode));
-        let kubernetes = config.kubernetes_sd_configs.iter().cloned().map(Box::new);
-        all.extend(kubernetes.map(ProviderConfig::Kubernetes));
-        all
-    }
-
     /// Makes the discovery.
     ///
     /// # Errors
@@ -103,6 +113,14 @@ impl ProviderConfig {
             HttpClient::new(http, base_dir, Some(TIMEOUT))
                 .map_err(|error| net::outbound::chain(&error))
         };
+        macro_rules! aws_region {
+            ($config:ident) => {{
+                let access = net::aws::Access::from(&**$config);
+                let environment = net::aws::Environment::of_process();
+                let client = client($config.http_config())?;
+                Region::new(access, &$config.endpoint, environment, client)
+            }};
+        }
         let metrics = place.metrics.clone();
         Ok(match self {
             ProviderConfig::Static(configs) => Box::new(Static(configs.clone())),
@@ -153,26 +171,28 @@ impl ProviderConfig {
                 let access = access.map_err(|error| net::outbound::chain(&error))?;
                 Box::new(KubernetesDiscovery::new(config, access, metrics))
             }
+            ProviderConfig::Aws(config) => {
+                let region = aws_region!(config);
+                match config.role {
+                    Some(AwsRole::Lightsail) => {
+                        let source = LightsailSource::new(region, config.port);
+                        refreshing(source, config.refresh_interval, place)
+                    }
+                    _ => {
+                        let source = Ec2Source::new(region, config.port, &config.filters);
+                        refreshing(source, config.refresh_interval, place)
+                    }
+                }
+            }
+            ProviderConfig::Ec2(config) => {
+                let source = Ec2Source::new(aws_region!(config), config.port, &config.filters);
+                refreshing(source, config.refresh_interval, place)
+            }
+            ProviderConfig::Lightsail(config) => {
+                let source = LightsailSource::new(aws_region!(config), config.port);
+                refreshing(source, config.refresh_interval, place)
+            }
         })
-    }
-
-    /// Returns the mechanism's name.
-    pub(crate) fn name(&self) -> &'static str {
-        match self {
-            ProviderConfig::Static(_) => "static",
-            ProviderConfig::File(_) => "file",
-            ProviderConfig::Http(_) => "http",
-            ProviderConfig::Dns(_) => "dns",
-            ProviderConfig::Consul(_) => "consul",
-            ProviderConfig::Docker(_) => "docker",
-            ProviderConfig::DockerSwarm(_) => "dockerswarm",
-            ProviderConfig::Nomad(_) => "nomad",
-            ProviderConfig::Hetzner(_) => "hetzner",
-            ProviderConfig::DigitalOcean(_) => "digitalocean",
-            ProviderConfig::Vultr(_) => "vultr",
-            ProviderConfig::Linode(_) => "linode",
-            ProviderConfig::Kubernetes(_) => "kubernetes",
-        }
     }
 }
 

@@ -11,7 +11,9 @@ use super::{Discovery, DiscoveryTask, TargetGroup, Updates};
 use crate::metrics::DiscoveryMetrics;
 
 /// How long one answer may be, in bytes.
-const ANSWER_BYTES_MAX: usize = 256 << 20;
+pub(crate) const ANSWER_BYTES_MAX: usize = 256 << 20;
+/// How many pages of one list are asked for.
+pub(crate) const PAGES_MAX: u32 = 10_000;
 
 /// Why targets could not be asked for, on one line.
 #[derive(Debug, thiserror::Error)]
@@ -24,7 +26,12 @@ impl RefreshError {
         RefreshError(net::outbound::chain(error))
     }
 
-    /// The same of a request, without its URL, which may hold a token.
+    /// Returns what is said of a list that does not end.
+    pub(crate) fn too_many_pages(asked: &str) -> Self {
+        RefreshError(format!("{asked}: the list has more than {PAGES_MAX} pages"))
+    }
+
+    /// Returns what the error of a request says, without its URL, which may hold a token.
     pub(crate) fn of_request(error: reqwest::Error) -> Self {
         Self::of(&error.without_url())
     }

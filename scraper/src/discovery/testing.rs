@@ -12,11 +12,14 @@ use tokio::sync::mpsc;
 /// A request.
 #[derive(Clone, Debug)]
 pub(crate) struct Asked {
+    pub(crate) method: String,
     pub(crate) path: String,
     /// As it came.
     pub(crate) query: String,
     /// By name in lower case.
     pub(crate) headers: BTreeMap<String, String>,
+    /// Of a length that was said.
+    pub(crate) body: String,
 }
 
 /// What is answered.
@@ -29,6 +32,10 @@ pub(crate) enum Answer {
 impl Answer {
     pub(crate) fn json(body: impl Into<String>) -> Self {
         Answer::Whole(200, "application/json", body.into())
+    }
+
+    pub(crate) fn xml(body: impl Into<String>) -> Self {
+        Answer::Whole(200, "text/xml;charset=UTF-8", body.into())
     }
 
     pub(crate) fn status(status: u16) -> Self {
@@ -119,10 +126,15 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     }
     let target = first.split(' ').nth(1).unwrap_or_default();
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let length = headers.get("content-length").map(String::as_str);
+    let mut body = vec![0; length.unwrap_or("0").parse().unwrap()];
+    stream.read_exact(&mut body).await.unwrap();
     let asked = Asked {
+        method: first.split(' ').next().unwrap_or_default().to_owned(),
         path: path.to_owned(),
         query: query.to_owned(),
         headers,
+        body: String::from_utf8(body).unwrap(),
     };
     log.lock().push(asked.clone());
     match handler(&asked) {
