@@ -8,7 +8,6 @@
 //! `credential_process` and single sign-on of profiles: an error names them. Requests other than POST.
 
 mod credentials;
-mod environment;
 mod identity;
 mod metadata;
 mod profile;
@@ -17,7 +16,6 @@ mod signature;
 mod sts;
 
 pub use credentials::Credentials;
-pub use environment::Environment;
 pub use identity::{Access, Identity, Post};
 pub use refusal::AwsError;
 pub use signature::{Signing, authorization};

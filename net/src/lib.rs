@@ -3,7 +3,7 @@
 //! ```text
 //! http_config (YAML) ──► HttpConfig ──► client::Client ──► one GET into a caller's buffer, with deadline and byte limit
 //!                                        └► outbound::HttpClient ──► any other request
-//!                                        └► aws: signatures, and who we are in Amazon's cloud
+//!                                        └► aws, azure, google: who we are in these clouds
 //! listen::bind ──► listen::LimitedListener ──► connections, at most so many at once
 //! ```
 //!
@@ -13,12 +13,20 @@
 //! A client that would need what is not here refuses to send rather than going without.
 
 pub mod aws;
+pub mod azure;
+pub mod bearer;
 pub mod client;
+pub mod environment;
 pub mod escape;
 pub mod form;
+pub mod google;
 pub mod http_config;
 pub mod json;
+pub mod lease;
 pub mod listen;
 pub mod outbound;
 mod request_line;
+pub mod rsa;
+#[cfg(test)]
+mod testing;
 pub mod web_config;

@@ -21,6 +21,7 @@ mod dns;
 mod docker;
 mod dockerswarm;
 pub mod file;
+mod gce;
 mod hetzner;
 mod http;
 mod kubernetes;

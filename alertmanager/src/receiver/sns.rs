@@ -6,7 +6,8 @@
 //!
 //! Source: AWS, "Create a signed AWS API request".
 
-use net::aws::{Access, AwsError, Environment, Identity, Signing, authorization};
+use net::aws::{Access, AwsError, Identity, Signing, authorization};
+use net::environment::Environment;
 use net::escape::form;
 use ring::digest;
 

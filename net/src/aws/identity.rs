@@ -9,12 +9,13 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use jiff::Timestamp;
 use tokio::sync::Mutex;
 
-use super::credentials::Lease;
 use super::metadata::Metadata;
 use super::profile::Profile;
 use super::sts::{Role, Sts};
-use super::{AwsError, Credentials, Environment, Signing, authorization};
+use super::{AwsError, Credentials, Signing, authorization};
+use crate::environment::Environment;
 use crate::http_config::Secret;
+use crate::lease::{Lease, Leases};
 use crate::outbound::HttpClient;
 
 pub(super) const FORM: &str = "application/x-www-form-urlencoded; charset=utf-8";
@@ -43,7 +44,7 @@ pub struct Identity {
     access: Access,
     environment: Environment,
     region: Mutex<Option<String>>,
-    held: Mutex<Option<Lease>>,
+    held: Leases<Credentials>,
 }
 
 /// Something to be posted.
@@ -68,7 +69,7 @@ impl Identity {
             access,
             environment,
             region: Mutex::default(),
-            held: Mutex::default(),
+            held: Leases::default(),
         }
     }
 
@@ -134,18 +135,7 @@ impl Identity {
     ///
     /// When there are none. The next call tries again.
     pub async fn credentials(&self, client: &HttpClient) -> Result<Credentials, AwsError> {
-        let mut held = self.held.lock().await;
-        let now = Timestamp::now();
-        if let Some(lease) = held.as_ref().filter(|lease| !lease.is_short(now)) {
-            return Ok(lease.credentials.clone());
-        }
-        match self.lease(client).await {
-            Ok(lease) => Ok(held.insert(lease).credentials.clone()),
-            Err(error) => match held.as_ref().filter(|lease| !lease.is_over(now)) {
-                Some(lease) => Ok(lease.credentials.clone()),
-                None => Err(error),
-            },
-        }
+        self.held.get(self.lease(client)).await
     }
 
     /// Returns the headers that sign `post`, content type included.
@@ -191,7 +181,7 @@ impl Identity {
         }
         let error = AwsError::of_answer(asked, status, &body);
         if error.is_about_credentials() {
-            *self.held.lock().await = None;
+            self.held.forget().await;
         }
         Err(error)
     }
@@ -201,7 +191,7 @@ impl Identity {
         endpoint(&self.environment, service, region, configured)
     }
 
-    async fn lease(&self, client: &HttpClient) -> Result<Lease, AwsError> {
+    async fn lease(&self, client: &HttpClient) -> Result<Lease<Credentials>, AwsError> {
         let base = self.base_lease(client).await?;
         if self.access.role_arn.is_empty() {
             return Ok(base);
@@ -212,13 +202,11 @@ impl Identity {
             session: None,
         };
         let region = self.region().await?;
-        self.sts(client, &region)
-            .assume(role, &base.credentials)
-            .await
+        self.sts(client, &region).assume(role, &base.value).await
     }
 
     /// Returns the credentials that we have of ourselves.
-    async fn base_lease(&self, client: &HttpClient) -> Result<Lease, AwsError> {
+    async fn base_lease(&self, client: &HttpClient) -> Result<Lease<Credentials>, AwsError> {
         if let Some(keys) = self.keys_of_configuration() {
             return Ok(Lease::endless(keys));
         }
@@ -247,7 +235,10 @@ impl Identity {
     }
 
     /// Returns what the profile says, and the profiles that it takes its credentials from.
-    async fn lease_of_profile(&self, client: &HttpClient) -> Result<Option<Lease>, AwsError> {
+    async fn lease_of_profile(
+        &self,
+        client: &HttpClient,
+    ) -> Result<Option<Lease<Credentials>>, AwsError> {
         let mut profile = Profile::read(&self.environment, &self.access.profile)?;
         // The roles on the way to the keys, the last one to be taken on first.
         let mut roles = Vec::new();
@@ -305,13 +296,13 @@ impl Identity {
                 session: session.as_deref(),
             };
             let sts = self.sts(client, &region);
-            lease = sts.assume(role, &lease.credentials).await?;
+            lease = sts.assume(role, &lease.value).await?;
         }
         Ok(Some(lease))
     }
 
     /// Returns the credentials of the container or the machine that we run on.
-    async fn lease_of_surroundings(&self) -> Result<Lease, AwsError> {
+    async fn lease_of_surroundings(&self) -> Result<Lease<Credentials>, AwsError> {
         let metadata = Metadata::new(&self.environment)?;
         if let Some(lease) = metadata.container().await {
             return lease;

@@ -7,9 +7,11 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::credentials::{Issued, Lease};
-use super::{AwsError, Environment};
+use super::credentials::Issued;
+use super::{AwsError, Credentials};
+use crate::environment::Environment;
 use crate::http_config::HttpConfig;
+use crate::lease::Lease;
 use crate::outbound::HttpClient;
 use model::Duration;
 
@@ -58,7 +60,7 @@ impl<'a> Metadata<'a> {
     }
 
     /// Returns the credentials of the machine's role.
-    pub(super) async fn machine(&self) -> Result<Lease, AwsError> {
+    pub(super) async fn machine(&self) -> Result<Lease<Credentials>, AwsError> {
         let token = self.token().await?;
         let path = "/latest/meta-data/iam/security-credentials/";
         let roles = self.of_machine(path, &token).await?;
@@ -73,7 +75,7 @@ impl<'a> Metadata<'a> {
     }
 
     /// Returns the credentials of the container's role; `None` if we are in no container that has one.
-    pub(super) async fn container(&self) -> Option<Result<Lease, AwsError>> {
+    pub(super) async fn container(&self) -> Option<Result<Lease<Credentials>, AwsError>> {
         let relative = self
             .environment
             .get("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI");
@@ -84,7 +86,7 @@ impl<'a> Metadata<'a> {
         Some(self.of_container(&url).await)
     }
 
-    async fn of_container(&self, url: &str) -> Result<Lease, AwsError> {
+    async fn of_container(&self, url: &str) -> Result<Lease<Credentials>, AwsError> {
         const ASKED: &str = "credentials of the container";
         if !is_trusted(url) {
             return Err(AwsError::request(

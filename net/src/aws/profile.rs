@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read as _};
 use std::path::Path;
 
-use super::{AwsError, Credentials, Environment};
+use super::{AwsError, Credentials};
+use crate::environment::Environment;
 
 /// How long such a file may be, in bytes.
 const FILE_BYTES_MAX: u64 = 1 << 20;

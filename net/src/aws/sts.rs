@@ -5,11 +5,13 @@
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::credentials::{Issued, Lease};
+use super::credentials::Issued;
 use super::identity::FORM;
 use super::metadata::{answer, token_of_file};
-use super::{AwsError, Credentials, Environment, Post, Signing};
+use super::{AwsError, Credentials, Post, Signing};
+use crate::environment::Environment;
 use crate::escape::form;
+use crate::lease::Lease;
 use crate::outbound::HttpClient;
 
 const VERSION: &str = "2011-06-15";
@@ -49,7 +51,7 @@ impl Sts<'_> {
         &self,
         role: Role<'_>,
         credentials: &Credentials,
-    ) -> Result<Lease, AwsError> {
+    ) -> Result<Lease<Credentials>, AwsError> {
         const ASKED: &str = "sts AssumeRole";
         let mut pairs = pairs("AssumeRole", role);
         if let Some(id) = role.external_id {
@@ -73,7 +75,7 @@ impl Sts<'_> {
         &self,
         role: Role<'_>,
         token_file: &str,
-    ) -> Result<Lease, AwsError> {
+    ) -> Result<Lease<Credentials>, AwsError> {
         const ASKED: &str = "sts AssumeRoleWithWebIdentity";
         let mut pairs = pairs("AssumeRoleWithWebIdentity", role);
         pairs.push(("WebIdentityToken", token_of_file(token_file)?));
@@ -110,7 +112,7 @@ fn encoded(pairs: &[(&str, String)]) -> String {
 }
 
 /// Reads an answer; what is wrong with it is told without showing it.
-fn read(asked: &str, body: &[u8]) -> Result<Lease, AwsError> {
+fn read(asked: &str, body: &[u8]) -> Result<Lease<Credentials>, AwsError> {
     let answer: Result<Answer, _> = quick_xml::de::from_reader(body);
     let answer = answer.map_err(|_| AwsError::request(asked, "the answer holds no credentials"))?;
     Ok(answer.result.credentials.into())

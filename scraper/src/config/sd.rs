@@ -124,6 +124,7 @@ const BUILT: &[&str] = &[
     AwsSdConfig::KEY,
     Ec2SdConfig::KEY,
     LightsailSdConfig::KEY,
+    GceSdConfig::KEY,
 ];
 
 /// One item of a list, checked as soon as it is read.

@@ -4,7 +4,8 @@
 //!
 //! Who we are there, and how requests are signed: [`net::aws`].
 
-use net::aws::{Access, AwsError, Environment, Identity, Post};
+use net::aws::{Access, AwsError, Identity, Post};
+use net::environment::Environment;
 use net::escape::form;
 use net::outbound::HttpClient;
 use serde::de::DeserializeOwned;

@@ -2,6 +2,9 @@
 
 use std::path::Path;
 
+use net::environment::Environment;
+use net::google::GoogleTokens;
+use net::http_config::HttpConfig;
 use net::outbound::HttpClient;
 
 use super::aws::Region;
@@ -13,6 +16,7 @@ use super::dns::DnsSource;
 use super::docker::DockerSource;
 use super::dockerswarm::DockerSwarmSource;
 use super::file::FileDiscovery;
+use super::gce::{self, GceSource};
 use super::hetzner::HetznerSource;
 use super::http::HttpSource;
 use super::kubernetes::KubernetesDiscovery;
@@ -24,7 +28,8 @@ use super::vultr::VultrSource;
 use super::{Discovery, Static};
 use crate::config::sd::{
     AwsRole, AwsSdConfig, DigitalOceanSdConfig, DockerSdConfig, DockerSwarmSdConfig, Ec2SdConfig,
-    HetznerSdConfig, LightsailSdConfig, LinodeSdConfig, NomadSdConfig, Sources, VultrSdConfig,
+    GceSdConfig, HetznerSdConfig, LightsailSdConfig, LinodeSdConfig, NomadSdConfig, Sources,
+    VultrSdConfig,
 };
 use crate::config::{
     ConsulSdConfig, DnsSdConfig, FileSdConfig, HttpSdConfig, KubernetesSdConfig, StaticConfig,
@@ -90,6 +95,7 @@ providers! {
     Aws(AwsSdConfig): aws_sd_configs, "aws";
     Ec2(Ec2SdConfig): ec2_sd_configs, "ec2";
     Lightsail(LightsailSdConfig): lightsail_sd_configs, "lightsail";
+    Gce(GceSdConfig): gce_sd_configs, "gce";
 }
 
 /// What surrounds the discoveries of a job.
@@ -116,7 +122,7 @@ impl ProviderConfig {
         macro_rules! aws_region {
             ($config:ident) => {{
                 let access = net::aws::Access::from(&**$config);
-                let environment = net::aws::Environment::of_process();
+                let environment = Environment::of_process();
                 let client = client($config.http_config())?;
                 Region::new(access, &$config.endpoint, environment, client)
             }};
@@ -190,6 +196,11 @@ impl ProviderConfig {
             }
             ProviderConfig::Lightsail(config) => {
                 let source = LightsailSource::new(aws_region!(config), config.port);
+                refreshing(source, config.refresh_interval, place)
+            }
+            ProviderConfig::Gce(config) => {
+                let tokens = GoogleTokens::new(gce::SCOPE, Environment::of_process());
+                let source = GceSource::new(config, tokens, client(HttpConfig::default())?);
                 refreshing(source, config.refresh_interval, place)
             }
         })

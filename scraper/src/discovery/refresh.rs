@@ -197,9 +197,9 @@ pub(crate) async fn body(response: &mut reqwest::Response) -> Result<Vec<u8>, Re
     Ok(body)
 }
 
-/// Returns what an error page says, not all of it.
+/// Returns what an error page says, not all of it, on one line.
 fn beginning(body: &[u8]) -> String {
     const BYTES_MAX: usize = 256;
     let text = String::from_utf8_lossy(&body[..body.len().min(BYTES_MAX)]);
-    text.lines().next().unwrap_or_default().trim().to_owned()
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -1,6 +1,7 @@
 use std::path::Path;
 
-use net::aws::{Access, Environment};
+use net::aws::Access;
+use net::environment::Environment;
 use net::http_config::{HttpConfig, Secret};
 use net::outbound::HttpClient;
 

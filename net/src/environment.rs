@@ -1,4 +1,4 @@
-//! The variables that AWS' libraries look at.
+//! The variables of the environment that the libraries of clouds look at.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,12 +25,12 @@ impl Environment {
     }
 
     /// Returns the variable, if it is set and not empty.
-    pub(super) fn get(&self, name: &str) -> Option<String> {
+    pub(crate) fn get(&self, name: &str) -> Option<String> {
         (self.0)(name).filter(|value| !value.is_empty())
     }
 
     /// Returns the file that `variable` names, or the one below the home directory.
-    pub(super) fn file(&self, variable: &str, below_home: &str) -> Option<PathBuf> {
+    pub(crate) fn file(&self, variable: &str, below_home: &str) -> Option<PathBuf> {
         let named = self.get(variable).map(PathBuf::from);
         named.or_else(|| Some(PathBuf::from(self.get("HOME")?).join(below_home)))
     }
