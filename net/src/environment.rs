@@ -25,7 +25,7 @@ impl Environment {
     }
 
     /// Returns the variable, if it is set and not empty.
-    pub(crate) fn get(&self, name: &str) -> Option<String> {
+    pub fn get(&self, name: &str) -> Option<String> {
         (self.0)(name).filter(|value| !value.is_empty())
     }
 

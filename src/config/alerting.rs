@@ -213,11 +213,11 @@ mod tests {
     #[test]
     fn what_is_not_built_is_named() {
         let unbuilt = config(
-            "alertmanagers:\n- dns_sd_configs: [{names: [a]}]\n- eureka_sd_configs: [{server: 'http://a'}]\n",
+            "alertmanagers:\n- dns_sd_configs: [{names: [a]}]\n- nerve_sd_configs: [{servers: [z], paths: [/a]}]\n",
         );
         assert_eq!(
             unbuilt.check().unwrap(),
-            ["alerting.alertmanagers: eureka_sd_configs is not built yet and ignored"]
+            ["alerting.alertmanagers: nerve_sd_configs is not built yet and ignored"]
         );
     }
 

@@ -125,6 +125,9 @@ const BUILT: &[&str] = &[
     Ec2SdConfig::KEY,
     LightsailSdConfig::KEY,
     GceSdConfig::KEY,
+    AzureSdConfig::KEY,
+    EurekaSdConfig::KEY,
+    OpenStackSdConfig::KEY,
 ];
 
 /// One item of a list, checked as soon as it is read.

@@ -1,6 +1,7 @@
 //! The labels of a target, while they are collected.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 
 use crate::target::ADDRESS;
 
@@ -54,6 +55,11 @@ impl MetaLabels {
         self.at_address(host_port(host, port))
     }
 
+    /// The same, with whatever number was said to be the port.
+    pub(crate) fn at_port(self, host: &str, port: i64) -> BTreeMap<String, String> {
+        self.at_address(host_port(host, port))
+    }
+
     /// Returns the labels of a target at `address`.
     pub(crate) fn at_address(mut self, address: String) -> BTreeMap<String, String> {
         self.pairs.insert(ADDRESS.to_owned(), address);
@@ -62,7 +68,7 @@ impl MetaLabels {
 }
 
 /// Returns `host:port`, with brackets around an IPv6 address.
-fn host_port(host: &str, port: u16) -> String {
+fn host_port(host: &str, port: impl Display) -> String {
     if host.contains(':') {
         format!("[{host}]:{port}")
     } else {

@@ -4,17 +4,19 @@ use std::path::Path;
 
 use net::environment::Environment;
 use net::google::GoogleTokens;
-use net::http_config::HttpConfig;
+use net::http_config::{HttpConfig, TlsConfig};
 use net::outbound::HttpClient;
 
 use super::aws::Region;
 use super::aws::ec2::Ec2Source;
 use super::aws::lightsail::LightsailSource;
+use super::azure::AzureSource;
 use super::consul::ConsulSource;
 use super::digitalocean::DigitalOceanSource;
 use super::dns::DnsSource;
 use super::docker::DockerSource;
 use super::dockerswarm::DockerSwarmSource;
+use super::eureka::EurekaSource;
 use super::file::FileDiscovery;
 use super::gce::{self, GceSource};
 use super::hetzner::HetznerSource;
@@ -23,13 +25,14 @@ use super::kubernetes::KubernetesDiscovery;
 use super::kubernetes::access::{Access, Surroundings};
 use super::linode::LinodeSource;
 use super::nomad::NomadSource;
+use super::openstack::OpenStackSource;
 use super::refresh::{Refreshing, Source};
 use super::vultr::VultrSource;
 use super::{Discovery, Static};
 use crate::config::sd::{
-    AwsRole, AwsSdConfig, DigitalOceanSdConfig, DockerSdConfig, DockerSwarmSdConfig, Ec2SdConfig,
-    GceSdConfig, HetznerSdConfig, LightsailSdConfig, LinodeSdConfig, NomadSdConfig, Sources,
-    VultrSdConfig,
+    AwsRole, AwsSdConfig, AzureSdConfig, DigitalOceanSdConfig, DockerSdConfig, DockerSwarmSdConfig,
+    Ec2SdConfig, EurekaSdConfig, GceSdConfig, HetznerSdConfig, LightsailSdConfig, LinodeSdConfig,
+    NomadSdConfig, OpenStackSdConfig, Sources, VultrSdConfig,
 };
 use crate::config::{
     ConsulSdConfig, DnsSdConfig, FileSdConfig, HttpSdConfig, KubernetesSdConfig, StaticConfig,
@@ -96,6 +99,9 @@ providers! {
     Ec2(Ec2SdConfig): ec2_sd_configs, "ec2";
     Lightsail(LightsailSdConfig): lightsail_sd_configs, "lightsail";
     Gce(GceSdConfig): gce_sd_configs, "gce";
+    Azure(AzureSdConfig): azure_sd_configs, "azure";
+    Eureka(EurekaSdConfig): eureka_sd_configs, "eureka";
+    OpenStack(OpenStackSdConfig): openstack_sd_configs, "openstack";
 }
 
 /// What surrounds the discoveries of a job.
@@ -203,7 +209,31 @@ impl ProviderConfig {
                 let source = GceSource::new(config, tokens, client(HttpConfig::default())?);
                 refreshing(source, config.refresh_interval, place)
             }
+            ProviderConfig::Azure(config) => {
+                let environment = Environment::of_process();
+                let client = client(config.http_config())?;
+                let source = AzureSource::new(config, environment, client)?;
+                refreshing(source, config.refresh_interval, place)
+            }
+            ProviderConfig::Eureka(config) => {
+                let source = EurekaSource::new(config, client(config.http_config())?);
+                refreshing(source, config.refresh_interval, place)
+            }
+            ProviderConfig::OpenStack(config) => {
+                let client = client(of_tls(&config.tls_config))?;
+                let environment = Environment::of_process();
+                let source = OpenStackSource::new(config, &environment, client)?;
+                refreshing(source, config.refresh_interval, place)
+            }
         })
+    }
+}
+
+/// Returns how to speak HTTP for a mechanism that has only TLS of it.
+fn of_tls(tls: &TlsConfig) -> HttpConfig {
+    HttpConfig {
+        tls_config: Some(tls.clone()),
+        ..HttpConfig::default()
     }
 }
 

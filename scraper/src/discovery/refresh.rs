@@ -4,6 +4,8 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use reqwest::StatusCode;
+use reqwest::header::HeaderMap;
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
@@ -24,6 +26,11 @@ impl RefreshError {
     /// Returns what `error` and its sources say.
     pub(crate) fn of(error: &dyn std::error::Error) -> Self {
         RefreshError(net::outbound::chain(error))
+    }
+
+    /// Returns the error with what was asked before it.
+    pub(crate) fn about(self, asked: &str) -> Self {
+        RefreshError(format!("{asked}: {self}"))
     }
 
     /// Returns what is said of a list that does not end.
@@ -142,23 +149,39 @@ pub(crate) fn sharing(
     groups.collect()
 }
 
-/// Sends a request and returns the answer's body, at most [`ANSWER_BYTES_MAX`] bytes of it, and its headers.
+/// An answer: its status, its headers, its body.
+type Exchanged = (StatusCode, HeaderMap, Vec<u8>);
+
+/// Sends a request and returns the answer, whatever its status; at most [`ANSWER_BYTES_MAX`] bytes of its body.
+///
+/// # Errors
+///
+/// When there is none, or when it is too long.
+pub(crate) async fn exchange(request: reqwest::RequestBuilder) -> Result<Exchanged, RefreshError> {
+    let mut response = request.send().await.map_err(RefreshError::of_request)?;
+    let body = body(&mut response).await?;
+    Ok((response.status(), response.headers().clone(), body))
+}
+
+/// Returns what is said of an answer whose status is not the one that was hoped for.
+pub(crate) fn status_error(status: StatusCode, body: &[u8]) -> RefreshError {
+    RefreshError(format!(
+        "server returned HTTP status {status}: {}",
+        beginning(body)
+    ))
+}
+
+/// Sends a request and returns the answer's headers and its body, at most [`ANSWER_BYTES_MAX`] bytes of it.
 ///
 /// # Errors
 ///
 /// When there is none, when it is too long, or when its status is not 200.
 pub(crate) async fn fetch(
     request: reqwest::RequestBuilder,
-) -> Result<(reqwest::header::HeaderMap, Vec<u8>), RefreshError> {
-    let mut response = request.send().await.map_err(RefreshError::of_request)?;
-    let body = body(&mut response).await?;
-    match response.status().as_u16() {
-        200 => Ok((response.headers().clone(), body)),
-        _ => Err(RefreshError(format!(
-            "server returned HTTP status {}: {}",
-            response.status(),
-            beginning(&body)
-        ))),
+) -> Result<(HeaderMap, Vec<u8>), RefreshError> {
+    match exchange(request).await? {
+        (StatusCode::OK, headers, body) => Ok((headers, body)),
+        (status, _, body) => Err(status_error(status, &body)),
     }
 }
 
@@ -171,9 +194,7 @@ pub(crate) async fn fetch_json<T: DeserializeOwned>(
     request: reqwest::RequestBuilder,
     shown: &str,
 ) -> Result<T, RefreshError> {
-    let (_, body) = fetch(request)
-        .await
-        .map_err(|error| RefreshError(format!("{shown}: {error}")))?;
+    let (_, body) = fetch(request).await.map_err(|error| error.about(shown))?;
     serde_json::from_slice(&body)
         .map_err(|error| RefreshError(format!("{shown}: unexpected answer: {error}")))
 }

@@ -24,7 +24,10 @@ pub(crate) struct Asked {
 
 /// What is answered.
 pub(crate) enum Answer {
+    /// Status, type and body.
     Whole(u16, &'static str, String),
+    /// The same, with one more header.
+    WithHeader(&'static str, String, Box<Answer>),
     /// Each text is sent as it comes, until there are no more.
     Stream(mpsc::UnboundedReceiver<String>),
 }
@@ -36,6 +39,10 @@ impl Answer {
 
     pub(crate) fn xml(body: impl Into<String>) -> Self {
         Answer::Whole(200, "text/xml;charset=UTF-8", body.into())
+    }
+
+    pub(crate) fn with_header(self, name: &'static str, value: impl Into<String>) -> Self {
+        Answer::WithHeader(name, value.into(), Box::new(self))
     }
 
     pub(crate) fn status(status: u16) -> Self {
@@ -137,10 +144,17 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         body: String::from_utf8(body).unwrap(),
     };
     log.lock().push(asked.clone());
-    match handler(&asked) {
+    let mut answer = handler(&asked);
+    let mut more = String::new();
+    while let Answer::WithHeader(name, value, inner) = answer {
+        more += &format!("{name}: {value}\r\n");
+        answer = *inner;
+    }
+    match answer {
+        Answer::WithHeader(..) => unreachable!("they are taken off above"),
         Answer::Whole(status, kind, body) => {
             let head = format!(
-                "HTTP/1.1 {status} X\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+                "HTTP/1.1 {status} X\r\nContent-Type: {kind}\r\n{more}Content-Length: {}\r\nConnection: close\r\n\r\n",
                 body.len()
             );
             let _ = stream.write_all((head + &body).as_bytes()).await;
