@@ -33,6 +33,7 @@ mod nomad;
 pub mod once;
 mod openstack;
 pub(crate) mod provider;
+mod puppetdb;
 mod refresh;
 mod running;
 #[cfg(test)]

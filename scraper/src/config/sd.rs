@@ -128,6 +128,7 @@ const BUILT: &[&str] = &[
     AzureSdConfig::KEY,
     EurekaSdConfig::KEY,
     OpenStackSdConfig::KEY,
+    PuppetDbSdConfig::KEY,
 ];
 
 /// One item of a list, checked as soon as it is read.

@@ -26,13 +26,14 @@ use super::kubernetes::access::{Access, Surroundings};
 use super::linode::LinodeSource;
 use super::nomad::NomadSource;
 use super::openstack::OpenStackSource;
+use super::puppetdb::PuppetDbSource;
 use super::refresh::{Refreshing, Source};
 use super::vultr::VultrSource;
 use super::{Discovery, Static};
 use crate::config::sd::{
     AwsRole, AwsSdConfig, AzureSdConfig, DigitalOceanSdConfig, DockerSdConfig, DockerSwarmSdConfig,
     Ec2SdConfig, EurekaSdConfig, GceSdConfig, HetznerSdConfig, LightsailSdConfig, LinodeSdConfig,
-    NomadSdConfig, OpenStackSdConfig, Sources, VultrSdConfig,
+    NomadSdConfig, OpenStackSdConfig, PuppetDbSdConfig, Sources, VultrSdConfig,
 };
 use crate::config::{
     ConsulSdConfig, DnsSdConfig, FileSdConfig, HttpSdConfig, KubernetesSdConfig, StaticConfig,
@@ -102,6 +103,7 @@ providers! {
     Azure(AzureSdConfig): azure_sd_configs, "azure";
     Eureka(EurekaSdConfig): eureka_sd_configs, "eureka";
     OpenStack(OpenStackSdConfig): openstack_sd_configs, "openstack";
+    PuppetDb(PuppetDbSdConfig): puppetdb_sd_configs, "puppetdb";
 }
 
 /// What surrounds the discoveries of a job.
@@ -223,6 +225,10 @@ impl ProviderConfig {
                 let client = client(of_tls(&config.tls_config))?;
                 let environment = Environment::of_process();
                 let source = OpenStackSource::new(config, &environment, client)?;
+                refreshing(source, config.refresh_interval, place)
+            }
+            ProviderConfig::PuppetDb(config) => {
+                let source = PuppetDbSource::new(config, client(config.http_config())?);
                 refreshing(source, config.refresh_interval, place)
             }
         })
