@@ -38,6 +38,7 @@ mod refresh;
 mod running;
 #[cfg(test)]
 mod testing;
+mod triton;
 mod vultr;
 
 pub use running::{Discoveries, DiscoveryHost};

@@ -129,6 +129,7 @@ const BUILT: &[&str] = &[
     EurekaSdConfig::KEY,
     OpenStackSdConfig::KEY,
     PuppetDbSdConfig::KEY,
+    TritonSdConfig::KEY,
 ];
 
 /// One item of a list, checked as soon as it is read.

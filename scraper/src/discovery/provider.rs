@@ -28,12 +28,13 @@ use super::nomad::NomadSource;
 use super::openstack::OpenStackSource;
 use super::puppetdb::PuppetDbSource;
 use super::refresh::{Refreshing, Source};
+use super::triton::TritonSource;
 use super::vultr::VultrSource;
 use super::{Discovery, Static};
 use crate::config::sd::{
     AwsRole, AwsSdConfig, AzureSdConfig, DigitalOceanSdConfig, DockerSdConfig, DockerSwarmSdConfig,
     Ec2SdConfig, EurekaSdConfig, GceSdConfig, HetznerSdConfig, LightsailSdConfig, LinodeSdConfig,
-    NomadSdConfig, OpenStackSdConfig, PuppetDbSdConfig, Sources, VultrSdConfig,
+    NomadSdConfig, OpenStackSdConfig, PuppetDbSdConfig, Sources, TritonSdConfig, VultrSdConfig,
 };
 use crate::config::{
     ConsulSdConfig, DnsSdConfig, FileSdConfig, HttpSdConfig, KubernetesSdConfig, StaticConfig,
@@ -104,6 +105,7 @@ providers! {
     Eureka(EurekaSdConfig): eureka_sd_configs, "eureka";
     OpenStack(OpenStackSdConfig): openstack_sd_configs, "openstack";
     PuppetDb(PuppetDbSdConfig): puppetdb_sd_configs, "puppetdb";
+    Triton(TritonSdConfig): triton_sd_configs, "triton";
 }
 
 /// What surrounds the discoveries of a job.
@@ -229,6 +231,11 @@ impl ProviderConfig {
             }
             ProviderConfig::PuppetDb(config) => {
                 let source = PuppetDbSource::new(config, client(config.http_config())?);
+                refreshing(source, config.refresh_interval, place)
+            }
+            ProviderConfig::Triton(config) => {
+                let client = client(of_tls(&config.tls_config))?;
+                let source = TritonSource::new(config, client);
                 refreshing(source, config.refresh_interval, place)
             }
         })
