@@ -26,6 +26,7 @@ pub mod file;
 mod gce;
 mod hetzner;
 mod http;
+mod ionos;
 mod kubernetes;
 mod labels;
 mod linode;

@@ -130,6 +130,7 @@ const BUILT: &[&str] = &[
     OpenStackSdConfig::KEY,
     PuppetDbSdConfig::KEY,
     TritonSdConfig::KEY,
+    IonosSdConfig::KEY,
 ];
 
 /// One item of a list, checked as soon as it is read.

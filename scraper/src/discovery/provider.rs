@@ -21,6 +21,7 @@ use super::file::FileDiscovery;
 use super::gce::{self, GceSource};
 use super::hetzner::HetznerSource;
 use super::http::HttpSource;
+use super::ionos::IonosSource;
 use super::kubernetes::KubernetesDiscovery;
 use super::kubernetes::access::{Access, Surroundings};
 use super::linode::LinodeSource;
@@ -33,8 +34,9 @@ use super::vultr::VultrSource;
 use super::{Discovery, Static};
 use crate::config::sd::{
     AwsRole, AwsSdConfig, AzureSdConfig, DigitalOceanSdConfig, DockerSdConfig, DockerSwarmSdConfig,
-    Ec2SdConfig, EurekaSdConfig, GceSdConfig, HetznerSdConfig, LightsailSdConfig, LinodeSdConfig,
-    NomadSdConfig, OpenStackSdConfig, PuppetDbSdConfig, Sources, TritonSdConfig, VultrSdConfig,
+    Ec2SdConfig, EurekaSdConfig, GceSdConfig, HetznerSdConfig, IonosSdConfig, LightsailSdConfig,
+    LinodeSdConfig, NomadSdConfig, OpenStackSdConfig, PuppetDbSdConfig, Sources, TritonSdConfig,
+    VultrSdConfig,
 };
 use crate::config::{
     ConsulSdConfig, DnsSdConfig, FileSdConfig, HttpSdConfig, KubernetesSdConfig, StaticConfig,
@@ -106,6 +108,7 @@ providers! {
     OpenStack(OpenStackSdConfig): openstack_sd_configs, "openstack";
     PuppetDb(PuppetDbSdConfig): puppetdb_sd_configs, "puppetdb";
     Triton(TritonSdConfig): triton_sd_configs, "triton";
+    Ionos(IonosSdConfig): ionos_sd_configs, "ionos";
 }
 
 /// What surrounds the discoveries of a job.
@@ -236,6 +239,10 @@ impl ProviderConfig {
             ProviderConfig::Triton(config) => {
                 let client = client(of_tls(&config.tls_config))?;
                 let source = TritonSource::new(config, client);
+                refreshing(source, config.refresh_interval, place)
+            }
+            ProviderConfig::Ionos(config) => {
+                let source = IonosSource::new(config, client(config.http_config())?);
                 refreshing(source, config.refresh_interval, place)
             }
         })
