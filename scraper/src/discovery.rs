@@ -28,6 +28,7 @@ mod hetzner;
 mod http;
 mod ionos;
 mod kubernetes;
+mod kuma;
 mod labels;
 mod linode;
 mod nomad;

@@ -131,6 +131,7 @@ const BUILT: &[&str] = &[
     PuppetDbSdConfig::KEY,
     TritonSdConfig::KEY,
     IonosSdConfig::KEY,
+    KumaSdConfig::KEY,
 ];
 
 /// One item of a list, checked as soon as it is read.

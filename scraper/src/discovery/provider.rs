@@ -24,6 +24,7 @@ use super::http::HttpSource;
 use super::ionos::IonosSource;
 use super::kubernetes::KubernetesDiscovery;
 use super::kubernetes::access::{Access, Surroundings};
+use super::kuma::{self, KumaSource};
 use super::linode::LinodeSource;
 use super::nomad::NomadSource;
 use super::openstack::OpenStackSource;
@@ -34,9 +35,9 @@ use super::vultr::VultrSource;
 use super::{Discovery, Static};
 use crate::config::sd::{
     AwsRole, AwsSdConfig, AzureSdConfig, DigitalOceanSdConfig, DockerSdConfig, DockerSwarmSdConfig,
-    Ec2SdConfig, EurekaSdConfig, GceSdConfig, HetznerSdConfig, IonosSdConfig, LightsailSdConfig,
-    LinodeSdConfig, NomadSdConfig, OpenStackSdConfig, PuppetDbSdConfig, Sources, TritonSdConfig,
-    VultrSdConfig,
+    Ec2SdConfig, EurekaSdConfig, GceSdConfig, HetznerSdConfig, IonosSdConfig, KumaSdConfig,
+    LightsailSdConfig, LinodeSdConfig, NomadSdConfig, OpenStackSdConfig, PuppetDbSdConfig, Sources,
+    TritonSdConfig, VultrSdConfig,
 };
 use crate::config::{
     ConsulSdConfig, DnsSdConfig, FileSdConfig, HttpSdConfig, KubernetesSdConfig, StaticConfig,
@@ -109,6 +110,7 @@ providers! {
     PuppetDb(PuppetDbSdConfig): puppetdb_sd_configs, "puppetdb";
     Triton(TritonSdConfig): triton_sd_configs, "triton";
     Ionos(IonosSdConfig): ionos_sd_configs, "ionos";
+    Kuma(KumaSdConfig): kuma_sd_configs, "kuma";
 }
 
 /// What surrounds the discoveries of a job.
@@ -243,6 +245,17 @@ impl ProviderConfig {
             }
             ProviderConfig::Ionos(config) => {
                 let source = IonosSource::new(config, client(config.http_config())?);
+                refreshing(source, config.refresh_interval, place)
+            }
+            ProviderConfig::Kuma(config) => {
+                // The answer may take as long as we say; the rest is for the way.
+                let timeout = config.fetch_timeout.to_std() + kuma::MARGIN;
+                let timeout = model::Duration::from_ms(
+                    i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX),
+                );
+                let client = HttpClient::new(config.http_config(), base_dir, Some(timeout));
+                let client = client.map_err(|error| net::outbound::chain(&error))?;
+                let source = KumaSource::new(config, client);
                 refreshing(source, config.refresh_interval, place)
             }
         })
