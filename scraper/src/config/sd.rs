@@ -132,6 +132,7 @@ const BUILT: &[&str] = &[
     TritonSdConfig::KEY,
     IonosSdConfig::KEY,
     KumaSdConfig::KEY,
+    MarathonSdConfig::KEY,
 ];
 
 /// One item of a list, checked as soon as it is read.

@@ -50,6 +50,11 @@ impl MetaLabels {
             .extend(pairs.map(|(name, value)| (name.clone(), value.clone())));
     }
 
+    /// Returns the labels as they are, for all targets of a group.
+    pub(crate) fn into_pairs(self) -> BTreeMap<String, String> {
+        self.pairs
+    }
+
     /// Returns the labels of a target at `host` and `port`.
     pub(crate) fn at(self, host: &str, port: u16) -> BTreeMap<String, String> {
         self.at_address(host_port(host, port))

@@ -26,6 +26,7 @@ use super::kubernetes::KubernetesDiscovery;
 use super::kubernetes::access::{Access, Surroundings};
 use super::kuma::{self, KumaSource};
 use super::linode::LinodeSource;
+use super::marathon::MarathonSource;
 use super::nomad::NomadSource;
 use super::openstack::OpenStackSource;
 use super::puppetdb::PuppetDbSource;
@@ -36,8 +37,8 @@ use super::{Discovery, Static};
 use crate::config::sd::{
     AwsRole, AwsSdConfig, AzureSdConfig, DigitalOceanSdConfig, DockerSdConfig, DockerSwarmSdConfig,
     Ec2SdConfig, EurekaSdConfig, GceSdConfig, HetznerSdConfig, IonosSdConfig, KumaSdConfig,
-    LightsailSdConfig, LinodeSdConfig, NomadSdConfig, OpenStackSdConfig, PuppetDbSdConfig, Sources,
-    TritonSdConfig, VultrSdConfig,
+    LightsailSdConfig, LinodeSdConfig, MarathonSdConfig, NomadSdConfig, OpenStackSdConfig,
+    PuppetDbSdConfig, Sources, TritonSdConfig, VultrSdConfig,
 };
 use crate::config::{
     ConsulSdConfig, DnsSdConfig, FileSdConfig, HttpSdConfig, KubernetesSdConfig, StaticConfig,
@@ -111,6 +112,7 @@ providers! {
     Triton(TritonSdConfig): triton_sd_configs, "triton";
     Ionos(IonosSdConfig): ionos_sd_configs, "ionos";
     Kuma(KumaSdConfig): kuma_sd_configs, "kuma";
+    Marathon(MarathonSdConfig): marathon_sd_configs, "marathon";
 }
 
 /// What surrounds the discoveries of a job.
@@ -256,6 +258,11 @@ impl ProviderConfig {
                 let client = HttpClient::new(config.http_config(), base_dir, Some(timeout));
                 let client = client.map_err(|error| net::outbound::chain(&error))?;
                 let source = KumaSource::new(config, client);
+                refreshing(source, config.refresh_interval, place)
+            }
+            ProviderConfig::Marathon(config) => {
+                let client = client(config.http_config())?;
+                let source = MarathonSource::new(config, base_dir, client);
                 refreshing(source, config.refresh_interval, place)
             }
         })
