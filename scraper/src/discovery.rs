@@ -40,6 +40,7 @@ pub(crate) mod provider;
 mod puppetdb;
 mod refresh;
 mod running;
+mod scaleway;
 #[cfg(test)]
 mod testing;
 mod triton;

@@ -133,6 +133,7 @@ const BUILT: &[&str] = &[
     IonosSdConfig::KEY,
     KumaSdConfig::KEY,
     MarathonSdConfig::KEY,
+    ScalewaySdConfig::KEY,
 ];
 
 /// One item of a list, checked as soon as it is read.

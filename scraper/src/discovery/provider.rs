@@ -31,6 +31,7 @@ use super::nomad::NomadSource;
 use super::openstack::OpenStackSource;
 use super::puppetdb::PuppetDbSource;
 use super::refresh::{Refreshing, Source};
+use super::scaleway::ScalewaySource;
 use super::triton::TritonSource;
 use super::vultr::VultrSource;
 use super::{Discovery, Static};
@@ -38,7 +39,7 @@ use crate::config::sd::{
     AwsRole, AwsSdConfig, AzureSdConfig, DigitalOceanSdConfig, DockerSdConfig, DockerSwarmSdConfig,
     Ec2SdConfig, EurekaSdConfig, GceSdConfig, HetznerSdConfig, IonosSdConfig, KumaSdConfig,
     LightsailSdConfig, LinodeSdConfig, MarathonSdConfig, NomadSdConfig, OpenStackSdConfig,
-    PuppetDbSdConfig, Sources, TritonSdConfig, VultrSdConfig,
+    PuppetDbSdConfig, ScalewaySdConfig, Sources, TritonSdConfig, VultrSdConfig,
 };
 use crate::config::{
     ConsulSdConfig, DnsSdConfig, FileSdConfig, HttpSdConfig, KubernetesSdConfig, StaticConfig,
@@ -113,6 +114,7 @@ providers! {
     Ionos(IonosSdConfig): ionos_sd_configs, "ionos";
     Kuma(KumaSdConfig): kuma_sd_configs, "kuma";
     Marathon(MarathonSdConfig): marathon_sd_configs, "marathon";
+    Scaleway(ScalewaySdConfig): scaleway_sd_configs, "scaleway";
 }
 
 /// What surrounds the discoveries of a job.
@@ -263,6 +265,11 @@ impl ProviderConfig {
             ProviderConfig::Marathon(config) => {
                 let client = client(config.http_config())?;
                 let source = MarathonSource::new(config, base_dir, client);
+                refreshing(source, config.refresh_interval, place)
+            }
+            ProviderConfig::Scaleway(config) => {
+                let client = client(config.http_config())?;
+                let source = ScalewaySource::new(config, base_dir, client);
                 refreshing(source, config.refresh_interval, place)
             }
         })
