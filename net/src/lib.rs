@@ -16,6 +16,7 @@ pub mod aws;
 pub mod azure;
 pub mod bearer;
 pub mod client;
+pub mod digest;
 pub mod environment;
 pub mod escape;
 pub mod form;

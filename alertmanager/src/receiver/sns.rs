@@ -9,9 +9,8 @@
 use net::aws::{Access, AwsError, Identity, Signing, authorization};
 use net::environment::Environment;
 use net::escape::form;
-use ring::digest;
 
-use super::http::{Answer, Dialogue, Outgoing, cut_bytes, group_id, hex};
+use super::http::{Answer, Dialogue, Outgoing, cut_bytes, group_id};
 use super::{Message, SendError};
 use crate::config::receiver::SnsConfig;
 use crate::template::time::from_ms;
@@ -132,7 +131,10 @@ impl SnsConfig {
         if topic.ends_with(".fifo") {
             let id = group_id(message);
             let once = format!("{id}{}", message.now_ms);
-            pairs.push(("MessageDeduplicationId".to_owned(), sha256(&once)));
+            pairs.push((
+                "MessageDeduplicationId".to_owned(),
+                net::digest::sha256_hex(once.as_bytes()),
+            ));
             pairs.push(("MessageGroupId".to_owned(), id));
         }
         for (key, value) in [
@@ -151,10 +153,6 @@ impl SnsConfig {
             .map(|(key, value)| format!("{}={}", form(key), form(value)));
         Ok(pairs.collect::<Vec<_>>().join("&"))
     }
-}
-
-fn sha256(text: &str) -> String {
-    hex(digest::digest(&digest::SHA256, text.as_bytes()).as_ref())
 }
 
 #[cfg(test)]

@@ -2,11 +2,10 @@
 //!
 //! Source: AWS, "Create a signed AWS API request".
 
-use std::fmt::Write as _;
-
-use ring::{digest, hmac};
+use ring::hmac;
 
 use super::Credentials;
+use crate::digest::{hex, sha256_hex};
 
 /// What a signature is for.
 #[derive(Clone, Copy, Debug)]
@@ -42,14 +41,14 @@ pub fn authorization(
         .map(|(name, value)| format!("{name}:{value}\n"))
         .collect();
     let path = canonical(path);
-    let request = format!("POST\n{path}\n\n{lines}\n{names}\n{}", sha256(body));
+    let request = format!("POST\n{path}\n\n{lines}\n{names}\n{}", sha256_hex(body));
     let Signing {
         credentials,
         region,
         service,
     } = signing;
     let scope = format!("{day}/{region}/{service}/aws4_request");
-    let request = sha256(request.as_bytes());
+    let request = sha256_hex(request.as_bytes());
     let to_sign = format!("AWS4-HMAC-SHA256\n{date}\n{scope}\n{request}");
     let mut key = format!("AWS4{}", credentials.secret_key.reveal()).into_bytes();
     for part in [day, region, service, "aws4_request", &to_sign] {
@@ -72,17 +71,6 @@ fn canonical(path: &str) -> String {
             segments.collect::<Vec<_>>().join("/")
         }
     }
-}
-
-fn sha256(bytes: &[u8]) -> String {
-    hex(digest::digest(&digest::SHA256, bytes).as_ref())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]
