@@ -41,6 +41,7 @@ mod puppetdb;
 mod refresh;
 mod running;
 mod scaleway;
+mod stackit;
 #[cfg(test)]
 mod testing;
 mod triton;

@@ -134,6 +134,7 @@ const BUILT: &[&str] = &[
     KumaSdConfig::KEY,
     MarathonSdConfig::KEY,
     ScalewaySdConfig::KEY,
+    StackitSdConfig::KEY,
 ];
 
 /// One item of a list, checked as soon as it is read.

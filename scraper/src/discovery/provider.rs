@@ -32,6 +32,7 @@ use super::openstack::OpenStackSource;
 use super::puppetdb::PuppetDbSource;
 use super::refresh::{Refreshing, Source};
 use super::scaleway::ScalewaySource;
+use super::stackit::StackitSource;
 use super::triton::TritonSource;
 use super::vultr::VultrSource;
 use super::{Discovery, Static};
@@ -39,7 +40,7 @@ use crate::config::sd::{
     AwsRole, AwsSdConfig, AzureSdConfig, DigitalOceanSdConfig, DockerSdConfig, DockerSwarmSdConfig,
     Ec2SdConfig, EurekaSdConfig, GceSdConfig, HetznerSdConfig, IonosSdConfig, KumaSdConfig,
     LightsailSdConfig, LinodeSdConfig, MarathonSdConfig, NomadSdConfig, OpenStackSdConfig,
-    PuppetDbSdConfig, ScalewaySdConfig, Sources, TritonSdConfig, VultrSdConfig,
+    PuppetDbSdConfig, ScalewaySdConfig, Sources, StackitSdConfig, TritonSdConfig, VultrSdConfig,
 };
 use crate::config::{
     ConsulSdConfig, DnsSdConfig, FileSdConfig, HttpSdConfig, KubernetesSdConfig, StaticConfig,
@@ -115,6 +116,7 @@ providers! {
     Kuma(KumaSdConfig): kuma_sd_configs, "kuma";
     Marathon(MarathonSdConfig): marathon_sd_configs, "marathon";
     Scaleway(ScalewaySdConfig): scaleway_sd_configs, "scaleway";
+    Stackit(StackitSdConfig): stackit_sd_configs, "stackit";
 }
 
 /// What surrounds the discoveries of a job.
@@ -270,6 +272,11 @@ impl ProviderConfig {
             ProviderConfig::Scaleway(config) => {
                 let client = client(config.http_config())?;
                 let source = ScalewaySource::new(config, base_dir, client);
+                refreshing(source, config.refresh_interval, place)
+            }
+            ProviderConfig::Stackit(config) => {
+                let client = client(config.http_config())?;
+                let source = StackitSource::new(config, base_dir, client);
                 refreshing(source, config.refresh_interval, place)
             }
         })
