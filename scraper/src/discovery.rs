@@ -36,6 +36,7 @@ mod marathon;
 mod nomad;
 pub mod once;
 mod openstack;
+mod ovhcloud;
 pub(crate) mod provider;
 mod puppetdb;
 mod refresh;

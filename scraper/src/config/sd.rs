@@ -135,6 +135,7 @@ const BUILT: &[&str] = &[
     MarathonSdConfig::KEY,
     ScalewaySdConfig::KEY,
     StackitSdConfig::KEY,
+    OvhCloudSdConfig::KEY,
 ];
 
 /// One item of a list, checked as soon as it is read.

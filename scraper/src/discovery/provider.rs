@@ -29,6 +29,7 @@ use super::linode::LinodeSource;
 use super::marathon::MarathonSource;
 use super::nomad::NomadSource;
 use super::openstack::OpenStackSource;
+use super::ovhcloud::OvhCloudSource;
 use super::puppetdb::PuppetDbSource;
 use super::refresh::{Refreshing, Source};
 use super::scaleway::ScalewaySource;
@@ -40,7 +41,8 @@ use crate::config::sd::{
     AwsRole, AwsSdConfig, AzureSdConfig, DigitalOceanSdConfig, DockerSdConfig, DockerSwarmSdConfig,
     Ec2SdConfig, EurekaSdConfig, GceSdConfig, HetznerSdConfig, IonosSdConfig, KumaSdConfig,
     LightsailSdConfig, LinodeSdConfig, MarathonSdConfig, NomadSdConfig, OpenStackSdConfig,
-    PuppetDbSdConfig, ScalewaySdConfig, Sources, StackitSdConfig, TritonSdConfig, VultrSdConfig,
+    OvhCloudSdConfig, PuppetDbSdConfig, ScalewaySdConfig, Sources, StackitSdConfig, TritonSdConfig,
+    VultrSdConfig,
 };
 use crate::config::{
     ConsulSdConfig, DnsSdConfig, FileSdConfig, HttpSdConfig, KubernetesSdConfig, StaticConfig,
@@ -117,6 +119,7 @@ providers! {
     Marathon(MarathonSdConfig): marathon_sd_configs, "marathon";
     Scaleway(ScalewaySdConfig): scaleway_sd_configs, "scaleway";
     Stackit(StackitSdConfig): stackit_sd_configs, "stackit";
+    OvhCloud(OvhCloudSdConfig): ovhcloud_sd_configs, "ovhcloud";
 }
 
 /// What surrounds the discoveries of a job.
@@ -277,6 +280,10 @@ impl ProviderConfig {
             ProviderConfig::Stackit(config) => {
                 let client = client(config.http_config())?;
                 let source = StackitSource::new(config, base_dir, client);
+                refreshing(source, config.refresh_interval, place)
+            }
+            ProviderConfig::OvhCloud(config) => {
+                let source = OvhCloudSource::new(config, client(HttpConfig::default())?);
                 refreshing(source, config.refresh_interval, place)
             }
         })
