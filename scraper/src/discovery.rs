@@ -36,6 +36,7 @@ mod marathon;
 mod nomad;
 pub mod once;
 mod openstack;
+mod outscale;
 mod ovhcloud;
 pub(crate) mod provider;
 mod puppetdb;

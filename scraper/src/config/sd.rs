@@ -136,6 +136,7 @@ const BUILT: &[&str] = &[
     ScalewaySdConfig::KEY,
     StackitSdConfig::KEY,
     OvhCloudSdConfig::KEY,
+    OutscaleSdConfig::KEY,
 ];
 
 /// One item of a list, checked as soon as it is read.

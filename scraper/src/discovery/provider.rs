@@ -29,6 +29,7 @@ use super::linode::LinodeSource;
 use super::marathon::MarathonSource;
 use super::nomad::NomadSource;
 use super::openstack::OpenStackSource;
+use super::outscale::OutscaleSource;
 use super::ovhcloud::OvhCloudSource;
 use super::puppetdb::PuppetDbSource;
 use super::refresh::{Refreshing, Source};
@@ -41,8 +42,8 @@ use crate::config::sd::{
     AwsRole, AwsSdConfig, AzureSdConfig, DigitalOceanSdConfig, DockerSdConfig, DockerSwarmSdConfig,
     Ec2SdConfig, EurekaSdConfig, GceSdConfig, HetznerSdConfig, IonosSdConfig, KumaSdConfig,
     LightsailSdConfig, LinodeSdConfig, MarathonSdConfig, NomadSdConfig, OpenStackSdConfig,
-    OvhCloudSdConfig, PuppetDbSdConfig, ScalewaySdConfig, Sources, StackitSdConfig, TritonSdConfig,
-    VultrSdConfig,
+    OutscaleSdConfig, OvhCloudSdConfig, PuppetDbSdConfig, ScalewaySdConfig, Sources,
+    StackitSdConfig, TritonSdConfig, VultrSdConfig,
 };
 use crate::config::{
     ConsulSdConfig, DnsSdConfig, FileSdConfig, HttpSdConfig, KubernetesSdConfig, StaticConfig,
@@ -120,6 +121,7 @@ providers! {
     Scaleway(ScalewaySdConfig): scaleway_sd_configs, "scaleway";
     Stackit(StackitSdConfig): stackit_sd_configs, "stackit";
     OvhCloud(OvhCloudSdConfig): ovhcloud_sd_configs, "ovhcloud";
+    Outscale(OutscaleSdConfig): outscale_sd_configs, "outscale";
 }
 
 /// What surrounds the discoveries of a job.
@@ -284,6 +286,11 @@ impl ProviderConfig {
             }
             ProviderConfig::OvhCloud(config) => {
                 let source = OvhCloudSource::new(config, client(HttpConfig::default())?);
+                refreshing(source, config.refresh_interval, place)
+            }
+            ProviderConfig::Outscale(config) => {
+                let client = client(config.http_config())?;
+                let source = OutscaleSource::new(config, base_dir, client);
                 refreshing(source, config.refresh_interval, place)
             }
         })
