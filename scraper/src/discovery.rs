@@ -47,6 +47,7 @@ mod stackit;
 #[cfg(test)]
 mod testing;
 mod triton;
+mod uyuni;
 mod vultr;
 
 pub use running::{Discoveries, DiscoveryHost};

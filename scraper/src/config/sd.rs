@@ -137,6 +137,7 @@ const BUILT: &[&str] = &[
     StackitSdConfig::KEY,
     OvhCloudSdConfig::KEY,
     OutscaleSdConfig::KEY,
+    UyuniSdConfig::KEY,
 ];
 
 /// One item of a list, checked as soon as it is read.

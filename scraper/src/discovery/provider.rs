@@ -36,6 +36,7 @@ use super::refresh::{Refreshing, Source};
 use super::scaleway::ScalewaySource;
 use super::stackit::StackitSource;
 use super::triton::TritonSource;
+use super::uyuni::UyuniSource;
 use super::vultr::VultrSource;
 use super::{Discovery, Static};
 use crate::config::sd::{
@@ -43,7 +44,7 @@ use crate::config::sd::{
     Ec2SdConfig, EurekaSdConfig, GceSdConfig, HetznerSdConfig, IonosSdConfig, KumaSdConfig,
     LightsailSdConfig, LinodeSdConfig, MarathonSdConfig, NomadSdConfig, OpenStackSdConfig,
     OutscaleSdConfig, OvhCloudSdConfig, PuppetDbSdConfig, ScalewaySdConfig, Sources,
-    StackitSdConfig, TritonSdConfig, VultrSdConfig,
+    StackitSdConfig, TritonSdConfig, UyuniSdConfig, VultrSdConfig,
 };
 use crate::config::{
     ConsulSdConfig, DnsSdConfig, FileSdConfig, HttpSdConfig, KubernetesSdConfig, StaticConfig,
@@ -122,6 +123,7 @@ providers! {
     Stackit(StackitSdConfig): stackit_sd_configs, "stackit";
     OvhCloud(OvhCloudSdConfig): ovhcloud_sd_configs, "ovhcloud";
     Outscale(OutscaleSdConfig): outscale_sd_configs, "outscale";
+    Uyuni(UyuniSdConfig): uyuni_sd_configs, "uyuni";
 }
 
 /// What surrounds the discoveries of a job.
@@ -291,6 +293,10 @@ impl ProviderConfig {
             ProviderConfig::Outscale(config) => {
                 let client = client(config.http_config())?;
                 let source = OutscaleSource::new(config, base_dir, client);
+                refreshing(source, config.refresh_interval, place)
+            }
+            ProviderConfig::Uyuni(config) => {
+                let source = UyuniSource::new(config, client(config.http_config())?);
                 refreshing(source, config.refresh_interval, place)
             }
         })
