@@ -14,6 +14,7 @@ use super::refresh::{ANSWER_BYTES_MAX, RefreshError};
 use crate::config::sd::{AwsSdConfig, Ec2SdConfig, LightsailSdConfig};
 
 pub(crate) mod ec2;
+pub(crate) mod ecs;
 pub(crate) mod lightsail;
 
 /// What the JSON APIs take and give.
@@ -23,7 +24,9 @@ const JSON: &str = "application/x-amz-json-1.1";
 pub(crate) struct Region {
     client: HttpClient,
     identity: Identity,
-    /// Where services are, if not where AWS has them.
+    /// The service that is asked first of all.
+    main: &'static str,
+    /// Where that one is, if not where AWS has it.
     endpoint: String,
 }
 
@@ -36,6 +39,7 @@ impl From<AwsError> for RefreshError {
 impl Region {
     pub(crate) fn new(
         access: Access,
+        main: &'static str,
         endpoint: &str,
         environment: Environment,
         client: HttpClient,
@@ -43,6 +47,7 @@ impl Region {
         Region {
             client,
             identity: Identity::new(access, environment),
+            main,
             endpoint: endpoint.to_owned(),
         }
     }
@@ -102,7 +107,11 @@ impl Region {
 
     async fn url(&self, service: &str) -> Result<String, RefreshError> {
         let region = self.name().await?;
-        Ok(self.identity.endpoint(service, &region, &self.endpoint))
+        let endpoint = match service == self.main {
+            true => self.endpoint.as_str(),
+            false => "",
+        };
+        Ok(self.identity.endpoint(service, &region, endpoint))
     }
 }
 
@@ -118,6 +127,7 @@ macro_rules! access {
                     profile: config.profile.clone(),
                     role_arn: config.role_arn.clone(),
                     external_id: config.external_id.clone(),
+                    ..Access::default()
                 }
             }
         })*

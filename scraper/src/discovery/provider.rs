@@ -8,8 +8,9 @@ use net::http_config::{HttpConfig, TlsConfig};
 use net::outbound::HttpClient;
 
 use super::aws::Region;
-use super::aws::ec2::Ec2Source;
-use super::aws::lightsail::LightsailSource;
+use super::aws::ec2::{self, Ec2Source};
+use super::aws::ecs::{self, EcsSource};
+use super::aws::lightsail::{self, LightsailSource};
 use super::azure::AzureSource;
 use super::consul::ConsulSource;
 use super::digitalocean::DigitalOceanSource;
@@ -148,11 +149,11 @@ impl ProviderConfig {
                 .map_err(|error| net::outbound::chain(&error))
         };
         macro_rules! aws_region {
-            ($config:ident) => {{
+            ($config:ident, $main:expr) => {{
                 let access = net::aws::Access::from(&**$config);
                 let environment = Environment::of_process();
                 let client = client($config.http_config())?;
-                Region::new(access, &$config.endpoint, environment, client)
+                Region::new(access, $main, &$config.endpoint, environment, client)
             }};
         }
         let metrics = place.metrics.clone();
@@ -205,25 +206,34 @@ impl ProviderConfig {
                 let access = access.map_err(|error| net::outbound::chain(&error))?;
                 Box::new(KubernetesDiscovery::new(config, access, metrics))
             }
-            ProviderConfig::Aws(config) => {
-                let region = aws_region!(config);
-                match config.role {
-                    Some(AwsRole::Lightsail) => {
-                        let source = LightsailSource::new(region, config.port);
-                        refreshing(source, config.refresh_interval, place)
-                    }
-                    _ => {
-                        let source = Ec2Source::new(region, config.port, &config.filters);
-                        refreshing(source, config.refresh_interval, place)
-                    }
+            ProviderConfig::Aws(config) => match config.role {
+                Some(AwsRole::Lightsail) => {
+                    let region = aws_region!(config, lightsail::SERVICE);
+                    let source = LightsailSource::new(region, config.port);
+                    refreshing(source, config.refresh_interval, place)
                 }
-            }
+                Some(AwsRole::Ecs) => {
+                    let region = aws_region!(config, ecs::SERVICE);
+                    let source = EcsSource::new(region, config.port, &config.clusters);
+                    refreshing(source, config.refresh_interval, place)
+                }
+                _ => {
+                    let region = aws_region!(config, ec2::SERVICE);
+                    let source = Ec2Source::new(region, config.port, &config.filters);
+                    refreshing(source, config.refresh_interval, place)
+                }
+            },
             ProviderConfig::Ec2(config) => {
-                let source = Ec2Source::new(aws_region!(config), config.port, &config.filters);
+                let source = Ec2Source::new(
+                    aws_region!(config, ec2::SERVICE),
+                    config.port,
+                    &config.filters,
+                );
                 refreshing(source, config.refresh_interval, place)
             }
             ProviderConfig::Lightsail(config) => {
-                let source = LightsailSource::new(aws_region!(config), config.port);
+                let source =
+                    LightsailSource::new(aws_region!(config, lightsail::SERVICE), config.port);
                 refreshing(source, config.refresh_interval, place)
             }
             ProviderConfig::Gce(config) => {

@@ -56,7 +56,7 @@ words! {
 impl AwsRole {
     /// Returns whether there is something that finds targets.
     pub(crate) fn is_built(self) -> bool {
-        matches!(self, AwsRole::Ec2 | AwsRole::Lightsail)
+        matches!(self, AwsRole::Ec2 | AwsRole::Lightsail | AwsRole::Ecs)
     }
 }
 

@@ -14,7 +14,7 @@ use crate::discovery::TargetGroup;
 use crate::discovery::labels::MetaLabels;
 use crate::discovery::refresh::{PAGES_MAX, RefreshError, Source};
 
-const SERVICE: &str = "ec2";
+pub(crate) const SERVICE: &str = "ec2";
 const VERSION: &str = "2016-11-15";
 /// How many instances are on a page: the most that there can be.
 const PAGE_ITEMS: &str = "1000";
@@ -33,7 +33,7 @@ pub(crate) struct Ec2Source {
 }
 
 /// A list as EC2 writes it.
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 struct Set<T> {
     #[serde(rename = "item", default = "Vec::new")]
     items: Vec<T>,
@@ -73,48 +73,49 @@ struct Reservation {
     instances_set: Set<Instance>,
 }
 
-/// What is empty is not there.
-#[derive(Deserialize, Default)]
+/// An instance; what is empty is not there.
+#[derive(Clone, Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
-struct Instance {
-    instance_id: String,
+pub(super) struct Instance {
+    pub(super) instance_id: String,
     image_id: String,
     instance_state: State,
     private_dns_name: String,
     dns_name: String,
-    instance_type: String,
+    pub(super) instance_type: String,
     placement: Placement,
     platform: String,
-    subnet_id: String,
+    pub(super) subnet_id: String,
     vpc_id: String,
-    private_ip_address: String,
-    ip_address: String,
+    pub(super) private_ip_address: String,
+    /// The public one.
+    pub(super) ip_address: String,
     architecture: String,
     instance_lifecycle: String,
     tag_set: Set<Tag>,
     network_interface_set: Set<Interface>,
 }
 
-#[derive(Deserialize, Default)]
+#[derive(Clone, Deserialize, Default)]
 #[serde(default)]
 struct State {
     name: String,
 }
 
-#[derive(Deserialize, Default)]
+#[derive(Clone, Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
 struct Placement {
     availability_zone: String,
 }
 
-#[derive(Deserialize, Default)]
+#[derive(Clone, Deserialize, Default)]
 #[serde(default)]
 struct Tag {
     key: String,
     value: String,
 }
 
-#[derive(Deserialize, Default)]
+#[derive(Clone, Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
 struct Interface {
     subnet_id: String,
@@ -122,13 +123,33 @@ struct Interface {
     ipv6_addresses_set: Set<Ipv6>,
 }
 
-#[derive(Deserialize, Default)]
+#[derive(Clone, Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
 struct Attachment {
     device_index: Option<i64>,
 }
 
+/// The answer to `DescribeNetworkInterfaces`.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Interfaces {
+    network_interface_set: Set<LoneInterface>,
+}
+
 #[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct LoneInterface {
+    network_interface_id: String,
+    association: Association,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct Association {
+    public_ip: String,
+}
+
+#[derive(Clone, Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
 struct Ipv6 {
     ipv6_address: String,
@@ -216,11 +237,47 @@ impl Ec2Source {
             let subnets = subnets(instance).join(SEPARATOR);
             labels.set("subnet_id", format!("{SEPARATOR}{subnets}{SEPARATOR}"));
         }
-        let tags = instance.tag_set.items.iter();
-        let tags = tags.map(|tag| (tag.key.clone(), tag.value.clone()));
-        labels.set_all("tag_", &tags.collect());
+        labels.set_all("tag_", &instance.tags());
         Some(labels.at(&host, self.port))
     }
+}
+
+impl Instance {
+    pub(super) fn tags(&self) -> BTreeMap<String, String> {
+        let tags = self.tag_set.items.iter();
+        tags.map(|tag| (tag.key.clone(), tag.value.clone()))
+            .collect()
+    }
+}
+
+/// Returns the instances with these ids, of which there may be a hundred.
+pub(super) async fn instances_of(
+    region: &Region,
+    ids: &[String],
+) -> Result<Vec<Instance>, RefreshError> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut pairs = action("DescribeInstances");
+    let ids = (1..).zip(ids);
+    pairs.extend(ids.map(|(i, id)| (format!("InstanceId.{i}"), id.clone())));
+    let page: Page = region.query(SERVICE, &pairs).await?;
+    let reservations = page.reservation_set.items.into_iter();
+    Ok(reservations.flat_map(|r| r.instances_set.items).collect())
+}
+
+/// Returns the public addresses of those of the network interfaces that have one, by id; of a hundred at most.
+pub(super) async fn public_ips_of(
+    region: &Region,
+    ids: &[String],
+) -> Result<Vec<(String, String)>, RefreshError> {
+    let mut pairs = action("DescribeNetworkInterfaces");
+    let ids = (1..).zip(ids);
+    pairs.extend(ids.map(|(i, id)| (format!("NetworkInterfaceId.{i}"), id.clone())));
+    let found: Interfaces = region.query(SERVICE, &pairs).await?;
+    let found = found.network_interface_set.items.into_iter();
+    let found = found.map(|i| (i.network_interface_id, i.association.public_ip));
+    Ok(found.filter(|(_, ip)| !ip.is_empty()).collect())
 }
 
 fn action(name: &str) -> Vec<(String, String)> {

@@ -11,7 +11,7 @@ use crate::discovery::TargetGroup;
 use crate::discovery::labels::MetaLabels;
 use crate::discovery::refresh::{PAGES_MAX, RefreshError, Source};
 
-const SERVICE: &str = "lightsail";
+pub(crate) const SERVICE: &str = "lightsail";
 const TARGET: &str = "Lightsail_20161128.GetInstances";
 /// What stands between the items of a list.
 const SEPARATOR: &str = ",";
@@ -127,7 +127,7 @@ impl Source for LightsailSource {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::discovery::aws::ec2::tests::region;
+    use crate::discovery::aws::ec2::tests::region_of;
     use crate::discovery::testing::{Answer, Api, printed};
 
     const FIRST_PAGE: &str = r#"{"instances": [
@@ -148,7 +148,7 @@ mod tests {
             _ => Answer::status(400),
         })
         .await;
-        let mut source = LightsailSource::new(region(&api, &[]), 80);
+        let mut source = LightsailSource::new(region_of(SERVICE, &api, &[]), 80);
         let lines = printed(&source.groups().await.unwrap());
         assert_eq!(
             lines[0],
@@ -177,7 +177,7 @@ mod tests {
             Answer::Whole(400, "application/x-amz-json-1.1", body.to_owned())
         })
         .await;
-        let mut source = LightsailSource::new(region(&api, &[]), 80);
+        let mut source = LightsailSource::new(region_of(SERVICE, &api, &[]), 80);
         assert_eq!(
             source.groups().await.unwrap_err().to_string(),
             "lightsail GetInstances: HTTP status 400: AccessDeniedException: not you"

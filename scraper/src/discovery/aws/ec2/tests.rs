@@ -8,8 +8,8 @@ use net::outbound::HttpClient;
 use super::*;
 use crate::discovery::testing::{Answer, Api, Asked, printed};
 
-/// Returns the region `eu-west-1` at `api`, with these variables besides.
-pub(crate) fn region(api: &Api, variables: &[(&str, &str)]) -> Region {
+/// Returns the region `eu-west-1` at `api`, where it is `main`; with these variables besides.
+pub(crate) fn region_of(main: &'static str, api: &Api, variables: &[(&str, &str)]) -> Region {
     let access = Access {
         region: "eu-west-1".to_owned(),
         access_key: "AK".to_owned(),
@@ -17,7 +17,13 @@ pub(crate) fn region(api: &Api, variables: &[(&str, &str)]) -> Region {
         ..Access::default()
     };
     let client = HttpClient::new(HttpConfig::default(), Path::new(""), None).unwrap();
-    Region::new(access, &api.url(""), Environment::of(variables), client)
+    Region::new(
+        access,
+        main,
+        &api.url(""),
+        Environment::of(variables),
+        client,
+    )
 }
 
 const ZONES: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
@@ -116,7 +122,7 @@ fn filters() -> Vec<Ec2Filter> {
 #[tokio::test]
 async fn instances_on_two_pages() {
     let api = Api::start(answer).await;
-    let mut source = Ec2Source::new(region(&api, &[]), 9100, &filters());
+    let mut source = Ec2Source::new(region_of(SERVICE, &api, &[]), 9100, &filters());
     let groups = source.groups().await.unwrap();
     assert_eq!(groups[0].source, "eu-west-1");
     assert_eq!(
@@ -155,7 +161,7 @@ async fn without_the_zones_targets_lack_only_their_ids() {
         false => answer(asked),
     })
     .await;
-    let mut source = Ec2Source::new(region(&api, &[]), 80, &filters());
+    let mut source = Ec2Source::new(region_of(SERVICE, &api, &[]), 80, &filters());
     let lines = printed(&source.groups().await.unwrap());
     assert_eq!(lines.len(), 2);
     assert!(lines.iter().all(|line| !line.contains("zone_id")));
@@ -174,7 +180,7 @@ async fn a_page_that_fails_fails_all() {
         false => answer(asked),
     })
     .await;
-    let mut source = Ec2Source::new(region(&api, &[]), 80, &filters());
+    let mut source = Ec2Source::new(region_of(SERVICE, &api, &[]), 80, &filters());
     assert_eq!(
         source.groups().await.unwrap_err().to_string(),
         "ec2 DescribeInstances: HTTP status 403: UnauthorizedOperation: You are not authorized."
@@ -184,7 +190,7 @@ async fn a_page_that_fails_fails_all() {
 #[tokio::test]
 async fn answers_that_are_something_else() {
     let api = Api::start(|_| Answer::xml("<html><body>hello</body></html>")).await;
-    let mut source = Ec2Source::new(region(&api, &[]), 80, &[]);
+    let mut source = Ec2Source::new(region_of(SERVICE, &api, &[]), 80, &[]);
     let error = source.groups().await.unwrap_err().to_string();
     assert!(
         error.starts_with("ec2 DescribeInstances: unexpected answer: "),
