@@ -59,7 +59,7 @@ scraper::for_each_mechanism! { with_discoveries {
         /// Rules that rewrite or drop the alerts that go there.
         #[serde(default, deserialize_with = "alert_rules", skip_serializing_if = "Vec::is_empty")]
         pub(crate) alert_relabel_configs: Vec<RelabelConfig>,
-        /// Signatures of Amazon's cloud; refused.
+        /// Signatures of Amazon's cloud.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub(crate) sigv4: Option<Sigv4Config>,
     }
@@ -149,10 +149,12 @@ impl AlertmanagersConfig {
     fn check(&self) -> Result<Vec<String>, String> {
         if let Some(sigv4) = &self.sigv4 {
             sigv4.check().map_err(|error| format!("sigv4: {error}"))?;
-            return Err(
-                "sigv4 is not supported: requests cannot be signed for Amazon's cloud, and unsigned ones would be refused there; name a proxy that signs them, without sigv4"
-                    .to_owned(),
-            );
+            if self.basic_auth.is_some() || self.authorization.is_some() || self.oauth2.is_some() {
+                return Err(
+                    "at most one of basic_auth, authorization, oauth2, & sigv4 must be configured"
+                        .to_owned(),
+                );
+            }
         }
         let http = self.http_config();
         http.validate().map_err(|error| error.to_string())?;
@@ -238,8 +240,12 @@ mod tests {
             "alerting.alertmanagers: at most one of bearer_token",
         );
         check_error(
-            "alertmanagers: [{sigv4: {region: x}}]",
-            "alerting.alertmanagers: sigv4 is not supported",
+            "alertmanagers: [{sigv4: {region: x, access_key: a}}]",
+            "alerting.alertmanagers: sigv4: must provide a AWS SigV4 Access key and Secret Key",
+        );
+        check_error(
+            "alertmanagers: [{sigv4: {region: x}, basic_auth: {username: u}}]",
+            "at most one of basic_auth, authorization, oauth2, & sigv4",
         );
         check_error(
             "alert_relabel_configs:\n-\n",

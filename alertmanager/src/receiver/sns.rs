@@ -97,6 +97,7 @@ impl SnsConfig {
             profile: sigv4.profile.clone(),
             role_arn: sigv4.role_arn.clone(),
             external_id: sigv4.external_id.clone(),
+            use_fips_sts_endpoint: sigv4.use_fips_sts_endpoint,
         }
     }
 

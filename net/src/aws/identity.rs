@@ -37,6 +37,8 @@ pub struct Access {
     pub role_arn: String,
     /// The external id that the role asks for.
     pub external_id: String,
+    /// Whether the role is asked for at the endpoint that obeys FIPS.
+    pub use_fips_sts_endpoint: bool,
 }
 
 /// Who we are. One serves all requests; while credentials are asked for, others wait.
@@ -338,6 +340,7 @@ impl Identity {
             client,
             environment: &self.environment,
             region,
+            is_fips: self.access.use_fips_sts_endpoint,
         }
     }
 }
@@ -426,7 +429,8 @@ pub(super) fn endpoint(
     region: &str,
     configured: &str,
 ) -> String {
-    let variable = format!("AWS_ENDPOINT_URL_{}", service.to_ascii_uppercase());
+    let named = service.trim_end_matches("-fips").to_ascii_uppercase();
+    let variable = format!("AWS_ENDPOINT_URL_{named}");
     let said = Some(configured.to_owned())
         .filter(|configured| !configured.is_empty())
         .or_else(|| environment.get(&variable))

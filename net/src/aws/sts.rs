@@ -31,6 +31,8 @@ pub(super) struct Sts<'a> {
     pub(super) client: &'a HttpClient,
     pub(super) environment: &'a Environment,
     pub(super) region: &'a str,
+    /// Whether it is asked at the endpoint that obeys FIPS.
+    pub(super) is_fips: bool,
 }
 
 #[derive(Deserialize)]
@@ -85,7 +87,8 @@ impl Sts<'_> {
     }
 
     fn url(&self) -> String {
-        super::identity::endpoint(self.environment, SERVICE, self.region, "")
+        let host = if self.is_fips { "sts-fips" } else { SERVICE };
+        super::identity::endpoint(self.environment, host, self.region, "")
     }
 }
 

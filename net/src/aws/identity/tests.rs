@@ -267,6 +267,8 @@ async fn what_is_refused_is_not_used_again() {
 fn endpoints() {
     let none = Environment::of(&[]);
     let said = Environment::of(&[("AWS_ENDPOINT_URL_EC2", "http://e/")]);
+    let sts = endpoint(&none, "sts-fips", "us-east-1", "");
+    assert_eq!(sts, "https://sts-fips.us-east-1.amazonaws.com");
     for (environment, region, configured, expected) in [
         (
             &none,
