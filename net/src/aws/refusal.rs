@@ -163,6 +163,20 @@ mod tests {
         check("<html>\n<p>Bad gateway", "X: HTTP status 403: <html>");
     }
 
+    #[test]
+    fn deep_errors_take_no_stack() {
+        let deep = "<a>".repeat(1_000_000);
+        check(
+            &format!("<Response>{deep}"),
+            &format!("X: HTTP status 403: <Response>{}", &deep[..246]),
+        );
+        let closed = format!("{deep}{}", "</a>".repeat(1_000_000));
+        check(
+            &format!("<Response>{closed}<Error><Code>c</Code></Error></Response>"),
+            "X: HTTP status 403: c: ",
+        );
+    }
+
     /// The rest of such a message repeats what was signed, the token among it.
     #[test]
     fn only_the_beginning_of_a_message_is_shown() {

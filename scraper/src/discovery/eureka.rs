@@ -306,6 +306,25 @@ mod tests {
         );
     }
 
+    /// What is not looked at may be as deep as it likes, in either place where it can be.
+    #[tokio::test]
+    async fn deep_answers_take_no_stack() {
+        let deep = "<a>".repeat(1_000_000) + &"</a>".repeat(1_000_000);
+        let instance = format!("<instance><metadata><m>x{deep}</m></metadata></instance>");
+        let body = format!(
+            "<applications>{deep}<application><name>n</name>{instance}</application></applications>"
+        );
+        let api = Api::start(move |_| Answer::xml(body.clone())).await;
+        let lines = printed(&source(&api).groups().await.unwrap());
+        assert!(
+            lines[0].contains("eureka_app_instance_metadata_m=\"x\""),
+            "{lines:?}"
+        );
+        let unclosed = "<a>".repeat(1_000_000);
+        let api = Api::start(move |_| Answer::xml(format!("<applications>{unclosed}"))).await;
+        assert!(source(&api).groups().await.is_err());
+    }
+
     #[tokio::test]
     async fn a_server_without_applications() {
         let api =
