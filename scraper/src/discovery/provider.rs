@@ -12,7 +12,7 @@ use super::aws::ec2::{self, Ec2Source};
 use super::aws::ecs::{self, EcsSource};
 use super::aws::lightsail::{self, LightsailSource};
 use super::azure::AzureSource;
-use super::consul::ConsulSource;
+use super::consul::{ConsulDiscovery, ConsulSource};
 use super::digitalocean::DigitalOceanSource;
 use super::dns::DnsSource;
 use super::docker::DockerSource;
@@ -171,7 +171,8 @@ impl ProviderConfig {
             }
             ProviderConfig::Consul(config) => {
                 let source = ConsulSource::new(config, client(config.http_config())?);
-                refreshing(source, config.refresh_interval, place)
+                let interval = config.refresh_interval.to_std();
+                Box::new(ConsulDiscovery::new(source, interval, place.job, metrics))
             }
             ProviderConfig::Docker(config) => {
                 let source = DockerSource::new(config, base_dir)?;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 /// A request.
 #[derive(Clone, Debug)]
@@ -28,6 +28,8 @@ pub(crate) enum Answer {
     Whole(u16, &'static str, String),
     /// The same, with one more header.
     WithHeader(&'static str, String, Box<Answer>),
+    /// The answer that comes; none, if nobody gives one.
+    Later(oneshot::Receiver<Answer>),
     /// Each text is sent as it comes, until there are no more.
     Stream(mpsc::UnboundedReceiver<String>),
 }
@@ -146,12 +148,27 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     log.lock().push(asked.clone());
     let mut answer = handler(&asked);
     let mut more = String::new();
-    while let Answer::WithHeader(name, value, inner) = answer {
-        more += &format!("{name}: {value}\r\n");
-        answer = *inner;
+    loop {
+        answer = match answer {
+            Answer::WithHeader(name, value, inner) => {
+                more += &format!("{name}: {value}\r\n");
+                *inner
+            }
+            Answer::Later(answer) => {
+                let mut byte = [0];
+                tokio::select! {
+                    answer = answer => match answer {
+                        Ok(answer) => answer,
+                        Err(_) => return,
+                    },
+                    _ = stream.read(&mut byte) => return,
+                }
+            }
+            _ => break,
+        }
     }
     match answer {
-        Answer::WithHeader(..) => unreachable!("they are taken off above"),
+        Answer::WithHeader(..) | Answer::Later(_) => unreachable!("they are taken off above"),
         Answer::Whole(status, kind, body) => {
             let head = format!(
                 "HTTP/1.1 {status} X\r\nContent-Type: {kind}\r\n{more}Content-Length: {}\r\nConnection: close\r\n\r\n",
