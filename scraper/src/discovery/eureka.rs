@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use net::outbound::HttpClient;
+use quick_xml::escape::escape;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
@@ -163,13 +164,13 @@ fn target(application: &str, instance: &Instance) -> BTreeMap<String, String> {
     target
 }
 
-/// Returns the texts of elements by name, without attributes.
+/// Returns the texts of elements by name, without attributes; as they are written, as Prometheus has them.
 fn texts(elements: &BTreeMap<String, Text>) -> BTreeMap<String, String> {
     let elements = elements
         .iter()
         .filter(|(name, _)| !name.starts_with(['@', '$']));
     elements
-        .map(|(name, text)| (name.clone(), text.0.clone()))
+        .map(|(name, text)| (name.clone(), escape(text.0.as_str()).into_owned()))
         .collect()
 }
 
@@ -275,7 +276,7 @@ mod tests {
                  eureka_app_instance_id=\"config-service001.test.com:config-service:8080\" \
                  eureka_app_instance_ip_addr=\"192.133.87.237\" eureka_app_instance_metadata_empty=\"\" \
                  eureka_app_instance_metadata_management_port=\"8090\" eureka_app_instance_metadata_nested=\"\" \
-                 eureka_app_instance_metadata_note=\"a & b\" eureka_app_instance_port=\"8080\" \
+                 eureka_app_instance_metadata_note=\"a &amp; b\" eureka_app_instance_port=\"8080\" \
                  eureka_app_instance_port_enabled=\"true\" eureka_app_instance_secure_port=\"8443\" \
                  eureka_app_instance_secure_port_enabled=\"false\" eureka_app_instance_secure_vip_address=\"secure-config\" \
                  eureka_app_instance_status=\"UP\" \

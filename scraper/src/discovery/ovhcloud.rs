@@ -220,13 +220,16 @@ impl OvhCloudSource {
         let server: S = self.ask(&path, offset).await?;
         let ips: Vec<String> = self.ask(&format!("{path}/ips"), offset).await?;
         let (mut ipv4, mut ipv6) = (String::new(), String::new());
-        for ip in ips {
-            // Networks are listed with addresses.
-            match ip.split('/').next().unwrap_or_default().parse() {
-                Ok(IpAddr::V4(ip)) => ipv4 = ip.to_string(),
-                Ok(IpAddr::V6(ip)) => ipv6 = ip.to_string(),
-                Err(_) => return Err(RefreshError(format!("{path}/ips: {ip:?} is no address"))),
+        for ip in ips.iter().filter_map(|ip| address(ip)) {
+            match ip {
+                IpAddr::V4(ip) => ipv4 = ip.to_string(),
+                IpAddr::V6(ip) => ipv6 = ip.to_string(),
             }
+        }
+        if ipv4.is_empty() && ipv6.is_empty() {
+            return Err(RefreshError(format!(
+                "GET {path}/ips: none of them is an address"
+            )));
         }
         let mut labels = MetaLabels::new(S::PREFIX);
         server.set(&mut labels);
@@ -256,6 +259,16 @@ impl OvhCloudSource {
         }
         Ok(targets)
     }
+}
+
+/// Returns the address that `text` is; networks are listed beside them.
+fn address(text: &str) -> Option<IpAddr> {
+    let ip = match text.split_once('/') {
+        None => text,
+        Some((ip, "32")) => ip,
+        Some(_) => return None,
+    };
+    ip.parse().ok().filter(|ip: &IpAddr| !ip.is_unspecified())
 }
 
 impl Source for OvhCloudSource {
@@ -323,13 +336,17 @@ mod tests {
                      "maximumAdditionnalIp": 16, "datacenter": ["a", "b"], "availableOptions": null}}"#,
             ),
             "/1.0/vps/abc/ips" => Answer::json(r#"["192.0.2.1", "2001:db8:1::1"]"#),
-            "/1.0/dedicated/server" => Answer::json(r#"["ns1.ip-1.eu"]"#),
+            "/1.0/dedicated/server" => Answer::json(r#"["ns1.ip-1.eu", "only-a-network"]"#),
+            "/1.0/dedicated/server/only-a-network" => Answer::json(r#"{"name": "only-a-network"}"#),
+            "/1.0/dedicated/server/only-a-network/ips" => Answer::json(r#"["9.9.9.0/29"]"#),
             "/1.0/dedicated/server/ns1.ip-1.eu" => Answer::json(
                 r#"{"name": "ns1.ip-1.eu", "ip": "1.2.3.4", "os": "debian11_64", "state": "ok", "commercialRange": "Advance-1 Gen 2",
                     "linkSpeed": 123, "rack": "TESTRACK", "noIntervention": false, "supportLevel": "pro", "serverId": 1234,
                     "reverse": "reverse.example.com", "datacenter": "gra3", "bootId": 1, "rootDevice": null}"#,
             ),
-            "/1.0/dedicated/server/ns1.ip-1.eu/ips" => Answer::json(r#"["2001:db8::/64"]"#),
+            "/1.0/dedicated/server/ns1.ip-1.eu/ips" => Answer::json(
+                r#"["1.2.3.4/32", "9.9.9.0/29", "2001:db8::1", "2001:db8::/64", "0.0.0.0"]"#,
+            ),
             _ => Answer::Whole(
                 404,
                 "application/json",
@@ -367,9 +384,9 @@ mod tests {
         assert_eq!(
             printed(&groups),
             [
-                "2001:db8:: ovhcloud_dedicated_server_commercial_range=\"Advance-1 Gen 2\" \
-                 ovhcloud_dedicated_server_datacenter=\"gra3\" ovhcloud_dedicated_server_ipv4=\"\" \
-                 ovhcloud_dedicated_server_ipv6=\"2001:db8::\" ovhcloud_dedicated_server_link_speed=\"123\" \
+                "1.2.3.4 ovhcloud_dedicated_server_commercial_range=\"Advance-1 Gen 2\" \
+                 ovhcloud_dedicated_server_datacenter=\"gra3\" ovhcloud_dedicated_server_ipv4=\"1.2.3.4\" \
+                 ovhcloud_dedicated_server_ipv6=\"2001:db8::1\" ovhcloud_dedicated_server_link_speed=\"123\" \
                  ovhcloud_dedicated_server_name=\"ns1.ip-1.eu\" ovhcloud_dedicated_server_no_intervention=\"false\" \
                  ovhcloud_dedicated_server_os=\"debian11_64\" ovhcloud_dedicated_server_rack=\"TESTRACK\" \
                  ovhcloud_dedicated_server_reverse=\"reverse.example.com\" ovhcloud_dedicated_server_server_id=\"1234\" \

@@ -1,4 +1,4 @@
-//! Bare metal servers: one target for each of their addresses.
+//! Bare metal servers: the first address is the one of a target, one of IPv4 if there is one.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -34,6 +34,7 @@ struct Server {
     name: String,
     status: String,
     offer_id: String,
+    project_id: String,
     zone: String,
     #[serde(deserialize_with = "or_default")]
     tags: Vec<String>,
@@ -100,6 +101,7 @@ impl ScalewaySource {
             labels.set("id", &server.id);
             labels.set("name", &server.name);
             labels.set("zone", &server.zone);
+            labels.set("project_id", &server.project_id);
             labels.set("status", &server.status);
             labels.set_list("tags", &server.tags, SEPARATOR);
             if let Some(offer) = offers.get(server.offer_id.as_str()) {
@@ -110,10 +112,14 @@ impl ScalewaySource {
                 labels.set("os_name", &system.name);
                 labels.set("os_version", &system.version);
             }
-            for ip in &server.ips {
-                let mut labels = labels.clone();
-                labels.set("ip_version", &ip.version);
-                labels.set("ip_is_public", true);
+            let first = |version: &str| server.ips.iter().find(|ip| ip.version == version);
+            let (ipv4, ipv6) = (first("IPv4"), first("IPv6"));
+            for (name, ip) in [("public_ipv4", ipv4), ("public_ipv6", ipv6)] {
+                if let Some(ip) = ip {
+                    labels.set(name, &ip.address);
+                }
+            }
+            if let Some(ip) = ipv4.or(ipv6) {
                 targets.push(labels.at(&ip.address, config.port));
             }
         }

@@ -46,7 +46,9 @@ fn answer(asked: &Asked) -> Answer {
         ) => Answer::json(
             r#"{"total_count": 1, "servers": [{"id": "s", "organization_id": "o", "project_id": "p", "name": "bare", "status": "ready",
                 "offer_id": "o1", "tags": ["t"], "zone": "fr-par-1", "install": {"os_id": "os1", "hostname": "h", "status": "completed"},
-                "ips": [{"id": "1", "address": "51.159.0.1", "version": "IPv4"}, {"id": "2", "address": "2001:db8::1", "version": "IPv6"}]}]}"#,
+                "ips": [{"id": "2", "address": "2001:db8::1", "version": "IPv6"}, {"id": "1", "address": "51.159.0.1", "version": "IPv4"},
+                 {"id": "3", "address": "51.159.0.2", "version": "IPv4"}]},
+                {"id": "v6", "ips": [{"address": "2001:db8::5", "version": "IPv6"}]}, {"id": "none", "ips": []}]}"#,
         ),
         ("/baremetal/v1/zones/fr-par-1/offers", "page_size=100&page=1") => {
             Answer::json(r#"{"offers": [{"id": "o1", "name": "EM-A210R"}]}"#)
@@ -81,7 +83,7 @@ async fn instances_on_two_pages() {
 }
 
 #[tokio::test]
-async fn every_address_of_bare_metal() {
+async fn bare_metal_with_an_address() {
     let api = Api::start(answer).await;
     let lines = printed(
         &source(&api, ScalewayRole::Baremetal)
@@ -89,19 +91,16 @@ async fn every_address_of_bare_metal() {
             .await
             .unwrap(),
     );
-    let rest = |version: &str| {
-        format!(
-            " scaleway_baremetal_id=\"s\" scaleway_baremetal_ip_is_public=\"true\" scaleway_baremetal_ip_version=\"{version}\" \
-             scaleway_baremetal_name=\"bare\" scaleway_baremetal_os_name=\"Debian\" scaleway_baremetal_os_version=\"12\" \
-             scaleway_baremetal_status=\"ready\" scaleway_baremetal_tags=\",t,\" scaleway_baremetal_type=\"EM-A210R\" \
-             scaleway_baremetal_zone=\"fr-par-1\""
-        )
-    };
     assert_eq!(
         lines,
         [
-            "51.159.0.1:80".to_owned() + &rest("IPv4"),
-            "[2001:db8::1]:80".to_owned() + &rest("IPv6")
+            "51.159.0.1:80 scaleway_baremetal_id=\"s\" scaleway_baremetal_name=\"bare\" scaleway_baremetal_os_name=\"Debian\" \
+             scaleway_baremetal_os_version=\"12\" scaleway_baremetal_project_id=\"p\" \
+             scaleway_baremetal_public_ipv4=\"51.159.0.1\" scaleway_baremetal_public_ipv6=\"2001:db8::1\" \
+             scaleway_baremetal_status=\"ready\" scaleway_baremetal_tags=\",t,\" scaleway_baremetal_type=\"EM-A210R\" \
+             scaleway_baremetal_zone=\"fr-par-1\"",
+            "[2001:db8::5]:80 scaleway_baremetal_id=\"v6\" scaleway_baremetal_name=\"\" scaleway_baremetal_project_id=\"\" \
+             scaleway_baremetal_public_ipv6=\"2001:db8::5\" scaleway_baremetal_status=\"\" scaleway_baremetal_zone=\"\"",
         ]
     );
 }
