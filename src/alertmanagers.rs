@@ -117,7 +117,10 @@ impl Alertmanagers {
         let links = config.alertmanagers.iter().map(|config| {
             let relabel = relabelling(&config.alert_relabel_configs);
             let base_dir = &self.options.base_dir;
-            let link = Link::new(config.http_config(), base_dir, config.timeout, relabel)?;
+            let mut link = Link::new(config.http_config(), base_dir, config.timeout, relabel)?;
+            if let Some(sigv4) = &config.sigv4 {
+                link = link.signed(sigv4.signer());
+            }
             Ok((config.clone(), link))
         });
         links.collect::<Result<_, _>>().map(Prepared)

@@ -223,12 +223,15 @@ fn alertmanagers_of_a_file_are_told() {
     assert_eq!(reload().status, 200);
     assert!(sent <= metric(&hearth, "prometheus_notifications_sent_total", new));
     assert!(Some(1.0) <= sent);
-    // What cannot be signed is refused, and everything goes on.
-    let signed = CONFIG.replace("    path_prefix: /am\n", "    sigv4: {region: x}\n");
+    // What makes no sense is refused, and everything goes on.
+    let signed = CONFIG.replace(
+        "    path_prefix: /am\n",
+        "    sigv4: {region: x, access_key: a}\n",
+    );
     write("hearth.yml", &signed);
     let answer = reload();
     assert_eq!(answer.status, 500);
     let text = answer.text();
-    assert!(text.contains("sigv4 is not supported"), "{text}");
+    assert!(text.contains("sigv4: must provide"), "{text}");
     wait_for_alertmanagers(&hearth, new, "other:1");
 }

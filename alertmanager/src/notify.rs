@@ -23,7 +23,7 @@ use model::LabelsBuilder;
 
 pub(crate) use metrics::{SenderMetrics, TargetMetrics};
 pub use net::outbound::ClientError;
-pub use sender::{Link, Sender, SenderOptions, Set};
+pub use sender::{Link, Sender, SenderOptions, Set, Signer};
 
 use crate::alert::Alert;
 

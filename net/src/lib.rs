@@ -3,6 +3,7 @@
 //! ```text
 //! http_config (YAML) ──► HttpConfig ──► client::Client ──► one GET into a caller's buffer, with deadline and byte limit
 //!                                        └► outbound::HttpClient ──► any other request
+//!                                        └► aws, azure, google: who we are in these clouds
 //! listen::bind ──► listen::LimitedListener ──► connections, at most so many at once
 //! web_config (YAML) ──► web_config::WebRules ──► TLS, users and headers of a listener
 //! ```
@@ -12,12 +13,22 @@
 //! HTTP/2, and the grant of OAuth2 that needs a signature.
 //! A client that would need what is not here refuses to send rather than going without.
 
+pub mod aws;
+pub mod azure;
+pub mod bearer;
 pub mod client;
+pub mod digest;
+pub mod environment;
 pub mod escape;
 pub mod form;
+pub mod google;
 pub mod http_config;
 pub mod json;
+pub mod lease;
 pub mod listen;
 pub mod outbound;
 mod request_line;
+pub mod rsa;
+#[cfg(test)]
+mod testing;
 pub mod web_config;

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -14,24 +15,39 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::StaticConfig;
 
+mod aws;
+mod azure;
 mod consul;
 mod digitalocean;
 mod dns;
 mod docker;
 mod dockerswarm;
+mod eureka;
 pub mod file;
+mod gce;
 mod hetzner;
 mod http;
+mod ionos;
 mod kubernetes;
+mod kuma;
 mod labels;
 mod linode;
+mod marathon;
 mod nomad;
 pub mod once;
+mod openstack;
+mod outscale;
+mod ovhcloud;
 pub(crate) mod provider;
+mod puppetdb;
 mod refresh;
 mod running;
+mod scaleway;
+mod stackit;
 #[cfg(test)]
 mod testing;
+mod triton;
+mod uyuni;
 mod vultr;
 
 pub use running::{Discoveries, DiscoveryHost};
@@ -131,6 +147,14 @@ impl Discovery for Static {
     fn run(self: Box<Self>, _updates: Updates, _stop: CancellationToken) -> DiscoveryTask {
         Box::pin(std::future::ready(()))
     }
+}
+
+/// Returns the secret that a file holds now; a relative name is relative to `base_dir`.
+fn secret_of_file(base_dir: &Path, file: &str) -> Result<String, refresh::RefreshError> {
+    let path = base_dir.join(file);
+    let secret = net::outbound::secret(None, path.to_str());
+    let secret = secret.map_err(|error| refresh::RefreshError::of(&error))?;
+    secret.ok_or_else(|| refresh::RefreshError(format!("{}: not UTF-8", path.display())))
 }
 
 /// Returns `name` with everything that a label name may not have replaced.

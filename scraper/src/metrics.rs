@@ -48,6 +48,7 @@ pub(crate) struct DiscoveryMetrics {
     pub(crate) http_failures: Counter,
     pub(crate) dns_lookups: Counter,
     pub(crate) dns_failures: Counter,
+    pub(crate) consul_failures: Counter,
     pub(crate) kubernetes_failures: Counter,
     /// By role and event.
     pub(crate) kubernetes_events: Family<Counter>,
@@ -107,6 +108,10 @@ impl DiscoveryMetrics {
             dns_failures: registry.counter(
                 "prometheus_sd_dns_lookup_failures_total",
                 "The number of DNS-SD lookup failures.",
+            ),
+            consul_failures: registry.counter(
+                "prometheus_sd_consul_rpc_failures_total",
+                "The number of Consul RPC call failures.",
             ),
             kubernetes_failures: registry.counter(
                 "prometheus_sd_kubernetes_failures_total",

@@ -14,8 +14,8 @@ pub(crate) use url::TargetUrl;
 
 /// The address of a target, `host:port`.
 pub(crate) const ADDRESS: &str = "__address__";
-const SCHEME: &str = "__scheme__";
-const METRICS_PATH: &str = "__metrics_path__";
+pub(crate) const SCHEME: &str = "__scheme__";
+pub(crate) const METRICS_PATH: &str = "__metrics_path__";
 const SCRAPE_INTERVAL: &str = "__scrape_interval__";
 const SCRAPE_TIMEOUT: &str = "__scrape_timeout__";
 const UNIX_SOCKET: &str = "__unix_socket__";

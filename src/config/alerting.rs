@@ -59,7 +59,7 @@ scraper::for_each_mechanism! { with_discoveries {
         /// Rules that rewrite or drop the alerts that go there.
         #[serde(default, deserialize_with = "alert_rules", skip_serializing_if = "Vec::is_empty")]
         pub(crate) alert_relabel_configs: Vec<RelabelConfig>,
-        /// Signatures of Amazon's cloud; refused.
+        /// Signatures of Amazon's cloud.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub(crate) sigv4: Option<Sigv4Config>,
     }
@@ -149,10 +149,12 @@ impl AlertmanagersConfig {
     fn check(&self) -> Result<Vec<String>, String> {
         if let Some(sigv4) = &self.sigv4 {
             sigv4.check().map_err(|error| format!("sigv4: {error}"))?;
-            return Err(
-                "sigv4 is not supported: requests cannot be signed for Amazon's cloud, and unsigned ones would be refused there; name a proxy that signs them, without sigv4"
-                    .to_owned(),
-            );
+            if self.basic_auth.is_some() || self.authorization.is_some() || self.oauth2.is_some() {
+                return Err(
+                    "at most one of basic_auth, authorization, oauth2, & sigv4 must be configured"
+                        .to_owned(),
+                );
+            }
         }
         let http = self.http_config();
         http.validate().map_err(|error| error.to_string())?;
@@ -164,9 +166,8 @@ impl AlertmanagersConfig {
                     .map_err(|error| format!("{error} (write it like host:9093)"))?;
             }
         }
-        let keys = self.sources().keys().into_iter();
-        let discoveries = keys
-            .filter(|key| !sd::is_built(key))
+        let unbuilt = self.sources().unbuilt().into_iter();
+        let discoveries = unbuilt
             .map(|key| format!("alerting.alertmanagers: {key} is not built yet and ignored"));
         let http = http.unsupported().into_iter().map(|field| {
             format!("alerting.alertmanagers: {field} is not built yet: nothing is sent")
@@ -214,11 +215,11 @@ mod tests {
     #[test]
     fn what_is_not_built_is_named() {
         let unbuilt = config(
-            "alertmanagers:\n- dns_sd_configs: [{names: [a]}]\n- eureka_sd_configs: [{server: 'http://a'}]\n",
+            "alertmanagers:\n- dns_sd_configs: [{names: [a]}]\n- nerve_sd_configs: [{servers: [z], paths: [/a]}]\n",
         );
         assert_eq!(
             unbuilt.check().unwrap(),
-            ["alerting.alertmanagers: eureka_sd_configs is not built yet and ignored"]
+            ["alerting.alertmanagers: nerve_sd_configs is not built yet and ignored"]
         );
     }
 
@@ -239,8 +240,12 @@ mod tests {
             "alerting.alertmanagers: at most one of bearer_token",
         );
         check_error(
-            "alertmanagers: [{sigv4: {region: x}}]",
-            "alerting.alertmanagers: sigv4 is not supported",
+            "alertmanagers: [{sigv4: {region: x, access_key: a}}]",
+            "alerting.alertmanagers: sigv4: must provide a AWS SigV4 Access key and Secret Key",
+        );
+        check_error(
+            "alertmanagers: [{sigv4: {region: x}, basic_auth: {username: u}}]",
+            "at most one of basic_auth, authorization, oauth2, & sigv4",
         );
         check_error(
             "alert_relabel_configs:\n-\n",

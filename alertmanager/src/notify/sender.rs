@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use metrics::Registry;
 use model::Duration;
+use net::aws::Identity;
 use net::http_config::HttpConfig;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -31,7 +32,16 @@ pub struct SenderOptions {
 /// How a set of Alertmanagers is talked to, and what it is told.
 pub struct Link {
     pub(super) client: HttpClient,
+    pub(super) signer: Option<Signer>,
     relabel: Option<Relabel>,
+}
+
+/// Who signs what is posted, for Amazon's cloud.
+pub struct Signer {
+    /// Who we are there.
+    pub identity: Identity,
+    /// The service that signatures are for.
+    pub service: String,
 }
 
 impl Link {
@@ -49,8 +59,18 @@ impl Link {
     ) -> Result<Self, ClientError> {
         Ok(Link {
             client: HttpClient::new(http, base_dir, Some(timeout))?,
+            signer: None,
             relabel,
         })
+    }
+
+    /// Returns the link with everything that is posted signed.
+    #[must_use]
+    pub fn signed(self, signer: Signer) -> Self {
+        Link {
+            signer: Some(signer),
+            ..self
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use net::aws::Post;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -16,6 +17,8 @@ use super::sender::{Link, SenderOptions};
 use crate::alert::Alert;
 use crate::http::chain;
 
+/// What is posted.
+const JSON: &str = "application/json";
 /// How long an Alertmanager that is not wanted any more gets to take what waits for it.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -175,7 +178,23 @@ impl Target {
         let body: Vec<_> = batch.iter().map(|alert| PostedAlert::new(alert)).collect();
         let request = link.client.post(&self.url).await;
         let request = request.map_err(|error| chain(&error))?;
-        let response = request.json(&body).send().await;
+        let request = match &link.signer {
+            Some(signer) => {
+                let body = serde_json::to_string(&body).map_err(|error| error.to_string())?;
+                let post = Post {
+                    url: &self.url,
+                    service: &signer.service,
+                    content_type: JSON,
+                    target: None,
+                    body: &body,
+                };
+                let headers = signer.identity.sign(&link.client, post).await;
+                let headers = headers.map_err(|error| chain(&error))?;
+                request.headers(headers).body(body)
+            }
+            None => request.json(&body),
+        };
+        let response = request.send().await;
         let response = response.map_err(|error| chain(&error))?;
         if response.status().is_success() {
             return Ok(());

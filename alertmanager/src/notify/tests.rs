@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use ::metrics::Registry;
 use model::Labels;
-use net::http_config::HttpConfig;
+use net::aws::{Access, Credentials, Identity, Signing, authorization};
+use net::environment::Environment;
+use net::http_config::{HttpConfig, Secret};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
 
@@ -216,6 +218,48 @@ async fn alertmanagers_come_and_go() {
     // A set that is gone takes its Alertmanagers along.
     sender.replace(Vec::new());
     until(&registry, "sent_total", &come, None).await;
+}
+
+#[tokio::test]
+async fn what_is_posted_may_be_signed() {
+    let mut sink = HttpSink::start(200).await;
+    let url = url(&sink.address);
+    let (sender, set, _registry) = sender(OPTIONS, std::slice::from_ref(&url));
+    let access = Access {
+        region: "eu-west-1".to_owned(),
+        access_key: "AK".to_owned(),
+        secret_key: Secret::new("SK"),
+        ..Access::default()
+    };
+    set.set_link(link("{}", None).signed(Signer {
+        identity: Identity::new(access, Environment::of(&[])),
+        service: "aps".to_owned(),
+    }));
+    sender.notify(&alerts(1));
+    let request = sink.next().await;
+    let head = request.head.to_lowercase();
+    let value = |name: &str| {
+        let line = head
+            .lines()
+            .find_map(|line| line.strip_prefix(name))
+            .unwrap();
+        line.trim().to_owned()
+    };
+    let date = value("x-amz-date:").to_uppercase();
+    let headers = [
+        ("content-type", "application/json"),
+        ("host", &sink.address),
+        ("x-amz-date", &date),
+    ];
+    let credentials = Credentials::of_keys("AK", "SK", None);
+    let signing = Signing {
+        credentials: &credentials,
+        region: "eu-west-1",
+        service: "aps",
+    };
+    let path = "/am/api/v2/alerts";
+    let expected = authorization(signing, path, &headers, request.body.as_bytes());
+    assert_eq!(value("authorization:"), expected.to_lowercase());
 }
 
 #[tokio::test]

@@ -175,12 +175,7 @@ pub(super) fn cut_bytes(mut text: String, max: usize) -> String {
 
 /// Returns the name under which systems with incidents know the group: SHA-256 of its key, in hex.
 pub(super) fn group_id(message: &Message) -> String {
-    hex(ring::digest::digest(&ring::digest::SHA256, message.group_key.as_bytes()).as_ref())
-}
-
-/// Returns bytes in hex.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    net::digest::sha256_hex(message.group_key.as_bytes())
 }
 
 /// A JSON object whose keys stay in the order in which they were put.

@@ -6,12 +6,11 @@
 //!
 //! Source: AWS, "Create a signed AWS API request".
 
-use std::path::PathBuf;
-
+use net::aws::{Access, AwsError, Identity, Signing, authorization};
+use net::environment::Environment;
 use net::escape::form;
-use ring::{digest, hmac};
 
-use super::http::{Answer, Dialogue, Outgoing, cut_bytes, group_id, hex};
+use super::http::{Answer, Dialogue, Outgoing, cut_bytes, group_id};
 use super::{Message, SendError};
 use crate::config::receiver::SnsConfig;
 use crate::template::time::from_ms;
@@ -19,6 +18,8 @@ use crate::template::time::from_ms;
 /// What SNS takes as one message, in bytes, and as one SMS.
 const MESSAGE_BYTES_MAX: usize = 256 << 10;
 const SMS_BYTES_MAX: usize = 1_600;
+/// What requests are signed for.
+const SERVICE: &str = "sns";
 const CONTENT_TYPE: &str = "application/x-www-form-urlencoded";
 
 impl Dialogue for SnsConfig {
@@ -32,18 +33,18 @@ impl Dialogue for SnsConfig {
                 "sigv4.role_arn is not built yet, so nothing was sent",
             ));
         }
-        let region = Some(self.sigv4.region.clone())
-            .filter(|region| !region.is_empty())
-            .or_else(|| std::env::var("AWS_REGION").ok())
-            .ok_or_else(|| wrong("no region: set sigv4.region or AWS_REGION"))?;
-        let credentials = self.credentials().ok_or_else(|| {
+        let identity = Identity::new(self.access(), Environment::of_process());
+        let at_hand = |error: AwsError| wrong(&error.to_string());
+        let region = identity.region_at_hand().map_err(at_hand)?;
+        let region = region.ok_or_else(|| wrong("no region: set sigv4.region or AWS_REGION"))?;
+        let credentials = identity.keys_at_hand().map_err(at_hand)?.ok_or_else(|| {
             wrong(
                 "no credentials: set sigv4.access_key and secret_key, the environment or a profile",
             )
         })?;
         let mut url = message.text(&self.api_url)?;
         if url.is_empty() {
-            url = format!("https://sns.{region}.amazonaws.com/");
+            url = identity.endpoint(SERVICE, &region, "");
         }
         let parsed = reqwest::Url::parse(&url).map_err(|_| wrong("api_url is no URL"))?;
         let host = match (parsed.host_str(), parsed.port()) {
@@ -57,9 +58,14 @@ impl Dialogue for SnsConfig {
         let mut headers = vec![("content-type", CONTENT_TYPE), ("host", &host)];
         headers.push(("x-amz-date", &date));
         if let Some(token) = &credentials.token {
-            headers.push(("x-amz-security-token", token));
+            headers.push(("x-amz-security-token", token.reveal()));
         }
-        let authorization = sign(&credentials, &region, parsed.path(), &headers, &body);
+        let signing = Signing {
+            credentials: &credentials,
+            region: &region,
+            service: SERVICE,
+        };
+        let authorization = authorization(signing, parsed.path(), &headers, body.as_bytes());
         let mut request = Outgoing {
             method: reqwest::Method::POST,
             url,
@@ -71,7 +77,7 @@ impl Dialogue for SnsConfig {
             body,
         };
         if let Some(token) = credentials.token {
-            request = request.header("X-Amz-Security-Token", token);
+            request = request.header("X-Amz-Security-Token", token.reveal().to_owned());
         }
         Ok(Some(request))
     }
@@ -82,6 +88,19 @@ impl Dialogue for SnsConfig {
 }
 
 impl SnsConfig {
+    fn access(&self) -> Access {
+        let sigv4 = &self.sigv4;
+        Access {
+            region: sigv4.region.clone(),
+            access_key: sigv4.access_key.clone(),
+            secret_key: sigv4.secret_key.clone(),
+            profile: sigv4.profile.clone(),
+            role_arn: sigv4.role_arn.clone(),
+            external_id: sigv4.external_id.clone(),
+            use_fips_sts_endpoint: sigv4.use_fips_sts_endpoint,
+        }
+    }
+
     fn form(&self, message: &Message) -> Result<String, SendError> {
         let topic = message.text(&self.topic_arn)?;
         let phone = message.text(&self.phone_number)?;
@@ -113,7 +132,10 @@ impl SnsConfig {
         if topic.ends_with(".fifo") {
             let id = group_id(message);
             let once = format!("{id}{}", message.now_ms);
-            pairs.push(("MessageDeduplicationId".to_owned(), sha256(&once)));
+            pairs.push((
+                "MessageDeduplicationId".to_owned(),
+                net::digest::sha256_hex(once.as_bytes()),
+            ));
             pairs.push(("MessageGroupId".to_owned(), id));
         }
         for (key, value) in [
@@ -132,126 +154,14 @@ impl SnsConfig {
             .map(|(key, value)| format!("{}={}", form(key), form(value)));
         Ok(pairs.collect::<Vec<_>>().join("&"))
     }
-
-    /// Returns the credentials of the configuration, the environment, or the file with profiles, whichever has some first.
-    fn credentials(&self) -> Option<Credentials> {
-        if !self.sigv4.access_key.is_empty() {
-            return Some(Credentials {
-                access_key: self.sigv4.access_key.clone(),
-                secret_key: self.sigv4.secret_key.reveal().to_owned(),
-                token: None,
-            });
-        }
-        let variable = |name| {
-            std::env::var(name)
-                .ok()
-                .filter(|value: &String| !value.is_empty())
-        };
-        if self.sigv4.profile.is_empty()
-            && let Some(access_key) = variable("AWS_ACCESS_KEY_ID")
-        {
-            return Some(Credentials {
-                access_key,
-                secret_key: variable("AWS_SECRET_ACCESS_KEY")?,
-                token: variable("AWS_SESSION_TOKEN"),
-            });
-        }
-        let file = variable("AWS_SHARED_CREDENTIALS_FILE").map(PathBuf::from);
-        let file = file.or_else(|| Some(PathBuf::from(variable("HOME")?).join(".aws/credentials")));
-        let text = std::fs::read_to_string(file?).ok()?;
-        let profile = Some(self.sigv4.profile.clone()).filter(|profile| !profile.is_empty());
-        let profile = profile.or_else(|| variable("AWS_PROFILE"));
-        Credentials::of_profile(&text, profile.as_deref().unwrap_or("default"))
-    }
-}
-
-struct Credentials {
-    access_key: String,
-    secret_key: String,
-    token: Option<String>,
-}
-
-impl Credentials {
-    /// Reads a profile of a file with profiles.
-    fn of_profile(text: &str, profile: &str) -> Option<Self> {
-        let heading = format!("[{profile}]");
-        let lines = text
-            .lines()
-            .map(str::trim)
-            .skip_while(|line| *line != heading);
-        let lines: Vec<_> = lines
-            .skip(1)
-            .take_while(|line| !line.starts_with('['))
-            .collect();
-        let value = |key: &str| {
-            let pairs = lines.iter().filter_map(|line| line.split_once('='));
-            let mut values = pairs.filter(|(name, _)| name.trim() == key);
-            values.next().map(|(_, value)| value.trim().to_owned())
-        };
-        Some(Credentials {
-            access_key: value("aws_access_key_id")?,
-            secret_key: value("aws_secret_access_key")?,
-            token: value("aws_session_token"),
-        })
-    }
-}
-
-fn sha256(text: &str) -> String {
-    hex(digest::digest(&digest::SHA256, text.as_bytes()).as_ref())
-}
-
-/// Returns the header `Authorization` of a POST. `headers` are those to be signed, in lower case, sorted, `x-amz-date` among
-/// them.
-fn sign(
-    credentials: &Credentials,
-    region: &str,
-    path: &str,
-    headers: &[(&str, &str)],
-    body: &str,
-) -> String {
-    let date = headers
-        .iter()
-        .find(|(name, _)| *name == "x-amz-date")
-        .map_or("", |(_, value)| value);
-    let day = date.split('T').next().unwrap_or_default();
-    let names: Vec<_> = headers.iter().map(|(name, _)| *name).collect();
-    let names = names.join(";");
-    let lines: String = headers
-        .iter()
-        .map(|(name, value)| format!("{name}:{value}\n"))
-        .collect();
-    let request = format!("POST\n{path}\n\n{lines}\n{names}\n{}", sha256(body));
-    let scope = format!("{day}/{region}/sns/aws4_request");
-    let to_sign = format!("AWS4-HMAC-SHA256\n{date}\n{scope}\n{}", sha256(&request));
-    let mut key = format!("AWS4{}", credentials.secret_key).into_bytes();
-    for part in [day, region, "sns", "aws4_request", &to_sign] {
-        let hmac_key = hmac::Key::new(hmac::HMAC_SHA256, &key);
-        key = hmac::sign(&hmac_key, part.as_bytes()).as_ref().to_vec();
-    }
-    format!(
-        "AWS4-HMAC-SHA256 Credential={}/{scope}, SignedHeaders={names}, Signature={}",
-        credentials.access_key,
-        hex(&key)
-    )
 }
 
 #[cfg(test)]
 mod tests {
+    use net::aws::Credentials;
+
     use super::*;
     use crate::rule::testing::conformance;
-
-    #[test]
-    fn profiles() {
-        let text = "[default]\naws_access_key_id = a\naws_secret_access_key=b\n[x]\naws_access_key_id=c\n\
-            aws_secret_access_key = d\naws_session_token = e\n";
-        let read = |profile| {
-            Credentials::of_profile(text, profile).map(|c| (c.access_key, c.secret_key, c.token))
-        };
-        let owned = |text: &str| text.to_owned();
-        assert_eq!(read("default"), Some((owned("a"), owned("b"), None)));
-        assert_eq!(read("x"), Some((owned("c"), owned("d"), Some(owned("e")))));
-        assert_eq!(read("y"), None);
-    }
 
     /// The signatures that Alertmanager made of the same headers and bodies.
     #[test]
@@ -260,10 +170,11 @@ mod tests {
             return;
         };
         let requests = std::fs::read_to_string(directory.join("requests.jsonl")).unwrap();
-        let credentials = Credentials {
-            access_key: "AK".to_owned(),
-            secret_key: "SK".to_owned(),
-            token: None,
+        let credentials = Credentials::of_keys("AK", "SK", None);
+        let signing = Signing {
+            credentials: &credentials,
+            region: "us-east-2",
+            service: SERVICE,
         };
         let mut checked = 0;
         for line in requests.lines() {
@@ -282,7 +193,7 @@ mod tests {
                 ("host", "127.0.0.1:29599"),
                 ("x-amz-date", header("x-amz-date")),
             ];
-            let signed = sign(&credentials, "us-east-2", "/sns", &headers, body);
+            let signed = authorization(signing, "/sns", &headers, body.as_bytes());
             assert_eq!(signed, header("authorization"));
             checked += 1;
         }

@@ -312,10 +312,9 @@ impl ScrapeConfig {
     /// Returns one line for each thing that is configured and not built yet.
     pub fn unsupported(&self) -> Vec<String> {
         let job = &self.job_name;
-        let keys = self.sources().keys().into_iter();
-        let unbuilt = keys.filter(|key| !sd::is_built(key));
+        let unbuilt = self.sources().unbuilt().into_iter();
         let discoveries = unbuilt.map(|name| {
-            let kind = name.trim_end_matches("_sd_configs");
+            let kind = name.replacen("_sd_configs", "", 1);
             format!("service discovery {kind} is not built in yet, job {job:?} runs without it")
         });
         let http =

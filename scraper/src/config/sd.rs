@@ -2,7 +2,7 @@
 //!
 //! A struct holds every field that Prometheus knows, with Prometheus' defaults filled in. It is checked as a whole as
 //! soon as it is read, so that an error is said to be where the item is. A mechanism that is not built yet is read and
-//! checked like the others; [`is_built`] says which ones do something.
+//! checked like the others; [`Sources::unbuilt`] says which ones do nothing.
 //!
 //! To add a mechanism: a file with `sd_config!` and `check_own`, a line in `for_each_mechanism!`.
 //!
@@ -121,12 +121,24 @@ const BUILT: &[&str] = &[
     VultrSdConfig::KEY,
     LinodeSdConfig::KEY,
     KubernetesSdConfig::KEY,
+    AwsSdConfig::KEY,
+    Ec2SdConfig::KEY,
+    LightsailSdConfig::KEY,
+    GceSdConfig::KEY,
+    AzureSdConfig::KEY,
+    EurekaSdConfig::KEY,
+    OpenStackSdConfig::KEY,
+    PuppetDbSdConfig::KEY,
+    TritonSdConfig::KEY,
+    IonosSdConfig::KEY,
+    KumaSdConfig::KEY,
+    MarathonSdConfig::KEY,
+    ScalewaySdConfig::KEY,
+    StackitSdConfig::KEY,
+    OvhCloudSdConfig::KEY,
+    OutscaleSdConfig::KEY,
+    UyuniSdConfig::KEY,
 ];
-
-/// Returns whether the mechanism of `key` finds targets; one that does not is read and checked all the same.
-pub fn is_built(key: &str) -> bool {
-    BUILT.contains(&key)
-}
 
 /// One item of a list, checked as soon as it is read.
 struct Checked<T>(T);
@@ -165,7 +177,7 @@ macro_rules! sources {
 
         impl Sources {
             /// Returns the keys of the service discoveries that are configured, built or not.
-            pub fn keys(&self) -> Vec<&'static str> {
+            fn keys(&self) -> Vec<&'static str> {
                 let mut keys = Vec::new();
                 $(if !self.$key.is_empty() {
                     keys.push(stringify!($key));
@@ -189,6 +201,19 @@ macro_rules! sources {
 }
 
 for_each_mechanism!(sources {});
+
+impl Sources {
+    /// Returns the keys of the service discoveries that are configured and find no targets yet, with the role where it is
+    /// only the role that is not built. They are read and checked all the same.
+    pub fn unbuilt(&self) -> Vec<String> {
+        let keys = self.keys().into_iter();
+        let keys = keys.filter(|key| !BUILT.contains(key)).map(str::to_owned);
+        let roles = self.aws_sd_configs.iter().filter_map(|aws| aws.role);
+        let roles = roles.filter(|role| !role.is_built());
+        keys.chain(roles.map(|role| format!("{} of the role {}", AwsSdConfig::KEY, role.name())))
+            .collect()
+    }
+}
 
 /// Returns an error that says `text` unless `is_good`.
 fn ensure(is_good: bool, text: &str) -> Result<(), ConfigError> {

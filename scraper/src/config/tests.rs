@@ -130,7 +130,7 @@ fn names_and_their_escaping() {
 
 #[test]
 fn printed_reads_back() {
-    let text = "scrape_configs:\n- job_name: a\n  basic_auth: {username: u, password: p}\n  params: {match: ['{a=\"b\"}']}\n  relabel_configs: [{target_label: x, replacement: ''}]\n  eureka_sd_configs: [{server: 'http://e'}]\n";
+    let text = "scrape_configs:\n- job_name: a\n  basic_auth: {username: u, password: p}\n  params: {match: ['{a=\"b\"}']}\n  relabel_configs: [{target_label: x, replacement: ''}]\n  nerve_sd_configs: [{servers: [z], paths: [/a]}]\n";
     let config = &load(text).unwrap()[0];
     let printed = yaml::print(config).unwrap();
     assert!(
@@ -142,6 +142,6 @@ fn printed_reads_back() {
     assert_eq!(again.relabel_configs, config.relabel_configs);
     assert_eq!(
         config.unsupported(),
-        ["service discovery eureka is not built in yet, job \"a\" runs without it"]
+        ["service discovery nerve is not built in yet, job \"a\" runs without it"]
     );
 }

@@ -1,29 +1,40 @@
-//! `consul_sd_configs`: the services of a Consul catalog, asked for again and again.
+//! `consul_sd_configs`: the services of a Consul catalog.
 //!
-//! One request lists the services, then one for each service that is wanted lists its nodes with their health.
+//! One request lists the services, one for each service that is wanted lists its nodes with their health; each is answered when
+//! there is something new (`watch`).
 //!
 //! Source: Consul HTTP API, catalog, health and agent endpoints; Prometheus documentation, `<consul_sd_config>`.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
+use std::time::Duration;
 
 use net::outbound::HttpClient;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::TargetGroup;
-use super::refresh::{RefreshError, Source, fetch};
+use super::refresh::{RefreshError, fetch};
 use crate::config::ConsulSdConfig;
 use crate::target::ADDRESS;
 
-/// How many services are asked for at once.
-const AT_ONCE: usize = 8;
+mod watch;
+
+pub(crate) use watch::ConsulDiscovery;
+
+/// How long a request waits for something new.
+const WAIT: Duration = Duration::from_secs(120);
+/// How much longer the answer may take: Consul adds a sixteenth to the wait at random.
+const WAIT_MARGIN: Duration = Duration::from_secs(30);
+/// The header with the index of an answer.
+const INDEX: &str = "X-Consul-Index";
 
 /// Asks one Consul server.
 pub(crate) struct ConsulSource {
     client: HttpClient,
     config: ConsulSdConfig,
     /// The data center of the server, once it has said so.
-    datacenter: Option<String>,
+    datacenter: OnceLock<String>,
 }
 
 #[derive(Deserialize)]
@@ -88,16 +99,31 @@ impl ConsulSource {
         ConsulSource {
             client,
             config: config.clone(),
-            datacenter: Some(config.datacenter.clone()).filter(|name| !name.is_empty()),
+            datacenter: match config.datacenter.as_str() {
+                "" => OnceLock::new(),
+                name => OnceLock::from(name.to_owned()),
+            },
         }
     }
 
-    /// Asks for `path` with the parameters of all requests and these.
+    /// Asks for the data center of the server, unless it is known.
+    async fn find_datacenter(&self) -> Result<(), RefreshError> {
+        if self.datacenter.get().is_none() {
+            let (agent, _): (Agent, _) = self.ask("agent/self", &[], 0).await?;
+            // Two that ask at the same time are told the same.
+            let _ = self.datacenter.set(agent.config.datacenter);
+        }
+        Ok(())
+    }
+
+    /// Asks for `path` with the parameters of all requests and these; returns the answer and its index. With another index than
+    /// 0 the answer comes when there is one with another index, or after a while.
     async fn ask<T: DeserializeOwned>(
         &self,
         path: &str,
         parameters: &[(&str, &str)],
-    ) -> Result<T, RefreshError> {
+        index: u64,
+    ) -> Result<(T, u64), RefreshError> {
         let config = &self.config;
         let server = config.server.trim_end_matches('/');
         let prefix = config.path_prefix.trim_matches('/');
@@ -108,6 +134,10 @@ impl ConsulSource {
         };
         let url = format!("{}://{server}{prefix}/v1/{path}", config.scheme);
         let mut query: Vec<(&str, &str)> = parameters.to_vec();
+        let (shown_index, wait) = (index.to_string(), format!("{}ms", WAIT.as_millis()));
+        if 0 < index {
+            query.extend([("index", shown_index.as_str()), ("wait", wait.as_str())]);
+        }
         for (name, value) in [
             ("dc", &config.datacenter),
             ("ns", &config.namespace),
@@ -126,17 +156,23 @@ impl ConsulSource {
             .await
             .map_err(|error| RefreshError::of(&error))?
             .query(&query);
+        if 0 < index {
+            request = request.timeout(WAIT + WAIT / 16 + WAIT_MARGIN);
+        }
         if !config.token.is_empty() {
             request = request.header("X-Consul-Token", config.token.reveal());
         }
         if !config.username.is_empty() {
             request = request.basic_auth(&config.username, Some(config.password.reveal()));
         }
-        let (_, body) = fetch(request)
-            .await
-            .map_err(|error| RefreshError(format!("GET /v1/{path}: {error}")))?;
-        serde_json::from_slice(&body)
-            .map_err(|error| RefreshError(format!("GET /v1/{path}: unexpected answer: {error}")))
+        let shown = format!("GET /v1/{path}");
+        let (headers, body) = fetch(request).await.map_err(|error| error.about(&shown))?;
+        let index = headers.get(INDEX).and_then(|value| value.to_str().ok());
+        let index = index.and_then(|index| index.parse().ok()).unwrap_or(0);
+        let answer = serde_json::from_slice(&body);
+        let answer =
+            answer.map_err(|error| RefreshError(format!("{shown}: unexpected answer: {error}")));
+        Ok((answer?, index))
     }
 
     /// Returns what nodes must have, as parameters have it.
@@ -147,12 +183,17 @@ impl ConsulSource {
             .collect()
     }
 
-    /// Returns the names of the services that are wanted, sorted.
-    async fn wanted(&self) -> Result<Vec<String>, RefreshError> {
+    /// Returns the names of the services that are wanted, if they are known without looking for them.
+    fn named(&self) -> Option<&[String]> {
         let config = &self.config;
-        if !config.services.is_empty() && config.tags.is_empty() && config.filter.is_empty() {
-            return Ok(config.services.clone());
-        }
+        let are_named = !config.services.is_empty();
+        (are_named && config.tags.is_empty() && config.filter.is_empty())
+            .then_some(config.services.as_slice())
+    }
+
+    /// Returns the names of the services that are wanted, sorted, and the index of the list.
+    async fn wanted(&self, index: u64) -> Result<(Vec<String>, u64), RefreshError> {
+        let config = &self.config;
         let metadata = self.node_metadata();
         let mut parameters: Vec<(&str, &str)> = metadata
             .iter()
@@ -161,16 +202,18 @@ impl ConsulSource {
         if !config.filter.is_empty() {
             parameters.push(("filter", &config.filter));
         }
-        let all: BTreeMap<String, Vec<String>> = self.ask("catalog/services", &parameters).await?;
+        let (all, index): (BTreeMap<String, Vec<String>>, _) =
+            self.ask("catalog/services", &parameters, index).await?;
         let is_wanted = |name: &String, tags: &[String]| {
             (config.services.is_empty() || config.services.contains(name))
                 && config.tags.iter().all(|tag| tags.contains(tag))
         };
         let wanted = all.into_iter().filter(|(name, tags)| is_wanted(name, tags));
-        Ok(wanted.map(|(name, _)| name).collect())
+        Ok((wanted.map(|(name, _)| name).collect(), index))
     }
 
-    async fn group(&self, name: &str) -> Result<TargetGroup, RefreshError> {
+    /// Returns the targets of a service, and the index of the answer.
+    async fn group(&self, name: &str, index: u64) -> Result<(TargetGroup, u64), RefreshError> {
         let config = &self.config;
         let metadata = self.node_metadata();
         let mut parameters: Vec<(&str, &str)> = metadata
@@ -182,7 +225,7 @@ impl ConsulSource {
             parameters.push(("filter", &config.health_filter));
         }
         let path = format!("health/service/{}", net::escape::component(name));
-        let entries: Vec<Entry> = self.ask(&path, &parameters).await?;
+        let (entries, index): (Vec<Entry>, _) = self.ask(&path, &parameters, index).await?;
         let mut group = TargetGroup {
             source: name.to_owned(),
             ..TargetGroup::default()
@@ -191,10 +234,10 @@ impl ConsulSource {
         set(
             &mut group.labels,
             "dc",
-            self.datacenter.as_deref().unwrap_or_default(),
+            self.datacenter.get().map_or("", String::as_str),
         );
         group.targets = entries.iter().map(|entry| self.target(entry)).collect();
-        Ok(group)
+        Ok((group, index))
     }
 
     fn target(&self, entry: &Entry) -> BTreeMap<String, String> {
@@ -241,26 +284,6 @@ impl ConsulSource {
             }
         }
         labels
-    }
-}
-
-impl Source for ConsulSource {
-    const NAME: &'static str = "consul";
-
-    async fn groups(&mut self) -> Result<Vec<TargetGroup>, RefreshError> {
-        if self.datacenter.is_none() {
-            let agent: Agent = self.ask("agent/self", &[]).await?;
-            self.datacenter = Some(agent.config.datacenter);
-        }
-        let wanted = self.wanted().await?;
-        let mut groups = Vec::with_capacity(wanted.len());
-        for names in wanted.chunks(AT_ONCE) {
-            let asked = names.iter().map(|name| self.group(name));
-            for group in futures_util::future::join_all(asked).await {
-                groups.push(group?);
-            }
-        }
-        Ok(groups)
     }
 }
 

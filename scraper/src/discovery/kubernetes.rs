@@ -29,6 +29,7 @@ use object::{
 use store::Store;
 
 pub(crate) mod access;
+mod exec;
 mod labels;
 mod object;
 mod role;

@@ -1,6 +1,7 @@
 //! The labels of a target, while they are collected.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 
 use crate::target::ADDRESS;
 
@@ -49,8 +50,18 @@ impl MetaLabels {
             .extend(pairs.map(|(name, value)| (name.clone(), value.clone())));
     }
 
+    /// Returns the labels as they are, for all targets of a group.
+    pub(crate) fn into_pairs(self) -> BTreeMap<String, String> {
+        self.pairs
+    }
+
     /// Returns the labels of a target at `host` and `port`.
     pub(crate) fn at(self, host: &str, port: u16) -> BTreeMap<String, String> {
+        self.at_address(host_port(host, port))
+    }
+
+    /// The same, with whatever number was said to be the port.
+    pub(crate) fn at_port(self, host: &str, port: i64) -> BTreeMap<String, String> {
         self.at_address(host_port(host, port))
     }
 
@@ -62,7 +73,7 @@ impl MetaLabels {
 }
 
 /// Returns `host:port`, with brackets around an IPv6 address.
-fn host_port(host: &str, port: u16) -> String {
+fn host_port(host: &str, port: impl Display) -> String {
     if host.contains(':') {
         format!("[{host}]:{port}")
     } else {

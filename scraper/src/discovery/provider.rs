@@ -2,26 +2,50 @@
 
 use std::path::Path;
 
+use net::environment::Environment;
+use net::google::GoogleTokens;
+use net::http_config::{HttpConfig, TlsConfig};
 use net::outbound::HttpClient;
 
-use super::consul::ConsulSource;
+use super::aws::Region;
+use super::aws::ec2::{self, Ec2Source};
+use super::aws::ecs::{self, EcsSource};
+use super::aws::lightsail::{self, LightsailSource};
+use super::azure::AzureSource;
+use super::consul::{ConsulDiscovery, ConsulSource};
 use super::digitalocean::DigitalOceanSource;
 use super::dns::DnsSource;
 use super::docker::DockerSource;
 use super::dockerswarm::DockerSwarmSource;
+use super::eureka::EurekaSource;
 use super::file::FileDiscovery;
+use super::gce::{self, GceSource};
 use super::hetzner::HetznerSource;
 use super::http::HttpSource;
+use super::ionos::IonosSource;
 use super::kubernetes::KubernetesDiscovery;
 use super::kubernetes::access::{Access, Surroundings};
+use super::kuma::{self, KumaSource};
 use super::linode::LinodeSource;
+use super::marathon::MarathonSource;
 use super::nomad::NomadSource;
+use super::openstack::OpenStackSource;
+use super::outscale::OutscaleSource;
+use super::ovhcloud::OvhCloudSource;
+use super::puppetdb::PuppetDbSource;
 use super::refresh::{Refreshing, Source};
+use super::scaleway::ScalewaySource;
+use super::stackit::StackitSource;
+use super::triton::TritonSource;
+use super::uyuni::UyuniSource;
 use super::vultr::VultrSource;
 use super::{Discovery, Static};
 use crate::config::sd::{
-    DigitalOceanSdConfig, DockerSdConfig, DockerSwarmSdConfig, HetznerSdConfig, LinodeSdConfig,
-    NomadSdConfig, Sources, VultrSdConfig,
+    AwsRole, AwsSdConfig, AzureSdConfig, DigitalOceanSdConfig, DockerSdConfig, DockerSwarmSdConfig,
+    Ec2SdConfig, EurekaSdConfig, GceSdConfig, HetznerSdConfig, IonosSdConfig, KumaSdConfig,
+    LightsailSdConfig, LinodeSdConfig, MarathonSdConfig, NomadSdConfig, OpenStackSdConfig,
+    OutscaleSdConfig, OvhCloudSdConfig, PuppetDbSdConfig, ScalewaySdConfig, Sources,
+    StackitSdConfig, TritonSdConfig, UyuniSdConfig, VultrSdConfig,
 };
 use crate::config::{
     ConsulSdConfig, DnsSdConfig, FileSdConfig, HttpSdConfig, KubernetesSdConfig, StaticConfig,
@@ -31,22 +55,76 @@ use crate::metrics::DiscoveryMetrics;
 /// How long an answer may take to come.
 pub(crate) const TIMEOUT: model::Duration = model::Duration::from_secs(30);
 
-/// One discovery of a job, as it is configured; equal ones go on through a reload.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum ProviderConfig {
-    Static(Vec<StaticConfig>),
-    File(FileSdConfig),
-    Http(Box<HttpSdConfig>),
-    Dns(DnsSdConfig),
-    Consul(Box<ConsulSdConfig>),
-    Docker(Box<DockerSdConfig>),
-    DockerSwarm(Box<DockerSwarmSdConfig>),
-    Nomad(Box<NomadSdConfig>),
-    Hetzner(Box<HetznerSdConfig>),
-    DigitalOcean(Box<DigitalOceanSdConfig>),
-    Vultr(Box<VultrSdConfig>),
-    Linode(Box<LinodeSdConfig>),
-    Kubernetes(Box<KubernetesSdConfig>),
+/// Declares which discoveries there are: a variant, the struct of its configuration, the key in configurations, and the
+/// mechanism's name.
+macro_rules! providers {
+    ($($variant:ident($config:ty): $key:ident, $name:literal;)*) => {
+        /// One discovery of a job, as it is configured; equal ones go on through a reload.
+        #[derive(Clone, Debug, PartialEq)]
+        pub(crate) enum ProviderConfig {
+            Static(Vec<StaticConfig>),
+            $($variant(Box<$config>),)*
+        }
+
+        impl ProviderConfig {
+            /// Returns the discoveries of a section that are built.
+            pub(crate) fn of(config: &Sources) -> Vec<ProviderConfig> {
+                let mut all = Vec::new();
+                if !config.static_configs.is_empty() {
+                    all.push(ProviderConfig::Static(config.static_configs.clone()));
+                }
+                $(
+                    let configs = config.$key.iter().cloned().map(Box::new);
+                    all.extend(configs.map(ProviderConfig::$variant));
+                )*
+                all.retain(|config| match config {
+                    ProviderConfig::Aws(aws) => aws.role.is_some_and(AwsRole::is_built),
+                    _ => true,
+                });
+                all
+            }
+
+            /// Returns the mechanism's name.
+            pub(crate) fn name(&self) -> &'static str {
+                match self {
+                    ProviderConfig::Static(_) => "static",
+                    $(ProviderConfig::$variant(_) => $name,)*
+                }
+            }
+        }
+    };
+}
+
+providers! {
+    File(FileSdConfig): file_sd_configs, "file";
+    Http(HttpSdConfig): http_sd_configs, "http";
+    Dns(DnsSdConfig): dns_sd_configs, "dns";
+    Consul(ConsulSdConfig): consul_sd_configs, "consul";
+    Docker(DockerSdConfig): docker_sd_configs, "docker";
+    DockerSwarm(DockerSwarmSdConfig): dockerswarm_sd_configs, "dockerswarm";
+    Nomad(NomadSdConfig): nomad_sd_configs, "nomad";
+    Hetzner(HetznerSdConfig): hetzner_sd_configs, "hetzner";
+    DigitalOcean(DigitalOceanSdConfig): digitalocean_sd_configs, "digitalocean";
+    Vultr(VultrSdConfig): vultr_sd_configs, "vultr";
+    Linode(LinodeSdConfig): linode_sd_configs, "linode";
+    Kubernetes(KubernetesSdConfig): kubernetes_sd_configs, "kubernetes";
+    Aws(AwsSdConfig): aws_sd_configs, "aws";
+    Ec2(Ec2SdConfig): ec2_sd_configs, "ec2";
+    Lightsail(LightsailSdConfig): lightsail_sd_configs, "lightsail";
+    Gce(GceSdConfig): gce_sd_configs, "gce";
+    Azure(AzureSdConfig): azure_sd_configs, "azure";
+    Eureka(EurekaSdConfig): eureka_sd_configs, "eureka";
+    OpenStack(OpenStackSdConfig): openstack_sd_configs, "openstack";
+    PuppetDb(PuppetDbSdConfig): puppetdb_sd_configs, "puppetdb";
+    Triton(TritonSdConfig): triton_sd_configs, "triton";
+    Ionos(IonosSdConfig): ionos_sd_configs, "ionos";
+    Kuma(KumaSdConfig): kuma_sd_configs, "kuma";
+    Marathon(MarathonSdConfig): marathon_sd_configs, "marathon";
+    Scaleway(ScalewaySdConfig): scaleway_sd_configs, "scaleway";
+    Stackit(StackitSdConfig): stackit_sd_configs, "stackit";
+    OvhCloud(OvhCloudSdConfig): ovhcloud_sd_configs, "ovhcloud";
+    Outscale(OutscaleSdConfig): outscale_sd_configs, "outscale";
+    Uyuni(UyuniSdConfig): uyuni_sd_configs, "uyuni";
 }
 
 /// What surrounds the discoveries of a job.
@@ -59,39 +137,6 @@ pub(crate) struct Place<'a> {
 }
 
 impl ProviderConfig {
-    /// Returns the discoveries of a section that are built.
-    pub(crate) fn of(config: &Sources) -> Vec<ProviderConfig> {
-        let mut all = Vec::new();
-        if !config.static_configs.is_empty() {
-            all.push(ProviderConfig::Static(config.static_configs.clone()));
-        }
-        let files = config.file_sd_configs.iter().cloned();
-        all.extend(files.map(ProviderConfig::File));
-        let http = config.http_sd_configs.iter().cloned().map(Box::new);
-        all.extend(http.map(ProviderConfig::Http));
-        let dns = config.dns_sd_configs.iter().cloned();
-        all.extend(dns.map(ProviderConfig::Dns));
-        let consul = config.consul_sd_configs.iter().cloned().map(Box::new);
-        all.extend(consul.map(ProviderConfig::Consul));
-        let docker = config.docker_sd_configs.iter().cloned().map(Box::new);
-        all.extend(docker.map(ProviderConfig::Docker));
-        let swarms = config.dockerswarm_sd_configs.iter().cloned().map(Box::new);
-        all.extend(swarms.map(ProviderConfig::DockerSwarm));
-        let nomad = config.nomad_sd_configs.iter().cloned().map(Box::new);
-        all.extend(nomad.map(ProviderConfig::Nomad));
-        let hetzner = config.hetzner_sd_configs.iter().cloned().map(Box::new);
-        all.extend(hetzner.map(ProviderConfig::Hetzner));
-        let digitalocean = config.digitalocean_sd_configs.iter().cloned().map(Box::new);
-        all.extend(digitalocean.map(ProviderConfig::DigitalOcean));
-        let vultr = config.vultr_sd_configs.iter().cloned().map(Box::new);
-        all.extend(vultr.map(ProviderConfig::Vultr));
-        let linode = config.linode_sd_configs.iter().cloned().map(Box::new);
-        all.extend(linode.map(ProviderConfig::Linode));
-        let kubernetes = config.kubernetes_sd_configs.iter().cloned().map(Box::new);
-        all.extend(kubernetes.map(ProviderConfig::Kubernetes));
-        all
-    }
-
     /// Makes the discovery.
     ///
     /// # Errors
@@ -103,6 +148,14 @@ impl ProviderConfig {
             HttpClient::new(http, base_dir, Some(TIMEOUT))
                 .map_err(|error| net::outbound::chain(&error))
         };
+        macro_rules! aws_region {
+            ($config:ident, $main:expr) => {{
+                let access = net::aws::Access::from(&**$config);
+                let environment = Environment::of_process();
+                let client = client($config.http_config())?;
+                Region::new(access, $main, &$config.endpoint, environment, client)
+            }};
+        }
         let metrics = place.metrics.clone();
         Ok(match self {
             ProviderConfig::Static(configs) => Box::new(Static(configs.clone())),
@@ -118,7 +171,8 @@ impl ProviderConfig {
             }
             ProviderConfig::Consul(config) => {
                 let source = ConsulSource::new(config, client(config.http_config())?);
-                refreshing(source, config.refresh_interval, place)
+                let interval = config.refresh_interval.to_std();
+                Box::new(ConsulDiscovery::new(source, interval, place.job, metrics))
             }
             ProviderConfig::Docker(config) => {
                 let source = DockerSource::new(config, base_dir)?;
@@ -153,26 +207,118 @@ impl ProviderConfig {
                 let access = access.map_err(|error| net::outbound::chain(&error))?;
                 Box::new(KubernetesDiscovery::new(config, access, metrics))
             }
+            ProviderConfig::Aws(config) => match config.role {
+                Some(AwsRole::Lightsail) => {
+                    let region = aws_region!(config, lightsail::SERVICE);
+                    let source = LightsailSource::new(region, config.port);
+                    refreshing(source, config.refresh_interval, place)
+                }
+                Some(AwsRole::Ecs) => {
+                    let region = aws_region!(config, ecs::SERVICE);
+                    let source = EcsSource::new(region, config.port, &config.clusters);
+                    refreshing(source, config.refresh_interval, place)
+                }
+                _ => {
+                    let region = aws_region!(config, ec2::SERVICE);
+                    let source = Ec2Source::new(region, config.port, &config.filters);
+                    refreshing(source, config.refresh_interval, place)
+                }
+            },
+            ProviderConfig::Ec2(config) => {
+                let source = Ec2Source::new(
+                    aws_region!(config, ec2::SERVICE),
+                    config.port,
+                    &config.filters,
+                );
+                refreshing(source, config.refresh_interval, place)
+            }
+            ProviderConfig::Lightsail(config) => {
+                let source =
+                    LightsailSource::new(aws_region!(config, lightsail::SERVICE), config.port);
+                refreshing(source, config.refresh_interval, place)
+            }
+            ProviderConfig::Gce(config) => {
+                let tokens = GoogleTokens::new(gce::SCOPE, Environment::of_process());
+                let source = GceSource::new(config, tokens, client(HttpConfig::default())?);
+                refreshing(source, config.refresh_interval, place)
+            }
+            ProviderConfig::Azure(config) => {
+                let environment = Environment::of_process();
+                let client = client(config.http_config())?;
+                let source = AzureSource::new(config, environment, client)?;
+                refreshing(source, config.refresh_interval, place)
+            }
+            ProviderConfig::Eureka(config) => {
+                let source = EurekaSource::new(config, client(config.http_config())?);
+                refreshing(source, config.refresh_interval, place)
+            }
+            ProviderConfig::OpenStack(config) => {
+                let client = client(of_tls(&config.tls_config))?;
+                let environment = Environment::of_process();
+                let source = OpenStackSource::new(config, &environment, client)?;
+                refreshing(source, config.refresh_interval, place)
+            }
+            ProviderConfig::PuppetDb(config) => {
+                let source = PuppetDbSource::new(config, client(config.http_config())?);
+                refreshing(source, config.refresh_interval, place)
+            }
+            ProviderConfig::Triton(config) => {
+                let client = client(of_tls(&config.tls_config))?;
+                let source = TritonSource::new(config, client);
+                refreshing(source, config.refresh_interval, place)
+            }
+            ProviderConfig::Ionos(config) => {
+                let source = IonosSource::new(config, client(config.http_config())?);
+                refreshing(source, config.refresh_interval, place)
+            }
+            ProviderConfig::Kuma(config) => {
+                // The answer may take as long as we say; the rest is for the way.
+                let timeout = config.fetch_timeout.to_std() + kuma::MARGIN;
+                let timeout = model::Duration::from_ms(
+                    i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX),
+                );
+                let client = HttpClient::new(config.http_config(), base_dir, Some(timeout));
+                let client = client.map_err(|error| net::outbound::chain(&error))?;
+                let source = KumaSource::new(config, client);
+                refreshing(source, config.refresh_interval, place)
+            }
+            ProviderConfig::Marathon(config) => {
+                let client = client(config.http_config())?;
+                let source = MarathonSource::new(config, base_dir, client);
+                refreshing(source, config.refresh_interval, place)
+            }
+            ProviderConfig::Scaleway(config) => {
+                let client = client(config.http_config())?;
+                let source = ScalewaySource::new(config, base_dir, client);
+                refreshing(source, config.refresh_interval, place)
+            }
+            ProviderConfig::Stackit(config) => {
+                let client = client(config.http_config())?;
+                let source = StackitSource::new(config, base_dir, client);
+                refreshing(source, config.refresh_interval, place)
+            }
+            ProviderConfig::OvhCloud(config) => {
+                let source = OvhCloudSource::new(config, client(HttpConfig::default())?);
+                refreshing(source, config.refresh_interval, place)
+            }
+            ProviderConfig::Outscale(config) => {
+                let client = client(config.http_config())?;
+                let source = OutscaleSource::new(config, base_dir, client);
+                refreshing(source, config.refresh_interval, place)
+            }
+            ProviderConfig::Uyuni(config) => {
+                let source = UyuniSource::new(config, client(config.http_config())?);
+                refreshing(source, config.refresh_interval, place)
+            }
         })
     }
+}
 
-    /// Returns the mechanism's name.
-    pub(crate) fn name(&self) -> &'static str {
-        match self {
-            ProviderConfig::Static(_) => "static",
-            ProviderConfig::File(_) => "file",
-            ProviderConfig::Http(_) => "http",
-            ProviderConfig::Dns(_) => "dns",
-            ProviderConfig::Consul(_) => "consul",
-            ProviderConfig::Docker(_) => "docker",
-            ProviderConfig::DockerSwarm(_) => "dockerswarm",
-            ProviderConfig::Nomad(_) => "nomad",
-            ProviderConfig::Hetzner(_) => "hetzner",
-            ProviderConfig::DigitalOcean(_) => "digitalocean",
-            ProviderConfig::Vultr(_) => "vultr",
-            ProviderConfig::Linode(_) => "linode",
-            ProviderConfig::Kubernetes(_) => "kubernetes",
-        }
+/// Returns how to speak HTTP for a mechanism that has only TLS of it.
+fn of_tls(tls: &TlsConfig) -> HttpConfig {
+    HttpConfig {
+        tls_config: Some(tls.clone()),
+        ..HttpConfig::default()
     }
 }
 

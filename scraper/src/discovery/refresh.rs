@@ -4,6 +4,8 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use reqwest::StatusCode;
+use reqwest::header::HeaderMap;
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
@@ -11,7 +13,9 @@ use super::{Discovery, DiscoveryTask, TargetGroup, Updates};
 use crate::metrics::DiscoveryMetrics;
 
 /// How long one answer may be, in bytes.
-const ANSWER_BYTES_MAX: usize = 256 << 20;
+pub(crate) const ANSWER_BYTES_MAX: usize = 256 << 20;
+/// How many pages of one list are asked for.
+pub(crate) const PAGES_MAX: u32 = 10_000;
 
 /// Why targets could not be asked for, on one line.
 #[derive(Debug, thiserror::Error)]
@@ -24,7 +28,17 @@ impl RefreshError {
         RefreshError(net::outbound::chain(error))
     }
 
-    /// The same of a request, without its URL, which may hold a token.
+    /// Returns the error with what was asked before it.
+    pub(crate) fn about(self, asked: &str) -> Self {
+        RefreshError(format!("{asked}: {self}"))
+    }
+
+    /// Returns what is said of a list that does not end.
+    pub(crate) fn too_many_pages(asked: &str) -> Self {
+        RefreshError(format!("{asked}: the list has more than {PAGES_MAX} pages"))
+    }
+
+    /// Returns what the error of a request says, without its URL, which may hold a token.
     pub(crate) fn of_request(error: reqwest::Error) -> Self {
         Self::of(&error.without_url())
     }
@@ -135,23 +149,39 @@ pub(crate) fn sharing(
     groups.collect()
 }
 
-/// Sends a request and returns the answer's body, at most [`ANSWER_BYTES_MAX`] bytes of it, and its headers.
+/// An answer: its status, its headers, its body.
+type Exchanged = (StatusCode, HeaderMap, Vec<u8>);
+
+/// Sends a request and returns the answer, whatever its status; at most [`ANSWER_BYTES_MAX`] bytes of its body.
+///
+/// # Errors
+///
+/// When there is none, or when it is too long.
+pub(crate) async fn exchange(request: reqwest::RequestBuilder) -> Result<Exchanged, RefreshError> {
+    let mut response = request.send().await.map_err(RefreshError::of_request)?;
+    let body = body(&mut response).await?;
+    Ok((response.status(), response.headers().clone(), body))
+}
+
+/// Returns what is said of an answer whose status is not the one that was hoped for.
+pub(crate) fn status_error(status: StatusCode, body: &[u8]) -> RefreshError {
+    RefreshError(format!(
+        "server returned HTTP status {status}: {}",
+        beginning(body)
+    ))
+}
+
+/// Sends a request and returns the answer's headers and its body, at most [`ANSWER_BYTES_MAX`] bytes of it.
 ///
 /// # Errors
 ///
 /// When there is none, when it is too long, or when its status is not 200.
 pub(crate) async fn fetch(
     request: reqwest::RequestBuilder,
-) -> Result<(reqwest::header::HeaderMap, Vec<u8>), RefreshError> {
-    let mut response = request.send().await.map_err(RefreshError::of_request)?;
-    let body = body(&mut response).await?;
-    match response.status().as_u16() {
-        200 => Ok((response.headers().clone(), body)),
-        _ => Err(RefreshError(format!(
-            "server returned HTTP status {}: {}",
-            response.status(),
-            beginning(&body)
-        ))),
+) -> Result<(HeaderMap, Vec<u8>), RefreshError> {
+    match exchange(request).await? {
+        (StatusCode::OK, headers, body) => Ok((headers, body)),
+        (status, _, body) => Err(status_error(status, &body)),
     }
 }
 
@@ -164,9 +194,7 @@ pub(crate) async fn fetch_json<T: DeserializeOwned>(
     request: reqwest::RequestBuilder,
     shown: &str,
 ) -> Result<T, RefreshError> {
-    let (_, body) = fetch(request)
-        .await
-        .map_err(|error| RefreshError(format!("{shown}: {error}")))?;
+    let (_, body) = fetch(request).await.map_err(|error| error.about(shown))?;
     serde_json::from_slice(&body)
         .map_err(|error| RefreshError(format!("{shown}: unexpected answer: {error}")))
 }
@@ -190,9 +218,9 @@ pub(crate) async fn body(response: &mut reqwest::Response) -> Result<Vec<u8>, Re
     Ok(body)
 }
 
-/// Returns what an error page says, not all of it.
+/// Returns what an error page says, not all of it, on one line.
 fn beginning(body: &[u8]) -> String {
     const BYTES_MAX: usize = 256;
     let text = String::from_utf8_lossy(&body[..body.len().min(BYTES_MAX)]);
-    text.lines().next().unwrap_or_default().trim().to_owned()
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -7,21 +7,29 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 /// A request.
 #[derive(Clone, Debug)]
 pub(crate) struct Asked {
+    pub(crate) method: String,
     pub(crate) path: String,
     /// As it came.
     pub(crate) query: String,
     /// By name in lower case.
     pub(crate) headers: BTreeMap<String, String>,
+    /// Of a length that was said.
+    pub(crate) body: String,
 }
 
 /// What is answered.
 pub(crate) enum Answer {
+    /// Status, type and body.
     Whole(u16, &'static str, String),
+    /// The same, with one more header.
+    WithHeader(&'static str, String, Box<Answer>),
+    /// The answer that comes; none, if nobody gives one.
+    Later(oneshot::Receiver<Answer>),
     /// Each text is sent as it comes, until there are no more.
     Stream(mpsc::UnboundedReceiver<String>),
 }
@@ -29,6 +37,14 @@ pub(crate) enum Answer {
 impl Answer {
     pub(crate) fn json(body: impl Into<String>) -> Self {
         Answer::Whole(200, "application/json", body.into())
+    }
+
+    pub(crate) fn xml(body: impl Into<String>) -> Self {
+        Answer::Whole(200, "text/xml;charset=UTF-8", body.into())
+    }
+
+    pub(crate) fn with_header(self, name: &'static str, value: impl Into<String>) -> Self {
+        Answer::WithHeader(name, value.into(), Box::new(self))
     }
 
     pub(crate) fn status(status: u16) -> Self {
@@ -119,16 +135,43 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     }
     let target = first.split(' ').nth(1).unwrap_or_default();
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let length = headers.get("content-length").map(String::as_str);
+    let mut body = vec![0; length.unwrap_or("0").parse().unwrap()];
+    stream.read_exact(&mut body).await.unwrap();
     let asked = Asked {
+        method: first.split(' ').next().unwrap_or_default().to_owned(),
         path: path.to_owned(),
         query: query.to_owned(),
         headers,
+        body: String::from_utf8(body).unwrap(),
     };
     log.lock().push(asked.clone());
-    match handler(&asked) {
+    let mut answer = handler(&asked);
+    let mut more = String::new();
+    loop {
+        answer = match answer {
+            Answer::WithHeader(name, value, inner) => {
+                more += &format!("{name}: {value}\r\n");
+                *inner
+            }
+            Answer::Later(answer) => {
+                let mut byte = [0];
+                tokio::select! {
+                    answer = answer => match answer {
+                        Ok(answer) => answer,
+                        Err(_) => return,
+                    },
+                    _ = stream.read(&mut byte) => return,
+                }
+            }
+            _ => break,
+        }
+    }
+    match answer {
+        Answer::WithHeader(..) | Answer::Later(_) => unreachable!("they are taken off above"),
         Answer::Whole(status, kind, body) => {
             let head = format!(
-                "HTTP/1.1 {status} X\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+                "HTTP/1.1 {status} X\r\nContent-Type: {kind}\r\n{more}Content-Length: {}\r\nConnection: close\r\n\r\n",
                 body.len()
             );
             let _ = stream.write_all((head + &body).as_bytes()).await;

@@ -1,10 +1,16 @@
 //! Credentials of clouds.
 
+use alertmanager::notify::Signer;
+use net::aws::{Access, Identity};
+use net::environment::Environment;
 use net::http_config::{Secret, Unbuilt};
 use serde::{Deserialize, Serialize};
 
 use crate::config::is_default;
 use model::de::or_default;
+
+/// What signatures are for, if that is not said: Amazon Managed Service for Prometheus.
+const SERVICE: &str = "aps";
 
 /// The `sigv4` section: signatures of Amazon's cloud.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +43,27 @@ pub(crate) struct Sigv4Config {
 }
 
 impl Sigv4Config {
+    /// Returns who signs.
+    pub(crate) fn signer(&self) -> Signer {
+        let access = Access {
+            region: self.region.clone(),
+            access_key: self.access_key.clone(),
+            secret_key: self.secret_key.clone(),
+            profile: self.profile.clone(),
+            role_arn: self.role_arn.clone(),
+            external_id: self.external_id.clone(),
+            use_fips_sts_endpoint: self.use_fips_sts_endpoint,
+        };
+        let service = match self.service_name.as_str() {
+            "" => SERVICE,
+            name => name,
+        };
+        Signer {
+            identity: Identity::new(access, Environment::of_process()),
+            service: service.to_owned(),
+        }
+    }
+
     /// Checks that both keys are there or none.
     pub(crate) fn check(&self) -> Result<(), String> {
         if self.access_key.is_empty() != self.secret_key.is_empty() {

@@ -53,6 +53,13 @@ words! {
     }
 }
 
+impl AwsRole {
+    /// Returns whether there is something that finds targets.
+    pub(crate) fn is_built(self) -> bool {
+        matches!(self, AwsRole::Ec2 | AwsRole::Lightsail | AwsRole::Ecs)
+    }
+}
+
 impl AwsSdConfig {
     fn check_own(&self) -> Result<(), ConfigError> {
         ensure(

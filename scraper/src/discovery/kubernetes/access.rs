@@ -6,12 +6,15 @@
 //! from a Pod".
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use base64::Engine as _;
 use net::http_config::{Authorization, BasicAuth, HttpConfig, Secret, TlsConfig};
+use net::lease::{Lease, Leases};
 use net::outbound::{ClientError, HttpClient};
 use serde::Deserialize;
 
+use super::exec::{ClusterInfo, Exec, Plugin, PluginError};
 use crate::config::{KubernetesNamespaces, KubernetesSdConfig, yaml};
 
 /// What a pod has of its cluster.
@@ -21,11 +24,34 @@ const KUBECONFIG_BYTES_MAX: u64 = 4 << 20;
 
 /// A way to the API server.
 pub(crate) struct Access {
-    client: HttpClient,
+    identity: Identity,
     /// Without a slash at the end.
     base: String,
     /// The namespace that we run in, if that is known.
     own_namespace: Option<String>,
+}
+
+/// Who we are.
+enum Identity {
+    /// What the configuration says.
+    Configured(Box<HttpClient>),
+    /// What a program says.
+    Plugin(Box<ByPlugin>),
+}
+
+/// A program, and what it said last.
+struct ByPlugin {
+    plugin: Plugin,
+    /// How to speak HTTP, without who we are.
+    http: HttpConfig,
+    base_dir: PathBuf,
+    leases: Leases<Arc<Said>>,
+}
+
+/// A client with the certificate that the program gave, if it did, and the token.
+struct Said {
+    client: HttpClient,
+    token: Option<Secret>,
 }
 
 /// Why there is no way.
@@ -44,6 +70,10 @@ pub(crate) enum AccessError {
     Kubeconfig { path: PathBuf, reason: String },
     #[error(transparent)]
     Client(#[from] ClientError),
+    #[error(transparent)]
+    Plugin(#[from] PluginError),
+    #[error(transparent)]
+    Token(#[from] net::bearer::BearerError),
 }
 
 /// What surrounds us; different in tests.
@@ -76,12 +106,14 @@ impl Access {
         base_dir: &Path,
         surroundings: &Surroundings,
     ) -> Result<Self, AccessError> {
-        let (http, url) = if !config.kubeconfig_file.is_empty() {
+        let (http, url, plugin) = if !config.kubeconfig_file.is_empty() {
             of_kubeconfig(&base_dir.join(&config.kubeconfig_file))?
         } else if config.api_server.is_empty() {
-            of_pod(surroundings)?
+            let (http, url) = of_pod(surroundings)?;
+            (http, url, None)
         } else {
-            (config.http_config(), config.api_server.as_str().to_owned())
+            let url = config.api_server.as_str().to_owned();
+            (config.http_config(), url, None)
         };
         let namespace_file = surroundings.service_account.join("namespace");
         let own_namespace = match config.namespaces.own_namespace {
@@ -95,16 +127,45 @@ impl Access {
             }
             false => None,
         };
+        let identity = match plugin {
+            None => {
+                let client = HttpClient::new(http, base_dir, None)?;
+                Identity::Configured(Box::new(client))
+            }
+            Some(plugin) => Identity::Plugin(Box::new(ByPlugin {
+                plugin,
+                http,
+                base_dir: base_dir.to_owned(),
+                leases: Leases::default(),
+            })),
+        };
         Ok(Access {
-            client: HttpClient::new(http, base_dir, None)?,
+            identity,
             base: url.trim_end_matches('/').to_owned(),
             own_namespace,
         })
     }
 
     /// Returns a GET of `place`, a path without a slash in front.
-    pub(crate) async fn get(&self, place: &str) -> Result<reqwest::RequestBuilder, ClientError> {
-        self.client.get(&format!("{}/{place}", self.base)).await
+    pub(crate) async fn get(&self, place: &str) -> Result<reqwest::RequestBuilder, AccessError> {
+        let url = format!("{}/{place}", self.base);
+        let by_plugin = match &self.identity {
+            Identity::Configured(client) => return Ok(client.get(&url).await?),
+            Identity::Plugin(by_plugin) => by_plugin,
+        };
+        let said = by_plugin.leases.get(by_plugin.lease()).await?;
+        let request = said.client.get(&url).await?;
+        match &said.token {
+            Some(token) => Ok(net::bearer::authorized(request, token)?),
+            None => Ok(request),
+        }
+    }
+
+    /// Forgets what a program said, because the API server does not believe it.
+    pub(crate) async fn refused(&self) {
+        if let Identity::Plugin(by_plugin) = &self.identity {
+            by_plugin.leases.forget().await;
+        }
     }
 
     /// Returns the namespaces that are wanted; `None` stands for all.
@@ -119,6 +180,26 @@ impl Access {
             names.push(None);
         }
         names
+    }
+}
+
+impl ByPlugin {
+    async fn lease(&self) -> Result<Lease<Arc<Said>>, AccessError> {
+        let Lease { value: given, ends } = self.plugin.run().await?;
+        let mut http = self.http.clone();
+        if let Some((cert, key)) = given.certificate {
+            let tls = http.tls_config.get_or_insert_default();
+            (tls.cert, tls.key) = (Some(cert), Some(key));
+            (tls.cert_file, tls.key_file) = (None, None);
+        }
+        let said = Said {
+            client: HttpClient::new(http, &self.base_dir, None)?,
+            token: given.token,
+        };
+        Ok(Lease {
+            value: Arc::new(said),
+            ends,
+        })
     }
 }
 
@@ -196,11 +277,11 @@ struct User {
     token_file: Option<String>,
     username: Option<String>,
     password: Option<String>,
-    exec: Option<serde::de::IgnoredAny>,
+    exec: Option<Exec>,
     auth_provider: Option<serde::de::IgnoredAny>,
 }
 
-fn of_kubeconfig(path: &Path) -> Result<(HttpConfig, String), AccessError> {
+fn of_kubeconfig(path: &Path) -> Result<(HttpConfig, String, Option<Plugin>), AccessError> {
     let read = |source| AccessError::Read {
         path: path.to_owned(),
         source,
@@ -223,8 +304,8 @@ fn of_kubeconfig(path: &Path) -> Result<(HttpConfig, String), AccessError> {
         "" => &nobody,
         name => find(&config.users, "user", name).map_err(wrong)?,
     };
-    if user.exec.is_some() || user.auth_provider.is_some() {
-        let text = "credentials that a program gives (exec, auth-provider) are not supported; give a token or a certificate";
+    if user.auth_provider.is_some() {
+        let text = "auth-provider is not supported, Kubernetes has removed it; give exec, a token or a certificate";
         return Err(wrong(text.to_owned()));
     }
     if cluster.server.is_empty() {
@@ -246,6 +327,14 @@ fn of_kubeconfig(path: &Path) -> Result<(HttpConfig, String), AccessError> {
         let text = bytes.ok().and_then(|bytes| String::from_utf8(bytes).ok());
         text.map(Some)
             .ok_or_else(|| wrong(format!("{name} is not the base64 of a PEM text")))
+    };
+    let plugin = match &user.exec {
+        None => None,
+        Some(exec) => {
+            let cluster = cluster_info(cluster, file(&cluster.certificate_authority).as_deref());
+            let cluster = cluster.map_err(read)?;
+            Some(Plugin::new(exec.clone(), dir, cluster).map_err(wrong)?)
+        }
     };
     // Data wins over files, as in Kubernetes.
     let ca = data(
@@ -302,7 +391,25 @@ fn of_kubeconfig(path: &Path) -> Result<(HttpConfig, String), AccessError> {
         tls_config: Some(tls),
         ..HttpConfig::default()
     };
-    Ok((http, cluster.server.clone()))
+    Ok((http, cluster.server.clone(), plugin))
+}
+
+/// Returns what a program is told of the cluster; `ca_file` is read if the kubeconfig has no authority itself.
+fn cluster_info(cluster: &Cluster, ca_file: Option<&str>) -> std::io::Result<ClusterInfo> {
+    let data = cluster.certificate_authority_data.clone();
+    let data = match (data.filter(|data| !data.is_empty()), ca_file) {
+        (None, Some(file)) => {
+            let bytes = std::fs::read(file)?;
+            Some(base64::engine::general_purpose::STANDARD.encode(bytes))
+        }
+        (data, _) => data,
+    };
+    Ok(ClusterInfo {
+        server: cluster.server.clone(),
+        tls_server_name: cluster.tls_server_name.clone(),
+        insecure_skip_tls_verify: cluster.insecure_skip_tls_verify.unwrap_or_default(),
+        certificate_authority_data: data,
+    })
 }
 
 fn find<'a, T>(all: &'a [Named<T>], what: &str, name: &str) -> Result<&'a T, String> {

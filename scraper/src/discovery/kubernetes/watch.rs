@@ -47,6 +47,9 @@ enum WatchError {
     /// The server does not know the resource version any more.
     #[error("the resource version is too old")]
     Gone,
+    /// The server does not believe who we are.
+    #[error("{0}")]
+    Refused(String),
     #[error("{0}")]
     Failed(String),
 }
@@ -92,6 +95,9 @@ impl<T: Resource> Reflector<T> {
                 }
                 Err((WatchError::Gone, _)) => (),
                 Err((error, from)) => {
+                    if let WatchError::Refused(_) = &error {
+                        self.access.refused().await;
+                    }
                     self.metrics.kubernetes_failures.inc();
                     let (kind, namespace) = (T::PLURAL, self.namespace.as_deref().unwrap_or("*"));
                     tracing::warn!(%error, kind, namespace, "Kubernetes discovery cannot follow objects and keeps what it knows");
@@ -145,6 +151,7 @@ impl<T: Resource> Reflector<T> {
             let page = timeout(LIST_TIMEOUT, page::<T>(request.map_err(failed)?)).await;
             let page = match page {
                 Ok(Ok(page)) => page,
+                Ok(Err(error @ WatchError::Refused(_))) => return Err(failed(error)),
                 // The next try begins at the first page.
                 Ok(Err(error)) => return Err(failed(WatchError::Failed(error.to_string()))),
                 Err(_) => {
@@ -295,10 +302,11 @@ async fn checked(request: RequestBuilder) -> Result<reqwest::Response, WatchErro
     }
     let status: Status = serde_json::from_slice(&text).unwrap_or_default();
     let code = response.status();
-    Err(WatchError::Failed(format!(
-        "the API server answers {code} {}",
-        status.message
-    )))
+    let text = format!("the API server answers {code} {}", status.message);
+    Err(match code.as_u16() {
+        401 => WatchError::Refused(text),
+        _ => WatchError::Failed(text),
+    })
 }
 
 async fn page<T: Resource>(request: RequestBuilder) -> Result<List<T>, WatchError> {

@@ -73,6 +73,36 @@ async fn a_kubeconfig_says_where_and_who() {
     assert_eq!(asked[0].headers["authorization"], "Bearer secret");
 }
 
+#[tokio::test]
+async fn a_program_says_who_and_is_asked_again_if_that_is_refused() {
+    let cluster = Cluster::default();
+    let api = cluster.start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let count = dir.path().join("count");
+    // Each run gives another token, none of which ends soon.
+    let script = format!(
+        "echo x >> {0}; printf '{{\"kind\":\"ExecCredential\",\"status\":{{\"token\":\"t%s\"}}}}' $(wc -l < {0})",
+        count.display()
+    );
+    let text = format!(
+        "current-context: c\ncontexts: [{{name: c, context: {{cluster: k, user: u}}}}]\n\
+         clusters: [{{name: k, cluster: {{server: '{}'}}}}]\n\
+         users:\n- name: u\n  user:\n    exec:\n      apiVersion: client.authentication.k8s.io/v1\n      command: sh\n      args:\n      - -c\n      - |\n        {script}\n      \
+         env: null\n      interactiveMode: Never\n",
+        api.url("")
+    );
+    let access = kubeconfig(&text).unwrap();
+    for (expected, is_refused) in [("t1", false), ("t1", true), ("t2", false)] {
+        access.get("version").await.unwrap().send().await.unwrap();
+        let asked = api.asked();
+        let header = &asked.last().unwrap().headers["authorization"];
+        assert_eq!(*header, format!("Bearer {expected}"));
+        if is_refused {
+            access.refused().await;
+        }
+    }
+}
+
 #[test]
 fn bad_kubeconfigs_say_what_is_bad() {
     let base = "current-context: c\ncontexts: [{name: c, context: {cluster: k, user: u}}]\n";
@@ -87,8 +117,12 @@ fn bad_kubeconfigs_say_what_is_bad() {
             "cluster \"k\" has no server",
         ),
         (
+            "clusters: [{name: k, cluster: {server: 'https://x'}}]\nusers: [{name: u, user: {auth-provider: {name: gcp}}}]\n",
+            "auth-provider is not supported",
+        ),
+        (
             "clusters: [{name: k, cluster: {server: 'https://x'}}]\nusers: [{name: u, user: {exec: {command: aws}}}]\n",
-            "(exec, auth-provider) are not supported",
+            "exec has the apiVersion \"\", expected one of client.authentication.k8s.io/v1, ",
         ),
         (
             "clusters: [{name: k, cluster: {server: 'https://x', certificate-authority-data: '!'}}]\nusers: [{name: u, user: {}}]\n",

@@ -1,0 +1,21 @@
+//! Amazon's cloud: who we are there, and requests that prove it.
+//!
+//! [`Identity`] finds credentials where AWS' own libraries look for them, keeps them until shortly before they end, and posts
+//! signed requests.
+//!
+//! # Not here
+//!
+//! `credential_process` and single sign-on of profiles: an error names them. Requests other than POST.
+
+mod credentials;
+mod identity;
+mod metadata;
+mod profile;
+mod refusal;
+mod signature;
+mod sts;
+
+pub use credentials::Credentials;
+pub use identity::{Access, Identity, Post};
+pub use refusal::AwsError;
+pub use signature::{Signing, authorization};
