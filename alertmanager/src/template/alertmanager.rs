@@ -57,7 +57,7 @@ pub static NOTIFICATION_FUNCTIONS: FunctionSet = FunctionSet(&[
         Ok(Value::Html(text(&a[0]).into()))
     }),
     Function::new("safeUrl", &[Param::String], |_, a| {
-        Ok(Value::Html(text(&a[0]).into()))
+        Ok(Value::Url(text(&a[0]).into()))
     }),
     Function::new("urlQueryEscape", &[Param::String], |_, a| {
         Ok(query_escape(text(&a[0])).into())
@@ -224,6 +224,10 @@ impl Object for Pairs {
         )
     }
 
+    fn is_printed_in_scripts(&self) -> bool {
+        true
+    }
+
     fn print(&self) -> String {
         let pairs: Vec<_> = self
             .sorted()
@@ -260,6 +264,10 @@ impl Object for PairList {
             })
         });
         Some((0..).map(Value::Int).zip(items).collect())
+    }
+
+    fn is_printed_in_scripts(&self) -> bool {
+        true
     }
 
     fn print(&self) -> String {
