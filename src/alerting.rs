@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use alertmanager::api::{ApiOptions, router as api_router};
 use alertmanager::cluster::ClusterOptions;
-use alertmanager::config::AlertmanagerConfig;
+use alertmanager::config::{AlertmanagerConfig, MatcherMode};
 use alertmanager::dispatch::DispatchOptions;
 use alertmanager::silence::SilenceLimits;
 use alertmanager::{Alertmanager, AlertmanagerOptions};
@@ -54,6 +54,7 @@ struct Settings {
     storage: PathBuf,
     dispatch: DispatchOptions,
     cluster: Option<ClusterOptions>,
+    matcher_mode: MatcherMode,
     warnings: Vec<String>,
 }
 
@@ -102,14 +103,21 @@ impl Settings {
                 },
             },
             cluster: cluster(values)?,
+            matcher_mode: matcher_mode(values)?,
             warnings: warnings(values),
             listen,
         })
     }
 
     fn load(&self) -> Result<AlertmanagerConfig, LoadError> {
-        load_alertmanager(&self.file)
+        load_alertmanager(&self.file, self.matcher_mode)
     }
+}
+
+fn matcher_mode(values: &Values) -> anyhow::Result<MatcherMode> {
+    let features = values.list("enable-feature").iter().map(String::as_str);
+    MatcherMode::of_features(features)
+        .map_err(|reason| anyhow::anyhow!("--enable-feature: {reason}"))
 }
 
 /// Returns how this one takes part in a cluster, unless that is switched off.
@@ -158,8 +166,8 @@ fn warnings(values: &Values) -> Vec<String> {
     });
     let features = values.list("enable-feature").iter();
     let features = features.flat_map(|list| list.split(',')).filter(|name| {
-        // There is nothing to limit here.
-        !["", "auto-gomemlimit"].contains(name)
+        // There is nothing to limit here; and the modes are obeyed.
+        !["", "auto-gomemlimit", "classic-mode", "utf8-strict-mode"].contains(name)
     });
     let unbuilt = features.map(|name| {
         format!("--enable-feature={name} is unknown or not built yet and has no effect")
@@ -382,6 +390,7 @@ mod tests {
             storage: PathBuf::new(),
             dispatch: DispatchOptions::default(),
             cluster: None,
+            matcher_mode: MatcherMode::default(),
             warnings: Vec::new(),
         }
     }

@@ -66,6 +66,8 @@ impl From<String> for ConfigError {
 /// A configuration, all defaults filled in.
 #[derive(Clone, Debug)]
 pub struct AlertmanagerConfig {
+    /// The language of matchers, in the file and in calls of the API.
+    pub matcher_mode: MatcherMode,
     /// How long an alert without an end counts as firing after it was last heard of.
     pub resolve_timeout: Duration,
     /// The root of the routing tree.
@@ -94,7 +96,18 @@ impl AlertmanagerConfig {
     ///
     /// What is wrong with it, in Alertmanager's words where it has any.
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
-        let mut file: text::File = yaml::from_str(text).map_err(|error| ConfigError {
+        Self::parse_in(text, MatcherMode::Fallback)
+    }
+
+    /// Parses a configuration file whose matchers are in the language of `matcher_mode`.
+    ///
+    /// # Errors
+    ///
+    /// As [`parse`](AlertmanagerConfig::parse).
+    pub fn parse_in(text: &str, matcher_mode: MatcherMode) -> Result<Self, ConfigError> {
+        let read = || yaml::from_str(text);
+        let file = text::with_matchers_in(matcher_mode, read);
+        let mut file: text::File = file.map_err(|error| ConfigError {
             line: yaml::place(&error).0,
             message: yaml::message(&error),
         })?;
@@ -147,6 +160,7 @@ impl AlertmanagerConfig {
         let resolve_timeout = global.resolve_timeout;
         file.global = Some(global);
         Ok(AlertmanagerConfig {
+            matcher_mode,
             resolve_timeout,
             route,
             receivers,
@@ -226,6 +240,22 @@ mod tests {
         );
         assert_eq!(config.resolve_timeout, Duration::from_secs(300));
         assert_eq!(config.warnings, Vec::<String>::new());
+    }
+
+    #[test]
+    fn matchers_are_read_in_the_language_of_the_mode() {
+        let loads = |line: &str| {
+            let text =
+                format!("route: {{receiver: a, routes: [{{{line}}}]}}\nreceivers: [{{name: a}}]\n");
+            use MatcherMode::{Classic, Fallback, Utf8Strict};
+            [Fallback, Classic, Utf8Strict]
+                .map(|mode| AlertmanagerConfig::parse_in(&text, mode).is_ok())
+        };
+        assert_eq!(loads("matchers: ['é=x']"), [true, false, true]);
+        assert_eq!(loads("matchers: ['a=x y']"), [true, true, false]);
+        assert_eq!(loads("group_by: ['é']"), [true, false, true]);
+        // Files with an error leave nothing behind for the next one.
+        assert_eq!(loads("matchers: ['a=x y']"), [true, true, false]);
     }
 
     #[test]
