@@ -325,11 +325,24 @@ fn router(
         }),
     );
     let own = own.merge(metrics).merge(gone);
+    let page = Router::new()
+        .route(&format!("{prefix}/"), get(page))
+        .with_state((Arc::clone(alertmanager), options.started_at_ms));
+    let page = match prefix.as_str() {
+        "" => page,
+        // Relative addresses in the page need the slash.
+        prefix => {
+            let location = [(header::LOCATION, format!("{prefix}/"))];
+            let moved = (StatusCode::MOVED_PERMANENTLY, location);
+            page.route(prefix, get(move || async { moved }))
+        }
+    };
     let own = match prefix.as_str() {
         "" => own,
         prefix => Router::new().nest(prefix, own),
     };
     let router = own
+        .merge(page)
         .merge(api_router(Arc::clone(alertmanager), registry, options))
         .fallback(crate::api::not_found);
     let router = router.layer(tower_http::compression::CompressionLayer::new());
@@ -352,6 +365,32 @@ async fn within(State(timeout): State<Duration>, request: Request, next: Next) -
 
 async fn exposition(State(registry): State<Registry>, headers: HeaderMap) -> Response {
     own_metrics::render(&registry, &headers).await
+}
+
+/// `/`: what there is, for people.
+async fn page(State((alertmanager, started_at_ms)): State<(Arc<Alertmanager>, i64)>) -> Response {
+    // Nothing is loaded from anywhere; scripts are the page's own, and what is shown was escaped for its place.
+    const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+    let made = tokio::task::spawn_blocking(move || {
+        alertmanager::page::render(&alertmanager, started_at_ms)
+    });
+    let headers = [
+        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    match made.await {
+        Ok(Ok(page)) => (headers, page).into_response(),
+        Ok(Err(why)) => plain_error(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            &format!("the page cannot be made ({why}); the API under api/v2/ shows all"),
+        ),
+        Err(_) => plain_error(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "the page cannot be made; see the log",
+        ),
+    }
 }
 
 async fn gone() -> Response {
@@ -436,6 +475,8 @@ mod tests {
         check(&router, "GET", "/p/-/healthy", 200, "OK").await;
         check(&router, "HEAD", "/p/-/ready", 200, "").await;
         check(&router, "GET", "/-/ready", 404, "404 page not found\n").await;
+        check(&router, "GET", "/p/", 200, "No alerts.").await;
+        check(&router, "GET", "/p", 301, "").await;
         check(
             &router,
             "GET",

@@ -36,6 +36,7 @@ use serde::Serialize;
 use tokio::sync::Semaphore;
 
 pub use status::ALERTMANAGER_VERSION;
+pub(crate) use time::print as print_time;
 
 use crate::config::{MatcherMode, parse_matcher};
 use crate::server::Alertmanager;

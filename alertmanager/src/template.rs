@@ -143,6 +143,21 @@ impl Template {
         environment: &dyn Environment,
         mode: Mode,
     ) -> Result<String, ExecError> {
+        self.execute_within(data, environment, mode, Limits::STANDARD)
+    }
+
+    /// Runs the template on `data`.
+    ///
+    /// # Errors
+    ///
+    /// What Go would say, or which of `limits` was reached.
+    pub fn execute_within(
+        &self,
+        data: &Value,
+        environment: &dyn Environment,
+        mode: Mode,
+        limits: Limits,
+    ) -> Result<String, ExecError> {
         if !self.definitions.contains_key(&self.name) {
             return Err(ExecError(format!(
                 "template: {}: \"{}\" is an incomplete or empty template",
@@ -154,14 +169,7 @@ impl Template {
             Mode::Html => self.escaped()?,
         };
         let definition = &definitions[&self.name];
-        exec::execute(
-            self,
-            definitions,
-            definition,
-            data,
-            environment,
-            Limits::STANDARD,
-        )
+        exec::execute(self, definitions, definition, data, environment, limits)
     }
 
     /// Returns the definitions with their escapers, worked out at the first call.
