@@ -31,7 +31,7 @@ use crate::template::Template;
 use crate::template::files::{self, LoadTemplatesError};
 use crate::timeinterval::{TimeInterval, any_contains};
 use crate::{http, yaml};
-pub use built::{EmailConfig, Receiver, WebhookConfig};
+pub use built::{EmailConfig, Receiver, Threading, WebhookConfig};
 pub use matchers::{
     MatcherMode, parse_matcher, parse_matchers, parse_matchers_in, print_matcher, print_matchers,
     sort_matchers,

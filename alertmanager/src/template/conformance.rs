@@ -80,3 +80,49 @@ fn cases() {
         surprises.join("\n")
     );
 }
+
+/// Returns the words that a page shows, and where its links lead.
+fn shown(page: &str) -> (Vec<String>, Vec<String>) {
+    let style = regex::Regex::new("(?s)<style.*?</style>|<title.*?</title>").unwrap();
+    let page = style.replace_all(page, "");
+    let link = regex::Regex::new("href=\"([^\"]*)\"").unwrap();
+    let links = link.captures_iter(&page).map(|found| found[1].to_owned());
+    let (mut links, tag) = (
+        links.collect::<Vec<_>>(),
+        regex::Regex::new("(?s)<[^>]*>").unwrap(),
+    );
+    links.sort();
+    let text = tag.replace_all(&page, " ");
+    let words = text.split_whitespace().map(str::to_owned);
+    (words.collect(), links)
+}
+
+/// Our e-mail says in the same order what Alertmanager's says, and links to the same places.
+#[test]
+fn the_mail_says_the_same() {
+    let Some(directory) = conformance("templates") else {
+        return;
+    };
+    let cases = std::fs::read_to_string(directory.join("alertmanager.jsonl")).unwrap();
+    let mut compared = 0;
+    for line in cases.lines() {
+        let case: serde_json::Value = serde_json::from_str(line).unwrap();
+        let name = case["name"].as_str().unwrap();
+        if !name.starts_with("email.default.html") {
+            continue;
+        }
+        let file = format!("alertmanager-data/{}.json", case["data"].as_str().unwrap());
+        let json =
+            serde_json::from_str(&std::fs::read_to_string(directory.join(file)).unwrap()).unwrap();
+        let data = Value::object(NotificationData::from_json(&json).unwrap());
+        let template = Template::parse("defaults", DEFAULT_TEMPLATES, NOTIFICATION_FUNCTIONS)
+            .unwrap()
+            .with("", case["text"].as_str().unwrap())
+            .unwrap();
+        let ours = template.execute(&data, &World, Mode::Html).unwrap();
+        let theirs = case["expect"].as_str().unwrap();
+        assert_eq!(shown(&ours), shown(theirs), "{name}");
+        compared += 1;
+    }
+    assert!(0 < compared);
+}
