@@ -260,12 +260,6 @@ mod tests {
 
     #[test]
     fn what_is_not_built_loads_with_a_warning() {
-        let text = "route: {receiver: a}\nreceivers: [{name: a, slack_configs: [{api_url: 'http://x/', app_token: t, channel: c, update_message: true}]}]\n";
-        let warnings = AlertmanagerConfig::parse(&text.replace("api_url: 'http://x/', ", ""))
-            .unwrap()
-            .warnings;
-        assert_eq!(warnings.len(), 1, "{warnings:?}");
-        assert!(warnings[0].contains("update_message is not built yet"));
         let text = "route: {receiver: a}\nreceivers: [{name: a, sns_configs: [{topic_arn: t, sigv4: {region: r, role_arn: x}}]}]\n";
         let warnings = AlertmanagerConfig::parse(text).unwrap().warnings;
         assert_eq!(

@@ -113,11 +113,6 @@ pub(super) fn receiver(
         emails: Vec::new(),
         text: text.clone(),
     };
-    if text.slack_configs.iter().any(|slack| slack.update_message) {
-        warnings.push(format!(
-            "receiver \"{name}\": slack update_message is not built yet, each notification is a message of its own"
-        ));
-    }
     if text
         .sns_configs
         .iter()

@@ -21,6 +21,7 @@ pub(crate) fn message() -> Message {
     };
     Message {
         group_key: "{}:{alertname=\"A\"}".to_owned(),
+        memory: std::collections::BTreeMap::new(),
         now_ms: 1_772_359_300_000,
         templates: crate::template::alertmanager::default_templates(),
         data: NotificationData {
