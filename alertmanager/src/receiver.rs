@@ -221,7 +221,7 @@ impl Message {
     pub(crate) fn new(notification: &Notification, external_url: &str, now_ms: i64) -> Self {
         let data = NotificationData {
             receiver: quote_regex(&notification.integration.receiver),
-            reason: notification.reason,
+            reason: notification.reason.to_owned(),
             group_labels: notification.group_labels.clone(),
             common_labels: Labels::empty(),
             common_annotations: Labels::empty(),

@@ -26,7 +26,7 @@ pub(crate) fn message() -> Message {
         templates: crate::template::alertmanager::default_templates(),
         data: NotificationData {
             receiver: "all\\.x".to_owned(),
-            reason: "first notification",
+            reason: "first notification".to_owned(),
             alerts: vec![
                 alert("a:9090", "<high> & \"rising\"", None),
                 alert("b:9090", "other", Some(1_772_359_250_000)),
