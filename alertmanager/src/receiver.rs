@@ -281,7 +281,8 @@ impl Message {
     fn expand(&self, text: &str, mode: Mode) -> Result<String, SendError> {
         let fatal =
             |error: String| SendError::fatal(format!("expand a template: {error}"), "other");
-        if !text.contains("{{") {
+        // A page loses its comments also where no value stands in it.
+        if mode == Mode::Text && !text.contains("{{") {
             return Ok(text.to_owned());
         }
         let template = self

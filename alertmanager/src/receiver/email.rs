@@ -361,6 +361,19 @@ mod tests {
         assert!(!mail.contains("text/html"), "{mail}");
     }
 
+    #[test]
+    fn a_page_without_values_is_one_too() {
+        let page = |text| {
+            message()
+                .expand(text, Mode::Html)
+                .map_err(|error| error.message)
+        };
+        assert_eq!(page("<p>1 < 2<!-- x --></p>").unwrap(), "<p>1 &lt; 2</p>");
+        assert!(page("<p title='").unwrap_err().contains("non-text context"));
+        let text = message().expand("<p>1 < 2<!-- x -->", Mode::Text);
+        assert_eq!(text.unwrap(), "<p>1 < 2<!-- x -->");
+    }
+
     #[tokio::test]
     async fn threads_are_by_group_and_day() {
         let mut sink = SmtpSink::start().await;
