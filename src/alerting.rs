@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use alertmanager::api::{ApiOptions, router as api_router};
 use alertmanager::cluster::ClusterOptions;
-use alertmanager::config::AlertmanagerConfig;
+use alertmanager::config::{AlertmanagerConfig, MatcherMode};
 use alertmanager::dispatch::DispatchOptions;
 use alertmanager::silence::SilenceLimits;
 use alertmanager::{Alertmanager, AlertmanagerOptions};
@@ -55,6 +55,7 @@ struct Settings {
     storage: PathBuf,
     dispatch: DispatchOptions,
     cluster: Option<ClusterOptions>,
+    matcher_mode: MatcherMode,
     warnings: Vec<String>,
 }
 
@@ -100,14 +101,21 @@ impl Settings {
                 },
             },
             cluster: cluster(values)?,
+            matcher_mode: matcher_mode(values)?,
             warnings: warnings(values),
             listen,
         })
     }
 
     fn load(&self) -> Result<AlertmanagerConfig, LoadError> {
-        load_alertmanager(&self.file)
+        load_alertmanager(&self.file, self.matcher_mode)
     }
+}
+
+fn matcher_mode(values: &Values) -> anyhow::Result<MatcherMode> {
+    let features = values.list("enable-feature").iter().map(String::as_str);
+    MatcherMode::of_features(features)
+        .map_err(|reason| anyhow::anyhow!("--enable-feature: {reason}"))
 }
 
 /// Returns how this one takes part in a cluster, unless that is switched off.
@@ -156,8 +164,8 @@ fn warnings(values: &Values) -> Vec<String> {
     });
     let features = values.list("enable-feature").iter();
     let features = features.flat_map(|list| list.split(',')).filter(|name| {
-        // There is nothing to limit here.
-        !["", "auto-gomemlimit"].contains(name)
+        // There is nothing to limit here; and the modes are obeyed.
+        !["", "auto-gomemlimit", "classic-mode", "utf8-strict-mode"].contains(name)
     });
     let unbuilt = features.map(|name| {
         format!("--enable-feature={name} is unknown or not built yet and has no effect")
@@ -316,11 +324,24 @@ fn router(
         }),
     );
     let own = own.merge(metrics).merge(gone);
+    let page = Router::new()
+        .route(&format!("{prefix}/"), get(page))
+        .with_state((Arc::clone(alertmanager), options.started_at_ms));
+    let page = match prefix.as_str() {
+        "" => page,
+        // Relative addresses in the page need the slash.
+        prefix => {
+            let location = [(header::LOCATION, format!("{prefix}/"))];
+            let moved = (StatusCode::MOVED_PERMANENTLY, location);
+            page.route(prefix, get(move || async { moved }))
+        }
+    };
     let own = match prefix.as_str() {
         "" => own,
         prefix => Router::new().nest(prefix, own),
     };
     let router = own
+        .merge(page)
         .merge(api_router(Arc::clone(alertmanager), registry, options))
         .fallback(crate::api::not_found);
     let router = router.layer(tower_http::compression::CompressionLayer::new());
@@ -343,6 +364,32 @@ async fn within(State(timeout): State<Duration>, request: Request, next: Next) -
 
 async fn exposition(State(registry): State<Registry>, headers: HeaderMap) -> Response {
     own_metrics::render(&registry, &headers).await
+}
+
+/// `/`: what there is, for people.
+async fn page(State((alertmanager, started_at_ms)): State<(Arc<Alertmanager>, i64)>) -> Response {
+    // Nothing is loaded from anywhere; scripts are the page's own, and what is shown was escaped for its place.
+    const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+    let made = tokio::task::spawn_blocking(move || {
+        alertmanager::page::render(&alertmanager, started_at_ms)
+    });
+    let headers = [
+        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    match made.await {
+        Ok(Ok(page)) => (headers, page).into_response(),
+        Ok(Err(why)) => plain_error(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            &format!("the page cannot be made ({why}); the API under api/v2/ shows all"),
+        ),
+        Err(_) => plain_error(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "the page cannot be made; see the log",
+        ),
+    }
 }
 
 async fn gone() -> Response {
@@ -382,6 +429,7 @@ mod tests {
             storage: PathBuf::new(),
             dispatch: DispatchOptions::default(),
             cluster: None,
+            matcher_mode: MatcherMode::default(),
             warnings: Vec::new(),
         }
     }
@@ -427,6 +475,8 @@ mod tests {
         check(&router, "GET", "/p/-/healthy", 200, "OK").await;
         check(&router, "HEAD", "/p/-/ready", 200, "").await;
         check(&router, "GET", "/-/ready", 404, "404 page not found\n").await;
+        check(&router, "GET", "/p/", 200, "No alerts.").await;
+        check(&router, "GET", "/p", 301, "").await;
         check(
             &router,
             "GET",

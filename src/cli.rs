@@ -58,6 +58,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocati
         }
         Some("amtool") => {
             args.insert(1, "am".into());
+            tool::insert_default(&mut args, 1);
             let matches = tool::command("amtool").try_get_matches_from(args)?;
             return Ok(Invocation::Tool(tool::call(&matches)));
         }
@@ -78,6 +79,9 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocati
     });
     if bare {
         args.insert(1.min(args.len()), "server".into());
+    }
+    if args.get(1).is_some_and(|word| word == "tool") {
+        tool::insert_default(&mut args, 2);
     }
     let matches = hearth().try_get_matches_from(args)?;
     match matches.subcommand() {

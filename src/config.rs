@@ -12,16 +12,16 @@ mod remote_write;
 mod storage;
 mod tracing;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use alertmanager::config::AlertmanagerConfig;
+use alertmanager::config::{AlertmanagerConfig, MatcherMode};
 use model::Duration;
 use model::de::or_default;
 use scraper::config::yaml::{self, YamlError};
 use scraper::config::{GlobalConfig, ScrapeConfig};
 use serde::{Deserialize, Serialize};
 
+use crate::files::read_bounded;
 pub(crate) use alerting::{AlertingConfig, AlertmanagersConfig};
 use otlp::OtlpConfig;
 use remote_read::RemoteReadConfig;
@@ -451,17 +451,10 @@ fn check_job_names(jobs: &[ScrapeConfig]) -> Result<(), (String, String)> {
 }
 
 fn read(path: &Path) -> Result<String, LoadError> {
-    let error = |reason: String| LoadError::Read {
+    read_bounded(path, FILE_BYTES_MAX).map_err(|reason| LoadError::Read {
         path: path.display().to_string(),
         reason,
-    };
-    let len = fs::metadata(path).map_err(|e| error(e.to_string()))?.len();
-    if FILE_BYTES_MAX < len {
-        return Err(error(format!(
-            "{len} bytes, at most {FILE_BYTES_MAX} are read"
-        )));
-    }
-    fs::read_to_string(path).map_err(|e| error(e.to_string()))
+    })
 }
 
 fn expand(dir: &Path, pattern: &str, key: &str, name: &str) -> Result<Vec<PathBuf>, LoadError> {
@@ -495,19 +488,19 @@ fn scrape_configs<'de, D: serde::Deserializer<'de>>(
     model::de::non_null_list(from, "empty or null scrape config section")
 }
 
-/// Loads a configuration of the Alertmanager.
+/// Loads a configuration of the Alertmanager, whose matchers are in the language of `mode`.
 ///
 /// # Errors
 ///
 /// When it cannot be read, or the first thing that is wrong with it.
-pub(crate) fn load_alertmanager(path: &Path) -> Result<AlertmanagerConfig, LoadError> {
-    let shown = path.display().to_string();
-    let text = std::fs::read_to_string(path).map_err(|error| LoadError::Read {
-        path: shown.clone(),
-        reason: error.to_string(),
-    })?;
-    let mut config = AlertmanagerConfig::parse(&text).map_err(|error| LoadError::Alertmanager {
-        path: shown,
+pub(crate) fn load_alertmanager(
+    path: &Path,
+    mode: MatcherMode,
+) -> Result<AlertmanagerConfig, LoadError> {
+    let text = read(path)?;
+    let config = AlertmanagerConfig::parse_in(&text, mode);
+    let mut config = config.map_err(|error| LoadError::Alertmanager {
+        path: path.display().to_string(),
         reason: error.to_string(),
     })?;
     config.base_dir = path.parent().unwrap_or(Path::new("")).to_owned();

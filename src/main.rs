@@ -14,6 +14,7 @@ mod backtest;
 mod cli;
 mod config;
 mod exporter;
+mod files;
 mod logging;
 mod server;
 mod signal;

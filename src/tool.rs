@@ -36,7 +36,12 @@ struct UsageError(String);
 /// Runs a command and says how it went.
 pub(crate) fn run(call: &ToolCall) -> ExitCode {
     let mut out = BufWriter::with_capacity(64 << 10, io::stdout().lock());
-    let outcome = run_tool(call, &mut out).and_then(|outcome| {
+    let call = match call.is_am() {
+        true => am::settings::applied(call),
+        false => Ok(call.clone()),
+    };
+    let outcome = call.and_then(|call| run_tool(&call, &mut out));
+    let outcome = outcome.and_then(|outcome| {
         out.flush()?;
         Ok(outcome)
     });
@@ -59,6 +64,8 @@ fn run_tool(call: &ToolCall, out: &mut dyn Write) -> anyhow::Result<Outcome> {
         Tool::AmAlertAdd => am::alert::add(call, out),
         Tool::AmSilenceQuery => am::silence::query(call, out),
         Tool::AmSilenceAdd => am::silence::add(call, out),
+        Tool::AmSilenceUpdate => am::silence::update(call, out),
+        Tool::AmSilenceImport => am::silence::import(call, out),
         Tool::AmSilenceExpire => am::silence::expire(call, out),
         Tool::AmConfigShow => am::status::config(call, out),
         Tool::AmClusterShow => am::status::cluster(call, out),

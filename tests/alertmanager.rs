@@ -250,6 +250,23 @@ fn session(tool: &Path, words: &[&str]) -> Monitor {
     let shown = run(&["alert", "query", "--silenced", "A"]);
     assert!(shown.starts_with("Alertname  Starts At "), "{shown}");
     assert!(shown.contains(" s        suppressed  \n"), "{shown}");
+    let update = [
+        "silence", "update", "-d", "4h", "-c", "longer", "-o", "json", &id,
+    ];
+    let kept = run(&update);
+    assert!(kept.contains(&format!("\"id\":\"{id}\"")), "{kept}");
+    let changed = run(&["silence", "query", "-o", "json"]);
+    assert!(changed.contains("\"comment\":\"longer\""), "{changed}");
+    let file = dir.path().join("silences.json");
+    fs::write(&file, &changed).unwrap();
+    let file = file.display().to_string();
+    let same = run(&["silence", "import", &file]);
+    assert_eq!(same.trim(), id);
+    let copy = run(&["silence", "import", "--force", &file]);
+    assert_ne!(copy.trim(), id);
+    let both = run(&["silence", "-q"]);
+    assert!(both.contains(&id) && both.contains(copy.trim()), "{both}");
+    run(&["silence", "expire", copy.trim()]);
     run(&["silence", "expire", &id]);
     let expired = run(&["silence", "query", "--expired", "-q"]);
     assert!(expired.contains(&id), "{expired}");

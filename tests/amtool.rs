@@ -39,6 +39,7 @@ fn check(words: &[&str], code: i32, expected: &str) {
         .args(["tool", "am"])
         .args(words)
         .current_dir(dir.path())
+        .env("HOME", dir.path())
         .output()
         .unwrap();
     let printed = [output.stdout, output.stderr].concat();

@@ -36,8 +36,9 @@ use serde::Serialize;
 use tokio::sync::Semaphore;
 
 pub use status::ALERTMANAGER_VERSION;
+pub(crate) use time::print as print_time;
 
-use crate::config::parse_matcher;
+use crate::config::{MatcherMode, parse_matcher};
 use crate::server::Alertmanager;
 use crate::template::go_regex_error;
 
@@ -228,12 +229,14 @@ impl Query {
     }
 
     /// Returns the matchers of a parameter that may be repeated.
-    fn matchers(&self, name: &str) -> Result<Vec<Matcher>, String> {
-        self.all(name).map(parse_matcher).collect()
+    fn matchers(&self, name: &str, mode: MatcherMode) -> Result<Vec<Matcher>, String> {
+        self.all(name)
+            .map(|text| parse_matcher(text, mode))
+            .collect()
     }
 
     /// Returns which receivers are wanted.
-    fn receivers(&self) -> Result<ReceiverFilter, Failure> {
+    fn receivers(&self, mode: MatcherMode) -> Result<ReceiverFilter, Failure> {
         let pattern = self.all("receiver").last().filter(|text| !text.is_empty());
         let pattern = pattern.map(|pattern| {
             Matcher::new("", model::MatchOp::Regex, pattern).map_err(|_| {
@@ -242,7 +245,7 @@ impl Query {
                 Failure::Meaning(format!("failed to parse receiver param: {why}"))
             })
         });
-        let matchers = self.matchers("receiver_matchers").map_err(|why| {
+        let matchers = self.matchers("receiver_matchers", mode).map_err(|why| {
             Failure::Meaning(format!("failed to parse receiver_matchers param: {why}"))
         })?;
         Ok(ReceiverFilter {
@@ -316,6 +319,11 @@ fn json(status: StatusCode, value: &impl Serialize, end: &str) -> Response {
 type Handled = Result<Response, Failure>;
 
 impl Api {
+    /// Returns the language of matchers in calls.
+    fn matcher_mode(&self) -> MatcherMode {
+        self.alertmanager.config().matcher_mode
+    }
+
     /// Answers, unless too many GETs are being answered already.
     async fn limited(&self, request: Request) -> Response {
         let _permit = match *request.method() {

@@ -37,6 +37,7 @@ use self::changes::Changed;
 pub use self::changes::{GroupKey, GroupRecord};
 use self::log::Log;
 pub use self::log::LogEntry;
+pub(crate) use self::log::Memory;
 pub(crate) use self::replica::Merged;
 pub use self::snapshot::{AlertFilter, AlertSnapshot, GroupSnapshot};
 use crate::alert::{Alert, NotifiedAlert, StoredAlert};
@@ -106,6 +107,13 @@ pub struct Notification {
     repeat_ms: i64,
     /// Which flush of the group it belongs to.
     flush: u64,
+}
+
+impl Notification {
+    /// Returns what its integration wanted to be reminded of.
+    pub(crate) fn memory(&self) -> &Memory {
+        &self.entry.memory
+    }
 }
 
 /// How many alerts flushes have left out, by the reason.
@@ -334,10 +342,24 @@ impl Dispatcher {
 
     /// Takes note of what became of a notification.
     pub fn finish(&mut self, notification: &Notification, is_sent: bool, now_ms: i64) {
-        self.settle(notification, is_sent, now_ms);
-        if is_sent {
-            self.log
-                .record(notification.integration.clone(), notification.entry.clone());
+        let memory = is_sent.then(Memory::new);
+        self.finish_with(notification, memory, now_ms);
+    }
+
+    /// Takes note of what became of a notification: that it was not sent, or what its integration wants to be reminded of.
+    pub(crate) fn finish_with(
+        &mut self,
+        notification: &Notification,
+        memory: Option<Memory>,
+        now_ms: i64,
+    ) {
+        self.settle(notification, memory.is_some(), now_ms);
+        if let Some(memory) = memory {
+            let entry = LogEntry {
+                memory,
+                ..notification.entry.clone()
+            };
+            self.log.record(notification.integration.clone(), entry);
         }
     }
 
@@ -512,7 +534,7 @@ impl Group {
             if self.sending.contains(&integration) {
                 continue;
             }
-            let entry = LogEntry::of(&alerts, now_ms, keep_ms);
+            let mut entry = LogEntry::of(&alerts, now_ms, keep_ms);
             let Some(reason) =
                 log.reason_to_send(&integration, &entry, send_resolved, self.repeat_ms)
             else {
@@ -528,6 +550,7 @@ impl Group {
                 log.record(integration, entry);
                 continue;
             }
+            entry.memory = log.memory(&integration);
             self.sending.push(integration.clone());
             self.last.outstanding += 1;
             out.push(Notification {

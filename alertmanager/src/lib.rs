@@ -23,6 +23,7 @@ mod http;
 pub mod inhibit;
 pub mod mesh;
 pub mod notify;
+pub mod page;
 pub mod receiver;
 pub mod rule;
 pub mod server;

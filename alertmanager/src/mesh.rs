@@ -192,6 +192,12 @@ pub fn encode_entry(key: &IntegrationKey, entry: &LogEntry) -> Vec<u8> {
         .message(5, timestamp(entry.at_ms))
         .packed(6, entry.firing.iter().copied())
         .packed(7, entry.resolved.iter().copied());
+    for (name, value) in &entry.memory {
+        let (mut pair, mut text) = (Writer::default(), Writer::default());
+        text.bytes(1, value.as_bytes());
+        pair.bytes(1, name.as_bytes()).message(2, text);
+        inner.message(8, pair);
+    }
     let mut message = Writer::default();
     message
         .message(1, inner)
@@ -244,12 +250,38 @@ fn decode_inner(
             5 => entry.at_ms = decode_timestamp(value.bytes("timestamp")?)?,
             6 => value.varints_into("firing_alerts", &mut firing, |hash| hash)?,
             7 => value.varints_into("resolved_alerts", &mut resolved, |hash| hash)?,
+            8 => {
+                if let Some((name, value)) = decode_memory(value.bytes("receiver_data")?)? {
+                    entry.memory.insert(name, value);
+                }
+            }
             _ => {}
         }
     }
     entry.firing.extend(firing);
     entry.resolved.extend(resolved);
     Ok(())
+}
+
+/// Reads what an integration keeps; numbers are nothing that is kept here.
+fn decode_memory(bytes: &[u8]) -> Result<Option<(String, String)>, MeshError> {
+    let (mut name, mut kept) = (String::new(), None);
+    let mut fields = Fields::of(bytes);
+    while let Some((number, value)) = fields.read()? {
+        match number {
+            1 => name = text(value.bytes("key")?)?,
+            2 => {
+                let mut of_kinds = Fields::of(value.bytes("value")?);
+                while let Some((number, value)) = of_kinds.read()? {
+                    if number == 1 {
+                        kept = Some(text(value.bytes("str_val")?)?);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(kept.map(|kept| (name, kept)))
 }
 
 /// Reads the messages of a file, each after its length. What is torn off at the end is left out.

@@ -36,7 +36,7 @@ use std::time::Duration;
 use model::Labels;
 
 use crate::config::Receiver;
-use crate::dispatch::Notification;
+use crate::dispatch::{Memory, Notification};
 use crate::template::alertmanager::{NotificationData, default_templates};
 use crate::template::{Environment, Mode, Template, Value};
 use email::Email;
@@ -158,29 +158,30 @@ impl Integration {
         Ok(integrations)
     }
 
-    async fn send(&self, message: &Message) -> Result<(), SendError> {
+    async fn send(&self, message: &Message) -> Result<Memory, SendError> {
         match self {
-            Integration::Webhook(webhook) => webhook.send(message).await,
-            Integration::Email(email) => email.send(message).await,
+            Integration::Webhook(webhook) => webhook.send(message).await.map(|()| Memory::new()),
+            Integration::Email(email) => email.send(message).await.map(|()| Memory::new()),
             Integration::Http(http) => http.send(message).await,
         }
     }
 
-    /// Sends `message`, again and again while that makes sense and time is left. `attempted` hears of each attempt.
+    /// Sends `message`, again and again while that makes sense and time is left. `attempted` hears of each attempt. Returns what
+    /// the integration wants to be reminded of the next time.
     pub(crate) async fn send_with_retries(
         &self,
         message: &Message,
         timeout: Duration,
         mut attempted: impl FnMut(Result<(), &SendError>),
-    ) -> Result<(), SendError> {
+    ) -> Result<Memory, SendError> {
         let deadline = tokio::time::Instant::now() + timeout;
         let mut pause = BACKOFF_FIRST;
         loop {
             let attempt = tokio::time::timeout_at(deadline, self.send(message)).await;
             let error = match attempt {
-                Ok(Ok(())) => {
+                Ok(Ok(memory)) => {
                     attempted(Ok(()));
-                    return Ok(());
+                    return Ok(memory);
                 }
                 Ok(Err(error)) => error,
                 Err(_) => SendError::fatal("no answer in time", "contextDeadlineExceeded"),
@@ -210,6 +211,8 @@ pub(crate) struct Message {
     pub(crate) group_key: String,
     pub(crate) data: NotificationData,
     pub(crate) now_ms: i64,
+    /// What the integration wanted to be reminded of when it told of the group last.
+    pub(crate) memory: Memory,
     /// What templates of the configuration may call.
     pub(crate) templates: Arc<Template>,
 }
@@ -218,7 +221,7 @@ impl Message {
     pub(crate) fn new(notification: &Notification, external_url: &str, now_ms: i64) -> Self {
         let data = NotificationData {
             receiver: quote_regex(&notification.integration.receiver),
-            reason: notification.reason,
+            reason: notification.reason.to_owned(),
             group_labels: notification.group_labels.clone(),
             common_labels: Labels::empty(),
             common_annotations: Labels::empty(),
@@ -230,6 +233,7 @@ impl Message {
             group_key: notification.integration.group_key.clone(),
             data,
             now_ms,
+            memory: notification.memory().clone(),
             templates: default_templates(),
         }
     }
@@ -277,7 +281,8 @@ impl Message {
     fn expand(&self, text: &str, mode: Mode) -> Result<String, SendError> {
         let fatal =
             |error: String| SendError::fatal(format!("expand a template: {error}"), "other");
-        if !text.contains("{{") {
+        // A page loses its comments also where no value stands in it.
+        if mode == Mode::Text && !text.contains("{{") {
             return Ok(text.to_owned());
         }
         let template = self

@@ -481,7 +481,7 @@ impl Shared {
         }
         let now_ms = self.clock.now_ms();
         let mut dispatcher = self.dispatcher.lock();
-        dispatcher.finish(&notification, result.is_ok(), now_ms);
+        dispatcher.finish_with(&notification, result.ok(), now_ms);
         self.store_urgent(&mut dispatcher);
     }
 }

@@ -10,10 +10,7 @@
 //!
 //! Data of its own kind, such as a notification's alerts, implements [`Object`]: fields and methods by name.
 //!
-//! # Not here
-//!
-//! HTML mode escapes every printed value for element text and quoted attributes. Escaping that depends on where in the
-//! page a value stands (URLs, scripts, styles) is not built; the shipped e-mail page needs none of it.
+//! What makes a page of HTML has its values escaped for the places where they stand: see [`html`].
 
 pub mod alertmanager;
 #[cfg(test)]
@@ -22,6 +19,7 @@ mod exec;
 pub mod files;
 mod format;
 mod functions;
+mod html;
 mod json;
 mod layout;
 mod lex;
@@ -32,7 +30,7 @@ pub(crate) mod time;
 mod value;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 pub(crate) use functions::go_regex_error;
 pub use functions::{Environment, Function, FunctionSet, Param};
@@ -62,7 +60,7 @@ pub struct ExecError(pub String);
 pub enum Mode {
     /// As they are.
     Text,
-    /// With markup escaped, unless it is [`Value::Html`].
+    /// Escaped for the places in a page where they stand.
     Html,
 }
 
@@ -92,6 +90,8 @@ pub struct Template {
     name: String,
     functions: FunctionSet,
     definitions: BTreeMap<String, Arc<Definition>>,
+    /// The definitions with their escapers, from the first run in HTML mode on.
+    escaped: Arc<OnceLock<Result<html::Escaped, ExecError>>>,
 }
 
 impl Template {
@@ -105,6 +105,7 @@ impl Template {
             name: name.to_owned(),
             functions,
             definitions: BTreeMap::new(),
+            escaped: Arc::default(),
         };
         empty.with(name, text)
     }
@@ -119,6 +120,7 @@ impl Template {
         let has_function = |function: &str| self.functions.find(function).is_some();
         let mut template = self.clone();
         name.clone_into(&mut template.name);
+        template.escaped = Arc::default();
         for (name, definition) in parse::parse(name, text, &has_function)? {
             let keeps_old = definition.is_empty()
                 && template.definitions.contains_key(&name)
@@ -141,15 +143,41 @@ impl Template {
         environment: &dyn Environment,
         mode: Mode,
     ) -> Result<String, ExecError> {
-        match self.definitions.get(&self.name) {
-            Some(definition) => {
-                exec::execute(self, definition, data, environment, mode, Limits::STANDARD)
-            }
-            None => Err(ExecError(format!(
+        self.execute_within(data, environment, mode, Limits::STANDARD)
+    }
+
+    /// Runs the template on `data`.
+    ///
+    /// # Errors
+    ///
+    /// What Go would say, or which of `limits` was reached.
+    pub fn execute_within(
+        &self,
+        data: &Value,
+        environment: &dyn Environment,
+        mode: Mode,
+        limits: Limits,
+    ) -> Result<String, ExecError> {
+        if !self.definitions.contains_key(&self.name) {
+            return Err(ExecError(format!(
                 "template: {}: \"{}\" is an incomplete or empty template",
                 self.name, self.name
-            ))),
+            )));
         }
+        let definitions = match mode {
+            Mode::Text => &self.definitions,
+            Mode::Html => self.escaped()?,
+        };
+        let definition = &definitions[&self.name];
+        exec::execute(self, definitions, definition, data, environment, limits)
+    }
+
+    /// Returns the definitions with their escapers, worked out at the first call.
+    fn escaped(&self) -> Result<&html::Escaped, ExecError> {
+        let escaped = self
+            .escaped
+            .get_or_init(|| html::escape(&self.definitions, &self.name));
+        escaped.as_ref().map_err(ExecError::clone)
     }
 }
 
@@ -295,6 +323,10 @@ mod tests {
         check(
             "{{ lt \"a\" 1 }}",
             "run: template: t:1:3: executing \"t\" at <lt \"a\" 1>: error calling lt: incompatible types for comparison: string and int",
+        );
+        check(
+            "a\n {{ .a.Nope }}",
+            "run: template: t:2:6: executing \"t\" at <.a.Nope>: can't evaluate field Nope in type string",
         );
         check(
             "{{ nil }}",

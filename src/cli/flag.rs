@@ -199,6 +199,30 @@ impl Values {
         Values { values, given }
     }
 
+    /// Gives a flag a value from elsewhere, unless it is on the command line. A table without the flag stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// When the flag takes no such value.
+    pub(crate) fn set_default(
+        &mut self,
+        table: &'static [Flag],
+        name: &str,
+        value: String,
+    ) -> Result<(), String> {
+        let Some(flag) = table.iter().find(|flag| flag.name == name) else {
+            return Ok(());
+        };
+        check(flag.kind, &value)?;
+        if matches!(flag.kind, Kind::Bool) && !matches!(value.as_str(), "true" | "false") {
+            return Err("must be true or false".to_owned());
+        }
+        if !self.is_given(name) {
+            self.values.insert(flag.name, vec![value]);
+        }
+        Ok(())
+    }
+
     /// Whether the flag was on the command line.
     pub(crate) fn is_given(&self, name: &str) -> bool {
         self.given.contains(&name)

@@ -7,6 +7,8 @@ mod rules;
 mod test;
 mod tsdb;
 
+use std::ffi::OsString;
+
 use clap::{Arg, ArgMatches, Command};
 
 use crate::server::settings::promql_features;
@@ -14,18 +16,38 @@ use crate::server::settings::promql_features;
 use super::flag::{Flag, Kind, Values, add_flags};
 
 /// A command of `hearth tool` as it was typed; the values have been checked.
+#[derive(Clone)]
 pub(crate) struct ToolCall {
     /// Which command.
     pub(crate) tool: Tool,
     /// Its flags.
     pub(crate) flags: Values,
     /// The features that `--enable-feature` names.
-    features: Vec<String>,
+    pub(crate) features: Vec<String>,
     /// Its other arguments, those left out with their defaults. One that may be repeated is the last.
     pub(crate) args: Vec<String>,
 }
 
 impl ToolCall {
+    /// Returns whether it is one of amtool's commands.
+    pub(crate) fn is_am(&self) -> bool {
+        self.row().words[0] == "am"
+    }
+
+    /// Gives a flag a value from elsewhere, unless it is on the command line; a command without the flag stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// When the flag takes no such value.
+    pub(crate) fn set_default(&mut self, name: &str, value: String) -> Result<(), String> {
+        self.flags.set_default(self.row().flags, name, value)
+    }
+
+    fn row(&self) -> &'static Row {
+        let row = rows().find(|row| row.tool == self.tool);
+        row.expect("a call is made of a row")
+    }
+
     /// Returns the features of PromQL that are on.
     pub(crate) fn promql_features(&self) -> ::promql::Features {
         let names: Vec<&str> = self.features.iter().map(String::as_str).collect();
@@ -48,6 +70,10 @@ pub(crate) enum Tool {
     AmSilenceQuery,
     /// `am silence add`
     AmSilenceAdd,
+    /// `am silence update`
+    AmSilenceUpdate,
+    /// `am silence import`
+    AmSilenceImport,
     /// `am silence expire`
     AmSilenceExpire,
     /// `am config show`
@@ -237,7 +263,7 @@ fn about(word: &str) -> &'static str {
             "Works on Alertmanager's configuration files and asks a running one, as amtool does"
         }
         "alert" => "Shows alerts and makes them",
-        "silence" => "Shows silences, makes and ends them",
+        "silence" => "Shows silences, makes, changes and ends them",
         "cluster" => "Looks at the cluster",
         "template" => "Tries templates",
         "config" => "Looks into a configuration file",
@@ -245,6 +271,35 @@ fn about(word: &str) -> &'static str {
         "promql" => "Works on PromQL expressions and test scripts",
         "label-matchers" => "Edits the label matchers of a query",
         _ => "Imports samples and makes blocks of them",
+    }
+}
+
+/// Puts in the last word of a command where it may be left out, as amtool has it: `am alert` is `am alert query`.
+///
+/// * `from`: where in `args` the words after `hearth tool` begin.
+pub(crate) fn insert_default(args: &mut Vec<OsString>, from: usize) {
+    let meant = [
+        (&["am", "config", "routes"][..], "show"),
+        (&["am", "config"], "show"),
+        (&["am", "cluster"], "show"),
+        (&["am", "alert"], "query"),
+        (&["am", "silence"], "query"),
+    ];
+    let words = args.get(from..).unwrap_or_default();
+    let begins = |start: &[&str]| {
+        let typed = words.get(..start.len());
+        typed.is_some_and(|typed| typed.iter().zip(start).all(|(a, b)| a == b))
+    };
+    let Some((start, word)) = meant.iter().find(|(start, _)| begins(start)) else {
+        return;
+    };
+    let is_known = words.get(start.len()).is_some_and(|next| {
+        let below = rows().filter(|row| row.words.starts_with(start));
+        let mut below = below.map(|row| row.words[start.len()]);
+        ["help", "--help", "-h"].iter().any(|help| next == help) || below.any(|word| next == word)
+    });
+    if !is_known {
+        args.insert(from + start.len(), word.into());
     }
 }
 
@@ -262,6 +317,7 @@ pub(crate) fn call(matches: &ArgMatches) -> ToolCall {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::ffi::OsStr;
 
     fn parse(words: &[&str]) -> Result<ToolCall, clap::Error> {
         let matches = command("tool").try_get_matches_from([&["tool", "tsdb"], words].concat())?;
@@ -291,6 +347,25 @@ mod tests {
         let create = parse(&words).unwrap();
         assert_eq!(create.args, ["in", "data/"]);
         assert_eq!(create.flags.list("label"), ["a=b"]);
+    }
+
+    #[test]
+    fn a_word_that_is_left_out() {
+        let meant = |typed: &str| {
+            let mut words: Vec<OsString> = typed.split(' ').map(OsString::from).collect();
+            insert_default(&mut words, 0);
+            words.join(OsStr::new(" ")).into_string().unwrap()
+        };
+        assert_eq!(meant("am alert"), "am alert query");
+        assert_eq!(meant("am alert a=b -o json"), "am alert query a=b -o json");
+        assert_eq!(meant("am alert add x"), "am alert add x");
+        assert_eq!(meant("am silence -q"), "am silence query -q");
+        assert_eq!(meant("am silence --help"), "am silence --help");
+        assert_eq!(meant("am config"), "am config show");
+        assert_eq!(meant("am config routes"), "am config routes show");
+        assert_eq!(meant("am config routes test"), "am config routes test");
+        assert_eq!(meant("am cluster -o json"), "am cluster show -o json");
+        assert_eq!(meant("tsdb list"), "tsdb list");
     }
 
     #[test]

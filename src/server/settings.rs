@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::time::Duration as StdDuration;
 
-use alertmanager::config::AlertmanagerConfig;
+use alertmanager::config::{AlertmanagerConfig, MatcherMode};
 use alertmanager::notify::SenderOptions;
 use anyhow::Context as _;
 use model::Duration;
@@ -388,7 +388,8 @@ impl Files {
     /// The first thing that is wrong.
     pub(crate) fn load_alertmanager(&self) -> Result<Option<AlertmanagerConfig>, LoadError> {
         let path = self.alertmanager.as_deref();
-        path.map(load_alertmanager).transpose()
+        let load = |path: &Path| load_alertmanager(path, MatcherMode::default());
+        path.map(load).transpose()
     }
 
     /// Returns a number that changes when the content of the files changes: they, and the rule files they name.

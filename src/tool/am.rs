@@ -4,32 +4,38 @@ pub(super) mod alert;
 pub(super) mod check_config;
 mod client;
 pub(super) mod routes;
+pub(super) mod settings;
 pub(super) mod silence;
 pub(super) mod status;
 pub(super) mod template;
 
-use std::fs::File;
-use std::io::Read as _;
+use std::path::Path;
 
-use alertmanager::config::AlertmanagerConfig;
+use alertmanager::config::{AlertmanagerConfig, MatcherMode};
 use anyhow::Context as _;
+
+use crate::cli::tool::ToolCall;
+use crate::files::read_bounded;
 
 /// Bytes of a configuration file, at most.
 const CONFIG_BYTES_MAX: u64 = 64 << 20;
 
+/// Reads a file.
+fn read(path: &str) -> anyhow::Result<String> {
+    let text = read_bounded(Path::new(path), CONFIG_BYTES_MAX).map_err(anyhow::Error::msg);
+    text.with_context(|| format!("read {path}"))
+}
+
 /// Reads and parses a configuration file.
-fn load(path: &str) -> anyhow::Result<AlertmanagerConfig> {
-    let file = File::open(path).with_context(|| format!("read {path}"))?;
-    let mut text = String::new();
-    let size = file
-        .take(CONFIG_BYTES_MAX + 1)
-        .read_to_string(&mut text)
-        .with_context(|| format!("read {path}"))?;
-    anyhow::ensure!(
-        size as u64 <= CONFIG_BYTES_MAX,
-        "read {path}: it is larger than {CONFIG_BYTES_MAX} bytes"
-    );
-    Ok(AlertmanagerConfig::parse(&text)?)
+fn load(path: &str, mode: MatcherMode) -> anyhow::Result<AlertmanagerConfig> {
+    Ok(AlertmanagerConfig::parse_in(&read(path)?, mode)?)
+}
+
+/// Returns the language of matchers that the features of a command ask for.
+fn matcher_mode(call: &ToolCall) -> anyhow::Result<MatcherMode> {
+    let features = call.features.iter().map(String::as_str);
+    MatcherMode::of_features(features)
+        .map_err(|reason| anyhow::anyhow!("--enable-feature: {reason}"))
 }
 
 /// Checks that there is a file at `path`.

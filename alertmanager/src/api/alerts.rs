@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::decode::{Object, mismatch};
 use super::{Api, Failure, Handled, Query, json, required, time, unreadable};
 use crate::alert::Alert;
+use crate::config::MatcherMode;
 use crate::dispatch::{AlertFilter, AlertSnapshot, Dispatcher, GroupSnapshot};
 
 /// The Go type that reads the part of an alert that senders and readers do not share.
@@ -115,8 +116,10 @@ impl Api {
         query: &Query,
         find: impl FnOnce(&Dispatcher, i64, &AlertFilter<'_>) -> T,
     ) -> Result<T, Failure> {
-        let matchers = query.matchers("filter").map_err(Failure::Meaning)?;
-        let receivers = query.receivers()?;
+        let matchers = query
+            .matchers("filter", self.matcher_mode())
+            .map_err(Failure::Meaning)?;
+        let receivers = query.receivers(self.matcher_mode())?;
         Ok(self.alertmanager.look(|dispatcher, now_ms| {
             let passes = |name: &str| {
                 let receiver = dispatcher.config().receiver(name);
@@ -153,7 +156,7 @@ impl Api {
         let timeout_ms = self.alertmanager.config().resolve_timeout.as_ms();
         let (mut good, mut faults) = (Vec::new(), Vec::new());
         for alert in decoded {
-            match alert.checked(now_ms, timeout_ms) {
+            match alert.checked(now_ms, timeout_ms, self.matcher_mode()) {
                 Ok(alert) => good.push(alert),
                 Err(fault) => faults.push(fault),
             }
@@ -214,7 +217,7 @@ impl Posted {
     }
 
     /// Returns the alert with the times that its sender left out, or what is wrong with it.
-    fn checked(self, now_ms: i64, timeout_ms: i64) -> Result<Alert, String> {
+    fn checked(self, now_ms: i64, timeout_ms: i64, mode: MatcherMode) -> Result<Alert, String> {
         let starts_at_ms = self.starts_at_ms.or(self.ends_at_ms).unwrap_or(now_ms);
         // Without an end it ends a while from now, however late it starts.
         let ends_at_ms = self.ends_at_ms;
@@ -224,9 +227,12 @@ impl Posted {
         if end_ms < starts_at_ms {
             return Err("start time must be before end time".to_owned());
         }
-        let check = |what: &str, pairs: &BTreeMap<String, String>| match pairs.contains_key("") {
-            true => Err(format!("invalid {what}: invalid name \"\"")),
-            false => Ok(()),
+        let check = |what: &str, pairs: &BTreeMap<String, String>| match pairs
+            .keys()
+            .find(|name| !mode.is_label_name(name))
+        {
+            Some(name) => Err(format!("invalid {what}: invalid name {}", Quoted(name))),
+            None => Ok(()),
         };
         check("label set", &labels)?;
         if labels.is_empty() {

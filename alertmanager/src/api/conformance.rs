@@ -11,7 +11,7 @@ use serde_json::Value;
 use tower::ServiceExt as _;
 
 use super::*;
-use crate::config::AlertmanagerConfig;
+use crate::config::{AlertmanagerConfig, MatcherMode};
 use crate::rule::testing::conformance;
 use crate::server::AlertmanagerOptions;
 
@@ -23,6 +23,10 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new(config: &str, now_ms: i64) -> Self {
+        Self::with_matchers_in(MatcherMode::Fallback, config, now_ms)
+    }
+
+    pub(super) fn with_matchers_in(mode: MatcherMode, config: &str, now_ms: i64) -> Self {
         let clock = ManualClock::at(now_ms);
         let registry = Registry::new();
         let options = AlertmanagerOptions {
@@ -31,7 +35,7 @@ impl World {
             external_url: "http://am".to_owned(),
             ..AlertmanagerOptions::for_test()
         };
-        let config = AlertmanagerConfig::parse(config).unwrap();
+        let config = AlertmanagerConfig::parse_in(config, mode).unwrap();
         let alertmanager = Arc::new(Alertmanager::start(config, options).unwrap());
         let options = ApiOptions {
             gets_max: 8,

@@ -88,7 +88,9 @@ fn rank(silence: &Silence, now_ms: i64) -> (u8, i64, i64, &str) {
 
 impl Api {
     pub(super) fn silences(&self, query: &Query) -> Handled {
-        let wanted = query.matchers("filter").map_err(Failure::Meaning)?;
+        let wanted = query
+            .matchers("filter", self.matcher_mode())
+            .map_err(Failure::Meaning)?;
         let shown = SilenceState::ALL.map(|state| (state, query.is_on(state.as_str())));
         Ok(self.alertmanager.look(|dispatcher, now_ms| {
             let silences = dispatcher.silences().iter().filter(|silence| {
@@ -137,6 +139,14 @@ impl Api {
         if silence.ends_at_ms < self.alertmanager.now_ms() {
             let text = "Failed to create silence: end time can't be in the past";
             return Err(Failure::Meaning(text.to_owned()));
+        }
+        let mode = self.matcher_mode();
+        let mut names = silence.matchers.iter().map(Matcher::name).enumerate();
+        if let Some((index, name)) = names.find(|(_, name)| !mode.is_label_name(name)) {
+            return Err(Failure::Meaning(format!(
+                "invalid silence: invalid label matcher {index} in set 0: invalid label name {}",
+                Quoted(name)
+            )));
         }
         match self.alertmanager.set_silence(silence).await {
             Ok(silence_id) => Ok(json(StatusCode::OK, &Answer { silence_id }, "\n")),

@@ -103,7 +103,7 @@ impl Api {
     }
 
     pub(super) fn receivers(&self, query: &Query) -> Handled {
-        let filter = query.receivers()?;
+        let filter = query.receivers(self.matcher_mode())?;
         let config = self.alertmanager.config();
         let receivers = config.receivers.iter();
         let shown = receivers

@@ -225,3 +225,33 @@ async fn the_clock_ends_silences_and_alerts() {
     let (_, _, shown) = world.send("GET", "/api/v2/alerts/groups", &[], "").await;
     assert_eq!(shown, "[]\n");
 }
+
+#[tokio::test]
+async fn the_mode_decides_what_matchers_and_names_are() {
+    let silence = r#"{"matchers":[{"name":"é","value":"x","isRegex":false}],"startsAt":"2026-11-26T09:00:00Z","endsAt":"2026-11-26T10:00:00Z","createdBy":"a","comment":"c"}"#;
+    let refused_silence =
+        "\"invalid silence: invalid label matcher 0 in set 0: invalid label name \\\"é\\\"\"";
+    let statuses = async |mode| {
+        let world = World::with_matchers_in(mode, CONFIG, NOW_MS);
+        let (alert, said) = world
+            .post("/api/v2/alerts", r#"[{"labels":{"é":"b"}}]"#)
+            .await;
+        if alert != 200 {
+            assert!(said.contains("invalid label set: invalid name"), "{said}");
+        }
+        let (silence, said) = world.post("/api/v2/silences", silence).await;
+        if silence != 200 {
+            assert!(said.starts_with(refused_silence), "{said}");
+        }
+        let mut found = vec![alert, silence];
+        for filter in ["%C3%A9=b", "a=b%20c", "a=b"] {
+            let path = format!("/api/v2/alerts?filter={filter}");
+            found.push(world.send("GET", &path, &[], "").await.0);
+        }
+        found
+    };
+    use crate::config::MatcherMode::{Classic, Fallback, Utf8Strict};
+    assert_eq!(statuses(Fallback).await, [200, 200, 200, 200, 200]);
+    assert_eq!(statuses(Classic).await, [400, 400, 400, 200, 200]);
+    assert_eq!(statuses(Utf8Strict).await, [200, 200, 200, 400, 200]);
+}

@@ -6,7 +6,7 @@ use jiff::civil::{Date, DateTime, Time};
 const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
 
 /// Returns a moment as RFC 3339 in UTC with three decimals.
-pub(super) fn print(ms: i64) -> String {
+pub(crate) fn print(ms: i64) -> String {
     let time = EPOCH.saturating_add(SignedDuration::from_millis(ms));
     time.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
 }

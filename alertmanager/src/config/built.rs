@@ -48,6 +48,15 @@ pub struct WebhookConfig {
     pub http: HttpConfig,
 }
 
+/// Which e-mails of a group are one thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Threading {
+    /// All of them.
+    Whole,
+    /// Those of a day, in UTC.
+    Daily,
+}
+
 /// An e-mail.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EmailConfig {
@@ -69,6 +78,14 @@ pub struct EmailConfig {
     pub auth_password: Option<Secret>,
     /// A file with the password, read at each mail.
     pub auth_password_file: Option<String>,
+    /// The secret of CRAM-MD5.
+    pub auth_secret: Option<Secret>,
+    /// A file with it, read at each mail.
+    pub auth_secret_file: Option<String>,
+    /// As whom PLAIN logs in; empty is as the user.
+    pub auth_identity: String,
+    /// Whether mail programs put the mails of a group together.
+    pub threading: Option<Threading>,
     /// Headers by name; values are templates.
     pub headers: Vec<(String, String)>,
     /// The HTML part; a template. Empty leaves it out.
@@ -96,11 +113,6 @@ pub(super) fn receiver(
         emails: Vec::new(),
         text: text.clone(),
     };
-    if text.slack_configs.iter().any(|slack| slack.update_message) {
-        warnings.push(format!(
-            "receiver \"{name}\": slack update_message is not built yet, each notification is a message of its own"
-        ));
-    }
     if text
         .sns_configs
         .iter()
@@ -156,9 +168,9 @@ fn email(
 ) -> Result<EmailConfig, String> {
     let tls = text.tls_config.clone().unwrap_or_default();
     tls.validate().map_err(|error| error.to_string())?;
-    for key in unbuilt_email(text, &tls) {
+    if tls.max_version.is_some() {
         warnings.push(format!(
-            "receiver \"{receiver}\": email {key} is not built yet"
+            "receiver \"{receiver}\": email tls_config max_version is not built yet"
         ));
     }
     let (host, port) = host_port(&text.smarthost)?;
@@ -187,6 +199,17 @@ fn email(
         auth_username: given(&text.auth_username),
         auth_password: Some(text.auth_password.clone()).filter(|password| !password.is_empty()),
         auth_password_file: given(&text.auth_password_file),
+        auth_secret: Some(text.auth_secret.clone()).filter(|secret| !secret.is_empty()),
+        auth_secret_file: given(&text.auth_secret_file),
+        auth_identity: text.auth_identity.clone(),
+        threading: match (
+            text.threading.enabled,
+            text.threading.thread_by_date.as_str(),
+        ) {
+            (false, _) => None,
+            (true, "daily") => Some(Threading::Daily),
+            (true, _) => Some(Threading::Whole),
+        },
         headers,
         html: text.html.clone(),
         text: text.text.clone(),
@@ -200,21 +223,6 @@ fn email(
 
 fn given(text: &str) -> Option<String> {
     Some(text.to_owned()).filter(|text| !text.is_empty())
-}
-
-/// Returns what an e-mail is configured to have and will not.
-fn unbuilt_email(text: &EmailText, tls: &TlsConfig) -> Vec<&'static str> {
-    let has_secret = !text.auth_secret.is_empty() || !text.auth_secret_file.is_empty();
-    let has_certificate = tls.cert.is_some() || tls.cert_file.is_some();
-    let unbuilt = [
-        (text.threading.enabled, "threading"),
-        (has_secret, "auth_secret (CRAM-MD5)"),
-        (!text.auth_identity.is_empty(), "auth_identity"),
-        (has_certificate, "tls_config client certificate"),
-        (tls.max_version.is_some(), "tls_config max_version"),
-    ];
-    let unbuilt = unbuilt.into_iter().filter(|(is_there, _)| *is_there);
-    unbuilt.map(|(_, key)| key).collect()
 }
 
 /// Returns a header's name as it is usually written: `X-Team`.

@@ -24,6 +24,35 @@ pub enum MatcherMode {
     Utf8Strict,
 }
 
+impl MatcherMode {
+    /// Returns the mode that features ask for, as `--enable-feature` has them: separated by commas.
+    ///
+    /// # Errors
+    ///
+    /// When they ask for two.
+    pub fn of_features<'a>(lists: impl IntoIterator<Item = &'a str>) -> Result<Self, String> {
+        let (mut is_classic, mut is_strict) = (false, false);
+        for name in lists.into_iter().flat_map(|list| list.split(',')) {
+            is_classic |= name == "classic-mode";
+            is_strict |= name == "utf8-strict-mode";
+        }
+        match (is_classic, is_strict) {
+            (true, true) => Err("cannot have both classic-mode and utf8-strict-mode".to_owned()),
+            (true, false) => Ok(MatcherMode::Classic),
+            (false, true) => Ok(MatcherMode::Utf8Strict),
+            (false, false) => Ok(MatcherMode::Fallback),
+        }
+    }
+
+    /// Returns whether labels may have this name: any, but in the classic mode only letters, digits and underscores.
+    pub fn is_label_name(self, name: &str) -> bool {
+        match self {
+            MatcherMode::Classic => model::name::is_legacy_label_name(name),
+            MatcherMode::Fallback | MatcherMode::Utf8Strict => !name.is_empty(),
+        }
+    }
+}
+
 /// Parses a list of matchers in the default mode.
 ///
 /// # Errors
@@ -51,21 +80,23 @@ pub fn parse_matchers_in(text: &str, mode: MatcherMode) -> Result<Vec<Matcher>, 
     }
 }
 
-/// Parses one matcher in the default mode, as the API takes it: without braces.
+/// Parses one matcher, as the API takes it: without braces.
 ///
 /// # Errors
 ///
-/// What is wrong with the text, in the classic parser's words.
-pub fn parse_matcher(text: &str) -> Result<Matcher, String> {
+/// What is wrong with the text, in the words of the mode's parser; by default in the classic one's.
+pub fn parse_matcher(text: &str, mode: MatcherMode) -> Result<Matcher, String> {
     if text.starts_with('{') || text.ends_with('}') {
         return Err(format!("unexpected open or close brace: {text}"));
     }
-    match (classic::matcher(text), utf8::parse(text)) {
-        (Err(error), Ok(mut matchers)) => match matchers.pop() {
-            Some(matcher) if matchers.is_empty() => Ok(matcher),
-            _ => Err(error),
-        },
-        (classic, _) => classic,
+    let utf8 = || match utf8::parse(text)?.as_slice() {
+        [matcher] => Ok(matcher.clone()),
+        matchers => Err(format!("expected 1 matcher, found {}", matchers.len())),
+    };
+    match mode {
+        MatcherMode::Classic => classic::matcher(text),
+        MatcherMode::Utf8Strict => utf8(),
+        MatcherMode::Fallback => classic::matcher(text).or_else(|error| utf8().map_err(|_| error)),
     }
 }
 
@@ -135,6 +166,29 @@ mod tests {
     #[track_caller]
     fn check(text: &str, expected: &str) {
         assert_eq!(print_matchers(&parse_matchers(text).unwrap()), expected);
+    }
+
+    #[test]
+    fn features_choose_the_language() {
+        let mode = |lists: &[&str]| MatcherMode::of_features(lists.iter().copied());
+        assert_eq!(mode(&["", "auto-gomemlimit"]), Ok(MatcherMode::Fallback));
+        assert_eq!(mode(&["a,classic-mode"]), Ok(MatcherMode::Classic));
+        assert_eq!(mode(&["utf8-strict-mode"]), Ok(MatcherMode::Utf8Strict));
+        assert!(mode(&["utf8-strict-mode", "classic-mode"]).is_err());
+        let parses = |text| {
+            let modes = [
+                MatcherMode::Fallback,
+                MatcherMode::Classic,
+                MatcherMode::Utf8Strict,
+            ];
+            modes.map(|mode| parse_matcher(text, mode).is_ok())
+        };
+        assert_eq!(parses("a=b"), [true, true, true]);
+        assert_eq!(parses("é=b"), [true, false, true]);
+        assert_eq!(parses("a=b c"), [true, true, false]);
+        assert_eq!(parses("é=b,c=d"), [false, false, false]);
+        assert!(!MatcherMode::Classic.is_label_name("é"));
+        assert!(MatcherMode::Fallback.is_label_name("é"));
     }
 
     #[test]

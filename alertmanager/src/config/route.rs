@@ -6,7 +6,7 @@ use model::name::{Quoted, is_legacy_label_name};
 use model::{Duration, Labels, Matcher};
 
 use super::matchers::print_matchers;
-use super::text::{RouteFields, all_matchers};
+use super::text::{RouteFields, all_matchers, matcher_mode};
 use crate::timeinterval::TimeInterval;
 
 /// Routes inside routes, at most.
@@ -224,12 +224,6 @@ fn group_by(names: &[String]) -> Result<GroupBy, String> {
     let mut labels = BTreeSet::new();
     let is_all = names.iter().any(|name| name == "...");
     for name in names.iter().filter(|name| *name != "...") {
-        if name.is_empty() {
-            return Err(format!(
-                "invalid label name {} in group_by list",
-                Quoted(name)
-            ));
-        }
         if !labels.insert(name.clone()) {
             return Err(format!("duplicated label {} in group_by", Quoted(name)));
         }
@@ -245,7 +239,15 @@ fn group_by(names: &[String]) -> Result<GroupBy, String> {
 
 /// Checks what can be said of a route by itself.
 pub(super) fn check(text: &RouteFields) -> Result<(), String> {
-    group_by(text.group_by.as_deref().unwrap_or_default())?;
+    let names = text.group_by.as_deref().unwrap_or_default();
+    let is_bad = |name: &&String| *name != "..." && !matcher_mode().is_label_name(name);
+    if let Some(name) = names.iter().find(is_bad) {
+        return Err(format!(
+            "invalid label name {} in group_by list",
+            Quoted(name)
+        ));
+    }
+    group_by(names)?;
     if let Some(name) = text.labels.keys().find(|name| !is_legacy_label_name(name)) {
         return Err(format!("invalid label name {} in labels", Quoted(name)));
     }

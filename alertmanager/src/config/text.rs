@@ -1,5 +1,6 @@
 //! The file as it is written, and as it is printed back.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use model::name::Quoted;
@@ -8,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 use super::global::Global;
-use super::matchers::{self, parse_matchers, print_matcher, sort_matchers};
+use super::matchers::{self, MatcherMode, parse_matchers_in, print_matcher, sort_matchers};
 use super::receiver::ReceiverText;
 use super::tracing::Tracing;
 use crate::inhibit::InhibitRule;
@@ -93,6 +94,24 @@ impl IntervalText {
     }
 }
 
+thread_local! {
+    /// The language of the matchers in the file that this thread is reading: what reads one key of a file gets no arguments.
+    static MODE: Cell<MatcherMode> = const { Cell::new(MatcherMode::Fallback) };
+}
+
+/// Returns the language of the matchers in the file that is being read.
+pub(super) fn matcher_mode() -> MatcherMode {
+    MODE.get()
+}
+
+/// Reads a file whose matchers are in the language of `mode`.
+pub(super) fn with_matchers_in<T>(mode: MatcherMode, read: impl FnOnce() -> T) -> T {
+    let before = MODE.replace(mode);
+    let result = read();
+    MODE.set(before);
+    result
+}
+
 /// Matchers, sorted.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Matchers {
@@ -105,10 +124,13 @@ impl<'de> Deserialize<'de> for Matchers {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let texts = Option::<Vec<String>>::deserialize(deserializer)?.unwrap_or_default();
         let mut matchers = Matchers::default();
+        let mode = matcher_mode();
         for text in &texts {
-            let list = parse_matchers(text).map_err(serde::de::Error::custom)?;
+            let list = parse_matchers_in(text, mode).map_err(serde::de::Error::custom)?;
             matchers.list.extend(list);
-            matchers.warnings.extend(matchers::warning(text));
+            if mode == MatcherMode::Fallback {
+                matchers.warnings.extend(matchers::warning(text));
+            }
         }
         sort_matchers(&mut matchers.list);
         Ok(matchers)

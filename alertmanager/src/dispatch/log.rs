@@ -1,7 +1,7 @@
 //! The notification log: what each integration was told last, so that it is told once.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::IntegrationKey;
 use crate::alert::{NotifiedAlert, log_hash};
@@ -15,7 +15,12 @@ pub struct LogEntry {
     pub(crate) at_ms: i64,
     /// Milliseconds since the epoch; then it counts no longer.
     pub(crate) expires_at_ms: i64,
+    /// What the integration wants to be reminded of the next time, such as the message that it is to change.
+    pub(crate) memory: Memory,
 }
+
+/// What an integration keeps of what it was answered, by names that Alertmanager uses.
+pub(crate) type Memory = BTreeMap<String, String>;
 
 impl LogEntry {
     pub(super) fn of(alerts: &[NotifiedAlert], now_ms: i64, keep_ms: i64) -> Self {
@@ -30,6 +35,7 @@ impl LogEntry {
             resolved: set(resolved),
             at_ms: now_ms,
             expires_at_ms: now_ms.saturating_add(keep_ms),
+            memory: Memory::new(),
         }
     }
 }
@@ -54,7 +60,7 @@ impl Log {
         let known = self.entries.get(&integration);
         let rank = |entry: &LogEntry| {
             let alerts = (entry.firing.clone(), entry.resolved.clone());
-            (alerts, entry.expires_at_ms)
+            (alerts, entry.expires_at_ms, entry.memory.clone())
         };
         let is_known = known.is_some_and(|known| match entry.at_ms.cmp(&known.at_ms) {
             Ordering::Less => true,
@@ -75,6 +81,13 @@ impl Log {
     /// Returns when an integration was told last, milliseconds since the epoch.
     pub(super) fn at_ms(&self, integration: &IntegrationKey) -> Option<i64> {
         self.entries.get(integration).map(|entry| entry.at_ms)
+    }
+
+    /// Returns what an integration wanted to be reminded of, while it has alerts that fire.
+    pub(super) fn memory(&self, integration: &IntegrationKey) -> Memory {
+        let last = self.entries.get(integration);
+        let last = last.filter(|entry| !entry.firing.is_empty());
+        last.map(|entry| entry.memory.clone()).unwrap_or_default()
     }
 
     pub(super) fn contains(&self, integration: &IntegrationKey) -> bool {

@@ -461,3 +461,28 @@ fn a_resolution_that_was_muted_is_told_when_it_is_repeated() {
         "710 a0 all alerts resolved: i1-",
     ]);
 }
+
+/// What an integration remembers reaches its next notification, until all alerts are resolved.
+#[test]
+fn memory_lasts_as_long_as_the_alerts() {
+    let mut world = World::new("");
+    let next = |world: &mut World, now: i64, memory: &str| {
+        let notifications = world.dispatcher.due(now * 1_000);
+        assert_eq!(notifications.len(), 1, "{now}");
+        let memory = Memory::from([("id".to_owned(), memory.to_owned())]);
+        let dispatcher = &mut world.dispatcher;
+        dispatcher.finish_with(&notifications[0], Some(memory), now * 1_000);
+        notifications[0].memory().get("id").cloned()
+    };
+    let some = |text: &str| Some(text.to_owned());
+    world.alert(100, "A", "x", 100, None);
+    assert_eq!(next(&mut world, 130, "1"), None);
+    world.alert(200, "A", "y", 200, None);
+    assert_eq!(next(&mut world, 430, "2"), some("1"));
+    for instance in ["x", "y"] {
+        world.alert(500, "A", instance, 100, Some(490));
+    }
+    assert_eq!(next(&mut world, 730, "3"), some("2"));
+    world.alert(800, "A", "x", 800, None);
+    assert_eq!(next(&mut world, 1_030, "4"), None);
+}

@@ -9,6 +9,7 @@ use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use super::{Message, SendError};
+use crate::dispatch::Memory;
 use crate::http::{ClientError, HttpClient, chain, secret};
 
 /// How much of an answer is read.
@@ -64,6 +65,12 @@ pub(crate) trait Dialogue: Send + Sync {
     /// When a template fails, a secret cannot be read, or the last answer says that it went wrong.
     fn next(&self, message: &Message, answers: &[Answer]) -> Result<Option<Outgoing>, SendError>;
 
+    /// Returns what is to be remembered of answers after which all is said: the next message of the group brings it along.
+    fn memory(&self, message: &Message, answers: &[Answer]) -> Memory {
+        let _ = (message, answers);
+        Memory::new()
+    }
+
     /// Returns whether a status other than 2xx and 5xx is worth another attempt.
     fn is_retried(&self, status: u16) -> bool {
         let _ = status;
@@ -91,7 +98,7 @@ impl Http {
         })
     }
 
-    pub(crate) async fn send(&self, message: &Message) -> Result<(), SendError> {
+    pub(crate) async fn send(&self, message: &Message) -> Result<Memory, SendError> {
         let mut answers = Vec::new();
         while let Some(request) = self.dialogue.next(message, &answers)? {
             if answers.len() == REQUESTS_MAX {
@@ -99,7 +106,7 @@ impl Http {
             }
             answers.push(self.ask(request).await?);
         }
-        Ok(())
+        Ok(self.dialogue.memory(message, &answers))
     }
 
     async fn ask(&self, outgoing: Outgoing) -> Result<Answer, SendError> {

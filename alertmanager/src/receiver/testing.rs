@@ -21,11 +21,12 @@ pub(crate) fn message() -> Message {
     };
     Message {
         group_key: "{}:{alertname=\"A\"}".to_owned(),
+        memory: std::collections::BTreeMap::new(),
         now_ms: 1_772_359_300_000,
         templates: crate::template::alertmanager::default_templates(),
         data: NotificationData {
             receiver: "all\\.x".to_owned(),
-            reason: "first notification",
+            reason: "first notification".to_owned(),
             alerts: vec![
                 alert("a:9090", "<high> & \"rising\"", None),
                 alert("b:9090", "other", Some(1_772_359_250_000)),
@@ -117,12 +118,17 @@ pub(crate) struct SmtpSink {
 
 impl SmtpSink {
     pub(crate) async fn start() -> Self {
+        Self::offering("PLAIN LOGIN").await
+    }
+
+    /// Starts one with these mechanisms for logging in.
+    pub(crate) async fn offering(mechanisms: &'static str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let (sender, mails) = mpsc::channel(100);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve_smtp(stream, sender.clone()));
+                tokio::spawn(serve_smtp(stream, mechanisms, sender.clone()));
             }
         });
         SmtpSink { address, mails }
@@ -137,7 +143,11 @@ impl SmtpSink {
     }
 }
 
-async fn serve_smtp(stream: TcpStream, sender: mpsc::Sender<(Vec<String>, String)>) -> Option<()> {
+async fn serve_smtp(
+    stream: TcpStream,
+    mechanisms: &str,
+    sender: mpsc::Sender<(Vec<String>, String)>,
+) -> Option<()> {
     let mut stream = BufReader::new(stream);
     let mut dialogue = Vec::new();
     stream.write_all(b"220 sink\r\n").await.ok()?;
@@ -152,13 +162,22 @@ async fn serve_smtp(stream: TcpStream, sender: mpsc::Sender<(Vec<String>, String
             stream.write_all(b"250 ok\r\n").await.ok()?;
             continue;
         }
-        dialogue.push(line);
+        let hello = format!("250-sink\r\n250 AUTH {mechanisms}\r\n");
+        let asks = |what: &str| dialogue.last().is_some_and(|last: &String| last == what);
         let answer = match word.as_str() {
-            "EHLO" => "250-sink\r\n250 AUTH PLAIN LOGIN\r\n",
+            "EHLO" => hello.as_str(),
+            // The challenge of RFC 2195.
+            "AUTH" if line == "AUTH CRAM-MD5" => {
+                "334 PDE4OTYuNjk3MTcwOTUyQHBvc3RvZmZpY2UucmVzdG9uLm1jaS5uZXQ+\r\n"
+            }
+            "AUTH" if line == "AUTH LOGIN" => "334 VXNlcm5hbWU6\r\n",
             "AUTH" => "235 ok\r\n",
+            _ if asks("AUTH LOGIN") => "334 UGFzc3dvcmQ6\r\n",
+            _ if asks("AUTH CRAM-MD5") => "235 ok\r\n",
             "DATA" => "354 go on\r\n",
             _ => "250 ok\r\n",
         };
+        dialogue.push(line);
         stream.write_all(answer.as_bytes()).await.ok()?;
         if word == "DATA" {
             let mut mail = String::new();

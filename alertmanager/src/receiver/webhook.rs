@@ -115,7 +115,7 @@ pub(super) fn body(message: &Message, max_alerts: usize, version: &str) -> Strin
         receiver: &data.receiver,
         status: data.status(),
         alerts: data.alerts.iter().map(BodyAlert::new).collect(),
-        notification_reason: data.reason,
+        notification_reason: &data.reason,
         group_labels: data.group_labels.iter().collect(),
         common_labels: data.common_labels.iter().collect(),
         common_annotations: data.common_annotations.iter().collect(),

@@ -179,7 +179,7 @@ proptest! {
         let bytes = crate::mesh::encode_silence(&silence);
         prop_assert_eq!(crate::mesh::decode_silences(&bytes), Ok(vec![silence]));
         let key = IntegrationKey { group_key: comment, receiver: id, kind: "email".into(), index: 3 };
-        let entry = LogEntry { firing: hashes.clone(), resolved: hashes, at_ms: start, expires_at_ms: 5 };
+        let entry = LogEntry { firing: hashes.clone(), resolved: hashes, at_ms: start, expires_at_ms: 5, memory: [("k".to_owned(), format!("v{}", key.group_key))].into() };
         let bytes = crate::mesh::encode_entry(&key, &entry);
         prop_assert_eq!(crate::mesh::decode_entry(&bytes), Ok((key, entry)));
         let _ = crate::mesh::decode_mesh_silences(&noise);

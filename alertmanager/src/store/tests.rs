@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use model::Labels;
 
@@ -25,6 +25,7 @@ fn stored() -> Stored {
         resolved: BTreeSet::from([2]),
         at_ms: 5,
         expires_at_ms: 6,
+        memory: BTreeMap::from([("threadTs".to_owned(), "1.2".to_owned())]),
     };
     let labels = Labels::from_pairs([("alertname", "A")]);
     let alert = StoredAlert {

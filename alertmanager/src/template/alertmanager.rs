@@ -57,7 +57,7 @@ pub static NOTIFICATION_FUNCTIONS: FunctionSet = FunctionSet(&[
         Ok(Value::Html(text(&a[0]).into()))
     }),
     Function::new("safeUrl", &[Param::String], |_, a| {
-        Ok(Value::Html(text(&a[0]).into()))
+        Ok(Value::Url(text(&a[0]).into()))
     }),
     Function::new("urlQueryEscape", &[Param::String], |_, a| {
         Ok(query_escape(text(&a[0])).into())
@@ -224,6 +224,10 @@ impl Object for Pairs {
         )
     }
 
+    fn is_printed_in_scripts(&self) -> bool {
+        true
+    }
+
     fn print(&self) -> String {
         let pairs: Vec<_> = self
             .sorted()
@@ -262,6 +266,10 @@ impl Object for PairList {
         Some((0..).map(Value::Int).zip(items).collect())
     }
 
+    fn is_printed_in_scripts(&self) -> bool {
+        true
+    }
+
     fn print(&self) -> String {
         Pairs(self.0.clone()).print()
     }
@@ -293,6 +301,13 @@ impl Object for Pair {
     fn print(&self) -> String {
         format!("{}={}", self.name, self.value)
     }
+}
+
+/// Prints a thing as Go does: the fields in their order, without names.
+fn print_fields(object: &dyn Object) -> String {
+    let fields = object.json_fields().iter();
+    let values = fields.map(|(name, _)| object.field(name).unwrap_or(Value::Nil).to_string());
+    format!("{{{}}}", values.collect::<Vec<_>>().join(" "))
 }
 
 /// The alerts of a notification.
@@ -370,12 +385,7 @@ impl Object for NotifiedAlert {
     }
 
     fn print(&self) -> String {
-        format!(
-            "{{{} {} {}}}",
-            self.status(),
-            Pairs(self.labels.clone()).print(),
-            Pairs(self.annotations.clone()).print()
-        )
+        print_fields(self)
     }
 }
 
@@ -385,7 +395,7 @@ pub struct NotificationData {
     /// The receiver's name, quoted as a regular expression would need it.
     pub receiver: String,
     /// Why the notification is sent.
-    pub reason: &'static str,
+    pub reason: String,
     /// The alerts, in order.
     pub alerts: Vec<NotifiedAlert>,
     /// The labels that all alerts of the group share by definition.
@@ -434,7 +444,7 @@ impl NotificationData {
         });
         Ok(NotificationData {
             receiver: text(&json["receiver"]),
-            reason: "",
+            reason: text(&json["notification_reason"]),
             alerts: alerts.collect::<Result<_, String>>()?,
             group_labels: pairs(&json["groupLabels"]),
             common_labels: pairs(&json["commonLabels"]),
@@ -485,7 +495,7 @@ impl Object for NotificationData {
         Some(match name {
             "Receiver" => Value::string(&self.receiver),
             "Status" => self.status().into(),
-            "NotificationReason" => self.reason.into(),
+            "NotificationReason" => Value::string(&self.reason),
             "Alerts" => Value::object(AlertList(self.alerts.clone())),
             "GroupLabels" => Value::object(Pairs(self.group_labels.clone())),
             "CommonLabels" => Value::object(Pairs(self.common_labels.clone())),
@@ -509,7 +519,7 @@ impl Object for NotificationData {
     }
 
     fn print(&self) -> String {
-        format!("{{{} {}}}", self.receiver, self.status())
+        print_fields(self)
     }
 }
 
@@ -557,7 +567,7 @@ mod tests {
         };
         NotificationData {
             receiver: "team".to_owned(),
-            reason: "first notification",
+            reason: "first notification".to_owned(),
             alerts: vec![alert("a", None), alert("b", Some(1_772_359_300_000))],
             group_labels: Labels::from_pairs([("alertname", "A")]),
             common_labels: Labels::from_pairs([("alertname", "A"), ("job", "api")]),
@@ -607,6 +617,14 @@ mod tests {
             "2026-03-01 10:00:00.123 +0000 UTC true",
         );
         check("{{ title \"hello wORLD\" }}", "Hello World");
+        check(
+            "{{ index .Alerts 0 }}",
+            "{firing alertname=A, instance=a, job=api summary=it is <bad> 2026-03-01 10:00:00.123 +0000 UTC 0001-01-01 00:00:00 +0000 UTC http://p.example/graph?a=1&b=2 0000000000000007}",
+        );
+        check(
+            "{{ with .Alerts.Resolved }}{{ . }}{{ end }}",
+            "[{resolved alertname=A, instance=b, job=api summary=it is <bad> 2026-03-01 10:00:00.123 +0000 UTC 2026-03-01 10:01:40 +0000 UTC http://p.example/graph?a=1&b=2 0000000000000007}]",
+        );
     }
 
     #[test]

@@ -3,17 +3,19 @@
 //! One run is bounded three ways: steps, bytes of output, and templates calling each other.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
 use model::name::Quoted;
 
 use super::functions::{self, Environment, Function, Param};
+use super::html::Escaper;
 use super::node::{
     Branch, BranchKind, Command, Definition, Node, Operand, OperandKind, Pipe, TemplateCall,
 };
 use super::value::Value;
-use super::{ExecError, Limits, Mode, Template};
+use super::{ExecError, Limits, Template};
 
 /// Why a run stops: an error, or `break` and `continue` on their way to their `range`.
 enum Stop {
@@ -24,19 +26,19 @@ enum Stop {
 
 type Result<T, E = Stop> = std::result::Result<T, E>;
 
-/// Runs `definition` of `template` on `data`.
+/// Runs `definition` of `template` on `data`; the templates that it calls are those of `definitions`.
 pub(super) fn execute(
     template: &Template,
+    definitions: &BTreeMap<String, Arc<Definition>>,
     definition: &Definition,
     data: &Value,
     environment: &dyn Environment,
-    mode: Mode,
     limits: Limits,
 ) -> std::result::Result<String, ExecError> {
     let mut run = Run {
         template,
+        definitions,
         environment,
-        mode,
         limits,
         out: String::new(),
         steps: 0,
@@ -57,8 +59,8 @@ pub(super) fn execute(
 
 struct Run<'a> {
     template: &'a Template,
+    definitions: &'a BTreeMap<String, Arc<Definition>>,
     environment: &'a dyn Environment,
-    mode: Mode,
     limits: Limits,
     out: String,
     steps: usize,
@@ -78,10 +80,7 @@ impl Frame<'_> {
         context: impl fmt::Display,
         message: impl fmt::Display,
     ) -> Result<T> {
-        let before = &self.definition.text[..pos];
-        let line = 1 + before.matches('\n').count();
-        // Go counts bytes from zero on the first line and from one on the others.
-        let column = before.rfind('\n').map_or(pos, |newline| pos - newline);
+        let (line, column) = self.definition.locate(pos);
         Err(Stop::Error(ExecError(format!(
             "template: {}:{line}:{column}: executing {} at <{context}>: {message}",
             self.definition.file,
@@ -113,10 +112,10 @@ impl<'a> Run<'a> {
         self.step()?;
         match node {
             Node::Text(text) => self.write(text),
-            Node::Action(pipe) => {
+            Node::Action { pipe, escapers } => {
                 let value = self.pipe(frame, dot, pipe)?;
                 if pipe.variables.is_empty() {
-                    self.print(&value)
+                    self.print(value, escapers)
                 } else {
                     Ok(())
                 }
@@ -131,8 +130,8 @@ impl<'a> Run<'a> {
                 result
             }
             Node::Template { pos, name, pipe } => self.call(frame, dot, *pos, name, pipe.as_ref()),
-            Node::Break => Err(Stop::Break),
-            Node::Continue => Err(Stop::Continue),
+            Node::Break(_) => Err(Stop::Break),
+            Node::Continue(_) => Err(Stop::Continue),
         }
     }
 
@@ -158,17 +157,16 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn print(&mut self, value: &Value) -> Result<()> {
-        let text = match value {
+    fn print(&mut self, value: Value, escapers: &[Escaper]) -> Result<()> {
+        let escaped = escapers
+            .iter()
+            .fold(value, |value, escaper| escaper.apply(&value).into());
+        let text = match &escaped {
             Value::Nil => Cow::Borrowed("<no value>"),
             Value::String(text) => Cow::Borrowed(&**text),
-            Value::Html(text) => return self.write(text),
             value => Cow::Owned(value.to_string()),
         };
-        match self.mode {
-            Mode::Text => self.write(&text),
-            Mode::Html => self.write(&functions::html_escape(&text).replace('+', "&#43;")),
-        }
+        self.write(&text)
     }
 
     fn if_or_with(&mut self, frame: &mut Frame<'a>, dot: &Value, branch: &'a Branch) -> Result<()> {
@@ -240,7 +238,7 @@ impl<'a> Run<'a> {
         name: &str,
         pipe: Option<&'a Pipe>,
     ) -> Result<()> {
-        let Some(definition) = self.template.definitions.get(name) else {
+        let Some(definition) = self.definitions.get(name) else {
             return frame.error(
                 pos,
                 TemplateCall(name, pipe),
@@ -562,7 +560,7 @@ fn admit(
     let constant = |text: String| format!("expected {}; found {text}", param.type_name());
     match (param, value) {
         (Param::Any, value) => Ok(value),
-        (Param::String, value @ (Value::String(_) | Value::Html(_))) => Ok(value),
+        (Param::String, value @ Value::String(_)) => Ok(value),
         (Param::Int, value @ Value::Int(_)) => Ok(value),
         (Param::Float, value @ Value::Float(_)) => Ok(value),
         (Param::Float, Value::Int(int)) => Ok(Value::Float(int as f64)),

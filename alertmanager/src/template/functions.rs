@@ -233,7 +233,7 @@ fn order(arguments: &[Value], accept: fn(Ordering) -> bool) -> Result<Value, Str
 fn len(value: &Value) -> Result<Value, String> {
     let len = match value {
         Value::Nil => return Err("len of nil pointer".to_owned()),
-        Value::String(text) | Value::Html(text) => text.len(),
+        Value::String(text) | Value::Html(text) | Value::Url(text) => text.len(),
         Value::List(list) => list.items.len(),
         Value::Map(map) => map.entries.len(),
         value => match value.elements() {
@@ -345,7 +345,6 @@ pub(super) fn html_escape(text: &str) -> String {
             '>' => out.push_str("&gt;"),
             '"' => out.push_str("&#34;"),
             '\'' => out.push_str("&#39;"),
-            '+' => out.push_str("&#43;"),
             '\0' => out.push('\u{fffd}'),
             c => out.push(c),
         }

@@ -25,7 +25,7 @@ fn append(out: &mut String, value: &Value, depth: usize) -> Result<(), String> {
             Some(number) => out.push_str(&number.to_string()),
             None => return Err(format!("json: unsupported value: {value}")),
         },
-        Value::String(text) | Value::Html(text) => append_text(out, text),
+        Value::String(text) | Value::Html(text) | Value::Url(text) => append_text(out, text),
         Value::Time(time) => append_text(
             out,
             &super::time::rfc3339(time.timestamp().as_millisecond()),

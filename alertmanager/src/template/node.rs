@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use model::name::Quoted;
 
+use super::html::Escaper;
+
 /// A named piece of template and the text that it was parsed from.
 #[derive(Debug)]
 pub(super) struct Definition {
@@ -25,20 +27,32 @@ impl Definition {
             .iter()
             .all(|node| matches!(node, Node::Text(text) if text.trim().is_empty()))
     }
+
+    /// Returns the line, from 1, and the column, in bytes from 0, of a position.
+    pub(super) fn locate(&self, pos: usize) -> (usize, usize) {
+        let before = &self.text[..pos];
+        let line = 1 + before.matches('\n').count();
+        let column = before.rfind('\n').map_or(pos, |newline| pos - newline - 1);
+        (line, column)
+    }
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Node {
     Text(String),
-    Action(Pipe),
+    /// A value; without escapers it is printed as it is.
+    Action {
+        pipe: Pipe,
+        escapers: Vec<Escaper>,
+    },
     Branch(Branch),
     Template {
         pos: usize,
         name: String,
         pipe: Option<Pipe>,
     },
-    Break,
-    Continue,
+    Break(usize),
+    Continue(usize),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +62,18 @@ pub(super) enum BranchKind {
     With,
 }
 
-#[derive(Debug)]
+impl BranchKind {
+    /// Returns the word that begins it.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            BranchKind::If => "if",
+            BranchKind::Range => "range",
+            BranchKind::With => "with",
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
 pub(super) struct Branch {
     pub(super) kind: BranchKind,
     pub(super) pos: usize,
@@ -57,7 +82,7 @@ pub(super) struct Branch {
     pub(super) otherwise: Vec<Node>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Pipe {
     /// Whether the variables are set rather than declared.
     pub(super) is_assign: bool,
@@ -65,19 +90,19 @@ pub(super) struct Pipe {
     pub(super) commands: Vec<Command>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Command {
     pub(super) pos: usize,
     pub(super) operands: Vec<Operand>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Operand {
     pub(super) pos: usize,
     pub(super) kind: OperandKind,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum OperandKind {
     Bool(bool),
     Int {
@@ -148,6 +173,11 @@ impl fmt::Display for Operand {
             OperandKind::Pipe(pipe) => write!(f, "({pipe})"),
         }
     }
+}
+
+/// Returns a value's node as error messages show it.
+pub(super) fn node_text(pipe: &Pipe) -> String {
+    format!("{{{{{pipe}}}}}")
 }
 
 /// Prints `{{template "name" pipe}}` as error messages show it.

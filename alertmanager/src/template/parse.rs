@@ -218,7 +218,8 @@ impl<'a> Parser<'a> {
         let Kind::Keyword(keyword) = token.kind else {
             self.at = start;
             let pipe = self.pipe("command", &Kind::RightDelim)?;
-            return Ok(Item::Node(Node::Action(pipe)));
+            let escapers = Vec::new();
+            return Ok(Item::Node(Node::Action { pipe, escapers }));
         };
         let node = match keyword {
             Keyword::If => self.branch(BranchKind::If)?,
@@ -226,7 +227,7 @@ impl<'a> Parser<'a> {
             Keyword::With => self.branch(BranchKind::With)?,
             Keyword::Template => self.template_call()?,
             Keyword::Block => self.block()?,
-            Keyword::Break | Keyword::Continue => self.jump(keyword)?,
+            Keyword::Break | Keyword::Continue => self.jump(keyword, token.pos)?,
             Keyword::End => {
                 self.expect(Kind::RightDelim, "end")?;
                 return Ok(Item::End(End::End));
@@ -243,10 +244,10 @@ impl<'a> Parser<'a> {
         Ok(Item::Node(node))
     }
 
-    fn jump(&mut self, keyword: Keyword) -> Result<Node> {
+    fn jump(&mut self, keyword: Keyword, pos: usize) -> Result<Node> {
         let (word, node) = match keyword {
-            Keyword::Break => ("break", Node::Break),
-            _ => ("continue", Node::Continue),
+            Keyword::Break => ("break", Node::Break(pos)),
+            _ => ("continue", Node::Continue(pos)),
         };
         let token = self.next_non_space();
         if token.kind != Kind::RightDelim {
@@ -260,11 +261,7 @@ impl<'a> Parser<'a> {
 
     fn branch(&mut self, kind: BranchKind) -> Result<Node> {
         self.enter()?;
-        let context = match kind {
-            BranchKind::If => "if",
-            BranchKind::Range => "range",
-            BranchKind::With => "with",
-        };
+        let context = kind.word();
         let variables = self.variables.len();
         let pos = self.peek_non_space().pos;
         let pipe = self.pipe(context, &Kind::RightDelim)?;

@@ -24,6 +24,8 @@ pub enum Value {
     String(Arc<str>),
     /// Text that is markup already and is not escaped in HTML.
     Html(Arc<str>),
+    /// Text that is a URL whose scheme is known to be harmless.
+    Url(Arc<str>),
     /// A moment with its time zone.
     Time(Arc<Zoned>),
     /// A span of time in nanoseconds.
@@ -81,6 +83,11 @@ pub trait Object: fmt::Debug + Send + Sync {
     /// Returns its fields as JSON has them, each with the key it gets there; without any, the elements are what JSON has.
     fn json_fields(&self) -> &'static [(&'static str, &'static str)] {
         &[]
+    }
+
+    /// Returns whether a script gets what it prints, rather than its JSON.
+    fn is_printed_in_scripts(&self) -> bool {
+        false
     }
 
     /// Returns how it prints.
@@ -141,6 +148,7 @@ impl Value {
             Value::Float(_) => "float64",
             Value::String(_) => "string",
             Value::Html(_) => "template.HTML",
+            Value::Url(_) => "template.URL",
             Value::Time(_) => "time.Time",
             Value::Duration(_) => "time.Duration",
             Value::List(list) => list.type_name,
@@ -156,7 +164,7 @@ impl Value {
             Value::Bool(value) => *value,
             Value::Int(value) | Value::Duration(value) => *value != 0,
             Value::Float(value) => *value != 0.0,
-            Value::String(text) | Value::Html(text) => !text.is_empty(),
+            Value::String(text) | Value::Html(text) | Value::Url(text) => !text.is_empty(),
             Value::Time(_) => true,
             Value::List(list) => !list.items.is_empty(),
             Value::Map(map) => !map.entries.is_empty(),
@@ -169,7 +177,7 @@ impl Value {
     /// Returns the text, if it is text.
     pub fn as_str(&self) -> Option<&str> {
         match self {
-            Value::String(text) | Value::Html(text) => Some(text),
+            Value::String(text) | Value::Html(text) | Value::Url(text) => Some(text),
             _ => None,
         }
     }
@@ -215,7 +223,7 @@ impl fmt::Display for Value {
             Value::Bool(value) => write!(f, "{value}"),
             Value::Int(value) => write!(f, "{value}"),
             Value::Float(value) => f.write_str(&model::float::format_general(*value)),
-            Value::String(text) | Value::Html(text) => f.write_str(text),
+            Value::String(text) | Value::Html(text) | Value::Url(text) => f.write_str(text),
             Value::Time(time) => f.write_str(&super::time::print(time)),
             Value::Duration(ns) => f.write_str(&super::time::print_duration(*ns)),
             Value::List(list) => {

@@ -169,6 +169,49 @@ pub(super) static ROWS: &[Row] = &[
         )],
     },
     Row {
+        tool: Tool::AmSilenceUpdate,
+        words: &["am", "silence", "update"],
+        about: "Change silences",
+        flags: online![
+            only("quiet", "Only show the ids."),
+            Flag::shown(
+                "duration",
+                Kind::Duration,
+                "",
+                "How long they last from their start on."
+            ),
+            time("start", "When they start (RFC3339)."),
+            time("end", "When they end (RFC3339), in place of the duration."),
+            Flag::shown("comment", Kind::Text, "", "Why."),
+        ],
+        letters: &[OUTPUT, ("quiet", 'q'), ("duration", 'd'), ("comment", 'c')],
+        args: &[words("update-ids", "The ids of the silences.")],
+    },
+    Row {
+        tool: Tool::AmSilenceImport,
+        words: &["am", "silence", "import"],
+        about: "Make the silences of a file that `am silence query -o json` wrote, or of standard input",
+        flags: online![
+            only(
+                "force",
+                "Make new silences also of those that exist already."
+            ),
+            Flag::hidden(
+                "worker",
+                Kind::Integer,
+                "8",
+                "Accepted; silences are made one after the other."
+            ),
+        ],
+        letters: &[OUTPUT, ("force", 'f'), ("worker", 'w')],
+        args: &[Positional {
+            name: "input-file",
+            default: Some(""),
+            repeats: false,
+            help: "The file; standard input without one.",
+        }],
+    },
+    Row {
         tool: Tool::AmSilenceExpire,
         words: &["am", "silence", "expire"],
         about: "End silences",

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::client::{Client, filters, labels, shown_labels, shown_time, time_flag};
+use super::matcher_mode;
 use crate::cli::tool::ToolCall;
 use crate::tool::{Outcome, table};
 
@@ -29,7 +30,7 @@ pub(in crate::tool) fn query(call: &ToolCall, out: &mut dyn Write) -> anyhow::Re
     if !flags.text("receiver").is_empty() {
         path += &format!("&receiver={}", net::escape::form(flags.text("receiver")));
     }
-    path += &filters(&call.args)?;
+    path += &filters(&call.args, matcher_mode(call)?)?;
     let client = Client::of(call)?;
     if flags.text("output") == "json" {
         out.write_all(client.call(Method::GET, &path, None)?.as_bytes())?;
@@ -86,7 +87,7 @@ pub(in crate::tool) fn query(call: &ToolCall, out: &mut dyn Write) -> anyhow::Re
 pub(in crate::tool) fn add(call: &ToolCall, _: &mut dyn Write) -> anyhow::Result<Outcome> {
     let flags = &call.flags;
     let mut alert = json!({
-        "labels": labels(&call.args)?,
+        "labels": labels(&call.args, matcher_mode(call)?)?,
         "annotations": super::client::annotations(flags.list("annotation"))?,
     });
     for (flag, key) in [("start", "startsAt"), ("end", "endsAt")] {

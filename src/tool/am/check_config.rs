@@ -5,7 +5,7 @@
 use std::io::Write;
 use std::path::Path;
 
-use super::{ensure_file, load};
+use super::{ensure_file, load, matcher_mode};
 use crate::cli::tool::ToolCall;
 use crate::tool::{Outcome, complain};
 
@@ -14,10 +14,11 @@ pub(in crate::tool) fn run(call: &ToolCall, out: &mut dyn Write) -> anyhow::Resu
     for path in &call.args {
         ensure_file(path)?;
     }
+    let mode = matcher_mode(call)?;
     let mut failed = 0;
     for path in &call.args {
         write!(out, "Checking '{path}'")?;
-        match load(path) {
+        match load(path, mode) {
             Ok(mut config) => {
                 writeln!(out, "  SUCCESS\nFound:\n - global config\n - route")?;
                 writeln!(out, " - {} inhibit rules", config.inhibit_rules.len())?;

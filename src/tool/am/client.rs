@@ -1,7 +1,8 @@
 //! Calls of a running Alertmanager, and how what it answers is shown.
 
-use ::http::Method;
-use anyhow::{Context as _, bail, ensure};
+use ::http::{Method, StatusCode};
+use alertmanager::config::{MatcherMode, parse_matcher};
+use anyhow::{Context as _, ensure};
 use jiff::Timestamp;
 use net::outbound::{HttpClient, body};
 use serde_json::Value;
@@ -11,6 +12,20 @@ use crate::tool::http;
 
 /// Bytes of an answer, at most.
 const ANSWER_BYTES_MAX: usize = 1 << 30;
+
+/// What an Alertmanager says that does not do what it is asked.
+#[derive(Debug, thiserror::Error)]
+#[error("{status}: {said}")]
+struct Refused {
+    status: StatusCode,
+    said: String,
+}
+
+/// Returns whether a call failed because what it is about is not there.
+pub(super) fn is_missing(error: &anyhow::Error) -> bool {
+    let refused = error.downcast_ref::<Refused>();
+    refused.is_some_and(|refused| refused.status == StatusCode::NOT_FOUND)
+}
 
 /// An Alertmanager that is asked.
 pub(super) struct Client {
@@ -68,7 +83,8 @@ impl Client {
                     Ok(value) => value["message"].as_str().unwrap_or(&text).to_owned(),
                     Err(_) => text,
                 };
-                bail!("{status}: {}", said.trim());
+                let said = said.trim().to_owned();
+                return Err(anyhow::Error::new(Refused { status, said }));
             }
             Ok(text)
         };
@@ -110,13 +126,13 @@ pub(super) fn shown_labels(labels: &Value) -> String {
 /// # Errors
 ///
 /// When one of them is no matcher.
-pub(super) fn matchers(words: &[String]) -> anyhow::Result<Vec<model::Matcher>> {
+pub(super) fn matchers(words: &[String], mode: MatcherMode) -> anyhow::Result<Vec<model::Matcher>> {
     let words = words.iter().filter(|word| !word.is_empty()).enumerate();
     let matchers = words.map(|(index, word)| {
         let is_name = index == 0 && !word.contains(['=', '~', '{']);
         match is_name {
             true => Ok(model::Matcher::equal("alertname", word.as_str())),
-            false => alertmanager::config::parse_matcher(word).map_err(anyhow::Error::msg),
+            false => parse_matcher(word, mode).map_err(anyhow::Error::msg),
         }
     });
     matchers.collect()
@@ -127,9 +143,12 @@ pub(super) fn matchers(words: &[String]) -> anyhow::Result<Vec<model::Matcher>> 
 /// # Errors
 ///
 /// When one of them is no label.
-pub(super) fn labels(words: &[String]) -> anyhow::Result<serde_json::Map<String, Value>> {
+pub(super) fn labels(
+    words: &[String],
+    mode: MatcherMode,
+) -> anyhow::Result<serde_json::Map<String, Value>> {
     let mut labels = serde_json::Map::new();
-    for matcher in matchers(words)? {
+    for matcher in matchers(words, mode)? {
         ensure!(
             matcher.op() == model::MatchOp::Equal,
             "{} is no label, write name=value",
@@ -141,8 +160,8 @@ pub(super) fn labels(words: &[String]) -> anyhow::Result<serde_json::Map<String,
 }
 
 /// Returns `filter=…` parameters for matchers, each with its separator.
-pub(super) fn filters(words: &[String]) -> anyhow::Result<String> {
-    let filters = matchers(words)?.into_iter().map(|matcher| {
+pub(super) fn filters(words: &[String], mode: MatcherMode) -> anyhow::Result<String> {
+    let filters = matchers(words, mode)?.into_iter().map(|matcher| {
         let text = alertmanager::config::print_matcher(&matcher);
         format!("&filter={}", net::escape::form(&text))
     });

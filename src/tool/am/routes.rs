@@ -4,11 +4,11 @@
 
 use std::io::{self, Write};
 
-use alertmanager::config::{Route, parse_matchers, print_matchers};
+use alertmanager::config::{MatcherMode, Route, parse_matchers_in, print_matchers};
 use anyhow::{Context as _, ensure};
 use model::{Labels, MatchOp};
 
-use super::{ensure_file, load};
+use super::{ensure_file, load, matcher_mode};
 use crate::cli::tool::ToolCall;
 use crate::tool::{Outcome, UsageError};
 
@@ -30,7 +30,7 @@ pub(in crate::tool) fn show(call: &ToolCall, out: &mut dyn Write) -> anyhow::Res
 /// Prints the receivers that hear of an alert with the labels of the command line.
 pub(in crate::tool) fn test(call: &ToolCall, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     let root = tree_of(call)?;
-    let labels = labels(&call.args)?;
+    let labels = labels(&call.args, matcher_mode(call)?)?;
     if call.flags.is_on("tree") {
         writeln!(out, "Matching routes:\n.")?;
         print(&[taking(&root, &labels)], "", out)?;
@@ -57,14 +57,14 @@ fn tree_of(call: &ToolCall) -> anyhow::Result<Route> {
         return Err(UsageError("--config.file is required".to_owned()).into());
     }
     ensure_file(path)?;
-    Ok(load(path)?.route)
+    Ok(load(path, matcher_mode(call)?)?.route)
 }
 
 /// Reads `name=value`; of two values of a name the last one counts.
-fn labels(args: &[String]) -> anyhow::Result<Labels> {
+fn labels(args: &[String], mode: MatcherMode) -> anyhow::Result<Labels> {
     let mut labels = std::collections::BTreeMap::new();
     for arg in args.iter().filter(|arg| !arg.is_empty()) {
-        let matchers = parse_matchers(arg)
+        let matchers = parse_matchers_in(arg, mode)
             .map_err(anyhow::Error::msg)
             .context("Failed to parse labels")?;
         for matcher in matchers {

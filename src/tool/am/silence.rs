@@ -1,4 +1,4 @@
-//! `hearth tool am silence query`, `add` and `expire`.
+//! `hearth tool am silence query`, `add`, `update`, `import` and `expire`.
 
 use std::io::Write;
 
@@ -9,9 +9,10 @@ use model::MatchOp;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::client::{Client, filters, matchers, shown_time, time_flag};
+use super::client::{Client, filters, is_missing, matchers, shown_time, time_flag};
+use super::matcher_mode;
 use crate::cli::tool::ToolCall;
-use crate::tool::{Outcome, table};
+use crate::tool::{Outcome, complain, table};
 
 fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
@@ -24,7 +25,7 @@ fn text(value: &Value) -> &str {
 /// When the Alertmanager does not answer, or a matcher is none.
 pub(in crate::tool) fn query(call: &ToolCall, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     let flags = &call.flags;
-    let path = format!("silences?{}", filters(&call.args)?);
+    let path = format!("silences?{}", filters(&call.args, matcher_mode(call)?)?);
     let answer = Client::of(call)?.call(Method::GET, &path, None)?;
     let raw: Vec<&RawValue> = serde_json::from_str(&answer).context("read the answer")?;
     let parsed = raw.iter().map(|raw| serde_json::from_str(raw.get()));
@@ -46,15 +47,18 @@ pub(in crate::tool) fn query(call: &ToolCall, out: &mut dyn Write) -> anyhow::Re
         }
         return Ok(Outcome::Done);
     }
-    let is_extended = match flags.text("output") {
-        "json" => {
-            // As the Alertmanager wrote them.
-            serde_json::to_writer(&mut *out, &raw)?;
-            writeln!(out)?;
-            return Ok(Outcome::Done);
-        }
-        output => output == "extended",
-    };
+    if flags.text("output") == "json" {
+        // As the Alertmanager wrote them.
+        serde_json::to_writer(&mut *out, &raw)?;
+        writeln!(out)?;
+        return Ok(Outcome::Done);
+    }
+    show(&silences, flags.text("output") == "extended", out)?;
+    Ok(Outcome::Done)
+}
+
+/// Shows silences as a table.
+fn show(silences: &[&Value], is_extended: bool, out: &mut dyn Write) -> anyhow::Result<()> {
     let header: &[&str] = match is_extended {
         true => &[
             "ID",
@@ -89,7 +93,7 @@ pub(in crate::tool) fn query(call: &ToolCall, out: &mut dyn Write) -> anyhow::Re
         rows.push(row);
     }
     table::print_padded(out, &rows)?;
-    Ok(Outcome::Done)
+    Ok(())
 }
 
 fn shown_matcher(matcher: &Value) -> String {
@@ -111,7 +115,7 @@ fn shown_matcher(matcher: &Value) -> String {
 /// When the Alertmanager refuses it or does not answer, or an argument makes no sense.
 pub(in crate::tool) fn add(call: &ToolCall, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     let flags = &call.flags;
-    let matchers = matchers(&call.args)?;
+    let matchers = matchers(&call.args, matcher_mode(call)?)?;
     ensure!(!matchers.is_empty(), "no matchers specified");
     let comment = flags.text("comment");
     ensure!(
@@ -152,6 +156,130 @@ pub(in crate::tool) fn add(call: &ToolCall, out: &mut dyn Write) -> anyhow::Resu
     let answer = Client::of(call)?.call(Method::POST, "silences", Some(&body))?;
     let answer: Value = serde_json::from_str(&answer).context("read the answer")?;
     writeln!(out, "{}", text(&answer["silenceID"]))?;
+    Ok(Outcome::Done)
+}
+
+/// Changes silences and shows what they are now.
+///
+/// # Errors
+///
+/// When there is none with an id, the Alertmanager refuses a change or does not answer, or an argument makes no sense.
+pub(in crate::tool) fn update(call: &ToolCall, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+    let flags = &call.flags;
+    let ids: Vec<&String> = call.args.iter().filter(|id| !id.is_empty()).collect();
+    ensure!(!ids.is_empty(), "no silence IDs specified");
+    let client = Client::of(call)?;
+    let mut updated = Vec::new();
+    for id in ids {
+        let mut silence = client.get(&format!("silence/{}", net::escape::form(id)))?;
+        let time = |silence: &Value, key: &str| -> anyhow::Result<Timestamp> {
+            let shown = text(&silence[key]);
+            shown
+                .parse()
+                .with_context(|| format!("{key} of silence {id}: {shown:?}"))
+        };
+        let starts = time_flag(call, "start", time(&silence, "startsAt")?)?;
+        let ends = match flags.text("duration") {
+            "" => time(&silence, "endsAt")?,
+            _ => {
+                let duration = SignedDuration::from_millis(flags.duration("duration").as_ms());
+                ensure!(
+                    !duration.is_zero(),
+                    "silence duration must be greater than 0"
+                );
+                starts.checked_add(duration).context("--duration")?
+            }
+        };
+        let ends = time_flag(call, "end", ends)?;
+        ensure!(starts <= ends, "silence cannot start after it ends");
+        silence["startsAt"] = starts.to_string().into();
+        silence["endsAt"] = ends.to_string().into();
+        if !flags.text("comment").is_empty() {
+            silence["comment"] = flags.text("comment").into();
+        }
+        silence["id"] = post(&client, &silence)?.into();
+        updated.push(silence);
+    }
+    if flags.is_on("quiet") {
+        for silence in &updated {
+            writeln!(out, "{}", text(&silence["id"]))?;
+        }
+    } else if flags.text("output") == "json" {
+        serde_json::to_writer(&mut *out, &updated)?;
+        writeln!(out)?;
+    } else {
+        let silences: Vec<&Value> = updated.iter().collect();
+        show(&silences, flags.text("output") == "extended", out)?;
+    }
+    Ok(Outcome::Done)
+}
+
+/// Sends a silence and returns its id.
+fn post(client: &Client, silence: &Value) -> anyhow::Result<String> {
+    let keys = [
+        "id",
+        "matchers",
+        "startsAt",
+        "endsAt",
+        "createdBy",
+        "comment",
+        "annotations",
+    ];
+    let mut body = serde_json::Map::new();
+    for key in keys {
+        if let Some(value) = silence.get(key) {
+            body.insert(key.to_owned(), value.clone());
+        }
+    }
+    let answer = client.call(Method::POST, "silences", Some(&body.into()))?;
+    let answer: Value = serde_json::from_str(&answer).context("read the answer")?;
+    Ok(text(&answer["silenceID"]).to_owned())
+}
+
+/// Makes the silences of a file, and prints their ids. One that is refused does not stop the others.
+///
+/// # Errors
+///
+/// When the file is no list of silences, or some could not be made.
+pub(in crate::tool) fn import(call: &ToolCall, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+    const NOT_JSON: &str = "couldn't unmarshal input data, is it JSON?";
+    let file = match call.args.first().map(String::as_str) {
+        // Standard input, by its name.
+        None | Some("") => "/dev/stdin",
+        Some(file) => file,
+    };
+    let silences: Vec<Value> = serde_json::from_str(&super::read(file)?).context(NOT_JSON)?;
+    let client = Client::of(call)?;
+    let mut failed = 0;
+    for mut silence in silences.iter().cloned() {
+        let id = text(&silence["id"]).to_owned();
+        let without_id = |silence: &mut Value| {
+            if let Value::Object(silence) = silence {
+                silence.remove("id");
+            }
+        };
+        if call.flags.is_on("force") {
+            without_id(&mut silence);
+        }
+        let mut made = post(&client, &silence);
+        if made.as_ref().is_err_and(is_missing) {
+            // It is not there any more, or it never was: a new one.
+            without_id(&mut silence);
+            made = post(&client, &silence);
+        }
+        match made {
+            Ok(id) => writeln!(out, "{id}")?,
+            Err(error) => {
+                failed += 1;
+                complain(&format!("Error adding silence id='{id}': {error:#}"));
+            }
+        }
+    }
+    ensure!(
+        failed == 0,
+        "couldn't import {failed} out of {} silences",
+        silences.len()
+    );
     Ok(Outcome::Done)
 }
 

@@ -38,8 +38,7 @@ pub(in crate::tool) fn render(call: &ToolCall, out: &mut dyn Write) -> anyhow::R
     let data = match flags.text("template.data") {
         "" => example(),
         file => {
-            let text = std::fs::read_to_string(file).with_context(|| format!("read {file}"))?;
-            serde_json::from_str(&text).with_context(|| format!("read {file}"))?
+            serde_json::from_str(&super::read(file)?).with_context(|| format!("read {file}"))?
         }
     };
     let data = NotificationData::from_json(&data).map_err(anyhow::Error::msg)?;

@@ -22,6 +22,7 @@ use tsdb::{Db, DbOptions, ReplayProgress};
 
 use crate::backtest::{AlertJson, BacktestJson, RuleJson};
 use crate::cli::tool::ToolCall;
+use crate::files::read_bounded;
 use crate::tool::{Outcome, UsageError, complain, http, table};
 
 /// More than a server gives a backtest.
@@ -70,14 +71,8 @@ pub(in crate::tool) fn run(call: &ToolCall, out: &mut dyn Write) -> anyhow::Resu
 }
 
 fn read(path: &Path) -> anyhow::Result<String> {
-    let name = path.display();
-    let meta = std::fs::metadata(path).with_context(|| format!("read {name}"))?;
-    ensure!(
-        meta.len() <= FILE_BYTES_MAX,
-        "{name}: {} bytes, a rule file may have {FILE_BYTES_MAX} at most",
-        meta.len()
-    );
-    std::fs::read_to_string(path).with_context(|| format!("read {name}"))
+    let text = read_bounded(path, FILE_BYTES_MAX).map_err(anyhow::Error::msg);
+    text.with_context(|| format!("read {}", path.display()))
 }
 
 /// Has a server do it.

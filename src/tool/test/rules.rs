@@ -103,7 +103,7 @@ impl Run<'_> {
 
     /// Reads a file and the rule files that it names.
     fn read(&self, path: &Path) -> Result<(UnitTestFile, Shared), String> {
-        let text = read_bounded(path)?;
+        let text = read(path)?;
         let file: UnitTestFile = yaml::parse::<Option<_>>(&text)
             .map_err(|error| error.to_string())?
             .unwrap_or_default();
@@ -121,7 +121,7 @@ impl Run<'_> {
         }
         let mut rule_texts = Vec::new();
         for path in &rule_files {
-            let text = read_bounded(path)?;
+            let text = read(path)?;
             rule_texts.push(match self.ignores_unknown_fields {
                 true => known_fields(&text),
                 false => text,
@@ -148,14 +148,7 @@ impl Run<'_> {
     }
 }
 
-fn read_bounded(path: &Path) -> Result<String, String> {
-    let said = |error: std::io::Error| format!("{}: {error}", path.display());
-    let bytes = std::fs::metadata(path).map_err(said)?.len();
-    if FILE_BYTES_MAX < bytes {
-        return Err(format!(
-            "{}: {bytes} bytes, a file may have {FILE_BYTES_MAX} at most",
-            path.display()
-        ));
-    }
-    std::fs::read_to_string(path).map_err(said)
+fn read(path: &Path) -> Result<String, String> {
+    let read = crate::files::read_bounded(path, FILE_BYTES_MAX);
+    read.map_err(|reason| format!("{}: {reason}", path.display()))
 }

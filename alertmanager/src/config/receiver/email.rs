@@ -75,6 +75,15 @@ impl ReceiverConfig for EmailText {
             headers.insert(name, value);
         }
         self.headers = headers;
+        let owned = ["References", "In-Reply-To"];
+        let taken = owned
+            .into_iter()
+            .find(|name| self.headers.contains_key(*name));
+        if let (true, Some(name)) = (self.threading.enabled, taken) {
+            return Err(format!(
+                "conflicting configuration: threading.enabled conflicts with custom {name} header"
+            ));
+        }
         ensure(
             !self.threading.enabled
                 || matches!(self.threading.thread_by_date.as_str(), "none" | "daily"),
