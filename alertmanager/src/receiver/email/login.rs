@@ -10,7 +10,7 @@ use lettre::transport::smtp::client::AsyncSmtpConnection;
 use super::md5::hmac_md5;
 use crate::http::chain;
 use crate::receiver::SendError;
-use crate::receiver::http::hex;
+use net::digest::hex;
 
 /// Who logs in, and with what.
 pub(super) struct Login {

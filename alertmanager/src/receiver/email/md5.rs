@@ -85,7 +85,7 @@ pub(super) fn hmac_md5(key: &[u8], message: &[u8]) -> [u8; 16] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::receiver::http::hex;
+    use net::digest::hex;
 
     /// The digests of RFC 1321.
     #[test]
