@@ -48,7 +48,11 @@ pub(crate) struct DiscoveryMetrics {
     pub(crate) http_failures: Counter,
     pub(crate) dns_lookups: Counter,
     pub(crate) dns_failures: Counter,
+    pub(crate) azure_failures: Counter,
+    pub(crate) azure_cache_hits: Counter,
     pub(crate) consul_failures: Counter,
+    pub(crate) kuma_failures: Counter,
+    pub(crate) kuma_skipped: Counter,
     pub(crate) kubernetes_failures: Counter,
     /// By role and event.
     pub(crate) kubernetes_events: Family<Counter>,
@@ -108,6 +112,22 @@ impl DiscoveryMetrics {
             dns_failures: registry.counter(
                 "prometheus_sd_dns_lookup_failures_total",
                 "The number of DNS-SD lookup failures.",
+            ),
+            azure_failures: registry.counter(
+                "prometheus_sd_azure_failures_total",
+                "Number of Azure service discovery refresh failures.",
+            ),
+            azure_cache_hits: registry.counter(
+                "prometheus_sd_azure_cache_hit_total",
+                "Number of cache hit during refresh.",
+            ),
+            kuma_failures: registry.counter(
+                "prometheus_sd_kuma_fetch_failures_total",
+                "The number of Kuma MADS fetch call failures.",
+            ),
+            kuma_skipped: registry.counter(
+                "prometheus_sd_kuma_fetch_skipped_updates_total",
+                "The number of Kuma MADS fetch calls that result in no updates to the targets.",
             ),
             consul_failures: registry.counter(
                 "prometheus_sd_consul_rpc_failures_total",

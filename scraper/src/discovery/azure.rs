@@ -22,6 +22,7 @@ use super::TargetGroup;
 use super::labels::MetaLabels;
 use super::refresh::{PAGES_MAX, RefreshError, Source, exchange, status_error};
 use crate::config::sd::{AzureAuthentication, AzureSdConfig};
+use crate::metrics::DiscoveryMetrics;
 
 mod answers;
 
@@ -71,6 +72,7 @@ pub(crate) struct AzureSource {
     config: AzureSdConfig,
     /// The URL of the API.
     endpoint: String,
+    metrics: DiscoveryMetrics,
     /// How often was asked.
     refreshes: u64,
     interfaces: HashMap<String, Known>,
@@ -91,6 +93,7 @@ impl AzureSource {
         config: &AzureSdConfig,
         environment: Environment,
         client: HttpClient,
+        metrics: DiscoveryMetrics,
     ) -> Result<Self, String> {
         let name = config.environment.to_uppercase();
         let cloud = CLOUDS.iter().find(|cloud| cloud.0.contains(&name.as_str()));
@@ -116,6 +119,7 @@ impl AzureSource {
             tokens: AzureTokens::new(way, account, authority, audience, environment),
             config: config.clone(),
             endpoint: (*endpoint).to_owned(),
+            metrics,
             refreshes: 0,
             interfaces: HashMap::new(),
         })
@@ -210,6 +214,7 @@ impl AzureSource {
     ) -> Result<Option<Known>, RefreshError> {
         let known = self.interfaces.get(id);
         if let Some(known) = known.filter(|known| self.refreshes < known.until) {
+            self.metrics.azure_cache_hits.inc();
             return Ok(Some(known.clone()));
         }
         let escape = net::escape::component;
@@ -322,6 +327,16 @@ impl Source for AzureSource {
     const NAME: &'static str = "azure";
 
     async fn groups(&mut self) -> Result<Vec<TargetGroup>, RefreshError> {
+        let found = self.find().await;
+        if found.is_err() {
+            self.metrics.azure_failures.inc();
+        }
+        found
+    }
+}
+
+impl AzureSource {
+    async fn find(&mut self) -> Result<Vec<TargetGroup>, RefreshError> {
         self.refreshes += 1;
         let machines = self.machines().await?;
         let mut targets = Vec::new();

@@ -18,6 +18,7 @@ use super::TargetGroup;
 use super::labels::MetaLabels;
 use super::refresh::{RefreshError, Source, exchange, status_error};
 use crate::config::sd::KumaSdConfig;
+use crate::metrics::DiscoveryMetrics;
 
 const ASKED: &str = "POST /v3/discovery:monitoringassignments";
 const KIND: &str = "type.googleapis.com/kuma.observability.v1.MonitoringAssignment";
@@ -31,6 +32,7 @@ pub(crate) struct KumaSource {
     client: HttpClient,
     config: KumaSdConfig,
     client_id: String,
+    metrics: DiscoveryMetrics,
     /// What the newest answer called itself.
     version: String,
     nonce: String,
@@ -74,7 +76,11 @@ struct Target {
 }
 
 impl KumaSource {
-    pub(crate) fn new(config: &KumaSdConfig, client: HttpClient) -> Self {
+    pub(crate) fn new(
+        config: &KumaSdConfig,
+        client: HttpClient,
+        metrics: DiscoveryMetrics,
+    ) -> Self {
         let client_id = match config.client_id.as_str() {
             "" => host_name().unwrap_or_else(|| CLIENT_ID.to_owned()),
             id => id.to_owned(),
@@ -83,6 +89,7 @@ impl KumaSource {
             client,
             config: config.clone(),
             client_id,
+            metrics,
             version: String::new(),
             nonce: String::new(),
             newest: Vec::new(),
@@ -147,7 +154,18 @@ impl Source for KumaSource {
     const NAME: &'static str = "kuma";
 
     async fn groups(&mut self) -> Result<Vec<TargetGroup>, RefreshError> {
+        let found = self.find().await;
+        if found.is_err() {
+            self.metrics.kuma_failures.inc();
+        }
+        found
+    }
+}
+
+impl KumaSource {
+    async fn find(&mut self) -> Result<Vec<TargetGroup>, RefreshError> {
         let Some(answer) = self.ask().await? else {
+            self.metrics.kuma_skipped.inc();
             return Ok(self.newest.clone());
         };
         if answer.type_url != KIND {
@@ -183,7 +201,11 @@ mod tests {
             ..KumaSdConfig::default()
         };
         let client = HttpClient::new(HttpConfig::default(), Path::new(""), None).unwrap();
-        KumaSource::new(&config, client)
+        KumaSource::new(
+            &config,
+            client,
+            DiscoveryMetrics::new(&::metrics::Registry::new()),
+        )
     }
 
     const FIRST: &str = r#"{"version_info": "v1", "type_url": "type.googleapis.com/kuma.observability.v1.MonitoringAssignment",
@@ -228,6 +250,7 @@ mod tests {
             .map(sorted)
         );
         assert_eq!(source.groups().await.unwrap(), groups);
+        assert!((source.metrics.kuma_skipped.value() - 1.0).abs() < 0.5);
         assert_eq!(api.asked().len(), 2);
     }
 

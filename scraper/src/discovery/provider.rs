@@ -245,7 +245,7 @@ impl ProviderConfig {
             ProviderConfig::Azure(config) => {
                 let environment = Environment::of_process();
                 let client = client(config.http_config())?;
-                let source = AzureSource::new(config, environment, client)?;
+                let source = AzureSource::new(config, environment, client, metrics)?;
                 refreshing(source, config.refresh_interval, place)
             }
             ProviderConfig::Eureka(config) => {
@@ -279,7 +279,7 @@ impl ProviderConfig {
                 );
                 let client = HttpClient::new(config.http_config(), base_dir, Some(timeout));
                 let client = client.map_err(|error| net::outbound::chain(&error))?;
-                let source = KumaSource::new(config, client);
+                let source = KumaSource::new(config, client, metrics);
                 refreshing(source, config.refresh_interval, place)
             }
             ProviderConfig::Marathon(config) => {

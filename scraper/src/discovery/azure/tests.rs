@@ -8,6 +8,10 @@ use crate::discovery::testing::{Answer, Api, Asked, printed};
 
 const GROUP: &str = "/subscriptions/SUB/resourceGroups/RG1/providers";
 
+fn metrics() -> DiscoveryMetrics {
+    DiscoveryMetrics::new(&::metrics::Registry::new())
+}
+
 /// A source whose authority and API are `api`.
 fn source(api: &Api, resource_group: &str) -> AzureSource {
     let config = AzureSdConfig {
@@ -24,7 +28,7 @@ fn source(api: &Api, resource_group: &str) -> AzureSource {
     let client = HttpClient::new(HttpConfig::default(), Path::new(""), None).unwrap();
     AzureSource {
         endpoint: api.url(""),
-        ..AzureSource::new(&config, environment, client).unwrap()
+        ..AzureSource::new(&config, environment, client, metrics()).unwrap()
     }
 }
 
@@ -153,6 +157,7 @@ async fn interfaces_with_an_address_are_known_for_a_while() {
     }
     assert_eq!((asked("/nic1"), asked("/set-nic")), (1, 1));
     assert_eq!(asked("/nic-stopped"), 10);
+    assert!((source.metrics.azure_cache_hits.value() - 18.0).abs() < 0.5);
     for _ in 0..=SPREAD {
         source.groups().await.unwrap();
     }
@@ -227,7 +232,8 @@ fn clouds_have_names() {
             environment: environment.to_owned(),
             ..AzureSdConfig::default()
         };
-        AzureSource::new(&config, Environment::of(&[]), client()).map(|source| source.endpoint)
+        AzureSource::new(&config, Environment::of(&[]), client(), metrics())
+            .map(|source| source.endpoint)
     };
     assert_eq!(
         of("AzurePublicCloud").unwrap(),
