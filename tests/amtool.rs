@@ -105,6 +105,12 @@ fn template_render() {
         "--template.text=<b>{{ \"<a>\" }}</b>",
     ];
     render(&html, 0, "<b>&lt;a&gt;</b>");
+    let places = "--template.text=<a href=\"{{ \"javascript:x\" }}\" title={{ \"a b\" }}><script>f({{ .Status }})</script>";
+    let safe = "<a href=\"#ZgotmplZ\" title=a&#32;b><script>f(\"firing\")</script>";
+    render(&[html[0], places], 0, safe);
+    let open = "hearth tool: error: html/template::1:6: {{if}} branches end in different contexts: {stateURL delimDoubleQuote urlPartNone jsCtxRegexp [] attrURL elementNone <nil>}, {stateText delimNone urlPartNone jsCtxRegexp [] attrNone elementNone <nil>}\n";
+    let branch = "--template.text={{ if .Status }}<a href=\"{{ end }}";
+    render(&[html[0], branch], 1, open);
     let undefined = "hearth tool: error: template: :1:12: executing \"\" at <{{template \"x\" .}}>: template \"x\" not defined\n";
     render(&["--template.text={{ template \"x\" . }}"], 1, undefined);
 }

@@ -21,7 +21,7 @@ use lettre::transport::smtp::client::{
 use lettre::transport::smtp::extension::ClientId;
 use lettre::{AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
 use net::client::PerFiles;
-use net::http_config::TlsVersion;
+use net::http_config::{Secret, TlsVersion};
 
 use login::Login;
 
@@ -100,31 +100,29 @@ impl Email {
     /// Returns who logs in, if it is in a way that lettre does not know.
     fn login(&self) -> Result<Option<Login>, SendError> {
         let config = &self.config;
-        let found = secret(
-            config.auth_secret.as_ref(),
-            config.auth_secret_file.as_deref(),
-        );
-        let found = found
-            .map_err(|error| SendError::fatal(chain(&error), "other"))?
-            .filter(|secret| !secret.is_empty());
-        let (Some(user), true) = (
-            &config.auth_username,
-            found.is_some() || !config.auth_identity.is_empty(),
-        ) else {
+        let Some(user) = &config.auth_username else {
             return Ok(None);
         };
-        let password = secret(
-            config.auth_password.as_ref(),
-            config.auth_password_file.as_deref(),
-        );
-        Ok(Some(Login {
+        let given = |text: Option<&Secret>, file: Option<&str>| match secret(text, file) {
+            Ok(found) => Ok(found.filter(|text| !text.is_empty())),
+            Err(error) => Err(SendError::fatal(chain(&error), "other")),
+        };
+        let login = Login {
             user: user.clone(),
             identity: config.auth_identity.clone(),
-            password: password
-                .map_err(|error| SendError::fatal(chain(&error), "other"))?
-                .filter(|password| !password.is_empty()),
-            secret: found,
-        }))
+            password: given(
+                config.auth_password.as_ref(),
+                config.auth_password_file.as_deref(),
+            )?,
+            secret: given(
+                config.auth_secret.as_ref(),
+                config.auth_secret_file.as_deref(),
+            )?,
+        };
+        // A user without anything is no login either, and the error says what is wanted.
+        let is_usual =
+            login.password.is_some() && login.secret.is_none() && login.identity.is_empty();
+        Ok((!is_usual).then_some(login))
     }
 
     /// Sends a mail through a connection of its own.
@@ -428,6 +426,9 @@ mod tests {
         let error = email.send(&message()).await.unwrap_err();
         assert!(error.message.contains("want CRAM-MD5"), "{error}");
         assert!(!error.message.contains("tanstaaf"), "{error}");
+        let email = self::email(&sink.address, ", auth_username: user");
+        let error = email.send(&message()).await.unwrap_err();
+        assert!(error.message.contains("for auth_password"), "{error}");
     }
 
     #[test]
