@@ -259,16 +259,6 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_built_loads_with_a_warning() {
-        let text = "route: {receiver: a}\nreceivers: [{name: a, sns_configs: [{topic_arn: t, sigv4: {region: r, role_arn: x}}]}]\n";
-        let warnings = AlertmanagerConfig::parse(text).unwrap().warnings;
-        assert_eq!(
-            warnings,
-            ["receiver \"a\": sns sigv4.role_arn is not built yet: nothing is sent"]
-        );
-    }
-
-    #[test]
     fn unknown_fields_are_told_with_their_line() {
         for text in [
             "global:\n  nonsense: 1\n",

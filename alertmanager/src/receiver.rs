@@ -41,6 +41,7 @@ use crate::template::alertmanager::{NotificationData, default_templates};
 use crate::template::{Environment, Mode, Template, Value};
 use email::Email;
 use http::Http;
+use sns::Sns;
 use webhook::Webhook;
 use wechat::Wechat;
 
@@ -146,7 +147,7 @@ impl Integration {
             "wechat" wechat_configs, config => None, Wechat::new;
             "pushover" pushover_configs, config => None, std::convert::identity;
             "victorops" victorops_configs, config => None, std::convert::identity;
-            "sns" sns_configs, config => None, std::convert::identity;
+            "sns" sns_configs, config => None, Sns::new;
             "telegram" telegram_configs, config => None, std::convert::identity;
             "webex" webex_configs, config => None, std::convert::identity;
             "msteams" msteams_configs, config => None, std::convert::identity;

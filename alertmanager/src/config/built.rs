@@ -113,15 +113,6 @@ pub(super) fn receiver(
         emails: Vec::new(),
         text: text.clone(),
     };
-    if text
-        .sns_configs
-        .iter()
-        .any(|sns| !sns.sigv4.role_arn.is_empty())
-    {
-        warnings.push(format!(
-            "receiver \"{name}\": sns sigv4.role_arn is not built yet: nothing is sent"
-        ));
-    }
     for (kind, http) in text.clone().http_configs() {
         if kind != "webhook" {
             let place = format!("receiver \"{name}\": {kind} http_config");

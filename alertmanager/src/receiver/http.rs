@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use model::Duration;
+use net::aws::{AwsError, Identity, Post};
 use net::http_config::{HttpConfig, Secret};
 use reqwest::Method;
 use serde::{Serialize, Serializer};
@@ -50,6 +51,38 @@ pub(super) fn to_json(value: &impl Serialize) -> Result<String, SendError> {
         .map_err(|error| SendError::fatal(format!("write JSON: {error}"), "other"))
 }
 
+/// A cloud whose services are asked with signed requests.
+pub(crate) struct Cloud<'a> {
+    pub(crate) identity: &'a Identity,
+    /// The service, as signatures name it.
+    pub(crate) service: &'static str,
+    pub(crate) content_type: &'static str,
+}
+
+impl Cloud<'_> {
+    /// Signs a request, and says where it goes, if it does not. Credentials that end are asked for again by `client`.
+    async fn sign(
+        &self,
+        client: &HttpClient,
+        outgoing: &mut Outgoing,
+        headers: &mut reqwest::header::HeaderMap,
+    ) -> Result<(), AwsError> {
+        if outgoing.url.is_empty() {
+            let region = self.identity.region().await?;
+            outgoing.url = self.identity.endpoint(self.service, &region, "");
+        }
+        let post = Post {
+            url: outgoing.url.trim(),
+            service: self.service,
+            content_type: self.content_type,
+            target: None,
+            body: &outgoing.body,
+        };
+        headers.extend(self.identity.sign(client, post).await?);
+        Ok(())
+    }
+}
+
 /// The answer to a request that went well.
 pub(crate) struct Answer {
     /// At most the first 64 KiB.
@@ -69,6 +102,11 @@ pub(crate) trait Dialogue: Send + Sync {
     fn memory(&self, message: &Message, answers: &[Answer]) -> Memory {
         let _ = (message, answers);
         Memory::new()
+    }
+
+    /// Returns who signs the requests, if somebody does.
+    fn cloud(&self) -> Option<Cloud<'_>> {
+        None
     }
 
     /// Returns whether a status other than 2xx and 5xx is worth another attempt.
@@ -109,7 +147,7 @@ impl Http {
         Ok(self.dialogue.memory(message, &answers))
     }
 
-    async fn ask(&self, outgoing: Outgoing) -> Result<Answer, SendError> {
+    async fn ask(&self, mut outgoing: Outgoing) -> Result<Answer, SendError> {
         // URLs may hold tokens, so no error shows them.
         let passing =
             |error: reqwest::Error| SendError::retryable(chain(&error.without_url()), "other");
@@ -119,6 +157,11 @@ impl Http {
                 SendError::fatal(format!("the value of header {name} is no header"), "other")
             })?;
             headers.insert(*name, value);
+        }
+        if let Some(cloud) = self.dialogue.cloud() {
+            let signed = cloud.sign(&self.client, &mut outgoing, &mut headers).await;
+            // The services that say who we are may be back the next time.
+            signed.map_err(|error| SendError::retryable(error.to_string(), "other"))?;
         }
         let request = self
             .client

@@ -1,19 +1,14 @@
 //! Amazon SNS: a form, signed with AWS' signature version 4.
 //!
-//! # Not here
-//!
-//! `role_arn`: nothing is sent then, rather than with other rights than those asked for.
-//!
 //! Source: AWS, "Create a signed AWS API request".
 
-use net::aws::{Access, AwsError, Identity, Signing, authorization};
+use net::aws::{Access, Identity};
 use net::environment::Environment;
 use net::escape::form;
 
-use super::http::{Answer, Dialogue, Outgoing, cut_bytes, group_id};
+use super::http::{Answer, Cloud, Dialogue, Outgoing, cut_bytes, group_id};
 use super::{Message, SendError};
 use crate::config::receiver::SnsConfig;
-use crate::template::time::from_ms;
 
 /// What SNS takes as one message, in bytes, and as one SMS.
 const MESSAGE_BYTES_MAX: usize = 256 << 10;
@@ -22,64 +17,55 @@ const SMS_BYTES_MAX: usize = 1_600;
 const SERVICE: &str = "sns";
 const CONTENT_TYPE: &str = "application/x-www-form-urlencoded";
 
-impl Dialogue for SnsConfig {
+/// SNS, and who we are there.
+pub(super) struct Sns {
+    config: SnsConfig,
+    identity: Identity,
+}
+
+impl Sns {
+    pub(super) fn new(config: SnsConfig) -> Self {
+        Self::within(config, Environment::of_process())
+    }
+
+    fn within(config: SnsConfig, environment: Environment) -> Self {
+        let sigv4 = &config.sigv4;
+        let access = Access {
+            region: sigv4.region.clone(),
+            access_key: sigv4.access_key.clone(),
+            secret_key: sigv4.secret_key.clone(),
+            profile: sigv4.profile.clone(),
+            role_arn: sigv4.role_arn.clone(),
+            external_id: sigv4.external_id.clone(),
+            use_fips_sts_endpoint: sigv4.use_fips_sts_endpoint,
+        };
+        Sns {
+            identity: Identity::new(access, environment),
+            config,
+        }
+    }
+}
+
+impl Dialogue for Sns {
     fn next(&self, message: &Message, answers: &[Answer]) -> Result<Option<Outgoing>, SendError> {
         if !answers.is_empty() {
             return Ok(None);
         }
-        let wrong = |what: &str| SendError::fatal(format!("sns: {what}"), "other");
-        if !self.sigv4.role_arn.is_empty() {
-            return Err(wrong(
-                "sigv4.role_arn is not built yet, so nothing was sent",
-            ));
-        }
-        let identity = Identity::new(self.access(), Environment::of_process());
-        let at_hand = |error: AwsError| wrong(&error.to_string());
-        let region = identity.region_at_hand().map_err(at_hand)?;
-        let region = region.ok_or_else(|| wrong("no region: set sigv4.region or AWS_REGION"))?;
-        let credentials = identity.keys_at_hand().map_err(at_hand)?.ok_or_else(|| {
-            wrong(
-                "no credentials: set sigv4.access_key and secret_key, the environment or a profile",
-            )
-        })?;
-        let mut url = message.text(&self.api_url)?;
-        if url.is_empty() {
-            url = identity.endpoint(SERVICE, &region, "");
-        }
-        let parsed = reqwest::Url::parse(&url).map_err(|_| wrong("api_url is no URL"))?;
-        let host = match (parsed.host_str(), parsed.port()) {
-            (Some(host), Some(port)) => format!("{host}:{port}"),
-            (Some(host), None) => host.to_owned(),
-            (None, _) => return Err(wrong("api_url has no host")),
-        };
-        let body = self.form(message)?;
-        let now = from_ms(message.now_ms);
-        let date = now.strftime("%Y%m%dT%H%M%SZ").to_string();
-        let mut headers = vec![("content-type", CONTENT_TYPE), ("host", &host)];
-        headers.push(("x-amz-date", &date));
-        if let Some(token) = &credentials.token {
-            headers.push(("x-amz-security-token", token.reveal()));
-        }
-        let signing = Signing {
-            credentials: &credentials,
-            region: &region,
-            service: SERVICE,
-        };
-        let authorization = authorization(signing, parsed.path(), &headers, body.as_bytes());
-        let mut request = Outgoing {
+        Ok(Some(Outgoing {
             method: reqwest::Method::POST,
-            url,
-            headers: vec![
-                ("Content-Type", CONTENT_TYPE.to_owned()),
-                ("X-Amz-Date", date.clone()),
-                ("Authorization", authorization),
-            ],
-            body,
-        };
-        if let Some(token) = credentials.token {
-            request = request.header("X-Amz-Security-Token", token.reveal().to_owned());
-        }
-        Ok(Some(request))
+            // That of the region, if it is empty.
+            url: message.text(&self.config.api_url)?,
+            headers: vec![("Content-Type", CONTENT_TYPE.to_owned())],
+            body: self.config.form(message)?,
+        }))
+    }
+
+    fn cloud(&self) -> Option<Cloud<'_>> {
+        Some(Cloud {
+            identity: &self.identity,
+            service: SERVICE,
+            content_type: CONTENT_TYPE,
+        })
     }
 
     fn is_retried(&self, status: u16) -> bool {
@@ -88,19 +74,6 @@ impl Dialogue for SnsConfig {
 }
 
 impl SnsConfig {
-    fn access(&self) -> Access {
-        let sigv4 = &self.sigv4;
-        Access {
-            region: sigv4.region.clone(),
-            access_key: sigv4.access_key.clone(),
-            secret_key: sigv4.secret_key.clone(),
-            profile: sigv4.profile.clone(),
-            role_arn: sigv4.role_arn.clone(),
-            external_id: sigv4.external_id.clone(),
-            use_fips_sts_endpoint: sigv4.use_fips_sts_endpoint,
-        }
-    }
-
     fn form(&self, message: &Message) -> Result<String, SendError> {
         let topic = message.text(&self.topic_arn)?;
         let phone = message.text(&self.phone_number)?;
@@ -158,10 +131,104 @@ impl SnsConfig {
 
 #[cfg(test)]
 mod tests {
-    use net::aws::Credentials;
+    use net::aws::{Credentials, Signing, authorization};
 
+    use std::sync::{Arc, Mutex};
+
+    use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+    use tokio::net::TcpListener;
+
+    use super::super::http::Http;
     use super::*;
+    use crate::receiver::testing::message;
     use crate::rule::testing::conformance;
+
+    /// A server that lends a role to whoever signs with `AK`, and takes what is signed with that role's key.
+    async fn amazon() -> (String, Arc<Mutex<Vec<String>>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&asked);
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut request = String::new();
+                let mut reader = BufReader::new(&mut stream);
+                while !request.ends_with("\r\n\r\n") {
+                    reader.read_line(&mut request).await.unwrap();
+                }
+                let lower = request.to_lowercase();
+                let mut lines = lower.lines();
+                let length = lines.find_map(|line| line.strip_prefix("content-length: "));
+                let mut body = vec![0; length.unwrap().parse().unwrap()];
+                reader.read_exact(&mut body).await.unwrap();
+                request.push_str(&String::from_utf8(body).unwrap());
+                let (status, body) = if request.contains("Credential=AK/")
+                    && request.contains("Action=AssumeRole")
+                {
+                    let ends = jiff::Timestamp::now() + jiff::SignedDuration::from_mins(60);
+                    (
+                        200,
+                        format!(
+                            "<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>ROLE</AccessKeyId><SecretAccessKey>s</SecretAccessKey><SessionToken>TOKEN</SessionToken><Expiration>{ends}</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>"
+                        ),
+                    )
+                } else if request.contains("Credential=ROLE/")
+                    && request
+                        .to_lowercase()
+                        .contains("x-amz-security-token: token")
+                {
+                    (200, "<PublishResponse/>".to_owned())
+                } else {
+                    (403, String::new())
+                };
+                seen.lock().unwrap().push(request);
+                let answer = format!(
+                    "HTTP/1.1 {status} X\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+                    body.len()
+                );
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+        });
+        (address, asked)
+    }
+
+    #[tokio::test]
+    async fn a_role_is_taken_on_once() {
+        let (address, asked) = amazon().await;
+        let url = format!("http://{address}");
+        let environment = Environment::of(&[
+            ("AWS_ENDPOINT_URL_STS", url.as_str()),
+            ("AWS_ENDPOINT_URL_SNS", url.as_str()),
+        ]);
+        let config = "{topic_arn: 't', message: m, sigv4: {region: eu-west-1, access_key: AK, secret_key: SK, role_arn: 'arn:aws:iam::1:role/r', external_id: e}}";
+        let config: SnsConfig = serde_saphyr::from_str(config).unwrap();
+        let sns = Sns::within(config, environment);
+        let http = Http::new(&None, std::path::Path::new(""), None, sns).unwrap();
+        for _ in 0..2 {
+            http.send(&message()).await.unwrap();
+        }
+        let asked = asked.lock().unwrap();
+        assert_eq!(asked.len(), 3, "{asked:?}");
+        assert!(asked[0].contains("ExternalId=e"), "{}", asked[0]);
+        for publish in &asked[1..] {
+            assert!(publish.contains("Action=Publish&Message=m&"), "{publish}");
+            assert!(publish.contains("/eu-west-1/sns/aws4_request"), "{publish}");
+        }
+    }
+
+    #[tokio::test]
+    async fn without_credentials_nothing_is_sent() {
+        let (address, asked) = amazon().await;
+        let environment = Environment::of(&[("AWS_EC2_METADATA_DISABLED", "true")]);
+        let config =
+            format!("{{topic_arn: t, api_url: 'http://{address}', sigv4: {{region: eu-west-1}}}}");
+        let config: SnsConfig = serde_saphyr::from_str(&config).unwrap();
+        let sns = Sns::within(config, environment);
+        let http = Http::new(&None, std::path::Path::new(""), None, sns).unwrap();
+        let error = http.send(&message()).await.unwrap_err();
+        assert!(error.to_string().contains("access_key"), "{error}");
+        assert!(asked.lock().unwrap().is_empty());
+    }
 
     /// The signatures that Alertmanager made of the same headers and bodies.
     #[test]
