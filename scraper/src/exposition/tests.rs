@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod parse_crate;
 mod twin;
 
 /// Returns every event as one line: `series => labels = value @ timestamp`, or what a metadata line says.
@@ -365,55 +366,6 @@ fn real_bodies() {
     check_samples("alltypes.237mfs.nometa.prom.txt", Format::Text, 1857);
     check_samples("alltypes.5mfs.om.txt", Format::OpenMetrics, 53);
     check_samples("1histogram.om.txt", Format::OpenMetrics, 42);
-}
-
-/// Where prometheus-parse reads a line, it reads the same value.
-#[test]
-fn agrees_with_prometheus_parse() {
-    let Some(body) = conformance_file("node_exporter/live-1.11.1.txt") else {
-        return;
-    };
-    let text = String::from_utf8(body).unwrap();
-    let theirs =
-        prometheus_parse::Scrape::parse(text.lines().map(|line| Ok(line.to_owned()))).unwrap();
-    let mut parser = Parser::new(text.as_bytes(), Format::Text).unwrap();
-    let mut ours = std::collections::HashMap::new();
-    while let Some(event) = parser.next("").unwrap() {
-        if let Event::Series(line) = event {
-            let mut pairs = Vec::new();
-            labels::decode(line.series, parser.kind(), &mut pairs);
-            let mut pairs: Vec<_> = pairs
-                .into_iter()
-                .map(|(n, v)| (n.into_owned(), v.into_owned()))
-                .collect();
-            pairs.sort();
-            ours.insert(pairs, line.value);
-        }
-    }
-    let mut compared = 0;
-    for sample in &theirs.samples {
-        let value = match sample.value {
-            prometheus_parse::Value::Counter(v)
-            | prometheus_parse::Value::Gauge(v)
-            | prometheus_parse::Value::Untyped(v) => v,
-            _ => continue,
-        };
-        let mut pairs: Vec<_> = sample
-            .labels
-            .iter()
-            .map(|(n, v)| (n.clone(), v.clone()))
-            .collect();
-        pairs.push(("__name__".to_owned(), sample.metric.clone()));
-        pairs.sort();
-        if let Some(&our) = ours.get(&pairs) {
-            assert!(
-                our == value || our.is_nan() && value.is_nan(),
-                "{pairs:?}: {our} against {value}"
-            );
-            compared += 1;
-        }
-    }
-    assert!(100 < compared, "only {compared} samples in common");
 }
 
 /// Returns what a parser that trusts says about the series of `body`, types included.
