@@ -10,12 +10,19 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
+use alertmanager::rule::engine::EngineQuery;
+use alertmanager::rule::query::{QueriedSample, QueriedSeries, QuerySteps, RuleQuery};
+use model::time::Clock;
 use parking_lot::Mutex;
+use promql::Expr;
 
 /// The name of the file in the data directory.
 const FILE_NAME: &str = "queries.active";
 
 const SLOT_BYTES: usize = 1000;
+
+/// Slots beside those of the API's queries, for rules; when all are taken a query is not in the log.
+pub(crate) const RULE_SLOTS: usize = 16;
 
 /// Of an old file, no more is read; so many queries are told of.
 const READ_BYTES_MAX: u64 = 1 << 20;
@@ -89,6 +96,37 @@ impl ActiveQueries {
     }
 }
 
+/// Queries of rules, each of them in the log while it runs.
+pub(crate) struct LoggedRules {
+    pub(crate) query: EngineQuery,
+    pub(crate) queries: Arc<ActiveQueries>,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+impl LoggedRules {
+    fn begin(&self, query: &str) -> Option<Slot> {
+        let now_s = self.clock.now_ms().div_euclid(1000);
+        self.queries.begin(query, now_s)
+    }
+}
+
+impl RuleQuery for LoggedRules {
+    fn vector(&self, expr: &Expr, at_ms: i64) -> Result<Vec<QueriedSample>, String> {
+        let _slot = self.begin(&expr.to_string());
+        self.query.vector(expr, at_ms)
+    }
+
+    fn vector_of_text(&self, query: &str, at_ms: i64) -> Result<Vec<QueriedSample>, String> {
+        let _slot = self.begin(query);
+        self.query.vector_of_text(query, at_ms)
+    }
+
+    fn range(&self, expr: &Expr, steps: QuerySteps) -> Option<Result<Vec<QueriedSeries>, String>> {
+        let _slot = self.begin(&expr.to_string());
+        self.query.range(expr, steps)
+    }
+}
+
 impl Slot {
     fn write(&self, bytes: &[u8; SLOT_BYTES]) -> io::Result<()> {
         let at = 1 + self.index * SLOT_BYTES;
@@ -137,6 +175,8 @@ fn unfinished(file: File) -> io::Result<Option<String>> {
 
 #[cfg(test)]
 mod tests {
+    use model::storage::{Querier, Queryable, ReadError};
+
     use super::*;
 
     fn reopen(dir: &Path) -> Option<String> {
@@ -161,6 +201,49 @@ mod tests {
         ]);
         assert_eq!(told, expected);
         drop((second, third));
+        assert_eq!(reopen(dir.path()), None);
+    }
+
+    /// Keeps what the log says while it is read, and has no data.
+    struct Spy(std::path::PathBuf, Mutex<Vec<String>>);
+
+    impl Queryable for Spy {
+        fn querier(&self, _: i64, _: i64) -> Result<Box<dyn Querier + '_>, ReadError> {
+            let text = unfinished(File::open(&self.0).unwrap()).unwrap();
+            self.1.lock().extend(text);
+            Err(ReadError::Corrupt {
+                path: self.0.clone(),
+                what: "no data".to_owned(),
+            })
+        }
+    }
+
+    #[test]
+    fn queries_of_rules_are_in_it_while_they_run() {
+        let dir = tempfile::tempdir().unwrap();
+        let (queries, _) = ActiveQueries::open(dir.path(), 2).unwrap();
+        let spy = Arc::new(Spy(dir.path().join(FILE_NAME), Mutex::default()));
+        let engine = crate::api::testing::engine(&metrics::Registry::new());
+        let rules = LoggedRules {
+            query: EngineQuery::new(Arc::new(engine), Arc::clone(&spy) as _),
+            queries,
+            clock: Arc::new(model::time::SystemClock),
+        };
+        let expr = promql::parse_with("sum(a)", &promql::ParseOptions::STABLE).unwrap();
+        assert!(rules.vector(&expr, 0).is_err());
+        assert!(rules.vector_of_text("b > 1", 0).is_err());
+        let steps = QuerySteps {
+            start_ms: 0,
+            end_ms: 60_000,
+            step_ms: 15_000,
+        };
+        assert!(rules.range(&expr, steps).unwrap().is_err());
+        let seen = spy.1.lock().clone();
+        for (text, query) in seen.iter().zip(["sum(a)", "b > 1", "sum(a)"]) {
+            let told: serde_json::Value = serde_json::from_str(text).unwrap();
+            assert_eq!(told[0]["query"], query);
+        }
+        assert_eq!(seen.len(), 3);
         assert_eq!(reopen(dir.path()), None);
     }
 

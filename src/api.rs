@@ -42,7 +42,7 @@ mod status;
 pub(crate) mod syntax;
 mod targets;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod tsdb_admin;
 mod web;
 pub(crate) mod write;

@@ -20,6 +20,7 @@ use alertmanager::notify::{FanOut, Notifier};
 use alertmanager::rule::engine::EngineQuery;
 use alertmanager::rule::file::{GroupConfig, RuleFile};
 use alertmanager::rule::group::{GroupSettings, RestoreOptions};
+use alertmanager::rule::query::RuleQuery;
 use alertmanager::{Alertmanager, AlertmanagerOptions, RuleManager, RuleManagerOptions};
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
@@ -30,7 +31,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tsdb::{Db, ReplayProgress};
 
-use crate::active_queries::ActiveQueries;
+use crate::active_queries::{self, ActiveQueries, LoggedRules};
 use crate::alertmanagers::{self, Alertmanagers};
 use crate::api;
 use crate::cli::flag::Values;
@@ -174,10 +175,21 @@ impl Server {
         let mut targets: Vec<Arc<dyn Notifier>> = vec![alertmanagers.sender()];
         targets.extend(alertmanager.as_ref().map(|built_in| built_in.handle()));
         let notifiers = Arc::new(FanOut::new(targets));
+        let slots = settings.query_concurrency + active_queries::RULE_SLOTS;
+        let active_queries = ActiveQueries::start(&settings.data_dir, slots);
+        let query = EngineQuery::new(Arc::clone(&engine), Arc::clone(&db) as _);
+        let rule_query: Arc<dyn RuleQuery> = match active_queries.clone() {
+            Some(queries) => Arc::new(LoggedRules {
+                query,
+                queries,
+                clock: Arc::clone(&clock),
+            }),
+            None => Arc::new(query),
+        };
         let rules = Arc::new(RuleManager::new(RuleManagerOptions {
             storage: Arc::clone(&db) as _,
             queryable: Arc::clone(&db) as _,
-            query: Arc::new(EngineQuery::new(Arc::clone(&engine), Arc::clone(&db) as _)),
+            query: rule_query,
             clock: Arc::clone(&clock),
             registry: registry.clone(),
             notifier: Arc::clone(&notifiers) as Arc<dyn Notifier>,
@@ -195,7 +207,7 @@ impl Server {
             settings.scrape_options(&loaded.dir),
         );
         let server = Server {
-            active_queries: ActiveQueries::start(&settings.data_dir, settings.query_concurrency),
+            active_queries,
             runtime: Arc::new(runtime_info(
                 clock.now_ms(),
                 retention_text(&settings, loaded),

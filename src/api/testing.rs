@@ -181,10 +181,9 @@ fn build_info() -> BuildInfo {
     }
 }
 
-fn state(dir: &std::path::Path, registry: &Registry) -> ApiState {
-    let db = open(dir, registry);
-    let clock = Arc::new(ManualClock::at(NOW_MS));
-    let engine_options = promql::EngineOptions {
+/// Returns an engine with the usual limits.
+pub(crate) fn engine(registry: &Registry) -> promql::Engine {
+    let options = promql::EngineOptions {
         lookback_ms: 300_000,
         max_samples: 1_000_000,
         bytes_max: 0,
@@ -192,6 +191,12 @@ fn state(dir: &std::path::Path, registry: &Registry) -> ApiState {
         timeout: Duration::from_secs(60),
         default_subquery_step_ms: 60_000,
     };
+    promql::Engine::new(options, registry)
+}
+
+fn state(dir: &std::path::Path, registry: &Registry) -> ApiState {
+    let db = open(dir, registry);
+    let clock = Arc::new(ManualClock::at(NOW_MS));
     let write = super::write::Receiver::new(
         remote::write::Version::ALL.to_vec(),
         Arc::clone(&db) as _,
@@ -203,7 +208,7 @@ fn state(dir: &std::path::Path, registry: &Registry) -> ApiState {
         otlp: Some(Arc::new(otlp)),
         storage: Arc::clone(&db) as _,
         is_admin_enabled: false,
-        engine: Arc::new(promql::Engine::new(engine_options, registry)),
+        engine: Arc::new(engine(registry)),
         scraper: Arc::new(scrape_manager(&db, registry)),
         rules: Arc::new(rule_manager(&db, registry)),
         alertmanagers: Box::new(|| Urls {
