@@ -360,13 +360,15 @@ impl Loaded {
         let section = &self.config.storage.tsdb.retention;
         let bytes = section.size.map_or(flags.bytes, |size| size.0);
         let by_flag = Some(flags.time).filter(|time| !time.is_zero());
+        let disk_percentage = section.percentage.unwrap_or(0.0);
         let default = match bytes {
-            0 => DEFAULT_RETENTION,
+            0 if disk_percentage <= 0.0 => DEFAULT_RETENTION,
             _ => Duration::ZERO,
         };
         tsdb::Retention {
             time: section.time.or(by_flag).unwrap_or(default),
             bytes,
+            disk_percentage,
         }
     }
 
@@ -404,15 +406,10 @@ impl Loaded {
 
     fn unbuilt(&self) -> Vec<String> {
         let config = &self.config;
-        let retention = &config.storage.tsdb.retention;
         let sections = [
             ("remote_write", !config.remote_write.is_empty()),
             ("remote_read", !config.remote_read.is_empty()),
             ("tracing", config.tracing.is_some()),
-            (
-                "storage.tsdb.retention.percentage",
-                retention.percentage.is_some(),
-            ),
         ];
         let sections = sections
             .into_iter()

@@ -485,7 +485,9 @@ fn retention_text(settings: &Settings, loaded: &Loaded) -> String {
     let time = (!retention.time.is_zero()).then(|| retention.time.to_string());
     let bytes = model::size::ByteSize(retention.bytes);
     let size = (0 < retention.bytes).then(|| bytes.to_string());
-    let limits: Vec<String> = time.into_iter().chain(size).collect();
+    let percentage = retention.disk_percentage;
+    let share = (0.0 < percentage).then(|| format!("{percentage}%"));
+    let limits: Vec<String> = time.into_iter().chain(share.or(size)).collect();
     limits.join(" or ")
 }
 

@@ -86,7 +86,7 @@ pub(crate) struct RetentionConfig {
         deserialize_with = "retained_bytes"
     )]
     pub(crate) size: Option<ByteSize>,
-    /// How much of the disk may be filled, 0 to 100; not built yet.
+    /// How much of the disk may be filled, 0 to 100, in place of `size`; 0 turns the limit off.
     #[serde(
         skip_serializing_if = "Option::is_none",
         deserialize_with = "percentage"

@@ -115,6 +115,7 @@ fn retention_of_the_configuration_wins() {
         let flags = tsdb::Retention {
             time: Duration::from_secs(time),
             bytes,
+            disk_percentage: 0.0,
         };
         let retention = loaded(text).retention(flags);
         (retention.time, retention.bytes)
@@ -124,6 +125,11 @@ fn retention_of_the_configuration_wins() {
     assert_eq!(kept("", 0, 5), (Duration::ZERO, 5));
     let text = "storage: {tsdb: {retention: {time: 1h, size: 1KB}}}\n";
     assert_eq!(kept(text, 60, 5), (Duration::from_secs(3_600), 1_024));
+    let text = "storage: {tsdb: {retention: {percentage: 12.5}}}\n";
+    assert_eq!(kept(text, 0, 0), (Duration::ZERO, 0));
+    let retention = loaded(text).retention(tsdb::Retention::default());
+    assert_eq!(retention.disk_percentage, 12.5);
+    assert_eq!(loaded(text).warnings, Vec::<String>::new());
 }
 
 #[test]

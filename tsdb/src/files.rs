@@ -54,6 +54,8 @@ pub trait Files: Send + Sync + std::fmt::Debug {
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
     /// Returns whether there is a file or directory of that name.
     fn exists(&self, path: &Path) -> bool;
+    /// Returns how many bytes the file system has that `dir` is in, free or not.
+    fn disk_bytes(&self, dir: &Path) -> io::Result<u64>;
 }
 
 /// A file that is open for writing.
@@ -142,6 +144,11 @@ impl Files for Disk {
 
     fn exists(&self, path: &Path) -> bool {
         path.exists()
+    }
+
+    fn disk_bytes(&self, dir: &Path) -> io::Result<u64> {
+        let stat = rustix::fs::statvfs(dir)?;
+        Ok(stat.f_blocks.saturating_mul(stat.f_frsize))
     }
 }
 

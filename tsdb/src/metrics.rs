@@ -49,6 +49,7 @@ pub struct TsdbMetrics {
     pub(crate) size_retentions: Counter,
     pub(crate) retention_limit: Gauge,
     pub(crate) retention_limit_bytes: Gauge,
+    pub(crate) retention_limit_percentage: Gauge,
     pub(crate) exemplars_appended: Counter,
     pub(crate) exemplars_out_of_order: Counter,
     pub(crate) exemplars: Gauge,
@@ -187,6 +188,10 @@ impl TsdbMetrics {
             retention_limit_bytes: registry.gauge(
                 "prometheus_tsdb_retention_limit_bytes",
                 "Max number of bytes to be retained in the tsdb blocks, configured 0 means disabled",
+            ),
+            retention_limit_percentage: registry.gauge(
+                "prometheus_tsdb_retention_limit_percentage",
+                "How much of the disk may be filled, in hundredths of it; 0 is no limit.",
             ),
             exemplars_appended: registry.counter(
                 "prometheus_tsdb_exemplar_exemplars_appended_total",

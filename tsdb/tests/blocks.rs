@@ -155,12 +155,17 @@ fn old_blocks_go_by_time_and_by_size() {
     assert_eq!(oldest(&db), 0);
     let mut retention = tsdb::Retention {
         time: model::Duration::from_secs(8 * 3_600),
-        bytes: 0,
+        ..tsdb::Retention::default()
     };
     db.set_retention(retention);
     db.keep_house();
     assert!(18 * HOUR <= oldest(&db), "{:?}", db.block_metas());
+    retention.disk_percentage = 100.0;
     retention.bytes = 1;
+    db.set_retention(retention);
+    db.keep_house();
+    assert!(!db.block_metas().is_empty(), "the disk has room for all");
+    retention.disk_percentage = 1e-9;
     db.set_retention(retention);
     db.keep_house();
     assert!(db.block_metas().is_empty());

@@ -66,6 +66,7 @@ impl StorageSettings {
             retention: Retention {
                 time: values.duration("storage.tsdb.retention.time"),
                 bytes: values.size("storage.tsdb.retention.size").0,
+                disk_percentage: 0.0,
             },
             segment: SegmentOptions {
                 bytes_max,

@@ -340,6 +340,9 @@ macro_rules! files_with {
             fn exists(&self, path: &Path) -> bool {
                 Disk.exists(path)
             }
+            fn disk_bytes(&self, dir: &Path) -> io::Result<u64> {
+                Disk.disk_bytes(dir)
+            }
         }
     };
 }

@@ -69,7 +69,7 @@ fn options(retention: i64) -> DbOptions {
         head,
         retention: Retention {
             time: model::Duration::from_ms(retention),
-            bytes: 0,
+            ..Retention::default()
         },
         block_range_max_ms: 9 * RANGE,
         late_window: model::Duration::from_ms(LATE_WINDOW),

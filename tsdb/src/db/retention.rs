@@ -10,12 +10,14 @@ use crate::files::tree_bytes;
 use crate::ulid::Ulid;
 
 /// What is kept. Blocks go as a whole: time counts from the newest block's end, and the oldest go first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Retention {
     /// How long samples are kept; zero keeps them for ever.
     pub time: model::Duration,
     /// How many bytes blocks, logs and head chunks may have together; 0 is no limit.
     pub bytes: u64,
+    /// How much of the disk they may have, in hundredths of it (0 to 100), in place of `bytes`; 0 is no limit.
+    pub disk_percentage: f64,
 }
 
 impl Default for Retention {
@@ -23,7 +25,25 @@ impl Default for Retention {
         Retention {
             time: model::Duration::from_secs(15 * 86_400),
             bytes: 0,
+            disk_percentage: 0.0,
         }
+    }
+}
+
+impl Retention {
+    /// Returns how many bytes are kept of a disk that has `disk_bytes`; 0 is no limit.
+    fn bytes_of(self, disk_bytes: u64) -> u64 {
+        if self.disk_percentage <= 0.0 {
+            return self.bytes;
+        }
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a share of what a disk has"
+        )]
+        let bytes = (disk_bytes as f64 * (self.disk_percentage / 100.0)) as u64;
+        // However small the share is, it is a limit.
+        bytes.max(1)
     }
 }
 
@@ -39,7 +59,11 @@ impl Inner {
             self.metrics.time_retentions.add(removed as f64);
             tracing::info!(blocks = removed, "deleted blocks past the retention time");
         }
-        if retention.bytes == 0 {
+        let limit = match retention.disk_percentage {
+            0.0 => retention.bytes,
+            _ => retention.bytes_of(self.files.disk_bytes(&self.dir)?),
+        };
+        if limit == 0 {
             return Ok(());
         }
         let other = ["wal", "wbl", "chunks_head"]
@@ -48,7 +72,7 @@ impl Inner {
             .sum();
         let set = self.blocks.set();
         let sizes = set.blocks.iter().map(|b| (b.meta().ulid, b.file_bytes()));
-        let by_size = beyond_bytes(&sizes.collect::<Vec<_>>(), other, retention.bytes);
+        let by_size = beyond_bytes(&sizes.collect::<Vec<_>>(), other, limit);
         if !by_size.is_empty() {
             let removed = self.blocks.remove(|meta| by_size.contains(&meta.ulid))?;
             self.metrics.size_retentions.add(removed as f64);
@@ -65,6 +89,9 @@ impl Inner {
         self.metrics
             .retention_limit_bytes
             .set(retention.bytes as f64);
+        self.metrics
+            .retention_limit_percentage
+            .set(retention.disk_percentage);
     }
 
     pub(super) fn update_block_gauges(&self) {
@@ -128,6 +155,20 @@ mod tests {
             HashSet::from_iter([Ulid::new(0, 1)])
         );
         assert_eq!(beyond_time(&metas, 1).len(), 2);
+    }
+
+    #[test]
+    fn a_share_of_the_disk_comes_before_bytes() {
+        let keeps = |bytes, disk_percentage| Retention {
+            bytes,
+            disk_percentage,
+            ..Retention::default()
+        };
+        assert_eq!(keeps(7, 0.0).bytes_of(1_000), 7);
+        assert_eq!(keeps(7, 50.0).bytes_of(1_000), 500);
+        assert_eq!(keeps(0, 12.5).bytes_of(1 << 40), 1 << 37);
+        assert_eq!(keeps(0, 100.0).bytes_of(1_000), 1_000);
+        assert_eq!(keeps(0, 1e-9).bytes_of(1_000), 1);
     }
 
     #[test]

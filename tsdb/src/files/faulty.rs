@@ -405,6 +405,11 @@ impl Files for FaultyFiles {
     fn exists(&self, path: &Path) -> bool {
         self.0.lock().tree.contains_key(path)
     }
+
+    /// A disk of a gibibyte.
+    fn disk_bytes(&self, _dir: &Path) -> io::Result<u64> {
+        Ok(1 << 30)
+    }
 }
 
 impl FaultyFiles {

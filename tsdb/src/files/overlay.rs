@@ -247,6 +247,10 @@ impl Files for Overlay {
     fn exists(&self, path: &Path) -> bool {
         self.find(path).is_ok()
     }
+
+    fn disk_bytes(&self, dir: &Path) -> io::Result<u64> {
+        self.below.disk_bytes(dir)
+    }
 }
 
 fn if_missing(error: io::Error) -> io::Result<()> {
