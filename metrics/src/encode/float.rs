@@ -207,16 +207,29 @@ mod tests {
         }
     }
 
-    /// The obvious twin: the digits of `{:e}`, laid out by `format!`.
+    /// The obvious twin: as many digits as `{:e}` and `{}` need, laid out by `format!`. Those two take the larger one of two
+    /// numbers that are as near; with the count of digits given, the even one is taken, as in Go.
     fn plain_twin(value: f64) -> String {
+        let behind_point =
+            |printed: &str| printed.split_once('.').map_or(0, |(_, rest)| rest.len());
         let printed = format!("{value:e}");
+        let (mantissa, _) = printed.split_once('e').unwrap();
+        let printed = format!("{value:.*e}", behind_point(mantissa));
         let (mantissa, exponent) = printed.split_once('e').unwrap();
         let exponent: i32 = exponent.parse().unwrap();
         if (-4..6).contains(&exponent) {
-            return format!("{value}");
+            let printed = format!("{value}");
+            return format!("{value:.*}", behind_point(&printed));
         }
         let sign = if exponent < 0 { '-' } else { '+' };
         format!("{mantissa}e{sign}{:02}", exponent.abs())
+    }
+
+    #[test]
+    fn of_two_as_near_the_even_one_is_printed() {
+        let value = f64::from_bits(4_835_074_384_653_830_889);
+        check(value, "1.8038960281647942e+15");
+        assert_eq!(plain_twin(value), "1.8038960281647942e+15");
     }
 
     proptest! {
