@@ -14,6 +14,7 @@ use crate::value::Value;
 mod explain;
 mod limits;
 mod parallel;
+mod plain;
 mod times;
 
 fn storage() -> MemoryStorage {
