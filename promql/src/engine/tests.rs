@@ -260,6 +260,14 @@ fn names_that_are_dropped_must_not_collide() {
 }
 
 #[test]
+fn zeros_are_clamped_by_their_signs() {
+    check("1 / clamp_min(vector(-0), 0)", 0, "{} inf");
+    check("1 / clamp_min(vector(0), -0)", 0, "{} inf");
+    check("1 / clamp_max(vector(0), -0)", 0, "{} -inf");
+    check("1 / vector(max_of(-0, 0))", 0, "{} inf");
+}
+
+#[test]
 fn errors_have_the_right_class() {
     check(
         "up +",
