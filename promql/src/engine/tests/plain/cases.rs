@@ -89,7 +89,7 @@ const BINARY: &[&str] = &[
     "h < h",
     "h < bool h",
     "b == bool h",
-    "b == h",
+    "b == b offset 20s",
     "a_total == b",
     "a_total > b",
     "a_total < bool on(l, m) b",

@@ -1,9 +1,11 @@
 //! Engine and twin agree.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use model::{FloatHistogram, SampleValue};
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
 
 use super::cases::{self, Close};
 use super::series::{series, storage};
@@ -152,15 +154,19 @@ fn difference(engine: &Found, twin: &Found, close: Close) -> Option<String> {
     None
 }
 
-fn check(all: &[Series], (start, step): (i64, i64)) -> Result<(), TestCaseError> {
-    let engine = Engine::new(
+fn plain_engine() -> Engine {
+    Engine::new(
         EngineOptions {
             lookback_ms: LOOKBACK,
             default_subquery_step_ms: SUBQUERY_STEP,
             ..options()
         },
         &Registry::new(),
-    );
+    )
+}
+
+fn check(all: &[Series], (start, step): (i64, i64)) -> Result<(), TestCaseError> {
+    let engine = plain_engine();
     let end = start + 10 * step;
     let twin = Twin {
         series: all,
@@ -199,6 +205,34 @@ proptest! {
 fn cases_wanted() -> u32 {
     let wanted = std::env::var("PROPTEST_CASES");
     wanted.ok().and_then(|text| text.parse().ok()).unwrap_or(32)
+}
+
+/// What yields no sample from the series below, because there is nothing to yield or because it must not.
+const EMPTY: &[&str] = &[
+    "h == 1",
+    "h < h",
+    "3 </ h",
+    "group(missing)",
+    "limitk(0, b)",
+    "topk(0, b)",
+    "clamp(b, 3, -1)",
+];
+
+/// An expression that yields nothing, or only errors, would agree with anything.
+#[test]
+fn expressions_yield_samples() {
+    let mut runner = TestRunner::deterministic();
+    let engine = plain_engine();
+    let mut silent: BTreeSet<&str> = cases::all().into_iter().map(|(text, _)| text).collect();
+    for _ in 0..30 {
+        let all = series().new_tree(&mut runner).unwrap().current();
+        let storage = storage(&all);
+        silent.retain(|text| {
+            let found = of_engine(&engine, &storage, text, (100_000, 300_000, 20_000));
+            found.map_or(true, |found| found.is_empty())
+        });
+    }
+    assert_eq!(silent, EMPTY.iter().copied().collect());
 }
 
 /// limit_ratio takes by a hash that the twin does not know: a ratio and its complement are all, and nothing twice.
