@@ -17,6 +17,7 @@ mod aggregate;
 mod binary;
 mod cases;
 mod checklist;
+mod date;
 mod function;
 mod histogram;
 mod property;

@@ -236,6 +236,22 @@ const FUNCTIONS: &[&str] = &[
     "atan(b)",
 ];
 
+/// Dates before and after 1970.
+const DATES: &[&str] = &[
+    "minute(floor(vector(time() * 9999991 - 2000000000)))",
+    "hour(floor(vector(time() * 9999991 - 2000000000)))",
+    "day_of_week(floor(vector(time() * 9999991 - 2000000000)))",
+    "day_of_month(floor(vector(time() * 9999991 - 2000000000)))",
+    "day_of_year(floor(vector(time() * 9999991 - 2000000000)))",
+    "days_in_month(floor(vector(time() * 9999991 - 2000000000)))",
+    "month(floor(vector(time() * 9999991 - 2000000000)))",
+    "year(floor(vector(time() * 9999991 - 2000000000)))",
+    "minute()",
+    "hour(a_total * 99999 < 1e9 > -1e9)",
+    "year(a_total * 9999999 < 1e9 > -1e9)",
+    "day_of_month(-one * 9999999 < 1e9 > -1e9)",
+];
+
 /// Other formulas than the engine's.
 const FUNCTIONS_ROUNDED: &[&str] = &[
     "sinh(b)",
@@ -352,6 +368,7 @@ pub(super) fn all() -> Vec<(&'static str, Close)> {
         (AGGREGATIONS_ROUNDED, Close::Rounding),
         (AGGREGATIONS_WITH_TIES, Close::Ties),
         (FUNCTIONS, Close::Exact),
+        (DATES, Close::Exact),
         (FUNCTIONS_ROUNDED, Close::Rounding),
         (RANGES, Close::Exact),
         (RANGES_ROUNDED, Close::Rounding),

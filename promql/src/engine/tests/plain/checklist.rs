@@ -10,46 +10,6 @@ use crate::functions::FUNCTIONS;
 /// What the plain evaluator does not know: where its twin is instead, and why.
 const ELSEWHERE: &[(&str, &str, &str)] = &[
     (
-        "day_of_month",
-        "function/date.rs",
-        "dates are counted there day by day",
-    ),
-    (
-        "day_of_week",
-        "function/date.rs",
-        "dates are counted there day by day",
-    ),
-    (
-        "day_of_year",
-        "function/date.rs",
-        "dates are counted there day by day",
-    ),
-    (
-        "days_in_month",
-        "function/date.rs",
-        "dates are counted there day by day",
-    ),
-    (
-        "hour",
-        "function/date.rs",
-        "dates are counted there day by day",
-    ),
-    (
-        "minute",
-        "function/date.rs",
-        "dates are counted there day by day",
-    ),
-    (
-        "month",
-        "function/date.rs",
-        "dates are counted there day by day",
-    ),
-    (
-        "year",
-        "function/date.rs",
-        "dates are counted there day by day",
-    ),
-    (
         "info",
         "function/info/tests.rs",
         "needs series of targets that come and go",

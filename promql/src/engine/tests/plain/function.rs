@@ -5,7 +5,7 @@ use std::f64::consts::PI;
 use SampleValue::Float;
 use model::{MatchOp, Matcher, SampleValue};
 
-use super::{Element, Failure, Names, Plain, Twin, nameless, unique};
+use super::{Element, Failure, Names, Plain, Twin, date, nameless, unique};
 use crate::ast::{Call, Expr, ValueType};
 
 impl Twin<'_> {
@@ -19,6 +19,16 @@ impl Twin<'_> {
         }
         if let Some(function) = of_one_float(name) {
             return Ok(Plain::Vector(mapped(vector(0)?, function)?));
+        }
+        if let Some(part) = date::part(name) {
+            let elements = match node.args.first() {
+                Some(arg) => self.vector(arg, t)?,
+                None => vec![Element {
+                    labels: Names::new(),
+                    value: Float(seconds(t)),
+                }],
+            };
+            return Ok(Plain::Vector(mapped(elements, part)?));
         }
         if name.starts_with("histogram_") {
             return Ok(Plain::Vector(self.of_histograms(node, t)?));
