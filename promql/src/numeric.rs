@@ -86,6 +86,15 @@ pub(crate) fn quantile(q: f64, values: &mut [f64]) -> f64 {
     values[lower] * (1.0 - weight) + values[upper] * weight
 }
 
+/// Returns the lesser of two numbers that are not NaN; `-0` is less than `0`, what [`f64::min`] leaves open.
+pub(crate) fn lesser(a: f64, b: f64) -> f64 {
+    if a < b || a == b && a.is_sign_negative() {
+        a
+    } else {
+        b
+    }
+}
+
 /// Returns whether `a` and `b` are equal up to a relative difference of `epsilon`.
 pub(crate) fn almost_equal(a: f64, b: f64, epsilon: f64) -> bool {
     if model::is_stale(a) || model::is_stale(b) {
@@ -128,6 +137,15 @@ mod tests {
         assert_eq!(quantile(1.0, &mut [1.0, 2.0]), 2.0);
         assert_eq!(quantile(-1.0, &mut [1.0]), f64::NEG_INFINITY);
         assert!(quantile(0.5, &mut []).is_nan());
+    }
+
+    #[test]
+    fn zeros_have_an_order() {
+        for (a, b) in [(0.0, -0.0), (-0.0, 0.0), (-0.0, -0.0)] {
+            assert!(lesser(a, b).is_sign_negative());
+        }
+        assert!(lesser(0.0, 0.0).is_sign_positive());
+        assert_eq!((lesser(1.0, 2.0), lesser(2.0, 1.0)), (1.0, 1.0));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::context::Context;
 use crate::ast::{Binary, Call, Expr, Unary, ValueType};
 use crate::error::QueryError;
 use crate::function;
+use crate::numeric::lesser;
 use crate::operator::{aggregate, binary, invariant, map, selector};
 use crate::print::string_literal;
 use crate::row::{BoxRows, Scalar, Steps};
@@ -153,8 +154,8 @@ fn scalar_call(context: &Context<'_>, node: &Call, steps: Steps) -> Result<Scala
             left.combine(&right, steps.count, |a, b| {
                 match (is_min, a.is_nan() || b.is_nan()) {
                     (_, true) => f64::NAN,
-                    (true, _) => a.min(b),
-                    (false, _) => a.max(b),
+                    (true, _) => lesser(a, b),
+                    (false, _) => -lesser(-a, -b),
                 }
             })
         }

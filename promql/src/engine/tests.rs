@@ -14,6 +14,7 @@ use crate::value::Value;
 mod explain;
 mod limits;
 mod parallel;
+mod plain;
 mod times;
 
 fn storage() -> MemoryStorage {
@@ -256,6 +257,14 @@ fn names_that_are_dropped_must_not_collide() {
         (240, 345, 105),
         "{job=\"a\"} -1@240 -10@345",
     );
+}
+
+#[test]
+fn zeros_are_clamped_by_their_signs() {
+    check("1 / clamp_min(vector(-0), 0)", 0, "{} inf");
+    check("1 / clamp_min(vector(0), -0)", 0, "{} inf");
+    check("1 / clamp_max(vector(0), -0)", 0, "{} -inf");
+    check("1 / vector(max_of(-0, 0))", 0, "{} inf");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use super::Calling;
 use crate::error::QueryError;
+use crate::numeric::lesser;
 use crate::operator::map;
 use crate::row::{BoxRows, Scalar};
 
@@ -113,7 +114,7 @@ fn least(a: f64, b: f64) -> f64 {
     } else if a.is_nan() || b.is_nan() {
         f64::NAN
     } else {
-        a.min(b)
+        lesser(a, b)
     }
 }
 

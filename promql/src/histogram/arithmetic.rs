@@ -98,6 +98,29 @@ pub(crate) fn compacted(mut histogram: FloatHistogram) -> FloatHistogram {
     histogram
 }
 
+/// Whether both have the same observations, however their spans are cut; the reset hint does not matter.
+///
+/// Numbers are compared by their bits, as Prometheus does: a sum that is NaN is the same as itself, and `-0` is not `0`.
+pub(crate) fn same(a: &FloatHistogram, b: &FloatHistogram) -> bool {
+    let (a, b) = (compacted(a.clone()), compacted(b.clone()));
+    let numbers = |a: &[f64], b: &[f64]| {
+        a.iter()
+            .map(|a| a.to_bits())
+            .eq(b.iter().map(|b| b.to_bits()))
+    };
+    a.schema == b.schema
+        && a.zero_threshold == b.zero_threshold
+        && a.custom_bounds == b.custom_bounds
+        && numbers(
+            &[a.count, a.sum, a.zero_count],
+            &[b.count, b.sum, b.zero_count],
+        )
+        && a.positive_spans == b.positive_spans
+        && numbers(&a.positive_buckets, &b.positive_buckets)
+        && a.negative_spans == b.negative_spans
+        && numbers(&a.negative_buckets, &b.negative_buckets)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -140,5 +163,16 @@ mod tests {
             compacted(scaled(sum, 2.0)).to_string(),
             "{count:6, sum:0, (1,2]:6}"
         );
+    }
+
+    #[test]
+    fn sums_are_compared_by_their_bits() {
+        let with_sum = |sum| FloatHistogram {
+            sum,
+            ..histogram(0, (0.0, 0.0), 0, &[4.0, 5.0])
+        };
+        assert!(same(&with_sum(f64::NAN), &with_sum(f64::NAN)));
+        assert!(!same(&with_sum(f64::NAN), &with_sum(1.0)));
+        assert!(!same(&with_sum(0.0), &with_sum(-0.0)));
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use model::FloatHistogram;
 use model::histogram::ResetHint;
 
-use super::arithmetic::{add, compacted, divided, scaled, subtract};
+use super::arithmetic::{add, compacted, divided, same, scaled, subtract};
 use super::total::Added;
 use super::trim::trimmed;
 use crate::ast::{Binary, BinaryOp};
@@ -82,23 +82,14 @@ pub(crate) fn holds(
     right: Operand<'_>,
 ) -> Option<bool> {
     match (node.op, left, right) {
-        (BinaryOp::Equal, Operand::Histogram(a), Operand::Histogram(b)) => Some(equal(a, b)),
-        (BinaryOp::NotEqual, Operand::Histogram(a), Operand::Histogram(b)) => Some(!equal(a, b)),
+        (BinaryOp::Equal, Operand::Histogram(a), Operand::Histogram(b)) => Some(same(a, b)),
+        (BinaryOp::NotEqual, Operand::Histogram(a), Operand::Histogram(b)) => Some(!same(a, b)),
         _ => {
             let message = incompatible(left.kind(), node.op, right.kind());
             context.info(&message, node.position);
             None
         }
     }
-}
-
-/// Whether both have the same observations, however their spans are cut; the reset hint does not matter.
-fn equal(a: &FloatHistogram, b: &FloatHistogram) -> bool {
-    let normal = |histogram: &FloatHistogram| FloatHistogram {
-        reset_hint: ResetHint::Unknown,
-        ..compacted(histogram.clone())
-    };
-    normal(a) == normal(b)
 }
 
 fn note(context: &Context<'_>, node: &Binary, added: Option<Added>, what: &str) -> Option<()> {

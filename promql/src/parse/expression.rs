@@ -17,7 +17,7 @@ use crate::lex::Kind;
 use crate::position::Position;
 
 /// Words that cannot be metric names.
-const RESERVED: [&str; 6] = [
+pub(super) const RESERVED: [&str; 6] = [
     "atan2",
     "bool",
     "group_left",

@@ -483,6 +483,7 @@ fn name() -> impl Strategy<Value = String> {
         "[a-z][a-z0-9_]{0,5}",
         Just("sum".to_owned()),
         Just("by".to_owned()),
+        Just("on".to_owned()),
         Just("é.x".to_owned()),
         Just("a b".to_owned()),
     ]
@@ -574,7 +575,9 @@ fn selector() -> impl Strategy<Value = VectorSelector> {
         any::<bool>(),
     )
         .prop_map(|(name, mut matchers, modifiers, named)| {
-            let named = named && model::name::is_legacy_metric_name(&name);
+            // The parser gives no name outside of braces to what `on` and the like are called.
+            let is_name = !expression::RESERVED.contains(&name.as_str());
+            let named = named && is_name && model::name::is_legacy_metric_name(&name);
             matchers.push(Matcher::equal("__name__", &name));
             VectorSelector {
                 name: named.then_some(name),

@@ -11,7 +11,7 @@ use model::name::Quoted;
 
 use super::{RangeCall, RangeFunction};
 use crate::error::QueryError;
-use crate::histogram::arithmetic::{compacted, divided, subtract};
+use crate::histogram::arithmetic::{compacted, divided, same, subtract};
 use crate::histogram::reset::is_reset;
 use crate::position::Position;
 use crate::row::Row;
@@ -204,13 +204,7 @@ impl RangeCall<'_> {
         }
         match (columns.histogram(at - 1), columns.histogram(at)) {
             (Some(before), Some(now)) if wants_resets => is_reset(now, before),
-            (Some(before), Some(now)) => {
-                let plain = |histogram: &FloatHistogram| FloatHistogram {
-                    reset_hint: ResetHint::Unknown,
-                    ..compacted(histogram.clone())
-                };
-                plain(before) != plain(now)
-            }
+            (Some(before), Some(now)) => !same(before, now),
             (None, None) => {
                 let (before, now) = (columns.floats[at - 1], columns.floats[at]);
                 if wants_resets {

@@ -1,0 +1,302 @@
+//! Functions of range vectors.
+
+use std::sync::Arc;
+
+use SampleValue::{Float, Histogram};
+use model::histogram::{ResetHint, indexed};
+use model::{FloatHistogram, SampleValue};
+
+use super::aggregate::{extreme, quantile, total, variance};
+use super::function::{missing, seconds};
+use super::{Element, Failure, Twin, Window, binary, milliseconds, nameless, unique};
+use crate::ast::{Call, Expr};
+use crate::histogram::arithmetic::{compacted, divided};
+use crate::histogram::{add, scaled, subtract};
+
+impl Twin<'_> {
+    pub(super) fn of_windows(&self, node: &Call, t: i64) -> Result<Vec<Element>, Failure> {
+        let name = node.function.name;
+        let mut parameters = Vec::new();
+        let (mut windows, mut range) = (Vec::new(), 0);
+        for arg in &node.args {
+            let arg = arg.unparenthesized();
+            match arg {
+                Expr::Matrix(inner) => {
+                    windows = self.range(inner, t);
+                    range = milliseconds(&inner.range);
+                }
+                Expr::Subquery(inner) => {
+                    windows = self.subquery(inner, t)?;
+                    range = milliseconds(&inner.range);
+                }
+                _ => parameters.push(self.scalar(arg, t)?),
+            }
+        }
+        if name == "absent_over_time" {
+            return Ok(missing(windows.is_empty(), &node.args[0]));
+        }
+        let keeps_name = matches!(name, "last_over_time" | "first_over_time");
+        let mut results = Vec::new();
+        for window in windows {
+            assert_eq!(window.end - window.start, range);
+            if let Some(value) = of_window(name, &window, &parameters, t) {
+                let labels = if keeps_name {
+                    window.labels
+                } else {
+                    nameless(&window.labels)
+                };
+                results.push(Element { labels, value });
+            }
+        }
+        unique(results)
+    }
+}
+
+/// The function's value for one window, which is not empty.
+fn of_window(name: &str, window: &Window, parameters: &[f64], t: i64) -> Option<SampleValue> {
+    let samples = &window.samples;
+    let floats: Vec<(i64, f64)> = samples
+        .iter()
+        .filter_map(|(t, value)| Some((*t, value.as_float()?)))
+        .collect();
+    let values: Vec<f64> = floats.iter().map(|(_, value)| *value).collect();
+    let count = |pairs: fn(&SampleValue, &SampleValue) -> bool| {
+        let found = samples
+            .windows(2)
+            .filter(|pair| pairs(&pair[0].1, &pair[1].1));
+        Some(Float(found.count() as f64))
+    };
+    let elements = || -> Vec<Element> {
+        let elements = samples.iter().map(|(_, value)| Element {
+            labels: window.labels.clone(),
+            value: value.clone(),
+        });
+        elements.collect()
+    };
+    Some(match name {
+        "count_over_time" => Float(samples.len() as f64),
+        "present_over_time" => Float(1.0),
+        "first_over_time" => samples[0].1.clone(),
+        "last_over_time" => samples[samples.len() - 1].1.clone(),
+        "ts_of_first_over_time" => Float(seconds(samples[0].0)),
+        "ts_of_last_over_time" => Float(seconds(samples[samples.len() - 1].0)),
+        "sum_over_time" => return total(&elements(), false),
+        "avg_over_time" => return total(&elements(), true),
+        "changes" => return count(changed),
+        "resets" => return count(reset),
+        "irate" => return last_two(samples, true),
+        "idelta" => return last_two(samples, false),
+        "rate" => return extrapolated(window, true, true),
+        "increase" => return extrapolated(window, true, false),
+        "delta" => return extrapolated(window, false, false),
+        // All others are of floats.
+        _ if floats.is_empty() => return None,
+        "min_over_time" => Float(extreme(&values, |new, old| new < old)),
+        "max_over_time" => Float(extreme(&values, |new, old| new > old)),
+        "ts_of_min_over_time" => Float(time_of(&floats, |new, old| new <= old)),
+        "ts_of_max_over_time" => Float(time_of(&floats, |new, old| new >= old)),
+        "stddev_over_time" => Float(variance(&values).sqrt()),
+        "stdvar_over_time" => Float(variance(&values)),
+        "quantile_over_time" => Float(quantile(parameters[0], &values)),
+        "mad_over_time" => {
+            // Prometheus 3.5 left NaN out; 3.14 does not.
+            if values.iter().any(|value| value.is_nan()) {
+                return Some(Float(f64::NAN));
+            }
+            let median = quantile(0.5, &values);
+            let distances: Vec<f64> = values.iter().map(|value| (value - median).abs()).collect();
+            Float(quantile(0.5, &distances))
+        }
+        // And these of two of them.
+        _ if floats.len() < 2 => return None,
+        "deriv" => Float(line(&floats, floats[0].0).0),
+        "predict_linear" => {
+            let (slope, now) = line(&floats, t);
+            Float(slope * parameters[0] + now)
+        }
+        "double_exponential_smoothing" => Float(smoothed(&values, parameters[0], parameters[1])),
+        other => panic!("{other}() has no twin here"),
+    })
+}
+
+fn changed(before: &SampleValue, now: &SampleValue) -> bool {
+    match (before, now) {
+        (Float(before), Float(now)) => before != now && !(before.is_nan() && now.is_nan()),
+        (Histogram(before), Histogram(now)) => !binary::same(before, now),
+        _ => true,
+    }
+}
+
+fn reset(before: &SampleValue, now: &SampleValue) -> bool {
+    match (before, now) {
+        (Float(before), Float(now)) => now < before,
+        (Histogram(before), Histogram(now)) => shrank(before, now),
+        _ => true,
+    }
+}
+
+/// Whether anything that only grows has become less; both have the same layout.
+fn shrank(before: &FloatHistogram, now: &FloatHistogram) -> bool {
+    assert!(before.schema == now.schema && before.zero_threshold == now.zero_threshold);
+    let less = |before: (&[_], &[f64]), now: (&[_], &[f64])| {
+        let now: Vec<(i32, f64)> = indexed(now.0, now.1).collect();
+        indexed(before.0, before.1).any(|(index, count)| {
+            let found = now.iter().find(|(other, _)| *other == index);
+            found.map_or(0.0, |(_, count)| *count) < count
+        })
+    };
+    let positive = less(
+        (&before.positive_spans, &before.positive_buckets),
+        (&now.positive_spans, &now.positive_buckets),
+    );
+    let negative = less(
+        (&before.negative_spans, &before.negative_buckets),
+        (&now.negative_spans, &now.negative_buckets),
+    );
+    now.count < before.count || now.zero_count < before.zero_count || positive || negative
+}
+
+/// The time of the last value that beats all others; of the last NaN if there is nothing else.
+fn time_of(floats: &[(i64, f64)], beats: impl Fn(f64, f64) -> bool) -> f64 {
+    let mut best = floats[0];
+    for &(t, value) in floats {
+        if best.1.is_nan() || beats(value, best.1) {
+            best = (t, value);
+        }
+    }
+    seconds(best.0)
+}
+
+fn last_two(samples: &[(i64, SampleValue)], is_rate: bool) -> Option<SampleValue> {
+    let [.., (before_t, before), (now_t, now)] = samples else {
+        return None;
+    };
+    let length = seconds(now_t - before_t);
+    match (before, now) {
+        (Float(before), Float(now)) => {
+            let change = if is_rate && now < before {
+                *now
+            } else {
+                now - before
+            };
+            Some(Float(if is_rate { change / length } else { change }))
+        }
+        (Histogram(before), Histogram(now)) => {
+            let mut change = FloatHistogram::clone(now);
+            if !(is_rate && shrank(before, now)) {
+                subtract(&mut change, before).ok()?;
+            }
+            let change = if is_rate {
+                divided(change, length)
+            } else {
+                change
+            };
+            Some(gauge(change))
+        }
+        _ => None,
+    }
+}
+
+fn gauge(mut histogram: FloatHistogram) -> SampleValue {
+    histogram.reset_hint = ResetHint::Gauge;
+    Histogram(Arc::new(compacted(histogram)))
+}
+
+/// rate, increase and delta: the change between first and last sample, stretched to the ends of the window.
+fn extrapolated(window: &Window, is_counter: bool, is_rate: bool) -> Option<SampleValue> {
+    let samples = &window.samples;
+    let [(first_t, first), .., (last_t, last)] = &samples[..] else {
+        return None;
+    };
+    let (change, starts_at, grows_by) = match (first, last) {
+        (Float(first), Float(last)) => {
+            let mut change = last - first;
+            for pair in samples.windows(2) {
+                let (Float(before), Float(now)) = (&pair[0].1, &pair[1].1) else {
+                    return None;
+                };
+                if is_counter && now < before {
+                    change += before;
+                }
+            }
+            (Float(change), *first, change)
+        }
+        (Histogram(first), Histogram(last)) => {
+            let mut change = FloatHistogram::clone(last);
+            subtract(&mut change, first).ok()?;
+            for pair in samples.windows(2) {
+                let (Histogram(before), Histogram(now)) = (&pair[0].1, &pair[1].1) else {
+                    return None;
+                };
+                if is_counter && shrank(before, now) {
+                    add(&mut change, before).ok()?;
+                }
+            }
+            let grows_by = change.count;
+            (Histogram(Arc::new(change)), first.count, grows_by)
+        }
+        _ => return None,
+    };
+    let sampled = seconds(last_t - first_t);
+    let between = sampled / (samples.len() - 1) as f64;
+    let stretch = |gap: f64| {
+        if gap >= between * 1.1 {
+            between / 2.0
+        } else {
+            gap
+        }
+    };
+    let mut to_start = stretch(seconds(first_t - window.start));
+    if is_counter && grows_by > 0.0 && starts_at >= 0.0 {
+        // A counter was not below zero.
+        let to_zero = sampled * (starts_at / grows_by);
+        if to_zero < to_start {
+            to_start = to_zero;
+        }
+    }
+    let to_end = stretch(seconds(window.end - last_t));
+    let mut factor = (sampled + to_start + to_end) / sampled;
+    if is_rate {
+        factor /= seconds(window.end - window.start);
+    }
+    Some(match change {
+        Float(change) => Float(change * factor),
+        Histogram(change) => gauge(scaled(FloatHistogram::clone(&change), factor)),
+    })
+}
+
+/// Slope per second of the line of least squares, and where it is at `origin`.
+fn line(floats: &[(i64, f64)], origin: i64) -> (f64, f64) {
+    let first = floats[0].1;
+    if floats.iter().all(|(_, y)| *y == first) {
+        return if first.is_infinite() {
+            (f64::NAN, f64::NAN)
+        } else {
+            (0.0, first)
+        };
+    }
+    let count = floats.len() as f64;
+    let xs = || floats.iter().map(|(t, _)| seconds(t - origin));
+    let mean_x = xs().sum::<f64>() / count;
+    let mean_y = floats.iter().map(|(_, y)| y).sum::<f64>() / count;
+    let (mut xy, mut xx) = (0.0, 0.0);
+    for (x, (_, y)) in xs().zip(floats) {
+        xy += (x - mean_x) * (y - mean_y);
+        xx += (x - mean_x) * (x - mean_x);
+    }
+    (xy / xx, mean_y - xy / xx * mean_x)
+}
+
+/// Level and trend, each a mix of the new one and the one before.
+fn smoothed(values: &[f64], level_share: f64, trend_share: f64) -> f64 {
+    let (mut level, mut trend) = (values[0], values[1] - values[0]);
+    for (index, value) in values.iter().enumerate().skip(1) {
+        let next = level_share * value + (1.0 - level_share) * (level + trend);
+        // The trend of the first two is known already.
+        if index + 1 < values.len() {
+            trend = trend_share * (next - level) + (1.0 - trend_share) * trend;
+        }
+        level = next;
+    }
+    level
+}
