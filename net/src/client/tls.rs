@@ -51,14 +51,23 @@ pub enum TlsError {
 
 /// When the files of a `tls_config` were written: a change means that they must be read again.
 #[derive(Debug, PartialEq, Eq)]
-struct FileStamps([Option<(SystemTime, u64)>; 3]);
+struct FileStamps([Option<Stamp>; 3]);
+
+/// When a file was written, and how long it is.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Stamp(SystemTime, u64);
+
+impl Stamp {
+    /// Nothing, if the file is not there.
+    pub(crate) fn of(path: &Path) -> Option<Stamp> {
+        let metadata = std::fs::metadata(path).ok()?;
+        Some(Stamp(metadata.modified().ok()?, metadata.len()))
+    }
+}
 
 impl FileStamps {
     fn of(config: &TlsConfig, base_dir: &Path) -> Self {
-        let stamp = |file: &Option<String>| {
-            let metadata = std::fs::metadata(base_dir.join(file.as_ref()?)).ok()?;
-            Some((metadata.modified().ok()?, metadata.len()))
-        };
+        let stamp = |file: &Option<String>| Stamp::of(&base_dir.join(file.as_ref()?));
         FileStamps([
             stamp(&config.ca_file),
             stamp(&config.cert_file),
@@ -186,7 +195,8 @@ pub(crate) fn pem(
     }
 }
 
-fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
+/// Reads a file of at most [`PEM_BYTES_MAX`].
+pub(crate) fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let mut file = File::open(path)?.take(PEM_BYTES_MAX + 1);
     file.read_to_end(&mut bytes)?;
@@ -400,7 +410,8 @@ impl ServerCertVerifier for AnyCertificate {
     }
 }
 
-fn verify_tls12_signature(
+/// Checks that whoever shows `cert` has its key, in TLS 1.2.
+pub(crate) fn verify_tls12_signature(
     provider: &CryptoProvider,
     message: &[u8],
     cert: &CertificateDer<'_>,
@@ -410,7 +421,8 @@ fn verify_tls12_signature(
     rustls::crypto::verify_tls12_signature(message, cert, dss, algorithms)
 }
 
-fn verify_tls13_signature(
+/// The same in TLS 1.3.
+pub(crate) fn verify_tls13_signature(
     provider: &CryptoProvider,
     message: &[u8],
     cert: &CertificateDer<'_>,

@@ -1,19 +1,18 @@
 //! The web configuration as it is obeyed: read again when it, or a file that it names, has changed.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::users::Users;
 use super::{InvalidWebConfig, WebConfig};
+use crate::client::tls::{Stamp, read_bounded};
 
 /// Reads the text of a web configuration.
 pub type ParseWebConfig = fn(&str) -> Result<WebConfig, String>;
-
-/// How large a web configuration, or a file that it names, may be, in bytes.
-const FILE_BYTES_MAX: u64 = 4 << 20;
 
 /// How long after a configuration that makes no sense the files are looked at again, though nothing known has changed.
 const RETRY: Duration = Duration::from_secs(10);
@@ -36,14 +35,11 @@ struct Source {
 
 #[derive(Debug)]
 struct Current {
-    stamps: Vec<Stamp>,
+    stamps: Vec<Option<Stamp>>,
     /// When to read again all the same.
     retry_at: Option<Instant>,
     in_force: Arc<InForce>,
 }
-
-/// When a file was written, and how long it is; nothing, if it is not there.
-type Stamp = Option<(SystemTime, u64)>;
 
 /// A configuration in force.
 #[derive(Debug, Default)]
@@ -141,32 +137,23 @@ impl Source {
         self.path.parent().unwrap_or(Path::new(""))
     }
 
-    fn stamps(&self, config: &WebConfig) -> Vec<Stamp> {
+    fn stamps(&self, config: &WebConfig) -> Vec<Option<Stamp>> {
         let tls = &config.tls_server_config;
         let named = [&tls.cert_file, &tls.key_file, &tls.client_ca_file];
         let named = named.into_iter().filter(|name| !name.is_empty());
         let named = named.map(|name| self.dir().join(name));
         std::iter::once(self.path.clone())
             .chain(named)
-            .map(|path| {
-                let metadata = std::fs::metadata(path).ok()?;
-                Some((metadata.modified().ok()?, metadata.len()))
-            })
+            .map(|path| Stamp::of(&path))
             .collect()
     }
 
-    fn read(&self) -> Result<(Vec<Stamp>, InForce), InvalidWebConfig> {
+    fn read(&self) -> Result<(Vec<Option<Stamp>>, InForce), InvalidWebConfig> {
         let shown = self.path.display();
         let wrong =
             |reason: String| InvalidWebConfig(format!("web configuration {shown}: {reason}"));
-        let read = |path: &Path| {
-            let metadata = std::fs::metadata(path).map_err(|error| error.to_string())?;
-            match metadata.len() <= FILE_BYTES_MAX {
-                true => std::fs::read_to_string(path).map_err(|error| error.to_string()),
-                false => Err(format!("longer than {FILE_BYTES_MAX} bytes")),
-            }
-        };
-        let text = read(&self.path).map_err(wrong)?;
+        let text = read_bounded(&self.path).and_then(|bytes| io::read_to_string(&bytes[..]));
+        let text = text.map_err(|error| wrong(error.to_string()))?;
         let config = (self.parse)(&text).map_err(wrong)?;
         config
             .check(self.dir())

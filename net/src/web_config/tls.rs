@@ -16,7 +16,9 @@ use rustls::{
 use webpki::EndEntityCert;
 
 use super::TlsServerConfig;
-use crate::client::tls::{TlsError, certificates, pem};
+use crate::client::tls::{
+    TlsError, certificates, pem, verify_tls12_signature, verify_tls13_signature,
+};
 use crate::http_config::TlsVersion;
 
 impl TlsServerConfig {
@@ -283,8 +285,7 @@ impl ClientCertVerifier for Clients {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        rustls::crypto::verify_tls12_signature(message, cert, dss, algorithms)
+        verify_tls12_signature(&self.provider, message, cert, dss)
     }
 
     fn verify_tls13_signature(
@@ -293,8 +294,7 @@ impl ClientCertVerifier for Clients {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, cert, dss, algorithms)
+        verify_tls13_signature(&self.provider, message, cert, dss)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

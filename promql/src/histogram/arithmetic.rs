@@ -102,12 +102,18 @@ pub(crate) fn compacted(mut histogram: FloatHistogram) -> FloatHistogram {
 ///
 /// Numbers are compared by their bits, as Prometheus does: a sum that is NaN is the same as itself, and `-0` is not `0`.
 pub(crate) fn same(a: &FloatHistogram, b: &FloatHistogram) -> bool {
+    same_by(a, b, |a, b| a.to_bits() == b.to_bits())
+}
+
+/// The same with numbers that are equal by `equal`; the layout of the buckets is compared as it is.
+pub(crate) fn same_by(
+    a: &FloatHistogram,
+    b: &FloatHistogram,
+    equal: impl Fn(f64, f64) -> bool,
+) -> bool {
     let (a, b) = (compacted(a.clone()), compacted(b.clone()));
-    let numbers = |a: &[f64], b: &[f64]| {
-        a.iter()
-            .map(|a| a.to_bits())
-            .eq(b.iter().map(|b| b.to_bits()))
-    };
+    let numbers =
+        |a: &[f64], b: &[f64]| a.len() == b.len() && a.iter().zip(b).all(|(&a, &b)| equal(a, b));
     a.schema == b.schema
         && a.zero_threshold == b.zero_threshold
         && a.custom_bounds == b.custom_bounds

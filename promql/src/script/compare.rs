@@ -6,7 +6,7 @@ use super::command::{Expected, Notes};
 use super::describe::{labels, sample, times};
 use super::series::{SeriesLine, SeriesValue};
 use crate::annotations::Annotations;
-use crate::histogram::arithmetic::compacted;
+use crate::histogram::arithmetic::same_by;
 use crate::numeric::almost_equal;
 use crate::value::{MatrixSeries, Value, VectorSample};
 
@@ -180,19 +180,5 @@ fn equal(found: &SampleValue, wanted: &SeriesValue, of: &Labels) -> Result<(), S
 }
 
 fn same_histogram(a: &FloatHistogram, b: &FloatHistogram) -> bool {
-    let (a, b) = (compacted(a.clone()), compacted(b.clone()));
-    let almost = |a: &[f64], b: &[f64]| {
-        a.len() == b.len() && a.iter().zip(b).all(|(a, b)| almost_equal(*a, *b, EPSILON))
-    };
-    a.schema == b.schema
-        && a.custom_bounds == b.custom_bounds
-        && a.zero_threshold == b.zero_threshold
-        && almost(
-            &[a.count, a.sum, a.zero_count],
-            &[b.count, b.sum, b.zero_count],
-        )
-        && a.positive_spans == b.positive_spans
-        && a.negative_spans == b.negative_spans
-        && almost(&a.positive_buckets, &b.positive_buckets)
-        && almost(&a.negative_buckets, &b.negative_buckets)
+    same_by(a, b, |a, b| almost_equal(a, b, EPSILON))
 }
