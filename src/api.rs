@@ -16,7 +16,8 @@
 //!
 //! # Invariants
 //!
-//! 1. Handlers do nothing that takes long on the threads that serve sockets: it goes through [`blocking`].
+//! 1. Handlers do nothing that takes long on the threads that serve sockets: it goes through [`blocking`], or [`AtOnce`] finds it
+//!    short.
 //! 2. Errors become answers in one table, [`error`].
 //! 3. An unknown path is a 404, never the page: clients probe paths to tell servers apart.
 //!
@@ -45,6 +46,7 @@ mod targets;
 pub(crate) mod testing;
 mod tsdb_admin;
 mod web;
+mod work;
 pub(crate) mod write;
 
 use std::collections::BTreeMap;
@@ -75,6 +77,8 @@ use error::ApiError;
 use own_metrics::HttpMetrics;
 pub(crate) use params::parse_time;
 pub(crate) use web::not_found;
+pub(crate) use work::AtOnce;
+use work::blocking;
 
 /// What is known before the database is open.
 pub(crate) struct EarlyState {
@@ -122,6 +126,8 @@ pub(crate) struct ApiState {
     pub(crate) query_permits: Arc<Semaphore>,
     /// The log of running queries, with a slot for each permit.
     pub(crate) active_queries: Option<Arc<ActiveQueries>>,
+    /// Where short queries are evaluated.
+    pub(crate) at_once: AtOnce,
     /// How long a query may take (`--query.timeout`); a request may ask for less.
     pub(crate) query_timeout: Duration,
     /// Whether `stats=all` has the samples of each step (`promql-per-step-stats`).
@@ -253,18 +259,6 @@ impl FromRequestParts<Arc<Shared>> for Ready {
             response
         })
     }
-}
-
-/// Runs `work` on a thread that may block.
-async fn blocking(work: impl FnOnce() -> Handled + Send + 'static) -> Handled {
-    tokio::task::spawn_blocking(work)
-        .await
-        .unwrap_or_else(|error| {
-            tracing::error!(%error, "a request handler ended badly");
-            Err(ApiError::Internal(
-                "the request could not be processed; the log says why".to_owned(),
-            ))
-        })
 }
 
 /// Returns the service; see the module's documentation.

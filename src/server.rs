@@ -374,6 +374,7 @@ impl Server {
                 alertmanager::api::router(Arc::clone(alertmanager), &self.registry, options)
             }),
             query_permits: Arc::new(Semaphore::new(self.settings.query_concurrency)),
+            at_once: api::AtOnce::new(tokio::runtime::Handle::current().metrics().num_workers()),
             active_queries: self.active_queries.clone(),
             query_timeout: self.settings.engine.timeout,
             has_per_step_stats: self.settings.has_per_step_stats,

@@ -219,6 +219,13 @@ pub trait Querier: Send + Sync {
         hints: &SelectHints,
     ) -> Result<Box<dyn SeriesSet + '_>, ReadError>;
 
+    /// Returns a number of series that [`select`](Querier::select) surely does not exceed, found without looking at them;
+    /// `usize::MAX` when that is not known.
+    fn series_max(&self, matchers: &[Matcher]) -> usize {
+        let _ = matchers;
+        usize::MAX
+    }
+
     /// Returns the names of the labels of the series that pass every matcher, sorted; all names without matchers.
     ///
     /// # Errors

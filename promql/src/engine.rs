@@ -15,6 +15,7 @@
 pub(crate) mod bounds;
 pub(crate) mod context;
 pub(crate) mod counts;
+mod effort;
 pub(crate) mod evaluate;
 mod result;
 pub(crate) mod selection;

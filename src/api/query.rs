@@ -1,8 +1,10 @@
 //! Queries: `/api/v1/query`, `query_range`, `query_exemplars`, `explain`.
 //!
 //! ```text
-//! parameters ──► permit (at most so many queries at once, others wait) ──► engine, on a worker thread ──► encoder
+//! parameters ──► permit (at most so many queries at once, others wait) ──► engine ──► encoder
 //! ```
+//!
+//! The engine works on a thread of its own, or, when its guess is that the query is short, where the request was read.
 //!
 //! A query ends early when its time is up, waiting included, and when its client goes away: the request's future is
 //! dropped then, and the guard in it tells the engine. The permit goes back when the engine is done, so a client that
@@ -14,8 +16,7 @@ use std::time::{Duration, Instant};
 
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use model::storage::Queryable;
-use promql::{QueryError, QueryOptions, QueryResult, Value};
+use promql::{Expr, ParseError, QueryError, QueryOptions, QueryResult, Value};
 
 use super::encode;
 use super::error::ApiError;
@@ -27,7 +28,14 @@ use super::{ApiState, Handled, Ready, blocking};
 /// Steps that a range query may have at most, the first not counted.
 const STEPS_MAX: i128 = 11_000;
 
-/// What instant and range queries have in common.
+/// The longest query, in bytes, that is parsed where its request was read.
+const SHORT_TEXT_MAX: usize = 4096;
+
+/// The most effort (see `promql::Engine::effort`) of a query that is evaluated where its request was read: a few
+/// milliseconds.
+const SHORT_EFFORT_MAX: usize = 1 << 19;
+
+/// A query with what was asked for.
 struct Request {
     query: String,
     /// Series in the answer at most; 0 is no limit.
@@ -39,17 +47,16 @@ struct Request {
     counts_steps: bool,
     /// Whether the answer is the plan.
     explains: bool,
-    /// The first step and the distance of the steps, in milliseconds.
-    steps: (i64, i64),
+    /// The steps, in milliseconds; of an instant query start and end are the same, and the step is 1.
+    start_ms: i64,
+    end_ms: i64,
+    step_ms: i64,
+    is_instant: bool,
 }
 
 impl Request {
-    fn of(
-        params: &Params,
-        limit: usize,
-        steps: (i64, i64),
-        api: &ApiState,
-    ) -> Result<Self, ApiError> {
+    /// Returns an instant query at `at_ms`.
+    fn of(params: &Params, limit: usize, at_ms: i64, api: &ApiState) -> Result<Self, ApiError> {
         let timeout = match params.given("timeout") {
             None => api.query_timeout,
             Some(_) => params.duration("timeout")?.to_std().min(api.query_timeout),
@@ -70,22 +77,15 @@ impl Request {
             wants_stats: params.given("stats").is_some(),
             counts_steps: api.has_per_step_stats && params.first("stats") == "all",
             explains: false,
-            steps,
+            start_ms: at_ms,
+            end_ms: at_ms,
+            step_ms: 1,
+            is_instant: true,
         })
     }
 
-    /// Evaluates the query by `evaluate` and encodes its result.
-    async fn run<F>(self, api: Arc<ApiState>, evaluate: F) -> Handled
-    where
-        F: FnOnce(
-                &promql::Engine,
-                &dyn Queryable,
-                &str,
-                &QueryOptions,
-            ) -> Result<QueryResult, QueryError>
-            + Send
-            + 'static,
-    {
+    /// Evaluates the query and encodes its result.
+    async fn run(self, api: Arc<ApiState>) -> Handled {
         if self.timeout.is_zero() {
             return Err(ApiError::Timeout(
                 "query timed out in query execution".to_owned(),
@@ -112,17 +112,48 @@ impl Request {
             counts_steps: self.counts_steps,
             explains: self.explains,
         };
-        blocking(move || {
+        let parsed = match self.query.len() {
+            ..=SHORT_TEXT_MAX => Some(api.engine.parse(&self.query).map_err(parse_error)?),
+            _ => None,
+        };
+        let is_short = parsed.as_ref().is_some_and(|expr| {
+            let (start, end, step) = (self.start_ms, self.end_ms, self.step_ms);
+            let effort = api
+                .engine
+                .effort(&*api.storage, expr, start, end, step, &options);
+            effort <= SHORT_EFFORT_MAX
+        });
+        let state = Arc::clone(&api);
+        let work = move || {
             let now_s = api.clock.now_ms().div_euclid(1000);
             let active = api.active_queries.as_ref();
             let slot = active.and_then(|active| active.begin(&self.query, now_s));
-            let result = evaluate(&api.engine, &*api.storage, &self.query, &options);
+            let result = self.evaluate(&api, parsed, &options);
             drop(slot);
             drop(permit);
             let total = started.elapsed();
             Ok(self.answer(result.map_err(query_error)?, Timings { queued, total }))
-        })
-        .await
+        };
+        state.at_once.run(is_short, work).await
+    }
+
+    fn evaluate(
+        &self,
+        api: &ApiState,
+        parsed: Option<Expr>,
+        options: &QueryOptions,
+    ) -> Result<QueryResult, QueryError> {
+        let (engine, storage) = (&api.engine, &*api.storage);
+        let expr = match parsed {
+            Some(expr) => expr,
+            None => engine.parse(&self.query)?,
+        };
+        let (start, end, step) = (self.start_ms, self.end_ms, self.step_ms);
+        if self.is_instant {
+            engine.instant_expr(storage, &expr, start, options)
+        } else {
+            engine.range_expr(storage, &expr, start, end, step, options)
+        }
     }
 
     fn answer(&self, result: QueryResult, timings: Timings) -> Response {
@@ -130,7 +161,7 @@ impl Request {
             queued: timings.queued,
             evaluation: timings.total.saturating_sub(timings.queued),
             query: result.stats.clone(),
-            steps: self.steps,
+            steps: (self.start_ms, self.step_ms),
         };
         if self.explains {
             return explain::answer(&result, &stats());
@@ -179,9 +210,14 @@ impl Drop for CancelOnDrop {
     }
 }
 
+fn parse_error(error: ParseError) -> ApiError {
+    ApiError::parameter("query", error)
+}
+
 fn query_error(error: QueryError) -> ApiError {
     match error {
-        QueryError::Parse(_) | QueryError::Invalid(_) => ApiError::parameter("query", error),
+        QueryError::Parse(error) => parse_error(error),
+        QueryError::Invalid(_) => ApiError::parameter("query", error),
         QueryError::Timeout => ApiError::Timeout(error.to_string()),
         QueryError::Canceled => ApiError::Canceled(error.to_string()),
         QueryError::Storage(_) => ApiError::Internal(error.to_string()),
@@ -219,13 +255,9 @@ async fn run_instant(api: Arc<ApiState>, params: Params, explains: bool) -> Hand
     let at_ms = params.time_or("time", api.clock.now_ms())?;
     let request = Request {
         explains,
-        ..Request::of(&params, limit, (at_ms, 1), &api)?
+        ..Request::of(&params, limit, at_ms, &api)?
     };
-    request
-        .run(api, move |engine, storage, query, options| {
-            engine.instant(storage, query, at_ms, options)
-        })
-        .await
+    request.run(api).await
 }
 
 async fn run_range(api: Arc<ApiState>, params: Params, explains: bool) -> Handled {
@@ -256,13 +288,12 @@ async fn run_range(api: Arc<ApiState>, params: Params, explains: bool) -> Handle
     }
     let request = Request {
         explains,
-        ..Request::of(&params, limit, (start_ms, step_ms), &api)?
+        end_ms,
+        step_ms,
+        is_instant: false,
+        ..Request::of(&params, limit, start_ms, &api)?
     };
-    request
-        .run(api, move |engine, storage, query, options| {
-            engine.range(storage, query, start_ms, end_ms, step_ms, options)
-        })
-        .await
+    request.run(api).await
 }
 
 /// `/api/v1/query_exemplars`: the exemplars of the series that the query selects anywhere in it.

@@ -226,6 +226,7 @@ fn state(dir: &std::path::Path, registry: &Registry) -> ApiState {
             reloaded_at_ms: AtomicI64::new(2_345),
         }),
         query_permits: Arc::new(Semaphore::new(4)),
+        at_once: crate::api::AtOnce::new(2),
         active_queries: None,
         query_timeout: Duration::from_secs(60),
         has_per_step_stats: true,

@@ -11,22 +11,35 @@ use crate::row::Steps;
 /// Returns the first and the last millisecond that `expr` may look at; (0, 0) when it looks at no series.
 pub(crate) fn time_range(expr: &Expr, clock: &Clock) -> Result<(i64, i64), QueryError> {
     let mut range: Option<(i64, i64)> = None;
-    selections(expr, clock.steps, clock, &mut |_, first, last| {
-        let (mint, maxt) = range.unwrap_or((first, last));
-        range = Some((mint.min(first), maxt.max(last)));
+    selections(expr, clock.steps, clock, &mut |looking| {
+        let (mint, maxt) = range.unwrap_or((looking.first, looking.last));
+        range = Some((mint.min(looking.first), maxt.max(looking.last)));
     })?;
     Ok(range.unwrap_or((0, 0)))
 }
 
-/// Tells `visit` of each selector what it matches, where it says that itself, and the first and the last millisecond that
-/// it looks at.
+/// Where and when a selector looks.
+pub(super) struct Looking<'e> {
+    /// What it matches, where it says that itself.
+    pub(super) matchers: Option<&'e [Matcher]>,
+    /// The first and the last millisecond of all steps.
+    pub(super) first: i64,
+    pub(super) last: i64,
+    /// At how many steps.
+    pub(super) steps: usize,
+    /// How long the window of each step is, in milliseconds; 0 for an instant selector.
+    pub(super) window: i64,
+}
+
+/// Tells `visit` of each selector where and when it looks.
 pub(super) fn selections<'e>(
     expr: &'e Expr,
     steps: Steps,
     clock: &Clock,
-    visit: &mut dyn FnMut(Option<&'e [Matcher]>, i64, i64),
+    visit: &mut dyn FnMut(Looking<'e>),
 ) -> Result<(), QueryError> {
     let mut matchers = None;
+    let mut window = 0;
     let (look, back, ahead) = match expr {
         Expr::Vector(selector) => {
             matchers = Some(selector.matchers.as_slice());
@@ -40,6 +53,7 @@ pub(super) fn selections<'e>(
         Expr::Matrix(matrix) => {
             matchers = Some(matrix.selector.matchers.as_slice());
             let length = clock.positive(&matrix.range)?;
+            window = length;
             let look = clock.look(&matrix.selector.modifiers)?;
             match matrix.selector.extension {
                 Extension::None => (look, length, 0),
@@ -70,7 +84,13 @@ pub(super) fn selections<'e>(
         .saturating_sub(back)
         .saturating_add(1);
     let last = look.from(steps.end()).saturating_add(ahead);
-    visit(matchers, first, last);
+    visit(Looking {
+        matchers,
+        first,
+        last,
+        steps: steps.count,
+        window,
+    });
     Ok(())
 }
 

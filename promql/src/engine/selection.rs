@@ -48,8 +48,11 @@ impl<'s> Repeated<'s> {
         querier: &'s dyn Querier,
     ) -> Result<Self, QueryError> {
         let mut found: HashMap<_, (&[Matcher], usize)> = HashMap::new();
-        selections(expr, clock.steps, clock, &mut |matchers, first, last| {
-            let Some(matchers) = matchers else { return };
+        selections(expr, clock.steps, clock, &mut |looking| {
+            let Some(matchers) = looking.matchers else {
+                return;
+            };
+            let (first, last) = (looking.first, looking.last);
             let texts = matchers.iter().map(|m| (m.name(), m.op(), m.value()));
             let key = (texts.collect::<Vec<_>>(), first, last);
             found.entry(key).or_insert((matchers, 0)).1 += 1;

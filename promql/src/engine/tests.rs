@@ -48,7 +48,7 @@ fn options() -> EngineOptions {
     }
 }
 
-fn engine() -> Engine {
+pub(super) fn engine() -> Engine {
     Engine::new(options(), &Registry::new())
 }
 

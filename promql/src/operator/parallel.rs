@@ -11,9 +11,9 @@ use crate::row::Row;
 /// From this much work on, in units of some ten nanoseconds, more than one thread is worth waking.
 const WORK_MIN: usize = 1 << 14;
 /// The work that any series is, before its samples and steps.
-const WORK_OF_SERIES: usize = 16;
+pub(crate) const WORK_OF_SERIES: usize = 16;
 /// How far apart samples are taken to be in an estimate, in milliseconds.
-const SAMPLE_EVERY: i64 = 15_000;
+pub(crate) const SAMPLE_EVERY: i64 = 15_000;
 /// How many series of one batch a thread gets at most …
 const SHARE_MAX: usize = 1024;
 /// … and how many steps their rows have at most: they are held until somebody takes them.

@@ -11,7 +11,7 @@ use super::Block;
 use super::index::SeriesRef;
 use super::index::read::SeriesEntry;
 use super::index::write::ChunkMeta;
-use super::select::select;
+use super::select::{select, series_max};
 use crate::chunk;
 use crate::head::postings::intersect;
 use crate::tombstones::{Intervals, Tombstones};
@@ -87,6 +87,10 @@ impl Querier for BlockQuerier {
             querier: self,
             series,
         }))
+    }
+
+    fn series_max(&self, matchers: &[Matcher]) -> usize {
+        series_max(&self.block.index, matchers)
     }
 
     /// As in Prometheus, a block that overlaps the range gives the names of all its series.

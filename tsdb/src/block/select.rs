@@ -45,6 +45,28 @@ pub fn select(index: &IndexReader, matchers: &[Matcher]) -> Result<Vec<SeriesRef
     Ok(selected)
 }
 
+/// Returns how many series pass those matchers that name their values, each on its own: no more pass them all. Lists of
+/// postings are not verified for it.
+pub fn series_max(index: &IndexReader, matchers: &[Matcher]) -> usize {
+    let narrowing = matchers.iter().filter(|matcher| !matcher.matches_empty());
+    let named = narrowing.filter(|matcher| !matcher.is_negative());
+    let counts =
+        named.filter_map(|matcher| Some(named_len(index, matcher, matcher.literal_values()?)));
+    counts.min().unwrap_or_else(|| all_len(index))
+}
+
+/// How many series have one of `values`.
+fn named_len(index: &IndexReader, matcher: &Matcher, values: &[String]) -> usize {
+    let values = values.iter();
+    let found = values.filter_map(|value| index.find_postings(matcher.name(), value));
+    found.map(|at| index.postings_len(at)).sum()
+}
+
+fn all_len(index: &IndexReader) -> usize {
+    let all = index.find_postings("", "");
+    all.map_or(0, |at| index.postings_len(at))
+}
+
 /// Returns whether series with a value that the matcher names are what is looked for; otherwise, all but those.
 fn seeks_named(matcher: &Matcher, passing: bool) -> bool {
     matcher.is_negative() != passing
@@ -53,16 +75,8 @@ fn seeks_named(matcher: &Matcher, passing: bool) -> bool {
 /// A guess of how many series or values a matcher touches, for ordering.
 fn cost(index: &IndexReader, matcher: &Matcher) -> usize {
     match matcher.literal_values() {
-        Some(values) if !matcher.is_negative() => values
-            .iter()
-            .filter_map(|value| index.find_postings(matcher.name(), value))
-            .map(|at| index.postings_len(at))
-            .sum(),
-        _ => {
-            let all = index.find_postings("", "");
-            let all = all.map_or(0, |at| index.postings_len(at));
-            8 * index.value_count(matcher.name()) + all
-        }
+        Some(values) if !matcher.is_negative() => named_len(index, matcher, values),
+        _ => 8 * index.value_count(matcher.name()) + all_len(index),
     }
 }
 

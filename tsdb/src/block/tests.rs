@@ -59,6 +59,7 @@ pub(crate) fn read(
     let querier = block.querier(mint, maxt);
     let hints = SelectHints::range(mint, maxt);
     let selected = querier.select(matchers, &hints).unwrap();
+    assert!(selected.len() <= querier.series_max(matchers));
     (0..selected.len())
         .map(|i| {
             let mut out = SampleColumns::default();

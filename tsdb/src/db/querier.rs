@@ -65,6 +65,13 @@ impl Querier for MergedQuerier<'_> {
         Ok(Box::new(merged))
     }
 
+    fn series_max(&self, matchers: &[Matcher]) -> usize {
+        let sources = self.sources.iter();
+        sources
+            .map(|source| source.series_max(matchers))
+            .fold(0, usize::saturating_add)
+    }
+
     fn label_names(&self, matchers: &[Matcher]) -> Result<Vec<String>, ReadError> {
         self.union(|source| source.label_names(matchers))
     }

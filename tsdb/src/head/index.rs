@@ -432,6 +432,21 @@ impl Index {
         selected.into_owned()
     }
 
+    /// Returns how many series pass those matchers that name their values, each on its own: no more pass them all.
+    pub fn series_max(&self, matchers: &[Matcher]) -> usize {
+        let narrowing = matchers.iter().filter(|matcher| !matcher.matches_empty());
+        let counts = narrowing.map(|matcher| match self.values_of(matcher) {
+            None => 0,
+            Some(values) => match matcher.literal_values() {
+                Some(wanted) if !matcher.is_negative() => {
+                    self.listed(values, wanted).map(<[u32]>::len).sum()
+                }
+                _ => self.live,
+            },
+        });
+        counts.fold(self.live, usize::min)
+    }
+
     /// A guess of how many slots or values a matcher touches, for ordering.
     fn cost(&self, matcher: &Matcher) -> usize {
         let Some(values) = self.values_of(matcher) else {
@@ -722,6 +737,7 @@ mod tests {
                 .map(|(name, op, value)| Matcher::new(name, ops[op], value).unwrap()).collect();
             let expected: Vec<u32> = (0u32..).zip(&all)
                 .filter(|(_, labels)| matchers.iter().all(|m| m.matches_labels(labels))).map(|(slot, _)| slot).collect();
+            prop_assert!(expected.len() <= index.series_max(&matchers));
             prop_assert_eq!(index.select(&matchers), expected);
         }
     }

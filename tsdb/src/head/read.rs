@@ -98,6 +98,10 @@ impl Querier for HeadQuerier<'_> {
         }))
     }
 
+    fn series_max(&self, matchers: &[Matcher]) -> usize {
+        self.head.index.read().series_max(matchers)
+    }
+
     fn label_names(&self, matchers: &[Matcher]) -> Result<Vec<String>, ReadError> {
         let (slots, _) = self.select_slots(matchers, self.mint, self.maxt);
         let index = self.head.index.read();
