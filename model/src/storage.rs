@@ -4,6 +4,7 @@
 //! write the writing half. A `Vec` implements them in tests.
 
 use std::io;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -194,6 +195,30 @@ impl SelectHints {
     }
 }
 
+/// Which labels of selected series are wanted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Kept {
+    /// All.
+    #[default]
+    All,
+    /// Those with these names.
+    Only(Vec<String>),
+    /// All but those with these names.
+    AllBut(Vec<String>),
+}
+
+impl Kept {
+    /// Returns whether labels of this name are wanted.
+    pub fn has(&self, name: &str) -> bool {
+        let is_in = |names: &[String]| names.iter().any(|other| other == name);
+        match self {
+            Kept::All => true,
+            Kept::Only(names) => is_in(names),
+            Kept::AllBut(names) => !is_in(names),
+        }
+    }
+}
+
 /// Storage that can be queried.
 pub trait Queryable: Send + Sync {
     /// Returns a view of the samples in `mint..=maxt`. It may be used from several threads and kept for the length of
@@ -257,6 +282,15 @@ pub trait SeriesSet: Send + Sync {
     ///
     /// When `index` is not below [`len`](SeriesSet::len).
     fn labels(&self, index: usize) -> Labels;
+
+    /// Appends the labels of the series at `positions` to `out`, of each those that `kept` has. Equal sets may be one.
+    ///
+    /// # Panics
+    ///
+    /// When a position is not below [`len`](SeriesSet::len).
+    fn label_sets(&self, positions: Range<usize>, kept: &Kept, out: &mut Vec<Labels>) {
+        out.extend(positions.map(|index| self.labels(index).without(|name| !kept.has(name))));
+    }
 
     /// Appends the samples of series `index` in `mint..=maxt` to `out`, ascending in time, staleness markers included.
     ///

@@ -17,6 +17,7 @@ pub(crate) mod context;
 pub(crate) mod counts;
 mod effort;
 pub(crate) mod evaluate;
+mod needed;
 mod result;
 pub(crate) mod selection;
 

@@ -17,6 +17,13 @@ use crate::operator::range::RangeSource;
 use crate::operator::{map, selector};
 use crate::row::{BoxRows, Scalar, Steps};
 
+/// Whether `function` makes one series of each series, and looks at none of its labels but those of its name.
+pub(crate) fn keeps_series(function: &str) -> bool {
+    range::RangeFunction::find(function).is_some()
+        || math::of_one(function).is_some()
+        || matches!(function, "round" | "clamp" | "clamp_min" | "clamp_max")
+}
+
 /// A call on its way: what functions need to evaluate their arguments.
 #[derive(Clone, Copy)]
 pub(crate) struct Calling<'q> {

@@ -150,6 +150,8 @@ pub struct Head {
     in_blocks_until: AtomicI64,
     /// What it was when the log was folded last.
     checkpointed_from: AtomicI64,
+    /// Held while the log is folded: who comes second would take what the first has written for leftovers.
+    checkpointing: Mutex<()>,
     /// Deleted intervals by series id.
     tombstones: RwLock<Tombstones>,
     /// Whether a full chunk could not be read: the next start is to make the chunks again from the log.

@@ -1,15 +1,17 @@
 //! What one query carries along: storage, times, limits, annotations.
 
-use model::storage::{Querier, SeriesSet};
+use model::storage::{Kept, Querier, SeriesSet};
 use parking_lot::Mutex;
 
 use super::counts::CountsOnly;
+use super::needed::Needed;
 use super::selection::Repeated;
 use super::{Engine, QueryOptions, Times};
 use crate::annotations::Notes;
-use crate::ast::{At, DurationExpr, DurationOp, Expr, Modifiers, Span};
+use crate::ast::{At, DurationExpr, DurationOp, Expr, Modifiers, Span, VectorSelector};
 use crate::error::QueryError;
 use crate::limits::Budget;
+use crate::operator::merge::differ_without_names;
 use crate::operator::parallel;
 use crate::parse::seconds_to_ms;
 use crate::position::Position;
@@ -24,6 +26,7 @@ pub(crate) struct Context<'s> {
     pub(crate) delayed_name_removal: bool,
     pub(crate) use_start_timestamps: bool,
     pub(crate) counts_only: CountsOnly,
+    needed: Needed,
     pub(crate) budget: Budget,
     /// What each operator does, if the plan is wanted.
     pub(crate) profile: Option<Profile>,
@@ -159,6 +162,7 @@ impl<'s> Context<'s> {
             times: clock,
             delayed_name_removal: engine.features.delayed_name_removal,
             counts_only: CountsOnly::of(expr),
+            needed: Needed::of(expr),
             use_start_timestamps: engine.features.use_start_timestamps,
             budget,
             profile: options.explains.then(Profile::default),
@@ -166,22 +170,37 @@ impl<'s> Context<'s> {
         })
     }
 
-    /// Returns the series of `set`; their labels count as held until the query ends.
-    pub(crate) fn series(&self, set: &dyn SeriesSet) -> Result<Vec<Meta>, QueryError> {
-        /// Series between two looks at the limit.
-        const SERIES_PER_LOOK: usize = 256;
-
-        let mut series = Vec::with_capacity(set.len());
-        let mut bytes = 0;
-        for index in 0..set.len() {
-            let labels = set.labels(index);
-            bytes += size_of::<Meta>() + labels.heap_bytes();
-            series.push(Meta::new(labels));
-            if series.len() % SERIES_PER_LOOK == 0 {
-                self.budget.hold_bytes(std::mem::take(&mut bytes))?;
-            }
+    /// Returns the series of `set`, which `selector` selects, with the labels that are needed of them. The labels count as
+    /// held until the query ends.
+    pub(crate) fn series(
+        &self,
+        set: &dyn SeriesSet,
+        selector: &VectorSelector,
+    ) -> Result<Vec<Meta>, QueryError> {
+        let kept = self.needed.labels_of(selector);
+        let series = self.with_labels(set, kept)?;
+        // Where names differ, other labels tell whether series are the same without them.
+        if *kept == Kept::All || differ_without_names(&series, false) {
+            return Ok(series);
         }
-        self.budget.hold_bytes(bytes)?;
+        self.with_labels(set, &Kept::All)
+    }
+
+    fn with_labels(&self, set: &dyn SeriesSet, kept: &Kept) -> Result<Vec<Meta>, QueryError> {
+        /// Series between two looks at the limit.
+        const SERIES_PER_LOOK: usize = 1024;
+
+        let mut series: Vec<Meta> = Vec::with_capacity(set.len());
+        let mut some = Vec::new();
+        while series.len() < set.len() {
+            let to = set.len().min(series.len() + SERIES_PER_LOOK);
+            set.label_sets(series.len()..to, kept, &mut some);
+            let bytes = some
+                .iter()
+                .map(|labels| size_of::<Meta>() + labels.heap_bytes());
+            self.budget.hold_bytes(bytes.sum())?;
+            series.extend(some.drain(..).map(Meta::new));
+        }
         Ok(series)
     }
 

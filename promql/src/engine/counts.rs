@@ -48,7 +48,7 @@ impl CountsOnly {
 }
 
 /// Which node it is: nodes with the same text are different ones.
-fn address(selector: &VectorSelector) -> usize {
+pub(super) fn address(selector: &VectorSelector) -> usize {
     std::ptr::from_ref(selector).addr()
 }
 

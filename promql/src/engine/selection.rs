@@ -4,11 +4,12 @@
 //! others, up to [`KEPT_BYTES_MAX`]; series beyond that are decoded each time.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use model::sample::Sample;
-use model::storage::{Querier, ReadError, SampleColumns, SelectHints, SeriesSet};
+use model::storage::{Kept, Querier, ReadError, SampleColumns, SelectHints, SeriesSet};
 use model::{Labels, Matcher};
 use parking_lot::Mutex;
 
@@ -153,6 +154,10 @@ impl SeriesSet for Selected<'_> {
 
     fn labels(&self, index: usize) -> Labels {
         self.set().labels(index)
+    }
+
+    fn label_sets(&self, positions: Range<usize>, kept: &Kept, out: &mut Vec<Labels>) {
+        self.set().label_sets(positions, kept, out);
     }
 
     fn read(

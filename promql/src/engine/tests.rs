@@ -251,6 +251,12 @@ fn names_that_are_dropped_must_not_collide() {
         60,
         "execution: vector cannot contain metrics with the same labelset",
     );
+    // Also where the labels by which they differ are not asked for.
+    check(
+        "sum(rate({__name__=~\"up|limits\"}[5m]))",
+        300,
+        "execution: vector cannot contain metrics with the same labelset",
+    );
     // One ends before the other begins: they are one series afterwards.
     check_range(
         "-(up{job=\"a\"} or limits)",

@@ -139,7 +139,7 @@ impl<'q> RangeSource<'q> {
         let set = Selected::new(context, &node.selector.matchers, hints)?;
         Ok(RangeSource {
             context,
-            series: context.series(&set)?,
+            series: context.series(&set, &node.selector)?,
             kind: Kind::Selector(SelectorReader {
                 context,
                 set,

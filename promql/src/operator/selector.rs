@@ -61,7 +61,7 @@ pub(crate) fn rows<'q>(
         .saturating_sub(context.times.lookback);
     let hints = SelectHints::range(first.saturating_add(1), look.from(steps.end()));
     let set = Selected::new(context, &node.matchers, hints)?;
-    let series = context.series(&set)?;
+    let series = context.series(&set, node)?;
     let reader = Reader {
         context,
         set,

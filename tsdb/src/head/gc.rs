@@ -289,6 +289,7 @@ impl Head {
     ///
     /// When the file system fails; the log is as it was then.
     pub fn checkpoint_if_due(&self) -> io::Result<()> {
+        let _alone = self.checkpointing.lock();
         checkpoint::clean(&*self.files, &self.wal_dir)?;
         let current = self.wal.lock().index();
         let full: Vec<u32> = segment::list(&*self.files, &self.wal_dir)?
@@ -300,7 +301,7 @@ impl Head {
         if full.len() < SEGMENTS_BEFORE_CHECKPOINT || is_done {
             return Ok(());
         }
-        self.checkpoint(full[full.len() * 2 / 3 - 1])?;
+        self.write_checkpoint(full[full.len() * 2 / 3 - 1])?;
         self.checkpointed_from.store(in_blocks, Ordering::Relaxed);
         Ok(())
     }
@@ -311,12 +312,17 @@ impl Head {
     ///
     /// As [`checkpoint_if_due`](Head::checkpoint_if_due).
     pub fn checkpoint(&self, last: u32) -> io::Result<()> {
-        self.metrics.checkpoints.inc();
+        let _alone = self.checkpointing.lock();
         self.write_checkpoint(last)
-            .inspect_err(|_| self.metrics.checkpoints_failed.inc())
     }
 
     fn write_checkpoint(&self, last: u32) -> io::Result<()> {
+        self.metrics.checkpoints.inc();
+        self.try_checkpoint(last)
+            .inspect_err(|_| self.metrics.checkpoints_failed.inc())
+    }
+
+    fn try_checkpoint(&self, last: u32) -> io::Result<()> {
         let mut live: Vec<(u64, u32)> = Vec::new();
         let pages = self.pages();
         for (page_number, page) in pages.iter().enumerate() {

@@ -8,8 +8,10 @@ use std::borrow::Cow;
 use std::hash::{BuildHasher, Hasher};
 
 use hashbrown::{HashMap, HashSet, HashTable};
+use model::storage::Kept;
 use model::{Labels, MatchOp, Matcher};
 use rapidhash::fast::RandomState;
+use smallvec::SmallVec;
 
 use super::postings::{intersect, subtract, union};
 use super::symbols::{Symbol, Symbols};
@@ -359,13 +361,7 @@ impl Index {
 
     /// Returns the label pairs of a series, ascending by name; `None` when it was dropped.
     pub fn pairs(&self, slot: u32) -> Option<impl ExactSizeIterator<Item = (&str, &str)> + Clone> {
-        let pairs = self.run(slot)?.chunks_exact(2);
-        Some(pairs.map(|pair| {
-            (
-                self.symbols.text(Symbol(pair[0])),
-                self.symbols.text(Symbol(pair[1])),
-            )
-        }))
+        Some(self.texts(self.run(slot)?))
     }
 
     /// Returns the labels of a series; no labels when it was dropped.
@@ -373,6 +369,44 @@ impl Index {
         self.pairs(slot)
             .map(Labels::from_sorted)
             .unwrap_or_default()
+    }
+
+    /// Appends the labels of each of `slots` to `out`, of those that were dropped none, of the others those that `kept`
+    /// has; equal sets are one, unless all labels are wanted.
+    pub fn label_sets(&self, slots: &[u32], kept: &Kept, out: &mut Vec<Labels>) {
+        let (names, wanted) = match kept {
+            Kept::All => {
+                out.extend(slots.iter().map(|&slot| self.labels(slot)));
+                return;
+            }
+            Kept::Only(names) => (names, true),
+            Kept::AllBut(names) => (names, false),
+        };
+        let names = names.iter().filter_map(|name| self.symbols.find(name));
+        let names: SmallVec<[u32; 8]> = names.map(|name| name.0).collect();
+        let mut known: HashMap<SmallVec<[u32; 8]>, Labels, RandomState> = HashMap::default();
+        let mut key: SmallVec<[u32; 8]> = SmallVec::new();
+        for &slot in slots {
+            key.clear();
+            for pair in self.run(slot).unwrap_or_default().chunks_exact(2) {
+                if names.contains(&pair[0]) == wanted {
+                    key.extend_from_slice(pair);
+                }
+            }
+            let labels = known.get(&key).cloned().unwrap_or_else(|| {
+                let labels = Labels::from_sorted(self.texts(&key));
+                known.insert(key.clone(), labels.clone());
+                labels
+            });
+            out.push(labels);
+        }
+    }
+
+    /// The texts of a run of symbol pairs.
+    fn texts(&self, run: &[u32]) -> impl ExactSizeIterator<Item = (&str, &str)> + Clone {
+        let text = |symbol| self.symbols.text(Symbol(symbol));
+        run.chunks_exact(2)
+            .map(move |pair| (text(pair[0]), text(pair[1])))
     }
 
     /// Returns the names of all labels, in no order.
@@ -738,6 +772,14 @@ mod tests {
             let expected: Vec<u32> = (0u32..).zip(&all)
                 .filter(|(_, labels)| matchers.iter().all(|m| m.matches_labels(labels))).map(|(slot, _)| slot).collect();
             prop_assert!(expected.len() <= index.series_max(&matchers));
+            let slots: Vec<u32> = (0u32..).take(all.len()).collect();
+            let names = matchers.iter().map(|matcher| matcher.name().to_owned()).collect::<Vec<_>>();
+            for kept in [Kept::All, Kept::Only(names.clone()), Kept::AllBut(names)] {
+                let mut found = Vec::new();
+                index.label_sets(&slots, &kept, &mut found);
+                let wanted: Vec<_> = all.iter().map(|labels| labels.without(|name| !kept.has(name))).collect();
+                prop_assert_eq!(found, wanted);
+            }
             prop_assert_eq!(index.select(&matchers), expected);
         }
     }

@@ -1,10 +1,10 @@
 //! Reading: selections over the index, samples from open and full chunks.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
-use model::storage::{Querier, ReadError, SampleColumns, SelectHints, SeriesSet};
+use model::storage::{Kept, Querier, ReadError, SampleColumns, SelectHints, SeriesSet};
 use model::{Labels, Matcher, SampleValue, sample::Sample};
 use smallvec::SmallVec;
 
@@ -286,6 +286,11 @@ impl SeriesSet for HeadSeriesSet<'_> {
 
     fn labels(&self, index: usize) -> Labels {
         self.head.index.read().labels(self.slots[index])
+    }
+
+    fn label_sets(&self, positions: Range<usize>, kept: &Kept, out: &mut Vec<Labels>) {
+        let index = self.head.index.read();
+        index.label_sets(&self.slots[positions], kept, out);
     }
 
     fn read(

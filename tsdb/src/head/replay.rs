@@ -550,6 +550,7 @@ impl Replay {
             valid_from: AtomicI64::new(self.valid_from),
             in_blocks_until: AtomicI64::new(self.valid_from),
             checkpointed_from: AtomicI64::new(i64::MIN),
+            checkpointing: Mutex::default(),
             has_tombstones: AtomicBool::new(!self.tombstones.is_empty()),
             tombstones: RwLock::new(self.tombstones),
             has_bad_chunk: AtomicBool::new(false),

@@ -38,7 +38,7 @@ pub(super) fn rows<'q>(
     );
     let hints = SelectHints::range(mint, maxt);
     let set = Selected::new(context, &node.matchers, hints)?;
-    let series = context.series(&set)?;
+    let series = context.series(&set, node)?;
     Ok(Box::new(SmoothedRows {
         context,
         node,
