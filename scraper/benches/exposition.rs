@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use divan::counter::BytesCount;
 use divan::{Bencher, black_box};
-use scraper::exposition::{Event, Format, Parser};
+use scraper::exposition::{Event, Expected, Format, Parser};
 
 fn main() {
     divan::main();
@@ -43,7 +43,7 @@ fn cold(bencher: Bencher<'_, '_>, name: &str) {
             Parser::new(black_box(body.as_bytes()), Format::Text).expect("it is UTF-8");
         let mut labels = Vec::new();
         let mut sum = 0.0;
-        while let Some(event) = parser.next("").expect("the body is right") {
+        while let Some(event) = parser.next(Expected::NOTHING).expect("the body is right") {
             if let Event::Series(line) = event {
                 labels.clear();
                 scraper::exposition::labels::decode(line.series, parser.kind(), &mut labels);
@@ -60,9 +60,9 @@ fn steady(bencher: Bencher<'_, '_>, name: &str) {
     let body = body(name);
     let mut expected = Vec::new();
     let mut parser = Parser::trusting(body.as_bytes(), Format::Text).expect("it is UTF-8");
-    while let Some(event) = parser.next("").expect("the body is right") {
+    while let Some(event) = parser.next(Expected::NOTHING).expect("the body is right") {
         if let Event::Series(line) = event {
-            expected.push(line.series);
+            expected.push(Expected::of(line.series));
         }
     }
     bencher.counter(BytesCount::of_str(&body)).bench(|| {

@@ -1,14 +1,13 @@
-//! The positional scrape cache: from the bytes of a line to the handle of its series, without hashing.
+//! The positional scrape cache: from the bytes of a line to the handle of its series.
 //!
 //! ```text
-//! entries  [ e0 | e1 | e2 | … ]   in the order of the last bodies; 24 bytes each
+//! entries  [ e0 | e1 | e2 | … ]   in the order of the last bodies; 24 bytes each, the hash of the line's series among them
 //!             │ cursor: the entry that the next line is compared with
-//! arena    "up" "m{a=\"b\"}" …    the series as written, one after another
 //! index    hash ──► entry         only while lines come out of order
 //! ```
 //!
-//! A target's lines come in the same order each time, so that one comparison of bytes finds the entry. A line that is
-//! not the expected one is looked for among the next few entries, then by hash.
+//! A target's lines come in the same order each time, so that one comparison finds the entry. A line that is not the
+//! expected one is looked for among the next few entries, then by hash. What the lines say is not kept, see [`Expected`].
 //!
 //! # Invariants
 //!
@@ -17,17 +16,16 @@
 //!    series is either stored again by the next scrape or gets a staleness marker, exactly once.
 //! 3. Between [`Cache::begin`] and [`Cache::finish`] entries are added and stamped, never moved.
 //!
-//! Cost: 24 bytes and the line's bytes a series, 8 more while the index exists. A scrape whose lines are all known
-//! allocates nothing.
+//! Cost: 24 bytes a series, 8 more while the index exists. A scrape whose lines are all known allocates nothing.
 
 use hashbrown::HashTable;
 use model::metadata::MetricType;
 use model::storage::SeriesRef;
 
+use crate::exposition::Expected;
+
 /// How many entries ahead of the expected one are compared before the index is asked.
 const LOOK_AHEAD: usize = 8;
-/// How much of the arena may be of entries that are gone, besides as much as is of others, in bytes.
-const GARBAGE_BYTES: usize = 1 << 20;
 /// The handle of lines that relabelling dropped.
 const DROPPED: u64 = u64::MAX;
 
@@ -44,7 +42,6 @@ const SUMMARY: u32 = 1 << 28;
 #[derive(Default)]
 pub(crate) struct Cache {
     entries: Vec<Entry>,
-    arena: String,
     index: Option<HashTable<u32>>,
     generation: u32,
     /// What was not seen since this scrape is new again: the last that was stored and had lines.
@@ -67,9 +64,9 @@ pub(crate) struct Cache {
 
 #[derive(Clone, Copy)]
 struct Entry {
-    key_start: u32,
+    hash: u64,
+    /// How long the series is as written, and flags.
     key_len: u32,
-    hash: u32,
     generation: u32,
     series: u64,
 }
@@ -97,7 +94,7 @@ pub(crate) enum Destination {
 }
 
 /// The position of an entry, valid until [`Cache::finish`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct EntryId(pub(crate) u32);
 
 impl Destination {
@@ -113,9 +110,8 @@ impl Destination {
 }
 
 impl Entry {
-    fn range(&self) -> std::ops::Range<usize> {
-        let start = self.key_start as usize;
-        start..start + (self.key_len & LEN_MASK) as usize
+    fn key(&self) -> Expected {
+        Expected::from_parts(self.hash, self.key_len & LEN_MASK)
     }
 
     fn target(&self) -> Destination {
@@ -139,12 +135,11 @@ impl Cache {
         self.added = 0;
     }
 
-    /// Returns the series, as written, that probably comes next; empty for no idea.
+    /// Returns the series that probably comes next.
     #[inline]
-    pub(crate) fn expected(&self) -> &str {
-        self.entries
-            .get(self.cursor)
-            .map_or("", |entry| &self.arena[entry.range()])
+    pub(crate) fn expected(&self) -> Expected {
+        let next = self.entries.get(self.cursor);
+        next.map_or(Expected::NOTHING, Entry::key)
     }
 
     /// Finds the entry of a line and stamps it.
@@ -196,21 +191,16 @@ impl Cache {
         let key_len = u32::try_from(series.len()).expect("bodies are bounded below 256 MiB");
         debug_assert!(key_len <= LEN_MASK);
         let entry = Entry {
-            key_start: u32::try_from(self.arena.len())
-                .expect("the arena is bounded by three bodies"),
             key_len: key_len | flags | if tracked { TRACKED } else { 0 },
-            hash: hash(series),
+            hash: Expected::of(series).hash(),
             generation: self.generation,
             series: target.encode(),
         };
-        self.arena.push_str(series);
         self.entries.push(entry);
         self.added += 1;
         if let Some(index) = &mut self.index {
             let entries = &self.entries;
-            index.insert_unique(spread(entry.hash), id.0, |&i| {
-                spread(entries[i as usize].hash)
-            });
+            index.insert_unique(entry.hash, id.0, |&i| entries[i as usize].hash);
         }
         // The lines after a new one are still those that were expected in its place.
         if self.cursor + 1 == self.entries.len() {
@@ -219,9 +209,9 @@ impl Cache {
         id
     }
 
-    /// Returns the series of an entry, as written.
-    pub(crate) fn series(&self, id: EntryId) -> &str {
-        &self.arena[self.entries[id.0 as usize].range()]
+    /// Returns what the series of an entry is known by.
+    pub(crate) fn key(&self, id: EntryId) -> Expected {
+        self.entries[id.0 as usize].key()
     }
 
     /// Returns the type of an entry's family, as far as it matters for labels.
@@ -277,7 +267,7 @@ impl Cache {
         let dead = self.entries.len() - order.len();
         let is_disordered =
             order.len() / 16 + 16 < self.misplaced && self.reorder_from <= self.generation;
-        if order.len() / 4 + 64 < dead || is_disordered || self.is_mostly_garbage(order) {
+        if order.len() / 4 + 64 < dead || is_disordered {
             self.rebuild(order);
             if is_disordered {
                 self.reorder_pause = (self.reorder_pause * 2).clamp(1, 1024);
@@ -288,7 +278,6 @@ impl Cache {
         }
         if 0 < self.added && self.entries.len() / 8 < self.entries.capacity() - self.entries.len() {
             self.entries.shrink_to_fit();
-            self.arena.shrink_to_fit();
         }
     }
 
@@ -312,61 +301,35 @@ impl Cache {
     }
 
     fn look_around(&mut self, series: &str) -> Option<usize> {
+        if self.entries.is_empty() {
+            return None;
+        }
+        let key = Expected::of(series);
         let end = (self.cursor + LOOK_AHEAD).min(self.entries.len());
-        let ahead = (self.cursor..end).find(|&i| self.arena[self.entries[i].range()] == *series);
-        if ahead.is_some() || self.entries.is_empty() {
+        let ahead = (self.cursor..end).find(|&i| self.entries[i].key() == key);
+        if ahead.is_some() {
             return ahead;
         }
-        let hash = hash(series);
-        let (entries, arena) = (&self.entries, &self.arena);
+        let entries = &self.entries;
         let index = self.index.get_or_insert_with(|| build_index(entries));
-        let is_same = |&i: &u32| {
-            let entry = &entries[i as usize];
-            entry.hash == hash && arena[entry.range()] == *series
-        };
-        let found = index.find(spread(hash), is_same).map(|&i| i as usize);
+        let found = index.find(key.hash(), |&i| entries[i as usize].key() == key);
+        let found = found.map(|&i| i as usize);
         self.misplaced += usize::from(found.is_some());
         found
     }
 
     /// Removes the entries that this scrape added.
     fn forget_added(&mut self) {
-        if let Some(first) = self.entries.get(self.entries.len() - self.added) {
-            self.arena.truncate(first.key_start as usize);
+        if 0 < self.added {
             self.entries.truncate(self.entries.len() - self.added);
             self.index = None;
         }
     }
 
-    /// Returns whether most of the arena is of entries that are not in `order`: few but long ones, that others may follow.
-    fn is_mostly_garbage(&self, order: &[EntryId]) -> bool {
-        // The arena only grows when entries are added.
-        0 < self.added
-            && GARBAGE_BYTES < self.arena.len()
-            && 2 * self.bytes(order) + GARBAGE_BYTES < self.arena.len()
-    }
-
-    /// Returns how long the lines of `order` are together.
-    fn bytes(&self, order: &[EntryId]) -> usize {
-        let lengths = order
-            .iter()
-            .map(|id| self.entries[id.0 as usize].range().len());
-        lengths.sum()
-    }
-
     /// Keeps only the entries in `order`, in that order.
     fn rebuild(&mut self, order: &[EntryId]) {
-        let mut arena = String::with_capacity(self.bytes(order));
-        let mut entries = Vec::with_capacity(order.len());
-        for id in order {
-            let mut entry = self.entries[id.0 as usize];
-            let range = entry.range();
-            entry.key_start = u32::try_from(arena.len()).expect("not longer than before");
-            arena.push_str(&self.arena[range]);
-            entries.push(entry);
-        }
-        self.arena = arena;
-        self.entries = entries;
+        let in_order = order.iter().map(|id| self.entries[id.0 as usize]);
+        self.entries = in_order.collect();
         self.index = None;
     }
 }
@@ -378,23 +341,9 @@ fn entry_id(position: usize) -> EntryId {
 fn build_index(entries: &[Entry]) -> HashTable<u32> {
     let mut index = HashTable::with_capacity(entries.len());
     for (i, entry) in entries.iter().enumerate() {
-        index.insert_unique(spread(entry.hash), entry_id(i).0, |&i| {
-            spread(entries[i as usize].hash)
-        });
+        index.insert_unique(entry.hash, entry_id(i).0, |&i| entries[i as usize].hash);
     }
     index
-}
-
-fn hash(series: &str) -> u32 {
-    let hash = rapidhash::v3::rapidhash_v3(series.as_bytes());
-    #[expect(clippy::cast_possible_truncation, reason = "half of a hash is a hash")]
-    let half = (hash ^ (hash >> 32)) as u32;
-    half
-}
-
-/// The table looks at the top and the bottom bits of 64.
-fn spread(hash: u32) -> u64 {
-    u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 #[cfg(test)]

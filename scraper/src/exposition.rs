@@ -17,6 +17,7 @@
 pub(crate) mod classic;
 mod content_type;
 mod cursor;
+mod expected;
 pub(crate) mod key;
 pub mod labels;
 mod number;
@@ -30,6 +31,7 @@ use model::metadata::MetricType;
 
 pub use content_type::{BodyFormat, ContentTypeError, Format};
 use cursor::Cursor;
+pub use expected::Expected;
 
 /// What a line says.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -179,12 +181,12 @@ impl<'a> Parser<'a> {
 
     /// Returns what the next line that says something says; `None` at the end.
     ///
-    /// * `expected`: the series, as written, that probably comes next; empty for no idea.
+    /// * `expected`: the series that probably comes next.
     ///
     /// # Errors
     ///
     /// When the line is not of the format. The parser cannot go on then.
-    pub fn next(&mut self, expected: &str) -> Result<Option<Event<'a>>, ParseError> {
+    pub fn next(&mut self, expected: Expected) -> Result<Option<Event<'a>>, ParseError> {
         let event = match self.format {
             Format::Text => text::next(&mut self.cursor, expected, self.is_trusting)?,
             Format::OpenMetrics => openmetrics::next(&mut self.cursor, expected, self.is_trusting)?,
@@ -222,8 +224,8 @@ impl<'a> Parser<'a> {
         if let LastType::Line(line) = self.last_type {
             let mut strict = Cursor::new(line);
             let parsed = match self.format {
-                Format::Text => text::next(&mut strict, "", false),
-                Format::OpenMetrics => openmetrics::next(&mut strict, "", false),
+                Format::Text => text::next(&mut strict, Expected::NOTHING, false),
+                Format::OpenMetrics => openmetrics::next(&mut strict, Expected::NOTHING, false),
             };
             self.last_type = match parsed {
                 Ok(Some(Event::Metadata(

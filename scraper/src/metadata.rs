@@ -10,7 +10,9 @@ use model::metadata::MetricType;
 use parking_lot::Mutex;
 
 use crate::exposition::protobuf::{HistogramOptions, Reader};
-use crate::exposition::{BodyFormat, Event, Format, MetadataKind, ParseError, Parser, labels};
+use crate::exposition::{
+    BodyFormat, Event, Expected, Format, MetadataKind, ParseError, Parser, labels,
+};
 
 /// How many families of one target are remembered; more are left out.
 const FAMILIES_MAX: usize = 20_000;
@@ -102,7 +104,7 @@ fn read_lines(body: &[u8], format: Format) -> Result<Vec<FamilyMetadata>, ParseE
     let mut families: Vec<FamilyMetadata> = Vec::new();
     let mut positions: HashMap<Box<str>, usize> = HashMap::new();
     let mut parser = Parser::new(body, format)?;
-    while let Some(event) = parser.next("")? {
+    while let Some(event) = parser.next(Expected::NOTHING)? {
         let Event::Metadata(line) = event else {
             continue;
         };

@@ -21,6 +21,8 @@ mod read;
 mod report;
 mod scratch;
 mod task;
+mod texts;
+mod walk;
 
 pub(crate) use error::ScrapeError;
 pub(crate) use limit::BucketLimits;

@@ -1,6 +1,6 @@
 //! The text format and OpenMetrics.
 
-use scraper::exposition::{Event, Format, ParseError, Parser, SeriesLine, labels};
+use scraper::exposition::{Event, Expected, Format, ParseError, Parser, SeriesLine, labels};
 
 /// A body in the text format.
 pub fn check_text(data: &[u8]) {
@@ -53,7 +53,7 @@ impl Sample {
 
 fn samples(mut parser: Parser<'_>) -> Result<Vec<Sample>, ParseError> {
     let mut samples = Vec::new();
-    while let Some(event) = parser.next("")? {
+    while let Some(event) = parser.next(Expected::NOTHING)? {
         if let Event::Series(line) = event {
             samples.push(Sample::of(&line));
         }
@@ -66,7 +66,7 @@ fn samples_of(mut parser: Parser<'_>, known: &[Sample]) -> Vec<Sample> {
     let mut samples = Vec::new();
     loop {
         let expected = known.get(samples.len());
-        let expected = expected.map_or("", |sample| &sample.series);
+        let expected = expected.map_or(Expected::NOTHING, |sample| Expected::of(&sample.series));
         let event = parser.next(expected).expect("the strict parser took it");
         match event {
             Some(Event::Series(line)) => samples.push(Sample::of(&line)),

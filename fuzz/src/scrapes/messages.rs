@@ -7,7 +7,7 @@ pub mod message;
 use model::metadata::MetricType;
 use model::storage::HistogramSample;
 use scraper::exposition::protobuf::{HistogramOptions, Item, Reader};
-use scraper::exposition::{Event, Format, Parser, labels};
+use scraper::exposition::{Event, Expected, Format, Parser, labels};
 
 use message::{Message, zigzag};
 
@@ -29,7 +29,7 @@ pub fn check(data: &[u8]) {
     for text in &series {
         let line = format!("{text} 1\n");
         let mut parser = Parser::new(line.as_bytes(), Format::Text).expect("it is UTF-8");
-        match parser.next("") {
+        match parser.next(Expected::NOTHING) {
             Ok(Some(Event::Series(line))) => assert_eq!(line.series, text),
             other => panic!("{text:?} reads as {other:?}"),
         }
@@ -41,7 +41,8 @@ fn read(body: &[u8], options: HistogramOptions, known: &[String]) -> Option<Vec<
     let mut reader = Reader::new(body, options);
     let mut series = Vec::new();
     loop {
-        let expected = known.get(series.len()).map_or("", String::as_str);
+        let known = known.get(series.len());
+        let expected = known.map_or(Expected::NOTHING, |known| Expected::of(known));
         let (text, is_expected) = match reader.next(expected).ok()? {
             None => return Some(series),
             Some(Item::Series(line)) => {
@@ -61,7 +62,7 @@ fn read(body: &[u8], options: HistogramOptions, known: &[String]) -> Option<Vec<
             }
             Some(Item::Family(_) | Item::Unconvertible) => continue,
         };
-        assert_eq!(is_expected, text == expected);
+        assert_eq!(is_expected, Some(&text) == known);
         series.push(text);
     }
 }

@@ -12,10 +12,10 @@ fn scrape(cache: &mut Cache, lines: &[&str], is_stored: bool) -> (Vec<String>, B
     let mut order = Vec::new();
     let mut outcomes = Vec::new();
     for line in lines {
-        let is_expected = cache.expected() == *line;
+        let is_expected = cache.expected().is(line);
         match cache.find(line, is_expected, true) {
             Found::Entry(id, target) | Found::Returned(id, target) => {
-                assert_eq!(cache.series(id), *line);
+                assert!(cache.key(id).is(line));
                 assert_eq!(target, Destination::Series(SeriesRef(number(line))));
                 order.push(id);
                 outcomes.push(format!("known {line}"));
@@ -156,16 +156,6 @@ fn dead_entries_are_dropped() {
         let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
         scrape(&mut cache, &lines, true);
         assert!(cache.len() <= 200, "{}", cache.len());
-    }
-}
-
-#[test]
-fn few_long_dead_entries_are_dropped_too() {
-    let mut cache = Cache::default();
-    for round in 0..20 {
-        let line = format!("m{{round=\"{round}\",i=\"{}\"}}", "x".repeat(1 << 20));
-        scrape(&mut cache, &["a", &line], true);
-        assert!(cache.arena.len() <= 4 << 20, "{}", cache.arena.len());
     }
 }
 

@@ -1,6 +1,6 @@
 //! A place in a body, and the parts that both text formats share: names, strings, braces, values.
 
-use super::{ParseError, Place, number};
+use super::{Expected, ParseError, Place, number};
 
 /// A place in a text.
 pub(super) struct Cursor<'a> {
@@ -108,22 +108,23 @@ impl<'a> Cursor<'a> {
     }
 
     /// Moves behind `expected` if that series is next and ends there.
-    pub(super) fn eat_series(&mut self, expected: &str) -> bool {
-        let bytes = self.bytes();
-        if expected.is_empty() || !bytes.starts_with(expected.as_bytes()) {
+    pub(super) fn eat_series(&mut self, expected: Expected) -> bool {
+        let Some((series, rest)) = self.bytes().split_at_checked(expected.len()) else {
+            return false;
+        };
+        // A closing brace ends a series; a bare name might go on, or have its braces after a space.
+        let is_whole = match (series.last(), rest) {
+            (None, _) => false,
+            (Some(b'}'), _) => true,
+            (_, [b' ', b'{' | b' ' | b'\t', ..]) => false,
+            (_, [b' ', ..]) => true,
+            _ => false,
+        };
+        if !is_whole || !expected.is_bytes(series) {
             return false;
         }
-        // A closing brace ends a series; a bare name might go on, or have its braces after a space.
-        let is_whole = expected.ends_with('}')
-            || match &bytes[expected.len()..] {
-                [b' ', b'{' | b' ' | b'\t', ..] => false,
-                [b' ', ..] => true,
-                _ => false,
-            };
-        if is_whole {
-            self.at += expected.len();
-        }
-        is_whole
+        self.at += expected.len();
+        true
     }
 
     /// Moves behind a series: a name, labels in braces, or both.

@@ -6,11 +6,13 @@
 use model::metadata::MetricType;
 
 use super::cursor::{Cursor, Spacing};
-use super::{Event, ExemplarText, MetadataKind, MetadataLine, ParseError, SeriesLine, text};
+use super::{
+    Event, ExemplarText, Expected, MetadataKind, MetadataLine, ParseError, SeriesLine, text,
+};
 
 pub(super) fn next<'a>(
     cursor: &mut Cursor<'a>,
-    expected: &str,
+    expected: Expected,
     is_trusting: bool,
 ) -> Result<Option<Event<'a>>, ParseError> {
     match cursor.peek() {
@@ -23,7 +25,7 @@ pub(super) fn next<'a>(
     }
 }
 
-fn series<'a>(cursor: &mut Cursor<'a>, expected: &str) -> Result<SeriesLine<'a>, ParseError> {
+fn series<'a>(cursor: &mut Cursor<'a>, expected: Expected) -> Result<SeriesLine<'a>, ParseError> {
     let start = cursor.at();
     let is_expected = cursor.eat_series(expected);
     if !is_expected {

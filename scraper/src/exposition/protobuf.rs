@@ -26,7 +26,7 @@ pub use family::Family;
 use histogram::HistogramMessage;
 
 use super::classic::ClassicHistogram;
-use super::{ExemplarText, ParseError, Place, SeriesLine, key};
+use super::{ExemplarText, Expected, ParseError, Place, SeriesLine, key};
 
 /// How long the names and labels of all series of a body may be together, in bytes: what a text body may have.
 pub const TEXT_BYTES_MAX: usize = crate::job::BODY_BYTES_MAX;
@@ -147,12 +147,12 @@ impl<'a> Reader<'a> {
 
     /// Returns what comes next; `None` at the end.
     ///
-    /// * `expected`: the series that probably comes next; empty for no idea.
+    /// * `expected`: the series that probably comes next.
     ///
     /// # Errors
     ///
     /// When the bytes are no such message, or name too much. The reader cannot go on then.
-    pub fn next(&mut self, expected: &str) -> Result<Option<Item<'_>>, ParseError> {
+    pub fn next(&mut self, expected: Expected) -> Result<Option<Item<'_>>, ParseError> {
         loop {
             if let Some(metric) = &mut self.metric {
                 match std::mem::replace(&mut metric.next, Next::Nothing) {
@@ -277,7 +277,7 @@ impl<'a> Reader<'a> {
         &mut self,
         sample: HistogramSample,
         message: &HistogramMessage<'a>,
-        expected: &str,
+        expected: Expected,
     ) -> Result<Item<'_>, ParseError> {
         let exemplars = message.exemplars().map_err(|e| self.error(e))?;
         let is_expected = self.write_series("", None, expected)?;
@@ -290,7 +290,7 @@ impl<'a> Reader<'a> {
         }))
     }
 
-    fn series(&mut self, float: Float<'a>, expected: &str) -> Result<Item<'_>, ParseError> {
+    fn series(&mut self, float: Float<'a>, expected: Expected) -> Result<Item<'_>, ParseError> {
         let is_expected = self.write_series(float.suffix, float.bound, expected)?;
         let exemplar = match float.exemplar {
             Some(message) => {
@@ -322,14 +322,14 @@ impl<'a> Reader<'a> {
         &mut self,
         suffix: &str,
         bound: Option<(&str, f64)>,
-        expected: &str,
+        expected: Expected,
     ) -> Result<bool, ParseError> {
         key::write(&mut self.series, self.name, suffix, &self.labels, bound);
         self.text_bytes += self.series.len();
         if TEXT_BYTES_MAX < self.text_bytes {
             return Err(self.error(Problem::TooLong));
         }
-        Ok(self.series == expected)
+        Ok(expected.is(&self.series))
     }
 
     #[cold]

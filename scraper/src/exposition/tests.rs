@@ -13,7 +13,7 @@ mod twin;
 fn events(body: &[u8], format: Format) -> Result<Vec<String>, ParseError> {
     let mut parser = Parser::new(body, format)?;
     let mut lines = Vec::new();
-    while let Some(event) = parser.next("")? {
+    while let Some(event) = parser.next(Expected::NOTHING)? {
         lines.push(match event {
             Event::Series(line) => {
                 let mut pairs = Vec::new();
@@ -320,7 +320,7 @@ fn open_metrics_refuses() {
 fn an_expected_series_is_recognised_whole() {
     let is_expected = |body: &str, expected: &str| {
         let mut parser = Parser::new(body.as_bytes(), Format::Text).unwrap();
-        match parser.next(expected).unwrap() {
+        match parser.next(Expected::of(expected)).unwrap() {
             Some(Event::Series(line)) => line.is_expected,
             other => panic!("{other:?}"),
         }
@@ -372,7 +372,7 @@ fn real_bodies() {
 fn trusted_series(body: &[u8], format: Format) -> Result<Vec<(String, MetricType)>, ParseError> {
     let mut parser = Parser::trusting(body, format)?;
     let mut series = Vec::new();
-    while let Some(event) = parser.next("")? {
+    while let Some(event) = parser.next(Expected::NOTHING)? {
         if let Event::Series(line) = event {
             series.push((line.series.to_owned(), parser.kind()));
         }
@@ -383,7 +383,7 @@ fn trusted_series(body: &[u8], format: Format) -> Result<Vec<(String, MetricType
 fn strict_series(body: &[u8], format: Format) -> Result<Vec<(String, MetricType)>, ParseError> {
     let mut parser = Parser::new(body, format)?;
     let mut series = Vec::new();
-    while let Some(event) = parser.next("")? {
+    while let Some(event) = parser.next(Expected::NOTHING)? {
         if let Event::Series(line) = event {
             series.push((line.series.to_owned(), parser.kind()));
         }
@@ -416,7 +416,7 @@ fn exemplars_come_with_their_samples() {
     let body = b"a_total 1 # {trace_id=\"x\"} 0.5 2.25\nb_total 1 5 # {} 3\nc 1\n# EOF\n";
     let mut parser = Parser::new(body, Format::OpenMetrics).unwrap();
     let mut found = Vec::new();
-    while let Some(event) = parser.next("").unwrap() {
+    while let Some(event) = parser.next(Expected::NOTHING).unwrap() {
         if let Event::Series(line) = event {
             found.push(line.exemplar);
         }
@@ -457,7 +457,7 @@ proptest! {
     fn expectations_do_not_change_the_outcome(body in "(a|a\\{b=\"c\"\\}) ?1 ?[0-9]{0,2}\n", expected in "a|a\\{b=\"c\"\\}") {
         let first = |expected: &str| {
             let mut parser = Parser::new(body.as_bytes(), Format::Text).unwrap();
-            parser.next(expected).map(|event| match event {
+            parser.next(Expected::of(expected)).map(|event| match event {
                 Some(Event::Series(line)) => (line.series.to_owned(), line.value.to_bits(), line.timestamp_ms),
                 _ => Default::default(),
             })

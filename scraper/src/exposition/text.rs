@@ -6,11 +6,11 @@
 use model::metadata::MetricType;
 
 use super::cursor::{Cursor, Spacing, is_name_byte};
-use super::{Event, MetadataKind, MetadataLine, ParseError, SeriesLine};
+use super::{Event, Expected, MetadataKind, MetadataLine, ParseError, SeriesLine};
 
 pub(super) fn next<'a>(
     cursor: &mut Cursor<'a>,
-    expected: &str,
+    expected: Expected,
     is_trusting: bool,
 ) -> Result<Option<Event<'a>>, ParseError> {
     loop {
@@ -49,7 +49,7 @@ pub(super) fn is_type(line: &str) -> bool {
             .is_some_and(|rest| rest.trim_start_matches([' ', '\t']).starts_with("TYPE"))
 }
 
-fn series<'a>(cursor: &mut Cursor<'a>, expected: &str) -> Result<SeriesLine<'a>, ParseError> {
+fn series<'a>(cursor: &mut Cursor<'a>, expected: Expected) -> Result<SeriesLine<'a>, ParseError> {
     let start = cursor.at();
     let is_expected = cursor.eat_series(expected);
     if !is_expected {

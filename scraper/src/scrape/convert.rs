@@ -6,7 +6,7 @@ use model::metadata::MetricType;
 use super::read::exemplar_labels;
 use crate::exposition::classic::ClassicHistogram;
 use crate::exposition::protobuf::HistogramLine;
-use crate::exposition::{SeriesLine, key, labels, parse_value};
+use crate::exposition::{Expected, SeriesLine, key, labels, parse_value};
 
 /// What a line is to the histogram that is being gathered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,7 +91,7 @@ impl Converter {
     /// Returns the histogram at hand, and `Some(None)` if it contradicts itself. There is none at hand afterwards.
     ///
     /// * `expected`: the series that is expected next.
-    pub(super) fn finish(&mut self, expected: &str) -> Option<Option<HistogramLine<'_>>> {
+    pub(super) fn finish(&mut self, expected: Expected) -> Option<Option<HistogramLine<'_>>> {
         if self.key.is_empty() {
             return None;
         }
@@ -106,7 +106,7 @@ impl Converter {
         let series = self.labels.as_str();
         Some(sample.map(|sample| HistogramLine {
             series,
-            is_expected: series == expected,
+            is_expected: expected.is(series),
             sample,
             timestamp_ms,
             exemplars,

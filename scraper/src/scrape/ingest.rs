@@ -4,14 +4,16 @@ use std::panic::AssertUnwindSafe;
 use std::time::Instant;
 
 use model::stale_nan;
-use model::storage::{AppendError, Appendable, Appender, FloatSample, Rejected, SeriesRef};
+use model::storage::{AppendError, Appendable, Appender, FloatSample, SeriesRef};
 
 use super::ScrapeError;
 use super::fetch::Fetched;
 use super::labels;
 use super::read::Reading;
 use super::report::{Report, ReportSeries};
-use super::scratch::{Batch, Scratch};
+use super::scratch::{Batch, HistogramEntry, Scratch};
+use super::texts::Texts;
+use super::walk::walk;
 use crate::cache::{Cache, Destination, EntryId};
 use crate::exposition::BodyFormat;
 use crate::job::Job;
@@ -61,6 +63,28 @@ pub(crate) struct Scrape<'a> {
     pub(crate) started: Instant,
 }
 
+/// What a target answered, uncompressed.
+#[derive(Clone, Copy)]
+struct Body<'b> {
+    bytes: &'b [u8],
+    format: BodyFormat,
+}
+
+/// What was refused because storage has dropped its series.
+#[derive(Default)]
+struct Lost {
+    floats: Vec<(EntryId, FloatSample)>,
+    /// By the number of the report.
+    reports: Vec<(usize, FloatSample)>,
+    histograms: Vec<HistogramEntry>,
+}
+
+impl Lost {
+    fn is_empty(&self) -> bool {
+        self.floats.is_empty() && self.reports.is_empty() && self.histograms.is_empty()
+    }
+}
+
 /// How a scrape went.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Outcome {
@@ -86,20 +110,16 @@ impl Scrape<'_> {
         state.cache.begin();
         let mut appender = self.storage.appender();
         let mut report = self.empty_report();
-        let read = fetched.and_then(|fetched| {
+        let body = fetched.and_then(|fetched| {
             state.body_bytes = None;
-            let body = fetched.body(raw, text, decompressor, self.job.body_bytes_max)?;
-            state.body_bytes = Some(body.len());
-            report.body_bytes = body.len() as f64;
-            self.read(
-                body,
-                fetched.format,
-                state,
-                batch,
-                &mut *appender,
-                &mut report,
-            )
+            let bytes = fetched.body(raw, text, decompressor, self.job.body_bytes_max)?;
+            state.body_bytes = Some(bytes.len());
+            report.body_bytes = bytes.len() as f64;
+            let format = fetched.format;
+            Ok(Body { bytes, format })
         });
+        let body_again = body.as_ref().ok().copied();
+        let read = body.and_then(|body| self.read(body, state, batch, &mut *appender, &mut report));
         self.count(&read, &mut report);
         let is_read = read.is_ok();
         if !is_read {
@@ -110,7 +130,7 @@ impl Scrape<'_> {
         report.duration_s = self.started.elapsed().as_secs_f64();
         let reports_at = batch.samples.len();
         self.append_report(state, batch, &mut *appender, &report);
-        let stored = self.store(state, batch, appender, reports_at);
+        let stored = self.store(state, batch, appender, reports_at, body_again);
         if let Err(error) = &stored {
             tracing::error!(url = %self.target.url, %error, "a scrape could not be stored");
         }
@@ -183,8 +203,10 @@ impl Scrape<'_> {
     /// Reads a body into the batch.
     fn read(
         &self,
-        body: &[u8],
-        format: BodyFormat,
+        Body {
+            bytes: body,
+            format,
+        }: Body<'_>,
         state: &mut SeriesState,
         batch: &mut Batch,
         appender: &mut dyn Appender,
@@ -307,69 +329,79 @@ impl Scrape<'_> {
 
     /// Appends the batch, asks again for series that storage has dropped in the meantime, and commits.
     ///
-    /// * `reports_at`: where in the samples the reports begin; before them are markers, and before those the body.
+    /// * `reports_at`: where in the samples the reports begin; before them are markers, and before those what `body` says.
     fn store(
         &self,
         state: &mut SeriesState,
         batch: &mut Batch,
         mut appender: Box<dyn Appender + '_>,
         reports_at: usize,
+        body: Option<Body<'_>>,
     ) -> Result<(), AppendError> {
+        let mut lost = Lost::default();
         appender.append_floats(&batch.samples, &mut batch.rejected);
-        if !batch.rejected.is_empty() {
-            let rejected = std::mem::take(&mut batch.rejected);
-            let mut again = Vec::new();
-            for rejected in &rejected {
-                again.extend(self.reconsider(rejected, state, batch, &mut *appender, reports_at));
+        for rejected in batch.rejected.drain(..) {
+            let Some(&sample) = batch.samples.get(rejected.index) else {
+                continue;
+            };
+            let entry = batch.sample_entries.get(rejected.index);
+            match (&rejected.error, entry) {
+                (AppendError::UnknownSeries, Some(&id)) => lost.floats.push((id, sample)),
+                (AppendError::UnknownSeries, None) => {
+                    let report = rejected.index.checked_sub(reports_at);
+                    lost.reports.extend(report.map(|index| (index, sample)));
+                }
+                // Markers and reports that come too late, or twice, say nothing new.
+                (_, None) => (),
+                (error, Some(_)) => self.count_refused(error),
             }
-            appender.append_floats(&again, &mut batch.rejected);
         }
-        self.append_histograms(state, batch, &mut *appender);
+        for entry in batch.histograms.drain(..) {
+            match appender.append_histogram(entry.series, entry.t, entry.sample.clone()) {
+                Ok(()) => (),
+                Err(AppendError::UnknownSeries) => lost.histograms.push(entry),
+                Err(error) => self.count_refused(&error),
+            }
+        }
+        if !lost.is_empty() {
+            self.append_lost(lost, state, batch, &mut *appender, body);
+        }
         self.append_exemplars(batch, &mut *appender);
         appender.commit()
     }
 
-    /// Counts a refused sample, or returns it with a new handle if only the old one was the reason.
-    fn reconsider(
+    /// Appends what belongs to series that storage has dropped, under new handles.
+    fn append_lost(
         &self,
-        rejected: &Rejected,
-        state: &mut SeriesState,
-        batch: &Batch,
-        appender: &mut dyn Appender,
-        reports_at: usize,
-    ) -> Option<FloatSample> {
-        let sample = *batch.samples.get(rejected.index)?;
-        let Some(&id) = batch.sample_entries.get(rejected.index) else {
-            let is_lost = rejected.error == AppendError::UnknownSeries;
-            let index = rejected.index.checked_sub(reports_at).filter(|_| is_lost)?;
-            state.report.forget(index);
-            let series = state.report.series(index, self.target, appender).ok()?;
-            return Some(FloatSample { series, ..sample });
-        };
-        if rejected.error == AppendError::UnknownSeries {
-            let series = self.ask_again(id, state, appender)?;
-            return Some(FloatSample { series, ..sample });
-        }
-        self.count_refused(&rejected.error);
-        None
-    }
-
-    /// Appends the native histograms; of those that are refused, the ones whose series is not known any more once again.
-    fn append_histograms(
-        &self,
+        lost: Lost,
         state: &mut SeriesState,
         batch: &mut Batch,
         appender: &mut dyn Appender,
+        body: Option<Body<'_>>,
     ) {
-        for entry in batch.histograms.drain(..) {
-            let (t, sample) = (entry.t, entry.sample);
-            let mut done = appender.append_histogram(entry.series, t, sample.clone());
-            if done == Err(AppendError::UnknownSeries)
-                && let Some(series) = self.ask_again(entry.id, state, appender)
-            {
-                done = appender.append_histogram(series, t, sample);
-            }
-            if let Err(error) = done {
+        let mut again = Vec::new();
+        for (index, sample) in lost.reports {
+            state.report.forget(index);
+            let series = state.report.series(index, self.target, appender);
+            again.extend(series.ok().map(|series| FloatSample { series, ..sample }));
+        }
+        let from_body = lost.floats.iter().map(|&(id, _)| id);
+        let from_body = from_body.chain(lost.histograms.iter().map(|entry| entry.id));
+        let mut texts = Texts::of(from_body, &state.cache);
+        if let Some(Body { bytes, format }) = body {
+            // It was read before, so there is nothing new to go wrong.
+            let _ = walk(bytes, format, self.job.histograms, &mut texts);
+        }
+        for (id, sample) in lost.floats {
+            let series = self.ask_again(id, &texts, state, appender);
+            again.extend(series.map(|series| FloatSample { series, ..sample }));
+        }
+        appender.append_floats(&again, &mut batch.rejected);
+        for HistogramEntry { id, t, sample, .. } in lost.histograms {
+            let Some(series) = self.ask_again(id, &texts, state, appender) else {
+                continue;
+            };
+            if let Err(error) = appender.append_histogram(series, t, sample) {
                 self.count_refused(&error);
             }
         }
@@ -387,12 +419,13 @@ impl Scrape<'_> {
     fn ask_again(
         &self,
         id: EntryId,
+        texts: &Texts,
         state: &mut SeriesState,
         appender: &mut dyn Appender,
     ) -> Option<SeriesRef> {
-        let (series, kind) = (state.cache.series(id), state.cache.kind(id));
-        let destination =
-            labels::resolve(&self.job.config, self.target, series, kind, appender).ok()?;
+        let (series, kind) = (texts.get(id)?, state.cache.kind(id));
+        let (config, target) = (&self.job.config, self.target);
+        let destination = labels::resolve(config, target, series, kind, appender).ok()?;
         state.cache.set_target(id, destination);
         match destination {
             Destination::Series(series) => Some(series),

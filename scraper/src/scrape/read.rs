@@ -6,14 +6,14 @@ use model::metadata::MetricType;
 use model::storage::{Appender, FloatSample, SeriesRef};
 
 use super::ScrapeError;
-use super::convert::{Converter, Step};
 use super::ingest::Scrape;
 use super::labels;
 use super::report::Report;
 use super::scratch::{Batch, HistogramEntry};
+use super::walk::{Take, walk};
 use crate::cache::{Cache, Destination, EntryId, Found};
-use crate::exposition::protobuf::{Family, HistogramLine, Item, Reader};
-use crate::exposition::{BodyFormat, Event, ExemplarText, Format, Parser, SeriesLine};
+use crate::exposition::protobuf::HistogramLine;
+use crate::exposition::{BodyFormat, ExemplarText, Expected, Format, SeriesLine};
 
 /// How far ahead of the scrape a sample's own timestamp may be.
 ///
@@ -65,13 +65,7 @@ impl<'r> Reading<'r> {
 
     /// Reads `body`; returns the hash of all that it says about families.
     pub(super) fn read(mut self, body: &[u8], format: BodyFormat) -> Result<u64, ScrapeError> {
-        let hash = match format {
-            BodyFormat::Protobuf => self.messages(body)?,
-            BodyFormat::Lines(format) if self.scrape.job.histograms.convert => {
-                self.lines_converted(body, format)?
-            }
-            BodyFormat::Lines(format) => self.lines(body, format)?,
-        };
+        let hash = walk(body, format, self.scrape.job.histograms, &mut self)?;
         // What is right in one format may be wrong in another.
         let hash = match format {
             BodyFormat::Lines(Format::OpenMetrics) if hash != 0 => hash ^ 1,
@@ -85,84 +79,13 @@ impl<'r> Reading<'r> {
         }
         Ok(hash)
     }
+}
 
-    fn lines(&mut self, body: &[u8], format: Format) -> Result<u64, ScrapeError> {
-        let mut metadata_hash = 0;
-        let mut parser = Parser::trusting(body, format)?;
-        while let Some(event) = parser.next(self.cache.expected())? {
-            match event {
-                Event::Series(line) => self.series(&line, || parser.kind())?,
-                Event::Comment(line) => metadata_hash = hash_on(metadata_hash, line),
-                Event::Metadata(_) => (),
-            }
-        }
-        Ok(metadata_hash)
+impl Take for Reading<'_> {
+    fn expected(&self) -> Expected {
+        self.cache.expected()
     }
 
-    /// Like [`Reading::lines`], with classic histograms as native ones.
-    fn lines_converted(&mut self, body: &[u8], format: Format) -> Result<u64, ScrapeError> {
-        let keeps_classic = self.scrape.job.histograms.always_classic;
-        let mut metadata_hash = 0;
-        let mut converter = Converter::default();
-        let mut parser = Parser::trusting(body, format)?;
-        while let Some(event) = parser.next(self.cache.expected())? {
-            let line = match event {
-                Event::Series(line) => line,
-                Event::Comment(line) => {
-                    metadata_hash = hash_on(metadata_hash, line);
-                    continue;
-                }
-                Event::Metadata(_) => continue,
-            };
-            let (family, kind) = parser.family();
-            let step = converter.step(&line, &family, kind);
-            if matches!(step, Step::Begun | Step::Other) {
-                self.converted(&mut converter)?;
-            }
-            match step {
-                Step::Joined | Step::Created => (),
-                Step::Begun => converter.begin(),
-                Step::Other => {
-                    self.series(&line, || kind)?;
-                    continue;
-                }
-            }
-            converter.take(&line);
-            if keeps_classic {
-                self.series(&line, || kind)?;
-            }
-        }
-        self.converted(&mut converter)?;
-        Ok(metadata_hash)
-    }
-
-    /// Takes the histogram that is complete now, if there is one.
-    fn converted(&mut self, converter: &mut Converter) -> Result<(), ScrapeError> {
-        match converter.finish(self.cache.expected()) {
-            Some(Some(line)) => self.histogram(line),
-            Some(None) => {
-                self.scrape.metrics.unconvertible.inc();
-                Ok(())
-            }
-            None => Ok(()),
-        }
-    }
-
-    fn messages(&mut self, body: &[u8]) -> Result<u64, ScrapeError> {
-        let mut metadata_hash = 0;
-        let mut reader = Reader::new(body, self.scrape.job.histograms);
-        while let Some(item) = reader.next(self.cache.expected())? {
-            match item {
-                Item::Family(family) => metadata_hash = hash_family(metadata_hash, &family),
-                Item::Series(line) => self.series(&line, || MetricType::Unknown)?,
-                Item::Histogram(line) => self.histogram(line)?,
-                Item::Unconvertible => self.scrape.metrics.unconvertible.inc(),
-            }
-        }
-        Ok(metadata_hash)
-    }
-
-    /// Takes a float sample.
     #[inline(always)]
     fn series(
         &mut self,
@@ -194,7 +117,7 @@ impl<'r> Reading<'r> {
         Ok(())
     }
 
-    /// Takes a native histogram, no finer and with no more buckets than the job allows.
+    /// No finer and with no more buckets than the job allows.
     fn histogram(&mut self, line: HistogramLine<'_>) -> Result<(), ScrapeError> {
         let timestamp_ms = line.timestamp_ms.filter(|_| self.honors_timestamps);
         let kind = || MetricType::Unknown;
@@ -221,6 +144,12 @@ impl<'r> Reading<'r> {
         Ok(())
     }
 
+    fn unconvertible(&mut self) {
+        self.scrape.metrics.unconvertible.inc();
+    }
+}
+
+impl Reading<'_> {
     /// Finds the series of a line; nothing if its sample goes nowhere.
     fn place(
         &mut self,
@@ -364,15 +293,4 @@ pub(super) fn exemplar_labels(text: &str) -> Labels {
     let mut pairs = Vec::new();
     crate::exposition::labels::decode(text, MetricType::Unknown, &mut pairs);
     Labels::from_pairs(pairs.iter().map(|(name, value)| (&**name, &**value)))
-}
-
-/// Returns the hash of the metadata lines so far and one more.
-fn hash_on(hash: u64, line: &str) -> u64 {
-    let line = rapidhash::v3::rapidhash_v3(line.as_bytes());
-    hash.rotate_left(5).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ line
-}
-
-fn hash_family(hash: u64, family: &Family<'_>) -> u64 {
-    let parts = [family.name, family.help, family.kind.as_str(), family.unit];
-    parts.into_iter().fold(hash, hash_on)
 }

@@ -16,7 +16,7 @@ const NATIVE: HistogramOptions = HistogramOptions {
 fn read(body: &[u8], options: HistogramOptions) -> Result<Vec<String>, ParseError> {
     let mut reader = Reader::new(body, options);
     let mut out = Vec::new();
-    while let Some(item) = reader.next("")? {
+    while let Some(item) = reader.next(Expected::NOTHING)? {
         out.push(match item {
             Item::Family(family) => format!("{} {}", family.name, family.kind),
             Item::Series(line) => match line.timestamp_ms {
@@ -140,8 +140,8 @@ fn native_histograms() {
 fn gauge_histograms_say_so() {
     let body = delimited(&family("h", 5, [message().message(7, native())]));
     let mut reader = Reader::new(&body, NATIVE);
-    reader.next("").unwrap();
-    let Some(Item::Histogram(line)) = reader.next("").unwrap() else {
+    reader.next(Expected::NOTHING).unwrap();
+    let Some(Item::Histogram(line)) = reader.next(Expected::NOTHING).unwrap() else {
         panic!()
     };
     let HistogramSample::Integer(histogram) = line.sample else {
@@ -159,8 +159,8 @@ fn finer_schemas_are_made_coarser() {
         .packed(13, [super::testing::zigzag(1), 0]);
     let body = delimited(&family("h", 4, [message().message(7, fine)]));
     let mut reader = Reader::new(&body, NATIVE);
-    reader.next("").unwrap();
-    let Some(Item::Histogram(line)) = reader.next("").unwrap() else {
+    reader.next(Expected::NOTHING).unwrap();
+    let Some(Item::Histogram(line)) = reader.next(Expected::NOTHING).unwrap() else {
         panic!()
     };
     let HistogramSample::Integer(histogram) = line.sample else {
@@ -181,8 +181,8 @@ fn expectations_are_told() {
     ));
     for (expected, is_expected) in [("g", true), ("", false), ("gg", false)] {
         let mut reader = Reader::new(&body, NATIVE);
-        reader.next("").unwrap();
-        let Some(Item::Series(line)) = reader.next(expected).unwrap() else {
+        reader.next(Expected::NOTHING).unwrap();
+        let Some(Item::Series(line)) = reader.next(Expected::of(expected)).unwrap() else {
             panic!()
         };
         assert_eq!(line.is_expected, is_expected);
@@ -194,8 +194,8 @@ fn a_nan_is_no_staleness_marker() {
     let stale = message().message(2, message().double(1, model::stale_nan()));
     let body = delimited(&family("g", 1, [stale]));
     let mut reader = Reader::new(&body, NATIVE);
-    reader.next("").unwrap();
-    let Some(Item::Series(line)) = reader.next("").unwrap() else {
+    reader.next(Expected::NOTHING).unwrap();
+    let Some(Item::Series(line)) = reader.next(Expected::NOTHING).unwrap() else {
         panic!()
     };
     assert_eq!(line.value.to_bits(), NORMAL_NAN_BITS);
@@ -250,7 +250,7 @@ fn names_are_bounded() {
 fn read_to_end(body: &[u8]) -> Result<usize, ParseError> {
     let mut reader = Reader::new(body, NATIVE);
     let mut count = 0;
-    while reader.next("")?.is_some() {
+    while reader.next(Expected::NOTHING)?.is_some() {
         count += 1;
     }
     Ok(count)
@@ -269,8 +269,8 @@ fn huge_spans_take_no_memory() {
     let histogram = (0..3).fold(native(), |histogram, _| spans(histogram));
     let body = delimited(&family("h", 4, [message().message(7, histogram)]));
     let mut reader = Reader::new(&body, NATIVE);
-    reader.next("").unwrap();
-    let Some(Item::Histogram(line)) = reader.next("").unwrap() else {
+    reader.next(Expected::NOTHING).unwrap();
+    let Some(Item::Histogram(line)) = reader.next(Expected::NOTHING).unwrap() else {
         panic!()
     };
     let HistogramSample::Integer(histogram) = line.sample else {
@@ -401,7 +401,7 @@ proptest! {
         let body: Vec<u8> = families.iter().flat_map(|family| delimited(&family.message())).collect();
         let mut reader = Reader::new(&body, HistogramOptions::default());
         let mut found = Vec::new();
-        while let Some(item) = reader.next("").unwrap() {
+        while let Some(item) = reader.next(Expected::NOTHING).unwrap() {
             if let Item::Series(line) = item {
                 found.push(sample(&line, MetricType::Unknown));
             }
@@ -409,7 +409,7 @@ proptest! {
         let text: String = families.iter().map(Plain::lines).collect();
         let mut parser = Parser::new(text.as_bytes(), Format::Text).unwrap();
         let mut expected = Vec::new();
-        while let Some(event) = parser.next("").unwrap() {
+        while let Some(event) = parser.next(Expected::NOTHING).unwrap() {
             if let Event::Series(line) = event {
                 let kind = parser.kind();
                 expected.push(sample(&line, kind));

@@ -65,7 +65,7 @@ fn ours(body: &str) -> Vec<Sample> {
     // As the crate has it: the type said last for a name counts, and a histogram is its buckets only.
     let mut kinds: BTreeMap<String, MetricType> = BTreeMap::new();
     let mut found = Vec::new();
-    while let Some(event) = parser.next("").unwrap() {
+    while let Some(event) = parser.next(Expected::NOTHING).unwrap() {
         match event {
             Event::Metadata(line) => {
                 if let MetadataKind::Type(kind) = line.what {

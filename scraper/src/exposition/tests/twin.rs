@@ -75,7 +75,7 @@ fn quoted(text: &str) -> (String, &str) {
 fn parsed(body: &[u8]) -> Vec<Sample> {
     let mut parser = Parser::new(body, Format::Text).unwrap();
     let mut samples = Vec::new();
-    while let Some(event) = parser.next("").unwrap() {
+    while let Some(event) = parser.next(Expected::NOTHING).unwrap() {
         if let Event::Series(line) = event {
             samples.push(sample(&line));
         }
@@ -130,7 +130,7 @@ fn a_real_body_in_protobuf() {
     };
     let mut reader = protobuf::Reader::new(&messages, protobuf::HistogramOptions::default());
     let (mut series, mut kinds) = (Vec::new(), Vec::new());
-    while let Some(item) = reader.next("").unwrap() {
+    while let Some(item) = reader.next(Expected::NOTHING).unwrap() {
         match item {
             protobuf::Item::Family(family) => {
                 kinds.push((family.name.to_owned(), family.kind, family.help.to_owned()));
@@ -141,7 +141,7 @@ fn a_real_body_in_protobuf() {
     }
     let mut parser = Parser::new(&text, Format::Text).unwrap();
     let (mut expected, mut expected_kinds, mut help) = (Vec::new(), Vec::new(), String::new());
-    while let Some(event) = parser.next("").unwrap() {
+    while let Some(event) = parser.next(Expected::NOTHING).unwrap() {
         match event {
             Event::Series(line) => {
                 let mut pairs = Vec::new();
