@@ -307,11 +307,51 @@ impl IntoResponse for Failure {
     }
 }
 
+/// From this length on, in bytes, another piece of a body begins.
+const PIECE_BYTES: usize = 64 << 10;
+
+/// A body in pieces: all alerts are many megabytes, which one growing buffer would need twice, and for as long as the
+/// slowest client reads.
+struct Pieces(Vec<Vec<u8>>);
+
+impl Pieces {
+    fn append(&mut self, bytes: &[u8]) {
+        match self.0.last_mut() {
+            Some(last) if last.len() + bytes.len() <= PIECE_BYTES => last.extend_from_slice(bytes),
+            _ => {
+                let mut next = Vec::with_capacity(PIECE_BYTES.max(bytes.len()));
+                next.extend_from_slice(bytes);
+                self.0.push(next);
+            }
+        }
+    }
+
+    fn into_body(mut self) -> Body {
+        if self.0.len() == 1 {
+            return Body::from(self.0.remove(0));
+        }
+        let pieces = self.0.into_iter().map(Ok::<_, std::convert::Infallible>);
+        Body::from_stream(futures_util::stream::iter(pieces))
+    }
+}
+
+impl std::io::Write for Pieces {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.append(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 /// Returns an answer in JSON as Go writes it.
 fn json(status: StatusCode, value: &impl Serialize, end: &str) -> Response {
-    let mut body = Vec::with_capacity(256);
-    net::json::append(&mut body, value).expect("strings, numbers and lists are always JSON");
-    body.extend_from_slice(end.as_bytes());
+    let mut pieces = Pieces(vec![Vec::with_capacity(256)]);
+    net::json::append(&mut pieces, value).expect("strings, numbers and lists are always JSON");
+    pieces.append(end.as_bytes());
+    let body = pieces.into_body();
     let headers = [(header::CONTENT_TYPE, "application/json")];
     (status, headers, body).into_response()
 }

@@ -10,8 +10,8 @@ use serde::Serialize;
 ///
 /// # Errors
 ///
-/// When a map has keys other than strings.
-pub fn append(out: &mut Vec<u8>, data: &impl Serialize) -> Result<(), serde_json::Error> {
+/// When a map has keys other than strings, and when `out` fails.
+pub fn append(out: &mut impl io::Write, data: &impl Serialize) -> Result<(), serde_json::Error> {
     let mut serializer = serde_json::Serializer::with_formatter(out, GoFormatter);
     data.serialize(&mut serializer)
 }

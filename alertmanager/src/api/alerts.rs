@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use model::Labels;
 use model::name::Quoted;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use super::decode::{Object, mismatch};
@@ -22,7 +22,7 @@ const POSTABLE: &str = r#"value of type struct { Annotations models.LabelSet "js
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Shown<'a> {
-    annotations: BTreeMap<&'a str, &'a str>,
+    annotations: Pairs<'a>,
     ends_at: String,
     fingerprint: String,
     receivers: Vec<Name<'a>>,
@@ -31,7 +31,16 @@ struct Shown<'a> {
     updated_at: String,
     #[serde(rename = "generatorURL", skip_serializing_if = "str::is_empty")]
     generator_url: &'a str,
-    labels: BTreeMap<&'a str, &'a str>,
+    labels: Pairs<'a>,
+}
+
+/// Labels as an object.
+struct Pairs<'a>(&'a Labels);
+
+impl Serialize for Pairs<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter())
+    }
 }
 
 #[derive(Serialize)]
@@ -54,7 +63,7 @@ impl<'a> Shown<'a> {
         let is_suppressed = snapshot.is_suppressed() || !muted_by.is_empty();
         let inhibited_by = snapshot.inhibited_by.iter();
         Shown {
-            annotations: alert.annotations.iter().collect(),
+            annotations: Pairs(&alert.annotations),
             ends_at: time::print(snapshot.ends_at_ms),
             fingerprint: format!("{:016x}", alert.fingerprint),
             receivers: snapshot
@@ -75,39 +84,62 @@ impl<'a> Shown<'a> {
             },
             updated_at: time::print(snapshot.updated_at_ms),
             generator_url: &alert.generator_url,
-            labels: alert.labels.iter().collect(),
+            labels: Pairs(&alert.labels),
         }
+    }
+}
+
+/// Alerts as the API shows them, each made when it is its turn: there may be very many.
+struct ShownAlerts<'a> {
+    alerts: &'a [AlertSnapshot],
+    muted_by: &'a [String],
+}
+
+impl Serialize for ShownAlerts<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let alerts = self.alerts.iter();
+        serializer.collect_seq(alerts.map(|alert| Shown::new(alert, self.muted_by)))
     }
 }
 
 #[derive(Serialize)]
 struct ShownGroup<'a> {
-    alerts: Vec<Shown<'a>>,
-    labels: BTreeMap<&'a str, &'a str>,
+    alerts: ShownAlerts<'a>,
+    labels: Pairs<'a>,
     receiver: Name<'a>,
+}
+
+/// The same of groups.
+struct ShownGroups<'a>(&'a [GroupSnapshot]);
+
+impl Serialize for ShownGroups<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(|group| ShownGroup {
+            alerts: ShownAlerts {
+                alerts: &group.alerts,
+                muted_by: &group.muted_by,
+            },
+            labels: Pairs(&group.labels),
+            receiver: Name {
+                name: &group.receiver,
+            },
+        }))
+    }
 }
 
 impl Api {
     pub(super) fn alerts(&self, query: &Query) -> Handled {
         let alerts = self.filtered(query, Dispatcher::alerts)?;
-        let shown: Vec<_> = alerts.iter().map(|alert| Shown::new(alert, &[])).collect();
+        let shown = ShownAlerts {
+            alerts: &alerts,
+            muted_by: &[],
+        };
         Ok(json(StatusCode::OK, &shown, "\n"))
     }
 
     pub(super) fn groups(&self, query: &Query) -> Handled {
         let groups: Vec<GroupSnapshot> = self.filtered(query, Dispatcher::groups)?;
-        let shown = groups.iter().map(|group| ShownGroup {
-            alerts: group
-                .alerts
-                .iter()
-                .map(|alert| Shown::new(alert, &group.muted_by))
-                .collect(),
-            labels: group.labels.iter().collect(),
-            receiver: Name {
-                name: &group.receiver,
-            },
-        });
-        Ok(json(StatusCode::OK, &shown.collect::<Vec<_>>(), "\n"))
+        Ok(json(StatusCode::OK, &ShownGroups(&groups), "\n"))
     }
 
     /// Returns what `find` finds with the filter that the parameters ask for.

@@ -255,3 +255,25 @@ async fn the_mode_decides_what_matchers_and_names_are() {
     assert_eq!(statuses(Classic).await, [400, 400, 400, 200, 200]);
     assert_eq!(statuses(Utf8Strict).await, [200, 200, 200, 400, 200]);
 }
+
+#[tokio::test]
+async fn long_answers_come_in_pieces() {
+    use http_body_util::BodyExt as _;
+
+    let texts: Vec<String> = (0..4_000)
+        .map(|n| "é\"x".repeat(n % 97))
+        .chain([String::new(), "y".repeat(3 * super::PIECE_BYTES)])
+        .collect();
+    let response = super::json(http::StatusCode::OK, &texts, "\n");
+    let mut body = response.into_body();
+    let (mut all, mut pieces, mut longest) = (Vec::new(), 0, 0);
+    while let Some(frame) = body.frame().await {
+        let piece = frame.unwrap().into_data().unwrap();
+        (pieces, longest) = (pieces + 1, longest.max(piece.len()));
+        all.extend_from_slice(&piece);
+    }
+    assert!(5 < pieces, "{pieces}");
+    assert!(longest <= 4 * super::PIECE_BYTES, "{longest}");
+    assert!(all.ends_with(b"]\n"));
+    assert_eq!(serde_json::from_slice::<Vec<String>>(&all).unwrap(), texts);
+}

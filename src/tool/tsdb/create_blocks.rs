@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use model::{Duration, Labels};
-use scraper::exposition::{Event, Format, Parser, SeriesLine, labels};
+use scraper::exposition::{Event, Expected, Format, Parser, SeriesLine, labels};
 use tsdb::backfill::BlockBuilder;
 use tsdb::block::chunks::SEGMENT_BYTES;
 use tsdb::block::meta::{BlockMeta, block_dir};
@@ -106,7 +106,7 @@ impl<'a> Import<'a> {
         mut visit: impl FnMut(SeriesLine<'a>, i64, &mut Parser<'a>) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         let mut parser = Parser::new(self.text, Format::OpenMetrics)?;
-        while let Some(event) = parser.next("")? {
+        while let Some(event) = parser.next(Expected::NOTHING)? {
             let Event::Series(line) = event else { continue };
             let Some(t) = line.timestamp_ms else {
                 bail!("expected timestamp for series {}, got none", line.series);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use model::metadata::MetricType;
-use scraper::exposition::{Event, Format, MetadataKind, ParseError, Parser, labels};
+use scraper::exposition::{Event, Expected, Format, MetadataKind, ParseError, Parser, labels};
 
 /// The labels of a series without its name, ascending.
 pub(super) type Pairs = Vec<(String, String)>;
@@ -39,7 +39,7 @@ impl Family {
 pub(super) fn read(body: &[u8]) -> Result<Vec<Family>, ParseError> {
     let mut families = Families::default();
     let mut parser = Parser::new(body, Format::Text)?;
-    while let Some(event) = parser.next("")? {
+    while let Some(event) = parser.next(Expected::NOTHING)? {
         match event {
             Event::Series(line) => families.add(line.series),
             Event::Metadata(line) => {
