@@ -173,6 +173,7 @@ impl Index {
             .ok()
             .filter(|&at| at != NO_LABELS)
             .ok_or(IndexFull)?;
+        make_room(&mut self.arena, 1 + 2 * labels.len());
         self.arena
             .push(u32::try_from(labels.len()).map_err(|_| IndexFull)?);
         for &(name, value) in labels {
@@ -204,6 +205,7 @@ impl Index {
         if !is_known || !run.len().is_multiple_of(2) || slot == u32::MAX || start == NO_LABELS {
             return None;
         }
+        make_room(&mut self.arena, 1 + run.len());
         self.arena.push(u32::try_from(run.len() / 2).ok()?);
         self.arena.extend_from_slice(run);
         self.list(slot, start);
@@ -613,6 +615,13 @@ fn hash_run(state: &RandomState, run: &[u32]) -> u64 {
         hasher.write_u32(symbol);
     }
     hasher.finish()
+}
+
+/// The arena is the largest piece of the index: it grows by an eighth and not to the double.
+fn make_room(arena: &mut Vec<u32>, more: usize) {
+    if arena.capacity() - arena.len() < more {
+        arena.reserve_exact(more.max(arena.len() / 8));
+    }
 }
 
 /// There is a list for every label value: most are short, so they grow by half and not to the double.
