@@ -20,6 +20,7 @@ mod limit;
 mod read;
 mod report;
 mod scratch;
+mod starts;
 mod task;
 
 pub(crate) use error::ScrapeError;

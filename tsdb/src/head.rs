@@ -86,6 +86,8 @@ pub struct HeadOptions {
     pub logs_metadata: bool,
     /// Whether start timestamps are kept, as far as the encodings of `chunks` have a place for them.
     pub stores_starts: bool,
+    /// Whether a sample with a start timestamp brings one of zero at that time, if that is newer than the series' newest.
+    pub zeros_at_starts: bool,
 }
 
 impl Default for HeadOptions {
@@ -100,6 +102,7 @@ impl Default for HeadOptions {
             exemplars_max: 0,
             logs_metadata: false,
             stores_starts: false,
+            zeros_at_starts: false,
         }
     }
 }

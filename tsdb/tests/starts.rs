@@ -65,19 +65,24 @@ fn append(db: &Db, start: i64, t: i64) {
 }
 
 fn read(db: &Db) -> Starts {
+    let starts_of = |(name, columns): (String, SampleColumns)| {
+        let times = columns.timestamps.iter().enumerate();
+        (name, times.map(|(i, &t)| (t, columns.start(i))).collect())
+    };
+    read_columns(db).into_iter().map(starts_of).collect()
+}
+
+fn read_columns(db: &Db) -> Vec<(String, SampleColumns)> {
     let querier = db.querier(i64::MIN, i64::MAX).unwrap();
     let any = Matcher::new("__name__", MatchOp::Regex, ".+").unwrap();
     let hints = SelectHints::range(i64::MIN, i64::MAX);
     let set = querier.select(&[any], &hints).unwrap();
-    let mut all = Starts::new();
-    for index in 0..set.len() {
+    let read = |index| {
         let mut columns = SampleColumns::default();
         set.read(index, i64::MIN, i64::MAX, &mut columns).unwrap();
-        let times = columns.timestamps.iter().enumerate();
-        let starts = times.map(|(i, &t)| (t, columns.start(i))).collect();
-        all.insert(set.labels(index).metric_name().to_owned(), starts);
-    }
-    all
+        (set.labels(index).metric_name().to_owned(), columns)
+    };
+    (0..set.len()).map(read).collect()
 }
 
 fn expected(samples: &[(i64, i64)], of_histograms: bool) -> Starts {
@@ -193,6 +198,51 @@ fn a_storage_that_keeps_none_forgets_them() {
     assert_eq!(read(&db), forgotten);
     drop(db);
     assert_eq!(read(&open(dir.path(), &with_starts())), forgotten);
+}
+
+/// A counter that says since when it counts has a sample of zero there, once, unless that is not in order any more.
+#[test]
+fn zeros_stand_at_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut options = options();
+    options.head.zeros_at_starts = true;
+    options.late_window = model::Duration::from_secs(1_800);
+    let db = open(dir.path(), &options);
+    // A restart at 45, one between two samples that nobody sees again, one before the newest sample, one in the future.
+    for (start, t) in [
+        (5, 10),
+        (5, 20),
+        (0, 30),
+        (45, 50),
+        (45, 60),
+        (40, 70),
+        (90, 80),
+    ] {
+        append(&db, start, t);
+    }
+    let zeros = [5, 10, 20, 30, 45, 50, 60, 70, 80];
+    let found = read(&db);
+    for series in ["f", "h"] {
+        let times: Vec<i64> = found[series].keys().copied().collect();
+        assert_eq!(times, zeros, "{series}");
+        assert!(found[series].values().all(|&start| start == 0));
+    }
+    for columns in read_columns(&db) {
+        let columns = columns.1;
+        let zeros =
+            columns
+                .timestamps
+                .iter()
+                .enumerate()
+                .filter(|&(i, _)| match columns.histogram(i) {
+                    Some(histogram) => histogram.count == 0.0,
+                    None => columns.floats[i] == 0.0,
+                });
+        let zeros: Vec<i64> = zeros.map(|(_, &t)| t).collect();
+        assert_eq!(zeros, [5, 45]);
+    }
+    drop(db);
+    assert_eq!(read(&open(dir.path(), &options)), found);
 }
 
 /// A data directory of before goes on: the open chunk, which has no place for start timestamps, ends.

@@ -315,14 +315,18 @@ impl Scrape<'_> {
         mut appender: Box<dyn Appender + '_>,
         reports_at: usize,
     ) -> Result<(), AppendError> {
-        appender.append_floats(&batch.samples, &mut batch.rejected);
+        appender.append_floats_since(&batch.samples, &batch.starts, &mut batch.rejected);
         if !batch.rejected.is_empty() {
             let rejected = std::mem::take(&mut batch.rejected);
-            let mut again = Vec::new();
+            let (mut again, mut starts) = (Vec::new(), Vec::new());
             for rejected in &rejected {
-                again.extend(self.reconsider(rejected, state, batch, &mut *appender, reports_at));
+                let sample = self.reconsider(rejected, state, batch, &mut *appender, reports_at);
+                if let Some(sample) = sample {
+                    again.push(sample);
+                    starts.push(batch.starts.get(rejected.index).copied().unwrap_or(0));
+                }
             }
-            appender.append_floats(&again, &mut batch.rejected);
+            appender.append_floats_since(&again, &starts, &mut batch.rejected);
         }
         self.append_histograms(state, batch, &mut *appender);
         self.append_exemplars(batch, &mut *appender);
@@ -362,12 +366,12 @@ impl Scrape<'_> {
         appender: &mut dyn Appender,
     ) {
         for entry in batch.histograms.drain(..) {
-            let (t, sample) = (entry.t, entry.sample);
-            let mut done = appender.append_histogram(entry.series, t, sample.clone());
+            let (start, t, sample) = (entry.start, entry.t, entry.sample);
+            let mut done = appender.append_histogram_since(entry.series, start, t, sample.clone());
             if done == Err(AppendError::UnknownSeries)
                 && let Some(series) = self.ask_again(entry.id, state, appender)
             {
-                done = appender.append_histogram(series, t, sample);
+                done = appender.append_histogram_since(series, start, t, sample);
             }
             if let Err(error) = done {
                 self.count_refused(&error);

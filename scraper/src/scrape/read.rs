@@ -11,6 +11,7 @@ use super::ingest::Scrape;
 use super::labels;
 use super::report::Report;
 use super::scratch::{Batch, HistogramEntry};
+use super::starts::StartLines;
 use crate::cache::{Cache, Destination, EntryId, Found};
 use crate::exposition::protobuf::{Family, HistogramLine, Item, Reader};
 use crate::exposition::{BodyFormat, Event, ExemplarText, Format, Parser, SeriesLine};
@@ -70,6 +71,9 @@ impl<'r> Reading<'r> {
             BodyFormat::Lines(format) if self.scrape.job.histograms.convert => {
                 self.lines_converted(body, format)?
             }
+            BodyFormat::Lines(Format::OpenMetrics) if self.scrape.job.starts.reads => {
+                self.lines_with_starts(body)?
+            }
             BodyFormat::Lines(format) => self.lines(body, format)?,
         };
         // What is right in one format may be wrong in another.
@@ -91,7 +95,7 @@ impl<'r> Reading<'r> {
         let mut parser = Parser::trusting(body, format)?;
         while let Some(event) = parser.next(self.cache.expected())? {
             match event {
-                Event::Series(line) => self.series(&line, || parser.kind())?,
+                Event::Series(line) => self.series(&line, 0, || parser.kind())?,
                 Event::Comment(line) => metadata_hash = hash_on(metadata_hash, line),
                 Event::Metadata(_) => (),
             }
@@ -99,39 +103,81 @@ impl<'r> Reading<'r> {
         Ok(metadata_hash)
     }
 
+    /// Like [`Reading::lines`] of OpenMetrics, with the start timestamps that lines of the same metric say.
+    fn lines_with_starts(&mut self, body: &[u8]) -> Result<u64, ScrapeError> {
+        let mut metadata_hash = 0;
+        let mut starts = StartLines::default();
+        let mut parser = Parser::trusting(body, Format::OpenMetrics)?;
+        while let Some(event) = parser.next(self.cache.expected())? {
+            match event {
+                Event::Series(line) => {
+                    let (family, kind) = parser.family();
+                    if starts.is_start(&line, &family, kind) {
+                        continue;
+                    }
+                    let index = self.batch.samples.len();
+                    self.series(&line, 0, || kind)?;
+                    if index < self.batch.samples.len() {
+                        starts.wanted_by(index);
+                    }
+                }
+                Event::Comment(line) => {
+                    // The next line may be of another family.
+                    starts.give_to(self.batch);
+                    metadata_hash = hash_on(metadata_hash, line);
+                }
+                Event::Metadata(_) => (),
+            }
+        }
+        starts.give_to(self.batch);
+        Ok(metadata_hash)
+    }
+
     /// Like [`Reading::lines`], with classic histograms as native ones.
     fn lines_converted(&mut self, body: &[u8], format: Format) -> Result<u64, ScrapeError> {
         let keeps_classic = self.scrape.job.histograms.always_classic;
+        let reads_starts = format == Format::OpenMetrics && self.scrape.job.starts.reads;
         let mut metadata_hash = 0;
         let mut converter = Converter::default();
+        let mut starts = StartLines::default();
         let mut parser = Parser::trusting(body, format)?;
         while let Some(event) = parser.next(self.cache.expected())? {
             let line = match event {
                 Event::Series(line) => line,
                 Event::Comment(line) => {
+                    starts.give_to(self.batch);
                     metadata_hash = hash_on(metadata_hash, line);
                     continue;
                 }
                 Event::Metadata(_) => continue,
             };
             let (family, kind) = parser.family();
+            let is_start = reads_starts && starts.is_start(&line, &family, kind);
             let step = converter.step(&line, &family, kind);
+            if is_start {
+                converter.take_start(&line);
+                continue;
+            }
             if matches!(step, Step::Begun | Step::Other) {
                 self.converted(&mut converter)?;
             }
             match step {
                 Step::Joined | Step::Created => (),
                 Step::Begun => converter.begin(),
-                Step::Other => {
-                    self.series(&line, || kind)?;
-                    continue;
+                Step::Other => (),
+            }
+            if step != Step::Other {
+                converter.take(&line);
+            }
+            if step == Step::Other || keeps_classic {
+                let index = self.batch.samples.len();
+                self.series(&line, 0, || kind)?;
+                if reads_starts && index < self.batch.samples.len() {
+                    starts.wanted_by(index);
                 }
             }
-            converter.take(&line);
-            if keeps_classic {
-                self.series(&line, || kind)?;
-            }
         }
+        starts.give_to(self.batch);
         self.converted(&mut converter)?;
         Ok(metadata_hash)
     }
@@ -150,11 +196,12 @@ impl<'r> Reading<'r> {
 
     fn messages(&mut self, body: &[u8]) -> Result<u64, ScrapeError> {
         let mut metadata_hash = 0;
-        let mut reader = Reader::new(body, self.scrape.job.histograms);
+        let job = self.scrape.job;
+        let mut reader = Reader::new(body, job.histograms).with_starts(job.starts.reads);
         while let Some(item) = reader.next(self.cache.expected())? {
             match item {
                 Item::Family(family) => metadata_hash = hash_family(metadata_hash, &family),
-                Item::Series(line) => self.series(&line, || MetricType::Unknown)?,
+                Item::Series(line, start) => self.series(&line, start, || MetricType::Unknown)?,
                 Item::Histogram(line) => self.histogram(line)?,
                 Item::Unconvertible => self.scrape.metrics.unconvertible.inc(),
             }
@@ -163,10 +210,13 @@ impl<'r> Reading<'r> {
     }
 
     /// Takes a float sample.
+    ///
+    /// * `start`: since when its counter counts, 0 if that is unknown.
     #[inline(always)]
     fn series(
         &mut self,
         line: &SeriesLine<'_>,
+        start: i64,
         kind: impl FnOnce() -> MetricType,
     ) -> Result<(), ScrapeError> {
         let timestamp_ms = line.timestamp_ms.filter(|_| self.honors_timestamps);
@@ -185,7 +235,7 @@ impl<'r> Reading<'r> {
             }
         };
         let t = timestamp_ms.unwrap_or(self.t);
-        self.push_sample(&place, t, line.value);
+        self.push_sample(&place, start, t, line.value);
         if let Some(text) = &line.exemplar
             && !place.is_again
         {
@@ -213,6 +263,7 @@ impl<'r> Reading<'r> {
             id: place.id,
             series: place.series,
             t,
+            start: line.start,
             sample,
         });
         for exemplar in line.exemplars {
@@ -314,9 +365,12 @@ impl<'r> Reading<'r> {
     }
 
     #[inline(always)]
-    fn push_sample(&mut self, place: &Place, t: i64, value: f64) {
+    fn push_sample(&mut self, place: &Place, start: i64, t: i64, value: f64) {
         if self.is_too_early(t) {
             return;
+        }
+        if start != 0 {
+            self.batch.set_start(self.batch.samples.len(), start);
         }
         let series = place.series;
         self.batch.samples.push(FloatSample { series, t, value });

@@ -25,6 +25,8 @@ pub(crate) struct Scratch {
 #[derive(Default)]
 pub(crate) struct Batch {
     pub(crate) samples: Vec<FloatSample>,
+    /// Since when the counters of the samples count, by index; what is not here is unknown, and all is if nobody asks.
+    pub(crate) starts: Vec<i64>,
     /// The entry of each sample that came from the body.
     pub(crate) sample_entries: Vec<EntryId>,
     /// Every entry of the body in its order, also those whose samples go nowhere.
@@ -40,6 +42,7 @@ pub(crate) struct HistogramEntry {
     pub(crate) id: EntryId,
     pub(crate) series: SeriesRef,
     pub(crate) t: i64,
+    pub(crate) start: i64,
     pub(crate) sample: HistogramSample,
 }
 
@@ -54,13 +57,23 @@ impl Batch {
     /// Forgets what the body says, but not which lines it had.
     pub(crate) fn forget_samples(&mut self) {
         self.samples.clear();
+        self.starts.clear();
         self.sample_entries.clear();
         self.exemplars.clear();
         self.histograms.clear();
     }
 
+    /// Says since when the counter of the sample at `index` counts.
+    pub(crate) fn set_start(&mut self, index: usize, start: i64) {
+        if self.starts.len() <= index {
+            self.starts.resize(index + 1, 0);
+        }
+        self.starts[index] = start;
+    }
+
     fn bytes(&self) -> usize {
         self.samples.capacity() * size_of::<FloatSample>()
+            + self.starts.capacity() * size_of::<i64>()
             + (self.sample_entries.capacity() + self.order.capacity()) * size_of::<EntryId>()
             + self.ended.capacity() * size_of::<SeriesRef>()
             + self.rejected.capacity() * size_of::<Rejected>()

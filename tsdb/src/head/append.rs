@@ -7,13 +7,13 @@ use model::exemplar::Exemplar;
 use model::metadata::Metadata;
 use model::storage::{AppendError, Appender, FloatSample, HistogramSample, Rejected, SeriesRef};
 
-use self::check::{Bounds, New, Place, check, check_labels};
+use self::check::{Bounds, New, Place, check, check_labels, takes_zero, zero_like};
 use self::records::{encode_pending, for_each_histogram_record};
 use super::exemplars::{PendingExemplar, PendingMetadata};
 use super::isolation::Applying;
 use super::late::{LateSample, LateValue};
 use super::series::{FullChunk, PREFETCH_AHEAD, Placed};
-use super::{Head, MemSeries, Page, SlotId, for_each_page, place_in_page};
+use super::{Head, HeadOptions, MemSeries, Page, SlotId, for_each_page, place_in_page};
 use crate::head_chunks::{ChunkKind, ChunkRef, HeadChunks};
 use crate::wal::record::{self, MapMarker, RecordSample};
 use crate::wal::segment::LogBatch;
@@ -145,7 +145,12 @@ impl Appender for HeadAppender<'_> {
         starts: &[i64],
         rejected: &mut Vec<Rejected>,
     ) {
-        match self.head.options.stores_starts && !starts.is_empty() {
+        let HeadOptions {
+            stores_starts,
+            zeros_at_starts,
+            ..
+        } = self.head.options;
+        match (stores_starts || zeros_at_starts) && !starts.is_empty() {
             true => self.check_floats(
                 batch,
                 |index| starts.get(index).copied().unwrap_or(0),
@@ -171,10 +176,6 @@ impl Appender for HeadAppender<'_> {
         t: i64,
         histogram: HistogramSample,
     ) -> Result<(), AppendError> {
-        let start = match self.head.options.stores_starts {
-            true => start,
-            false => 0,
-        };
         let valid = match &histogram {
             HistogramSample::Integer(histogram) => histogram.validate(),
             HistogramSample::Float(histogram) => histogram.validate(),
@@ -195,11 +196,21 @@ impl Appender for HeadAppender<'_> {
             Place::Late => &mut self.buffers.late_histograms,
             Place::Nowhere => return Ok(()),
         };
+        let options = self.head.options;
+        if options.zeros_at_starts && takes_zero(series, start, t, self.bounds) {
+            list.push(PendingHistogram {
+                slot,
+                id: series.id,
+                t: start,
+                start: 0,
+                histogram: zero_like(&histogram),
+            });
+        }
         list.push(PendingHistogram {
             slot,
             id: series.id,
             t,
-            start,
+            start: if options.stores_starts { start } else { 0 },
             histogram,
         });
         if !series.logged {
@@ -267,7 +278,7 @@ impl HeadAppender<'_> {
         rejected: &mut Vec<Rejected>,
     ) {
         let pages = self.head.pages.read();
-        let bounds = self.bounds;
+        let (bounds, options) = (self.bounds, self.head.options);
         let Buffers {
             pending,
             starts,
@@ -303,7 +314,21 @@ impl HeadAppender<'_> {
                     }
                 };
                 series.is_wanted = true;
-                set_start(place_starts, place.len(), start_of(index));
+                let start = start_of(index);
+                if start != 0
+                    && options.zeros_at_starts
+                    && takes_zero(series, start, sample.t, bounds)
+                {
+                    place.push(Pending {
+                        slot,
+                        id: series.id,
+                        t: start,
+                        value: 0.0,
+                    });
+                }
+                if options.stores_starts {
+                    set_start(place_starts, place.len(), start);
+                }
                 place.push(Pending {
                     slot,
                     id: series.id,

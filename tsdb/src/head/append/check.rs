@@ -1,5 +1,8 @@
 //! Whether a sample can be stored, and where.
 
+use std::sync::Arc;
+
+use model::histogram::{FloatHistogram, Histogram, ResetHint};
 use model::storage::{AppendError, HistogramSample};
 
 use crate::head::MemSeries;
@@ -62,6 +65,36 @@ pub(super) fn check(
         Some(_) => Err(AppendError::TooOld),
         None if t < bounds.oldest_valid => Err(AppendError::OutOfBounds),
         None => Err(AppendError::OutOfOrder),
+    }
+}
+
+/// Returns whether a sample of zero can stand at `start`, before the sample at `t` whose counter counts since then: in order,
+/// which it is once.
+///
+/// Source: Prometheus `bestEffortAppendSTZeroSample`.
+#[cold]
+pub(super) fn takes_zero(series: &MemSeries, start: i64, t: i64, bounds: Bounds) -> bool {
+    let is_newer = series.last_t().is_none_or(|last| last < start);
+    start != 0 && start < t && bounds.oldest_valid <= start && is_newer
+}
+
+/// Returns the empty histogram after a reset that shares a chunk with this one.
+pub(super) fn zero_like(histogram: &HistogramSample) -> HistogramSample {
+    match histogram {
+        HistogramSample::Integer(h) => HistogramSample::Integer(Arc::new(Histogram {
+            reset_hint: ResetHint::CounterReset,
+            schema: h.schema,
+            zero_threshold: h.zero_threshold,
+            custom_bounds: h.custom_bounds.clone(),
+            ..Histogram::default()
+        })),
+        HistogramSample::Float(h) => HistogramSample::Float(Arc::new(FloatHistogram {
+            reset_hint: ResetHint::CounterReset,
+            schema: h.schema,
+            zero_threshold: h.zero_threshold,
+            custom_bounds: h.custom_bounds.clone(),
+            ..FloatHistogram::default()
+        })),
     }
 }
 
