@@ -40,6 +40,8 @@ pub(crate) struct Job {
 pub struct StartOptions {
     /// What targets say of them is read. What says nothing else, `x_created` in OpenMetrics, is no series then.
     pub reads: bool,
+    /// Counters that do not say theirs count from the first sample that was seen, which is left out.
+    pub synthesizes: bool,
 }
 
 impl Job {

@@ -21,6 +21,7 @@ mod read;
 mod report;
 mod scratch;
 mod starts;
+mod synthesis;
 mod task;
 
 pub(crate) use error::ScrapeError;

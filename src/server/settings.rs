@@ -149,7 +149,8 @@ impl Settings {
             },
             features: promql_features(&features),
             starts: StartOptions {
-                reads: reads_starts(&features),
+                reads: prefers_protobuf(&features) || features.contains(&"st-synthesis"),
+                synthesizes: features.contains(&"st-synthesis"),
             },
             has_per_step_stats: features.contains(&"promql-per-step-stats"),
             query_concurrency: values
@@ -224,6 +225,7 @@ fn warnings(values: &Values, features: &[&str]) -> Vec<String> {
         "created-timestamp-zero-ingestion",
         "st-storage",
         "histograms-st-encoding",
+        "st-synthesis",
         "",
     ];
     let unbuilt = UNBUILT
@@ -239,9 +241,9 @@ fn warnings(values: &Values, features: &[&str]) -> Vec<String> {
     unbuilt.chain(unknown).collect()
 }
 
-/// Returns whether somebody is interested in start timestamps of targets. Protobuf says them without further lines, and is
+/// Returns whether somebody is interested in start timestamps of targets: protobuf says them without further lines, and is
 /// asked for first then.
-fn reads_starts(features: &[&str]) -> bool {
+fn prefers_protobuf(features: &[&str]) -> bool {
     ["st-storage", "created-timestamp-zero-ingestion"]
         .iter()
         .any(|feature| features.contains(feature))
@@ -386,7 +388,7 @@ impl Files {
             alertmanager: given("alertmanager.config.file"),
             listen_port,
             features: config::Features {
-                prefers_protobuf: reads_starts(features),
+                prefers_protobuf: prefers_protobuf(features),
             },
         }
     }

@@ -12,6 +12,7 @@ use super::labels;
 use super::read::Reading;
 use super::report::{Report, ReportSeries};
 use super::scratch::{Batch, Scratch};
+use super::synthesis::Synthesis;
 use crate::cache::{Cache, Destination, EntryId};
 use crate::exposition::BodyFormat;
 use crate::job::Job;
@@ -26,6 +27,8 @@ pub(crate) struct SeriesState {
     report: ReportSeries,
     metadata_hash: u64,
     metadata: Option<MetadataSet>,
+    /// Of a job that makes up start timestamps.
+    synthesis: Option<Box<Synthesis>>,
     /// How long the last body was, uncompressed; nothing if there was none yet, or if it was too long.
     body_bytes: Option<usize>,
 }
@@ -196,6 +199,9 @@ impl Scrape<'_> {
         }
         let reading = Reading::new(self, &mut state.cache, batch, appender, report);
         let metadata_hash = reading.read(body, format)?;
+        if self.job.starts.synthesizes {
+            state.synthesis.get_or_insert_default().apply(batch);
+        }
         if metadata_hash != state.metadata_hash {
             self.remember_metadata(state, metadata_hash, body, format)?;
         }
@@ -268,6 +274,9 @@ impl Scrape<'_> {
         // Two ways to write one series, of which one went: the series itself did not.
         ended.sort_unstable();
         ended.dedup();
+        if let Some(synthesis) = &mut state.synthesis {
+            ended.iter().for_each(|&series| synthesis.forget(series));
+        }
         let is_ended = |sample: &FloatSample| ended.binary_search(&sample.series).is_ok();
         let mut alive: Vec<SeriesRef> = batch
             .samples
@@ -353,6 +362,9 @@ impl Scrape<'_> {
         if rejected.error == AppendError::UnknownSeries {
             let series = self.ask_again(id, state, appender)?;
             return Some(FloatSample { series, ..sample });
+        }
+        if let Some(synthesis) = &mut state.synthesis {
+            synthesis.forget(sample.series);
         }
         self.count_refused(&rejected.error);
         None

@@ -12,6 +12,7 @@ use super::labels;
 use super::report::Report;
 use super::scratch::{Batch, HistogramEntry};
 use super::starts::StartLines;
+use super::synthesis;
 use crate::cache::{Cache, Destination, EntryId, Found};
 use crate::exposition::protobuf::{Family, HistogramLine, Item, Reader};
 use crate::exposition::{BodyFormat, Event, ExemplarText, Format, Parser, SeriesLine};
@@ -71,8 +72,8 @@ impl<'r> Reading<'r> {
             BodyFormat::Lines(format) if self.scrape.job.histograms.convert => {
                 self.lines_converted(body, format)?
             }
-            BodyFormat::Lines(Format::OpenMetrics) if self.scrape.job.starts.reads => {
-                self.lines_with_starts(body)?
+            BodyFormat::Lines(format) if self.cares_for_starts(format) => {
+                self.lines_with_starts(body, format)?
             }
             BodyFormat::Lines(format) => self.lines(body, format)?,
         };
@@ -103,22 +104,30 @@ impl<'r> Reading<'r> {
         Ok(metadata_hash)
     }
 
-    /// Like [`Reading::lines`] of OpenMetrics, with the start timestamps that lines of the same metric say.
-    fn lines_with_starts(&mut self, body: &[u8]) -> Result<u64, ScrapeError> {
+    /// Whether lines need another look: some say start timestamps, or some are to get one.
+    fn cares_for_starts(&self, format: Format) -> bool {
+        let starts = self.scrape.job.starts;
+        starts.synthesizes || (starts.reads && format == Format::OpenMetrics)
+    }
+
+    /// Like [`Reading::lines`], with the start timestamps that lines of the same metric say.
+    fn lines_with_starts(&mut self, body: &[u8], format: Format) -> Result<u64, ScrapeError> {
+        let reads = format == Format::OpenMetrics && self.scrape.job.starts.reads;
         let mut metadata_hash = 0;
         let mut starts = StartLines::default();
-        let mut parser = Parser::trusting(body, Format::OpenMetrics)?;
+        let mut parser = Parser::trusting(body, format)?;
         while let Some(event) = parser.next(self.cache.expected())? {
             match event {
                 Event::Series(line) => {
                     let (family, kind) = parser.family();
-                    if starts.is_start(&line, &family, kind) {
+                    if reads && starts.is_start(&line, &family, kind) {
                         continue;
                     }
                     let index = self.batch.samples.len();
                     self.series(&line, 0, || kind)?;
                     if index < self.batch.samples.len() {
                         starts.wanted_by(index);
+                        self.offer(index, || synthesis::counts(line.series, &family, kind));
                     }
                 }
                 Event::Comment(line) => {
@@ -172,8 +181,9 @@ impl<'r> Reading<'r> {
             if step == Step::Other || keeps_classic {
                 let index = self.batch.samples.len();
                 self.series(&line, 0, || kind)?;
-                if reads_starts && index < self.batch.samples.len() {
+                if index < self.batch.samples.len() {
                     starts.wanted_by(index);
+                    self.offer(index, || synthesis::counts(line.series, &family, kind));
                 }
             }
         }
@@ -198,15 +208,33 @@ impl<'r> Reading<'r> {
         let mut metadata_hash = 0;
         let job = self.scrape.job;
         let mut reader = Reader::new(body, job.histograms).with_starts(job.starts.reads);
+        let mut counts = false;
         while let Some(item) = reader.next(self.cache.expected())? {
             match item {
-                Item::Family(family) => metadata_hash = hash_family(metadata_hash, &family),
-                Item::Series(line, start) => self.series(&line, start, || MetricType::Unknown)?,
+                Item::Family(family) => {
+                    counts = matches!(family.kind, MetricType::Counter | MetricType::Histogram);
+                    metadata_hash = hash_family(metadata_hash, &family);
+                }
+                Item::Series(line, start) => {
+                    let index = self.batch.samples.len();
+                    self.series(&line, start, || MetricType::Unknown)?;
+                    if index < self.batch.samples.len() {
+                        self.offer(index, || counts);
+                    }
+                }
                 Item::Histogram(line) => self.histogram(line)?,
                 Item::Unconvertible => self.scrape.metrics.unconvertible.inc(),
             }
         }
         Ok(metadata_hash)
+    }
+
+    /// Remembers that the sample at `index` is to get a start timestamp, if it counts and any are to be made up.
+    #[inline]
+    fn offer(&mut self, index: usize, counts: impl FnOnce() -> bool) {
+        if self.scrape.job.starts.synthesizes && counts() {
+            self.batch.candidates.push(index);
+        }
     }
 
     /// Takes a float sample.

@@ -5,7 +5,14 @@ use crate::exposition::protobuf::testing::{
     Message, classic, delimited, family, label, message, native,
 };
 
-const READS: StartOptions = StartOptions { reads: true };
+const READS: StartOptions = StartOptions {
+    reads: true,
+    synthesizes: false,
+};
+const SYNTHESIZES: StartOptions = StartOptions {
+    reads: true,
+    synthesizes: true,
+};
 
 impl Fixture {
     fn with_starts(config: &str, starts: StartOptions) -> Self {
@@ -153,4 +160,53 @@ fn messages_have_a_field_for_it() {
     assert_eq!(without.scrape_messages(&families()), "");
     without.check_starts("c", "a=\"x\"", &[]);
     without.check_starts("h", "a=\"x\"", &[]);
+}
+
+/// The first sample is what counting starts from; after a restart it starts from zero, a moment before.
+#[test]
+fn counters_may_count_from_their_first_sample() {
+    let mut fixture = Fixture::with_starts("", SYNTHESIZES);
+    for (c, g) in [(5, 1), (7, 2), (7, 1), (2, 3), (4, 3)] {
+        let body = format!(
+            "# TYPE c_total counter\nc_total {c}\n# TYPE g gauge\ng {g}\n\
+             # TYPE h histogram\nh_bucket{{le=\"+Inf\"}} {c}\nh_count {c}\nh_sum {c}\n"
+        );
+        assert_eq!(fixture.scrape(&body), "");
+    }
+    let samples = ["2@2000", "2@3000", "2@4000", "4@5000"];
+    let starts = ["1000@2000", "1000@3000", "3999@4000", "3999@5000"];
+    for name in ["c_total", "h_count", "h_sum"] {
+        fixture.check(&format!("{name}{{{I_J}}}"), &samples);
+        fixture.check_starts(name, "", &starts);
+    }
+    let gauge = ["1@1000", "2@2000", "1@3000", "3@4000", "3@5000"];
+    fixture.check(&format!("g{{{I_J}}}"), &gauge);
+    fixture.check_starts("g", "", &[]);
+    // All lines were scraped, the first of each series too.
+    fixture.check_reports([1.0, 5.0, 5.0, 0.0]);
+    // A series that was away starts again.
+    assert_eq!(fixture.scrape("x 1\n"), "");
+    assert_eq!(fixture.scrape("# TYPE c_total counter\nc_total 9\n"), "");
+    assert_eq!(fixture.scrape("# TYPE c_total counter\nc_total 10\n"), "");
+    let samples = [&samples[..], &["stale@6000", "1@8000"]].concat();
+    fixture.check(&format!("c_total{{{I_J}}}"), &samples);
+}
+
+#[test]
+fn who_says_it_is_believed() {
+    let mut fixture = Fixture::with_starts("", SYNTHESIZES);
+    let body = |created: &str| format!("# TYPE c counter\nc_total 5\n{created}");
+    assert_eq!(fixture.scrape_openmetrics(&body("c_created 0.5\n")), "");
+    assert_eq!(fixture.scrape_openmetrics(&body("")), "");
+    assert_eq!(fixture.scrape_openmetrics(&body("")), "");
+    fixture.check(&format!("c_total{{{I_J}}}"), &["5@1000", "0@3000"]);
+    fixture.check_starts("c_total", "", &["500@1000", "2000@3000"]);
+    let families = [family(
+        "m",
+        0,
+        [message().message(3, message().double(1, 3.0))],
+    )];
+    assert_eq!(fixture.scrape_messages(&families), "");
+    assert_eq!(fixture.scrape_messages(&families), "");
+    fixture.check(&format!("m{{{I_J}}}"), &["0@5000"]);
 }
