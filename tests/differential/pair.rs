@@ -182,6 +182,10 @@ impl Pair {
         if expr.as_ref().is_some_and(rules::has_mean) && is_infinite() {
             return None;
         }
+        let looks_ahead = |expr| rules::looks_ahead_at_fixed_times(expr, text);
+        if expr.as_ref().is_some_and(looks_ahead) {
+            return None;
+        }
         let is_nan = || real["data"].to_string().contains("NaN");
         if expr.as_ref().is_some_and(rules::has_fraction) && is_nan() {
             return None;
