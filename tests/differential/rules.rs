@@ -67,6 +67,12 @@ pub(crate) fn looks_ahead_at_fixed_times(expr: &Expr, text: &str) -> bool {
     has_subquery(expr) && text.contains('@') && text.contains("offset -")
 }
 
+/// Whether the time of samples is asked for that are looked up some time before a fixed one: Prometheus forgets the offset,
+/// and then has read none of the samples.
+pub(crate) fn dates_samples_before_fixed_times(text: &str) -> bool {
+    text.contains("timestamp(") && text.contains('@') && text.contains("offset")
+}
+
 /// Whether there is a comparison between vectors without `bool`.
 pub(crate) fn filters(expr: &Expr) -> bool {
     any(expr, &|expr| match expr {

@@ -141,8 +141,10 @@ fn shrank(before: &FloatHistogram, now: &FloatHistogram) -> bool {
     let less = |before: (&[_], &[f64]), now: (&[_], &[f64])| {
         let now: Vec<(i32, f64)> = indexed(now.0, now.1).collect();
         indexed(before.0, before.1).any(|(index, count)| {
-            let found = now.iter().find(|(other, _)| *other == index);
-            found.map_or(0.0, |(_, count)| *count) < count
+            match now.iter().find(|(other, _)| *other == index) {
+                Some((_, now)) => *now < count,
+                None => count != 0.0,
+            }
         })
     };
     let positive = less(
