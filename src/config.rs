@@ -176,6 +176,13 @@ pub(crate) enum Mode {
     Agent,
 }
 
+/// What features of the command line change in the configuration's defaults.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Features {
+    /// Protobuf is asked for first.
+    pub(crate) prefers_protobuf: bool,
+}
+
 impl Config {
     /// Reads the main file, looking at no other; `name` is what errors call it. Returns it with its defaults and with one
     /// warning for each thing in `alerting` that is not built yet.
@@ -188,11 +195,21 @@ impl Config {
         name: &str,
         mode: Mode,
     ) -> Result<(Config, Vec<String>), LoadError> {
+        Self::parse_with(text, name, mode, Features::default())
+    }
+
+    fn parse_with(
+        text: &str,
+        name: &str,
+        mode: Mode,
+        features: Features,
+    ) -> Result<(Config, Vec<String>), LoadError> {
         let parsed = yaml::parse::<Option<Config>>(text).map_err(|error| LoadError::Yaml {
             path: name.to_owned(),
             error,
         })?;
         let mut config = parsed.unwrap_or_default();
+        config.global.prefers_protobuf = features.prefers_protobuf;
         let invalid = |reason: String, job: &str| LoadError::Invalid {
             path: name.to_owned(),
             line: job_line(text, job),
@@ -293,9 +310,9 @@ impl Loaded {
     /// # Errors
     ///
     /// The first thing that is wrong.
-    pub(crate) fn from_file(path: &Path) -> Result<Loaded, LoadError> {
+    pub(crate) fn from_file(path: &Path, features: Features) -> Result<Loaded, LoadError> {
         let dir = path.parent().unwrap_or(Path::new("")).to_owned();
-        Self::from_text(&read(path)?, &path.display().to_string(), &dir)
+        Self::with_features(&read(path)?, &path.display().to_string(), &dir, features)
     }
 
     /// Returns what runs without a configuration file.
@@ -318,7 +335,16 @@ impl Loaded {
     ///
     /// The first thing that is wrong.
     pub(crate) fn from_text(text: &str, name: &str, dir: &Path) -> Result<Loaded, LoadError> {
-        let (config, alerting_warnings) = Config::parse(text, name, Mode::Server)?;
+        Self::with_features(text, name, dir, Features::default())
+    }
+
+    fn with_features(
+        text: &str,
+        name: &str,
+        dir: &Path,
+        features: Features,
+    ) -> Result<Loaded, LoadError> {
+        let (config, alerting_warnings) = Config::parse_with(text, name, Mode::Server, features)?;
         let printed = yaml::print(&config).map_err(|reason| LoadError::Invalid {
             path: name.to_owned(),
             line: None,

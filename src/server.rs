@@ -441,7 +441,7 @@ async fn open_database(
     registry: &Registry,
     replay: &Arc<ReplayProgress>,
 ) -> anyhow::Result<Arc<Db>> {
-    let options = settings.storage.options(loaded);
+    let options = settings.storage.options(loaded)?;
     let (dir, registry, replay): (PathBuf, _, _) = (
         settings.data_dir.clone(),
         registry.clone(),

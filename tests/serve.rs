@@ -368,6 +368,38 @@ fn what_was_stored_is_there_after_a_stop_and_after_a_kill() {
     assert_eq!(second.missing_from(&again), [""; 0], "lost by SIGKILL");
 }
 
+#[test]
+fn start_timestamps_are_stored_and_used() {
+    let dir = tempfile::tempdir().unwrap();
+    let started_ms = now_ms() - 60_000;
+    let target = Server::start(move |_| {
+        let seconds = Duration::from_millis(started_ms.unsigned_abs()).as_secs_f64();
+        let body = format!("# TYPE c counter\nc_total 7\nc_created {seconds}\n# EOF\n");
+        let kind = "application/openmetrics-text; version=1.0.0";
+        Response::Body(200, kind, body.into_bytes().into())
+    });
+    let config = every_second(&job("one", &target_address(&target), ""));
+    fs::write(dir.path().join("xor.yml"), &config).unwrap();
+    let xor2 = format!("{config}storage: {{tsdb: {{chunk_encoding: {{floats: xor2}}}}}}\n");
+    fs::write(dir.path().join("xor2.yml"), xor2).unwrap();
+    let features = "--enable-feature=st-storage,use-start-timestamps,promql-experimental-functions";
+
+    let ended = run(dir.path(), &["--config.file=xor.yml", features]);
+    check_last_line(&ended, None, &["st-storage", "xor2"]);
+
+    let flags = ["--config.file=xor2.yml", features];
+    for round in ["first", "after a kill"] {
+        let mut hearth = Monitor::hearth(dir.path(), &flags);
+        let since = format!("start_timestamp(c_total) * 1000 == {started_ms}");
+        hearth.wait_for_value(&format!("count({since})"), 1.0);
+        // It did not change, so that only its start says that it counted to 7 in the last hours.
+        hearth.wait_for_value("round(increase(c_total[2h]))", 7.0);
+        let no_series = hearth.ask("c_created", now_ms());
+        assert_eq!(no_series.sample_count(), 0, "{round}");
+        hearth.process.kill();
+    }
+}
+
 fn ask_now(hearth: &Monitor, query: &str) -> (i64, support::answer::Answer) {
     let at = now_ms();
     let answer = hearth.ask(query, at);

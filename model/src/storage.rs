@@ -107,6 +107,39 @@ pub trait Appender: Send {
         histogram: HistogramSample,
     ) -> Result<(), AppendError>;
 
+    /// As [`append_floats`](Appender::append_floats), and says since when the counters count. A storage that keeps no start
+    /// timestamps forgets them.
+    ///
+    /// * `starts`: by index of `batch`, milliseconds since the epoch, 0 where that is unknown; may be shorter.
+    fn append_floats_since(
+        &mut self,
+        batch: &[FloatSample],
+        starts: &[i64],
+        rejected: &mut Vec<Rejected>,
+    ) {
+        let _ = starts;
+        self.append_floats(batch, rejected);
+    }
+
+    /// As [`append_histogram`](Appender::append_histogram), and says since when it counts. A storage that keeps no start
+    /// timestamps forgets it.
+    ///
+    /// * `start`: milliseconds since the epoch, 0 if that is unknown.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be stored; the batch goes on without it.
+    fn append_histogram_since(
+        &mut self,
+        series: SeriesRef,
+        start: i64,
+        t: i64,
+        histogram: HistogramSample,
+    ) -> Result<(), AppendError> {
+        let _ = start;
+        self.append_histogram(series, t, histogram)
+    }
+
     /// Adds an exemplar of a series to the batch. A storage that keeps none takes it and forgets it.
     ///
     /// # Errors

@@ -20,6 +20,29 @@ const WORK_PER_LOOK: u64 = 1 << 20;
 /// The work that one more series is, whatever is in it.
 const WORK_PER_SERIES: usize = 1 << 14;
 
+/// Returns how many samples a histogram counts for: what it takes in Prometheus in memory, its time included, in pieces of
+/// the size of a float sample.
+///
+/// Source: Prometheus `HPoint.size` and `FloatHistogram.Size`.
+pub(crate) fn samples_of(histogram: &FloatHistogram) -> usize {
+    /// The structure and the time, without what its slices hold.
+    const FIXED_BYTES: usize = 168 + 8;
+    /// Spans, buckets and bounds are all as large as a float.
+    const ITEM_BYTES: usize = 8;
+    const FLOAT_SAMPLE_BYTES: usize = 16;
+
+    let spans = histogram.positive_spans.len() + histogram.negative_spans.len();
+    let buckets = histogram.positive_buckets.len() + histogram.negative_buckets.len();
+    let items = spans + buckets + histogram.custom_bounds.len();
+    (FIXED_BYTES + items * ITEM_BYTES) / FLOAT_SAMPLE_BYTES
+}
+
+/// Returns how many samples `count` samples count for of which these are histograms.
+pub(crate) fn weighed(count: usize, histograms: &[(usize, Arc<FloatHistogram>)]) -> usize {
+    let more = histograms.iter().map(|(_, h)| samples_of(h) - 1);
+    count + more.sum::<usize>()
+}
+
 /// What one query is given.
 #[derive(Debug)]
 pub(crate) struct Limits {
@@ -156,24 +179,41 @@ impl Budget {
 
     /// Counts the samples of `row` as looked at; they are work.
     pub(crate) fn see_row(&self, steps: Steps, row: &Row) -> Result<(), QueryError> {
-        self.see(steps, row.len(), |per_step| {
-            let histograms = row.histograms.iter().map(|(step, _)| *step);
-            for step in row.present.iter().chain(histograms) {
+        self.see(steps, weighed(row.len(), &row.histograms), |per_step| {
+            for step in row.present.iter() {
                 per_step[step].fetch_add(1, Relaxed);
+            }
+            for (step, histogram) in &row.histograms {
+                per_step[*step].fetch_add(samples_of(histogram) as u64, Relaxed);
             }
         })
     }
 
     /// Counts `samples` in the windows of all steps as looked at, in each its own; they are work.
+    ///
+    /// * `histograms`: those among the samples that the windows are in.
     pub(crate) fn see_windows(
         &self,
         steps: Steps,
         samples: usize,
         bounds: &[(usize, usize)],
+        histograms: &[(usize, Arc<FloatHistogram>)],
     ) -> Result<(), QueryError> {
-        self.see(steps, samples, |per_step| {
+        let more = More::of(histograms);
+        let all = match histograms.is_empty() {
+            true => samples,
+            false => {
+                samples
+                    + bounds
+                        .iter()
+                        .map(|&window| more.within(window))
+                        .sum::<usize>()
+            }
+        };
+        self.see(steps, all, |per_step| {
             for (count, &(from, to)) in per_step.iter().zip(bounds) {
-                count.fetch_add(to.saturating_sub(from) as u64, Relaxed);
+                let seen = to.saturating_sub(from) + more.within((from, to));
+                count.fetch_add(seen as u64, Relaxed);
             }
         })
     }
@@ -265,19 +305,78 @@ impl Budget {
     }
 }
 
+/// What histograms count for beyond one sample each: indices, and the sums up to each.
+struct More<'h> {
+    histograms: &'h [(usize, Arc<FloatHistogram>)],
+    sums: Vec<usize>,
+}
+
+impl<'h> More<'h> {
+    fn of(histograms: &'h [(usize, Arc<FloatHistogram>)]) -> Self {
+        let mut sum = 0;
+        let add = |(_, histogram): &(usize, Arc<FloatHistogram>)| {
+            sum += samples_of(histogram) - 1;
+            sum
+        };
+        More {
+            sums: histograms.iter().map(add).collect(),
+            histograms,
+        }
+    }
+
+    /// Returns the sum within a window of indices, the second not included.
+    fn within(&self, (from, to): (usize, usize)) -> usize {
+        let sum_before = |index: usize| {
+            let at = self.histograms.partition_point(|&(i, _)| i < index);
+            at.checked_sub(1).map_or(0, |last| self.sums[last])
+        };
+        sum_before(to).saturating_sub(sum_before(from))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn histogram(buckets: usize) -> Arc<FloatHistogram> {
+        Arc::new(FloatHistogram {
+            positive_buckets: vec![1.0; buckets],
+            ..FloatHistogram::default()
+        })
+    }
+
+    #[test]
+    fn histograms_count_for_what_they_take() {
+        // 176 bytes, and 8 for each bucket.
+        assert_eq!(
+            [0, 1, 2, 3].map(|n| samples_of(&histogram(n))),
+            [11, 11, 12, 12]
+        );
+        let budget = Budget::of_samples(10, None);
+        let steps = Steps::between(0, 2, 1);
+        // Samples 1 and 3 are histograms; the others are floats.
+        let histograms = [(1, histogram(0)), (3, histogram(2))];
+        let bounds = [(0, 1), (0, 3), (2, 4)];
+        assert!(budget.see_windows(steps, 6, &bounds, &histograms).is_ok());
+        let stats = budget.stats();
+        assert_eq!(stats.samples_per_step, Some(vec![1, 13, 13]));
+        assert_eq!(stats.samples_total, 27);
+        assert_eq!(weighed(4, &histograms), 25);
+    }
 
     #[test]
     fn samples_count_for_the_steps_that_look_at_them() {
         let budget = Budget::of_samples(10, None);
         let steps = Steps::between(0, 2, 1);
         let bounds = [(0, 1), (0, 3), (2, 4)];
-        assert!(budget.see_windows(steps, 6, &bounds).is_ok());
-        assert!(budget.see_windows(steps.uncounted(), 6, &bounds).is_ok());
+        assert!(budget.see_windows(steps, 6, &bounds, &[]).is_ok());
+        assert!(
+            budget
+                .see_windows(steps.uncounted(), 6, &bounds, &[])
+                .is_ok()
+        );
         let fixed = steps.first_for_all();
-        assert!(budget.see_windows(fixed, 10, &[(0, 10)]).is_ok());
+        assert!(budget.see_windows(fixed, 10, &[(0, 10)], &[]).is_ok());
         let stats = budget.stats();
         assert_eq!(stats.samples_total, 36);
         assert_eq!(stats.samples_per_step, Some(vec![11, 13, 12]));

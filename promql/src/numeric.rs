@@ -110,6 +110,22 @@ pub(crate) fn almost_equal(a: f64, b: f64, epsilon: f64) -> bool {
     difference / sum.min(f64::MAX) < epsilon
 }
 
+/// Returns the lesser; NaN if one is, unless the other is as low as can be: Go's `math.Min`.
+pub(crate) fn least(a: f64, b: f64) -> f64 {
+    if a == f64::NEG_INFINITY || b == f64::NEG_INFINITY {
+        f64::NEG_INFINITY
+    } else if a.is_nan() || b.is_nan() {
+        f64::NAN
+    } else {
+        lesser(a, b)
+    }
+}
+
+/// Returns the greater; NaN if one is, unless the other is as high as can be: Go's `math.Max`.
+pub(crate) fn greatest(a: f64, b: f64) -> f64 {
+    -least(-a, -b)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

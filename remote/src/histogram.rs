@@ -14,6 +14,7 @@ const SCHEMA_RESERVED_MAX: i32 = 52;
 #[derive(Default)]
 struct Message {
     t: i64,
+    start: i64,
     is_float: bool,
     count: u64,
     zero_count: u64,
@@ -22,20 +23,35 @@ struct Message {
     negative_deltas: Vec<i64>,
 }
 
-/// Returns time and value of a histogram message. What contradicts itself is found out by the storage.
+/// A message that was read.
+pub(crate) struct Decoded {
+    /// Milliseconds since the epoch.
+    pub(crate) t: i64,
+    /// Since when it counts: milliseconds since the epoch, 0 if that is unknown. Only the second version of the protocol
+    /// has it.
+    pub(crate) start: i64,
+    /// The histogram.
+    pub(crate) value: HistogramSample,
+}
+
+/// Returns what a histogram message says. What contradicts itself is found out by the storage.
 ///
 /// Memory: at most eight bytes for each byte of the message.
 ///
 /// # Errors
 ///
 /// When the bytes are no such message.
-pub(crate) fn decode(message: &[u8]) -> Result<(i64, HistogramSample), WireError> {
+pub(crate) fn decode(message: &[u8]) -> Result<Decoded, WireError> {
     let mut fields = Fields::of(message);
     let mut found = Message::default();
     while let Some((number, value)) = fields.read()? {
         found.take(number, value)?;
     }
-    Ok((found.t, found.into_sample()))
+    Ok(Decoded {
+        t: found.t,
+        start: found.start,
+        value: found.into_sample(),
+    })
 }
 
 impl Message {
@@ -58,6 +74,7 @@ impl Message {
             14 => float.reset_hint = reset_hint(value.varint("ResetHint")?),
             15 => self.t = value.int64("Timestamp")?,
             16 => value.doubles_into("CustomValues", &mut float.custom_bounds)?,
+            17 => self.start = value.int64("StartTimestamp")?,
             _ => (),
         }
         Ok(())

@@ -32,6 +32,16 @@ pub(crate) struct Job {
     pub(crate) body_bytes_max: usize,
     pub(crate) histograms: HistogramOptions,
     pub(crate) bucket_limits: BucketLimits,
+    pub(crate) starts: StartOptions,
+}
+
+/// What becomes of start timestamps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StartOptions {
+    /// What targets say of them is read. What says nothing else, `x_created` in OpenMetrics, is no series then.
+    pub reads: bool,
+    /// Counters that do not say theirs count from the first sample that was seen, which is left out.
+    pub synthesizes: bool,
 }
 
 impl Job {
@@ -45,6 +55,7 @@ impl Job {
         base_dir: &Path,
         user_agent: &str,
         offset_seed: u64,
+        starts: StartOptions,
     ) -> Result<Job, InvalidHttpConfig> {
         let client = Client::new(&config.http_config(), base_dir)?;
         let file = config.scrape_failure_log_file.as_ref();
@@ -77,6 +88,7 @@ impl Job {
             body_bytes_max,
             histograms,
             bucket_limits,
+            starts,
         })
     }
 

@@ -26,6 +26,7 @@ mod target;
 #[cfg(test)]
 mod testing;
 
+pub use job::StartOptions;
 pub use manager::{
     ApplyError, DroppedTarget, GlobalUrl, ScrapeManager, ScrapeOptions, TargetMetadata,
     TargetState, TargetsSnapshot,

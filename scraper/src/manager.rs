@@ -21,7 +21,7 @@ use xxhash_rust::xxh64::xxh64;
 
 use crate::config::{GlobalConfig, ScrapeConfig};
 use crate::failure_log::FailureLogs;
-use crate::job::Job;
+use crate::job::{Job, StartOptions};
 use crate::metadata::Interner;
 use crate::metrics::ScrapeMetrics;
 use crate::pool::{Pool, PoolOrder, PoolState};
@@ -48,6 +48,8 @@ pub struct ScrapeOptions {
     pub discovery_reload_interval: Duration,
     /// How this server is reached from outside, for links to targets on this machine.
     pub global_url: GlobalUrl,
+    /// What becomes of start timestamps.
+    pub starts: StartOptions,
 }
 
 /// What all pools and loops share.
@@ -153,6 +155,7 @@ impl ScrapeManager {
                 &self.shared.options.base_dir,
                 &self.shared.options.user_agent,
                 seed,
+                self.shared.options.starts,
             )
             .map_err(|source| ApplyError::Http {
                 job: name.clone(),

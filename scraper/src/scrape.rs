@@ -20,6 +20,8 @@ mod limit;
 mod read;
 mod report;
 mod scratch;
+mod starts;
+mod synthesis;
 mod task;
 mod texts;
 mod walk;

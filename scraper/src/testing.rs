@@ -21,6 +21,8 @@ struct Inner {
     /// Native histograms and exemplars of each series, printed, with the time behind an `@`.
     histograms: Vec<(Labels, String)>,
     exemplars: Vec<(Labels, String)>,
+    /// Start timestamps of samples that have one, with the samples' times.
+    starts: Vec<(Labels, String)>,
     next: u64,
     commits: usize,
 }
@@ -93,6 +95,11 @@ impl MemoryStorage {
         of_series(&self.0.lock().exemplars, series)
     }
 
+    /// Returns the start timestamps of the series that prints as `series`, each with its sample's time behind an `@`.
+    pub(crate) fn starts(&self, series: &str) -> Vec<String> {
+        of_series(&self.0.lock().starts, series)
+    }
+
     pub(crate) fn commits(&self) -> usize {
         self.0.lock().commits
     }
@@ -125,6 +132,7 @@ impl Appendable for MemoryStorage {
             batch: Vec::new(),
             histograms: Vec::new(),
             exemplars: Vec::new(),
+            starts: Vec::new(),
         })
     }
 }
@@ -134,9 +142,18 @@ struct MemoryAppender<'s> {
     batch: Vec<FloatSample>,
     histograms: Vec<(Labels, String)>,
     exemplars: Vec<(Labels, String)>,
+    starts: Vec<(Labels, String)>,
 }
 
 impl MemoryAppender<'_> {
+    fn push_start(&mut self, series: SeriesRef, start: i64, t: i64) {
+        if start != 0
+            && let Ok(labels) = self.labels(series)
+        {
+            self.starts.push((labels, format!("{start}@{t}")));
+        }
+    }
+
     fn labels(&self, series: SeriesRef) -> Result<Labels, AppendError> {
         let inner = self.storage.0.lock();
         let found = inner.series.get(&series.0);
@@ -190,6 +207,34 @@ impl Appender for MemoryAppender<'_> {
         }
     }
 
+    fn append_floats_since(
+        &mut self,
+        batch: &[FloatSample],
+        starts: &[i64],
+        rejected: &mut Vec<Rejected>,
+    ) {
+        assert!(starts.len() <= batch.len());
+        let before = rejected.len();
+        self.append_floats(batch, rejected);
+        for (index, (sample, &start)) in batch.iter().zip(starts).enumerate() {
+            if rejected[before..].iter().all(|r| r.index != index) {
+                self.push_start(sample.series, start, sample.t);
+            }
+        }
+    }
+
+    fn append_histogram_since(
+        &mut self,
+        series: SeriesRef,
+        start: i64,
+        t: i64,
+        histogram: HistogramSample,
+    ) -> Result<(), AppendError> {
+        self.append_histogram(series, t, histogram)?;
+        self.push_start(series, start, t);
+        Ok(())
+    }
+
     fn append_histogram(
         &mut self,
         series: SeriesRef,
@@ -225,6 +270,7 @@ impl Appender for MemoryAppender<'_> {
         inner.commits += 1;
         inner.histograms.extend(self.histograms);
         inner.exemplars.extend(self.exemplars);
+        inner.starts.extend(self.starts);
         for sample in self.batch {
             let (_, samples) = inner
                 .series

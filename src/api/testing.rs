@@ -248,6 +248,7 @@ fn scrape_manager(db: &Arc<Db>, registry: &Registry) -> scraper::ScrapeManager {
             host: "host:9090".to_owned(),
             listen_port: 9090,
         },
+        starts: scraper::StartOptions::default(),
     };
     scraper::ScrapeManager::new(
         Arc::clone(db) as _,

@@ -142,11 +142,11 @@ fn files_that_a_configuration_names() {
     );
     write("a.rules", "groups: []\n");
     write("more.yml", "scrape_configs:\n- job_name: more\n");
-    let loaded = Loaded::from_file(&dir.path().join("main.yml")).unwrap();
+    let loaded = Loaded::from_file(&dir.path().join("main.yml"), Features::default()).unwrap();
     assert_eq!(loaded.rules.len(), 1);
     assert_eq!(loaded.config.scrape_configs[0].job_name, "more");
     write("more.yml", "scrape_configs:\n- job_nam: more\n");
-    let error = Loaded::from_file(&dir.path().join("main.yml"))
+    let error = Loaded::from_file(&dir.path().join("main.yml"), Features::default())
         .unwrap_err()
         .to_string();
     assert!(
@@ -157,7 +157,7 @@ fn files_that_a_configuration_names() {
         "main.yml",
         "scrape_config_files: [missing.yml]\nrule_files: ['*.rules', a.rules]\n",
     );
-    let loaded = Loaded::from_file(&dir.path().join("main.yml")).unwrap();
+    let loaded = Loaded::from_file(&dir.path().join("main.yml"), Features::default()).unwrap();
     assert_eq!(
         loaded.rules.len(),
         1,

@@ -10,12 +10,12 @@ use alertmanager::notify::SenderOptions;
 use anyhow::Context as _;
 use model::Duration;
 use remote::write::Version;
-use scraper::{GlobalUrl, ScrapeOptions};
+use scraper::{GlobalUrl, ScrapeOptions, StartOptions};
 
 use crate::alertmanagers;
 use crate::cli::flag::Values;
 use crate::cli::server::UNBUILT;
-use crate::config::{LoadError, Loaded, load_alertmanager};
+use crate::config::{self, LoadError, Loaded, load_alertmanager};
 
 mod storage;
 
@@ -66,6 +66,8 @@ pub(crate) struct Settings {
     pub(crate) engine: promql::EngineOptions,
     /// PromQL behind feature flags.
     pub(crate) features: promql::Features,
+    /// What scrapes do with start timestamps.
+    starts: StartOptions,
     /// Whether answers may have the samples of each step.
     pub(crate) has_per_step_stats: bool,
     /// Queries that may run at once.
@@ -123,7 +125,7 @@ impl Settings {
             .collect();
         let bytes = |flag| usize::try_from(values.size(flag).0).unwrap_or(usize::MAX);
         Ok(Settings {
-            files: Files::of(values, port),
+            files: Files::of(values, port, &features),
             flags: values.printed(),
             connections_max: values.integer("web.max-connections"),
             web_config: values.text("web.config.file").to_owned(),
@@ -146,6 +148,10 @@ impl Settings {
                 default_subquery_step_ms: 60_000,
             },
             features: promql_features(&features),
+            starts: StartOptions {
+                reads: prefers_protobuf(&features) || features.contains(&"st-synthesis"),
+                synthesizes: features.contains(&"st-synthesis"),
+            },
             has_per_step_stats: features.contains(&"promql-per-step-stats"),
             query_concurrency: values
                 .integer("query.max-concurrency")
@@ -215,6 +221,11 @@ fn warnings(values: &Values, features: &[&str]) -> Vec<String> {
         "xor2-encoding",
         "exemplar-storage",
         "metadata-wal-records",
+        "use-start-timestamps",
+        "created-timestamp-zero-ingestion",
+        "st-storage",
+        "histograms-st-encoding",
+        "st-synthesis",
         "",
     ];
     let unbuilt = UNBUILT
@@ -228,6 +239,14 @@ fn warnings(values: &Values, features: &[&str]) -> Vec<String> {
             format!("--enable-feature={name} is unknown or not built yet and has no effect")
         });
     unbuilt.chain(unknown).collect()
+}
+
+/// Returns whether somebody is interested in start timestamps of targets: protobuf says them without further lines, and is
+/// asked for first then.
+fn prefers_protobuf(features: &[&str]) -> bool {
+    ["st-storage", "created-timestamp-zero-ingestion"]
+        .iter()
+        .any(|feature| features.contains(feature))
 }
 
 pub(crate) fn promql_features(names: &[&str]) -> promql::Features {
@@ -262,6 +281,7 @@ impl Settings {
             timestamp_tolerance: self.timestamp_tolerance.to_std(),
             discovery_reload_interval: self.discovery_reload_interval.to_std(),
             global_url: self.global_url(),
+            starts: self.starts,
         }
     }
 
@@ -348,10 +368,11 @@ pub(crate) struct Files {
     main: Option<PathBuf>,
     alertmanager: Option<PathBuf>,
     listen_port: u16,
+    features: config::Features,
 }
 
 impl Files {
-    fn of(values: &Values, listen_port: u16) -> Files {
+    fn of(values: &Values, listen_port: u16, features: &[&str]) -> Files {
         let given = |name: &str| {
             Some(values.text(name))
                 .filter(|text| !text.is_empty())
@@ -366,6 +387,9 @@ impl Files {
             main: given("config.file").or_else(default),
             alertmanager: given("alertmanager.config.file"),
             listen_port,
+            features: config::Features {
+                prefers_protobuf: prefers_protobuf(features),
+            },
         }
     }
 
@@ -376,7 +400,7 @@ impl Files {
     /// The first thing that is wrong.
     pub(crate) fn load(&self) -> Result<Loaded, LoadError> {
         match &self.main {
-            Some(path) => Loaded::from_file(path),
+            Some(path) => Loaded::from_file(path, self.features),
             None => Ok(Loaded::built_in(self.listen_port, &hostname())),
         }
     }

@@ -177,9 +177,18 @@ impl Pair {
         if expr.as_ref().is_some_and(rules::reads_counts_only) && own.get("warnings").is_some() {
             return None;
         }
+        // What is multiplied by less than nothing is a gauge since 3.6, which a subquery may hand to another function.
+        let is_of_kind = difference.starts_with("warnings") && difference.contains(OTHER_KIND);
+        if is_of_kind && expr.as_ref().is_some_and(rules::has_subquery) {
+            return None;
+        }
         let data = own["data"].to_string();
         let is_infinite = || data.contains("\"histogram") && data.contains("Inf\"");
         if expr.as_ref().is_some_and(rules::has_mean) && is_infinite() {
+            return None;
+        }
+        let looks_ahead = |expr| rules::looks_ahead_at_fixed_times(expr, text);
+        if expr.as_ref().is_some_and(looks_ahead) || rules::dates_samples_before_fixed_times(text) {
             return None;
         }
         let is_nan = || real["data"].to_string().contains("NaN");
@@ -238,6 +247,9 @@ const DEFINED_OTHERWISE: [&str; 6] = [
     "rate",
     "increase",
 ];
+
+/// Said of a native histogram that a function for the other kind is applied to.
+const OTHER_KIND: &str = "this native histogram metric is not a ";
 
 const FORM: &str = "Content-Type: application/x-www-form-urlencoded\r\n";
 

@@ -46,11 +46,31 @@ pub(crate) fn tolerance(expr: &Expr) -> f64 {
         expr,
         &|expr| matches!(expr, Expr::Binary(binary) if binary.op == BinaryOp::Mod),
     );
+    // The last digits of values that lie close together are the first ones of how they deviate.
+    let has_deviation = any(expr, &|expr| match expr {
+        Expr::Aggregate(aggregate) => {
+            matches!(aggregate.op, AggregateOp::Stddev | AggregateOp::Stdvar)
+        }
+        _ => false,
+    });
     match (is_rounded, has_remainder) {
         (true, true) => f64::INFINITY,
+        (true, false) if has_deviation => 1e-9,
         (true, false) => 1e-12,
         (false, _) => 0.0,
     }
+}
+
+/// Whether a subquery that looks ahead has something of a fixed time inside. Where its first step is the query's own time,
+/// Prometheus moves the fixed time by the subquery's offset.
+pub(crate) fn looks_ahead_at_fixed_times(expr: &Expr, text: &str) -> bool {
+    has_subquery(expr) && text.contains('@') && text.contains("offset -")
+}
+
+/// Whether the time of samples is asked for that are looked up some time before a fixed one: Prometheus forgets the offset,
+/// and then has read none of the samples.
+pub(crate) fn dates_samples_before_fixed_times(text: &str) -> bool {
+    text.contains("timestamp(") && text.contains('@') && text.contains("offset")
 }
 
 /// Whether there is a comparison between vectors without `bool`.

@@ -66,8 +66,9 @@ impl BlockBuilder {
         let shape = ChunkShape {
             range_ms,
             floats: Encoding::Xor,
+            histogram_starts: false,
         };
-        let placed = open.append_float(t, value, shape, |chunk| {
+        let placed = open.append_float(0, t, value, shape, |chunk| {
             full.push(encoded(chunk));
             ChunkRef::from_number(full.len() as u64)
         });

@@ -27,9 +27,9 @@ pub enum Encoding {
     FloatHistogram,
     /// Floats, Prometheus' second XOR encoding, which may have start timestamps.
     Xor2,
-    /// Native histograms with integer counts and start timestamps: read, never written.
+    /// Native histograms with integer counts and start timestamps.
     HistogramSt,
-    /// Native histograms with float counts and start timestamps: read, never written.
+    /// Native histograms with float counts and start timestamps.
     FloatHistogramSt,
 }
 
@@ -71,6 +71,14 @@ impl Encoding {
             Encoding::HistogramSt | Encoding::FloatHistogramSt => count & 0x3fff,
             _ => count,
         })
+    }
+
+    /// Returns whether start timestamps have a place in the chunk.
+    pub const fn has_starts(self) -> bool {
+        matches!(
+            self,
+            Encoding::Xor2 | Encoding::HistogramSt | Encoding::FloatHistogramSt
+        )
     }
 
     /// Returns whether the samples are floats.

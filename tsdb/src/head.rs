@@ -84,6 +84,10 @@ pub struct HeadOptions {
     pub exemplars_max: usize,
     /// Whether metadata of series is logged, and so there after a start.
     pub logs_metadata: bool,
+    /// Whether start timestamps are kept, as far as the encodings of `chunks` have a place for them.
+    pub stores_starts: bool,
+    /// Whether a sample with a start timestamp brings one of zero at that time, if that is newer than the series' newest.
+    pub zeros_at_starts: bool,
 }
 
 impl Default for HeadOptions {
@@ -92,10 +96,13 @@ impl Default for HeadOptions {
             chunks: ChunkShape {
                 range_ms: CHUNK_RANGE_MS,
                 floats: Encoding::Xor,
+                histogram_starts: false,
             },
             segment: SegmentOptions::default(),
             exemplars_max: 0,
             logs_metadata: false,
+            stores_starts: false,
+            zeros_at_starts: false,
         }
     }
 }

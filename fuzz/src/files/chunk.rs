@@ -42,9 +42,12 @@ pub fn check(data: &[u8]) {
     let written = retain(source, |_| true).expect("it was just decoded");
     let again = written
         .iter()
-        .flat_map(|chunk| chunk::samples(chunk.encoding, &chunk.bytes))
+        .flat_map(|chunk| chunk::samples(chunk.encoding, &chunk.bytes).with_starts())
         .map(|sample| sample.expect("it was just encoded"));
-    assert!(again.map(|s| meaning(&s)).eq(samples.iter().map(meaning)));
+    let since = chunk::samples(encoding, bytes).with_starts();
+    let since = since.map(|sample| sample.expect("it was just decoded"));
+    let meaning = |(start, sample)| (start, meaning(&sample));
+    assert!(again.map(meaning).eq(since.map(meaning)));
 }
 
 /// Time, bits, and of a histogram what an ordinary comparison of floats would miss. Whether counters were reset is told of
@@ -73,7 +76,8 @@ fn meaning(sample: &ChunkSample) -> (i64, u64, String) {
 /// Chunks of floats and of histograms with buckets that come and go.
 pub fn seeds() -> Vec<Vec<u8>> {
     let floats = |encoding| {
-        let samples = (0..40).map(|i| ChunkSample::Float(i * 15_000 + i % 3, (i / 4) as f64 * 1.1));
+        let samples =
+            (0i64..40).map(|i| ChunkSample::Float(i * 15_000 + i % 3, (i / 4) as f64 * 1.1));
         open(encoding, samples)
     };
     let histogram = |i: i64| model::histogram::Histogram {
@@ -105,19 +109,23 @@ pub fn seeds() -> Vec<Vec<u8>> {
         (0..20).map(|i| ChunkSample::FloatHistogram(i * 15_000, histogram(i).to_float()));
     let of = [
         floats(Encoding::Xor),
-        open(Encoding::Histogram, integers),
-        open(Encoding::FloatHistogram, with_floats),
+        open(Encoding::Histogram, integers.clone()),
+        open(Encoding::FloatHistogram, with_floats.clone()),
         floats(Encoding::Xor2),
+        open(Encoding::HistogramSt, integers),
+        open(Encoding::FloatHistogramSt, with_floats),
     ];
     let which = [0, 1, 2, 3, 4, 5];
-    let chunk = |which: u8| [&[which][..], &of[usize::from(which) % of.len()]].concat();
+    let chunk = |which: u8| [&[which][..], &of[usize::from(which)]].concat();
     which.map(chunk).to_vec()
 }
 
 fn open(encoding: Encoding, samples: impl Iterator<Item = ChunkSample>) -> Vec<u8> {
     let mut chunk = OpenChunk::new(encoding);
-    for sample in samples {
-        chunk.append(&sample);
+    for (i, sample) in (0i64..).zip(samples) {
+        // Not at first, then one for a while, then no more.
+        let start = if (5..30).contains(&i) { i / 8 } else { 0 };
+        chunk.append_since(start, &sample);
     }
     chunk.bytes().to_vec()
 }

@@ -26,13 +26,16 @@ pub fn check(data: &[u8]) {
         RecordKind::Samples | RecordKind::SamplesV2 => {
             let read = |bytes: &[u8]| {
                 let mut all = Vec::new();
-                let decoded = wal::decode_samples(bytes, |sample| all.push(sample));
+                let decoded =
+                    wal::decode_samples_since(bytes, |start, sample| all.push((start, sample)));
                 decoded.ok().map(|()| all)
             };
             let Some(all) = read(data) else { return };
-            wal::encode_samples(&mut out, all.iter().copied());
-            let bits = |all: Vec<wal::RecordSample>| -> Vec<_> {
-                all.iter().map(|s| (s.id, s.t, s.value.to_bits())).collect()
+            wal::encode_samples_since(&mut out, all.iter().copied());
+            let bits = |all: Vec<(i64, wal::RecordSample)>| -> Vec<_> {
+                let bits =
+                    |(start, s): &(i64, wal::RecordSample)| (*start, s.id, s.t, s.value.to_bits());
+                all.iter().map(bits).collect()
             };
             assert_eq!(read(&out).map(bits), Some(bits(all)));
         }
@@ -94,13 +97,11 @@ pub fn check(data: &[u8]) {
         RecordKind::Histograms | RecordKind::CustomHistograms | RecordKind::HistogramsV2 => {
             let _ = wal::decode_histograms(data, |item| {
                 let buckets = wal::RecordBuckets::of(item.histogram.schema);
-                let by_ref = wal::RecordHistogram {
-                    id: item.id,
-                    t: item.t,
-                    histogram: &item.histogram,
-                };
                 let mut out = Vec::new();
-                wal::encode_histograms(&mut out, buckets, [by_ref]);
+                match item.start {
+                    0 => wal::encode_histograms(&mut out, buckets, [item.by_ref()]),
+                    _ => wal::encode_histograms_since(&mut out, [item.by_ref()]),
+                }
                 let mut again = Vec::new();
                 wal::decode_histograms(&out, |item| again.push(format!("{item:?}")))
                     .expect("it was just encoded");
@@ -183,6 +184,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
     let item = wal::RecordHistogram {
         id: 7,
         t: 3,
+        start: 0,
         histogram: &histogram,
     };
     wal::encode_histograms(&mut integers, buckets, [item]);
@@ -190,15 +192,31 @@ pub fn seeds() -> Vec<Vec<u8>> {
     let item = wal::RecordHistogram {
         id: 7,
         t: 3,
+        start: 0,
         histogram: &histogram,
     };
     wal::encode_float_histograms(&mut floats, buckets, [item]);
-    // The second version, which is not written: one sample, and one without start timestamp.
-    let mut second = vec![RecordKind::SamplesV2.as_byte(), 14, 6, 0];
-    second.extend([0x3f; 8]);
-    second.extend([2, 4, 0]);
-    second.extend([0x40; 8]);
+    // The second version: one with start timestamp, one without start timestamp, and others.
+    let (mut second, mut floats_since) = (Vec::new(), Vec::new());
+    let since = [5, 0, 9, 9, 1 << 40].into_iter().zip((0..5).map(sample));
+    wal::encode_samples_since(&mut second, since);
+    let item = |start| wal::RecordHistogram {
+        id: 7,
+        t: 3,
+        start,
+        histogram: &histogram,
+    };
+    wal::encode_float_histograms_since(&mut floats_since, [item(1), item(0), item(1), item(2)]);
     vec![
-        series, samples, tombstones, markers, exemplars, metadata, integers, floats, second,
+        series,
+        samples,
+        tombstones,
+        markers,
+        exemplars,
+        metadata,
+        integers,
+        floats,
+        second,
+        floats_since,
     ]
 }

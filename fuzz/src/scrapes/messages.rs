@@ -45,7 +45,7 @@ fn read(body: &[u8], options: HistogramOptions, known: &[String]) -> Option<Vec<
         let expected = known.map_or(Expected::NOTHING, |known| Expected::of(known));
         let (text, is_expected) = match reader.next(expected).ok()? {
             None => return Some(series),
-            Some(Item::Series(line)) => {
+            Some(Item::Series(line, _)) => {
                 if let Some(exemplar) = &line.exemplar {
                     labels::decode(exemplar.labels, MetricType::Unknown, &mut Vec::new());
                 }

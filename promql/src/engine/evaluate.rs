@@ -9,7 +9,7 @@ use super::context::Context;
 use crate::ast::{Binary, Call, Expr, Unary, ValueType};
 use crate::error::QueryError;
 use crate::function;
-use crate::numeric::lesser;
+use crate::numeric::{greatest, least};
 use crate::operator::{aggregate, binary, invariant, map, selector};
 use crate::print::string_literal;
 use crate::row::{BoxRows, Scalar, Steps};
@@ -151,13 +151,8 @@ fn scalar_call(context: &Context<'_>, node: &Call, steps: Steps) -> Result<Scala
             let left = scalar(context, &node.args[0], steps)?;
             let right = scalar(context, &node.args[1], steps)?;
             let is_min = node.function.name == "min_of";
-            left.combine(&right, steps.count, |a, b| {
-                match (is_min, a.is_nan() || b.is_nan()) {
-                    (_, true) => f64::NAN,
-                    (true, _) => lesser(a, b),
-                    (false, _) => -lesser(-a, -b),
-                }
-            })
+            let choose = if is_min { least } else { greatest };
+            left.combine(&right, steps.count, choose)
         }
         "scalar" => {
             context.budget.hold(steps.count)?;

@@ -10,7 +10,7 @@ use super::context::Context;
 use super::evaluate::{rows, scalar, string};
 use crate::ast::{Expr, ValueType};
 use crate::error::QueryError;
-use crate::limits::histogram_bytes;
+use crate::limits::{histogram_bytes, samples_of, weighed};
 use crate::operator::merge::SAME_LABELS;
 use crate::operator::range::RangeSource;
 use crate::row::{Row, Scalar, Steps};
@@ -70,9 +70,12 @@ fn vector(context: &Context<'_>, expr: &Expr, steps: Steps) -> Result<Value, Que
             None if row.present.get(0) => SampleValue::Float(row.values[0]),
             None => continue,
         };
-        context.budget.hold(1)?;
-        if let SampleValue::Histogram(histogram) = &value {
-            context.budget.hold_bytes(histogram_bytes(histogram))?;
+        match &value {
+            SampleValue::Float(_) => context.budget.hold(1)?,
+            SampleValue::Histogram(histogram) => {
+                context.budget.hold(samples_of(histogram))?;
+                context.budget.hold_bytes(histogram_bytes(histogram))?;
+            }
         }
         let meta = &rows.series()[index];
         dropped_names |= meta.drop_name;
@@ -109,7 +112,7 @@ fn matrix(
         if row.is_empty() {
             continue;
         }
-        context.budget.hold(row.len())?;
+        context.budget.hold(weighed(row.len(), &row.histograms))?;
         context.budget.hold_histograms(&row.histograms)?;
         let mut floats = Vec::with_capacity(row.present.count());
         floats.extend(
@@ -175,10 +178,14 @@ fn raw_matrix(
         if window.is_empty() {
             continue;
         }
-        context.budget.hold(window.len())?;
+        let histograms = &columns.histograms;
+        let (seen, window_at) = (window.len(), (window.start, window.end));
+        let in_window = histograms.iter().filter(|(at, _)| window.contains(at));
+        let more = in_window.map(|(_, h)| samples_of(h) - 1);
+        context.budget.hold(seen + more.sum::<usize>())?;
         context
             .budget
-            .see_windows(steps, window.len(), &[(window.start, window.end)])?;
+            .see_windows(steps, seen, &[window_at], histograms)?;
         let mut series = MatrixSeries {
             labels: source.series()[index].final_labels(),
             floats: Vec::new(),

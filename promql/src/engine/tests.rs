@@ -266,6 +266,14 @@ fn names_that_are_dropped_must_not_collide() {
 }
 
 #[test]
+fn infinity_is_the_least_and_the_greatest_whatever_the_other_is() {
+    check("vector(min_of(-Inf, NaN))", 0, "{} -inf");
+    check("vector(max_of(NaN, Inf))", 0, "{} inf");
+    check("vector(min_of(Inf, NaN))", 0, "{} NaN");
+    check("vector(max_of(-Inf, NaN))", 0, "{} NaN");
+}
+
+#[test]
 fn zeros_are_clamped_by_their_signs() {
     check("1 / clamp_min(vector(-0), 0)", 0, "{} inf");
     check("1 / clamp_min(vector(0), -0)", 0, "{} inf");

@@ -90,7 +90,9 @@ pub(super) fn absent_over_time(call: Calling<'_>) -> Result<BoxRows<'_>, QueryEr
         source.next(&mut columns)?;
         let seen = window::find(&spec, &columns.timestamps, &mut bounds);
         call.context.budget.check_work(call.steps.count)?;
-        call.context.budget.see_windows(call.steps, seen, &bounds)?;
+        let histograms = &columns.histograms;
+        let budget = &call.context.budget;
+        budget.see_windows(call.steps, seen, &bounds, histograms)?;
         for (step, (from, to)) in bounds.iter().enumerate() {
             if from < to {
                 found.set(step);

@@ -2,7 +2,7 @@
 
 use super::Calling;
 use crate::error::QueryError;
-use crate::numeric::lesser;
+use crate::numeric::{greatest, least};
 use crate::operator::map;
 use crate::row::{BoxRows, Scalar};
 
@@ -105,20 +105,4 @@ pub(super) fn clamp(call: Calling<'_>) -> Result<BoxRows<'_>, QueryError> {
             Ok(())
         },
     )
-}
-
-/// The lesser; NaN if one is, unless the other is as low as can be.
-fn least(a: f64, b: f64) -> f64 {
-    if a == f64::NEG_INFINITY || b == f64::NEG_INFINITY {
-        f64::NEG_INFINITY
-    } else if a.is_nan() || b.is_nan() {
-        f64::NAN
-    } else {
-        lesser(a, b)
-    }
-}
-
-/// The greater; NaN if one is, unless the other is as high as can be.
-fn greatest(a: f64, b: f64) -> f64 {
-    -least(-a, -b)
 }

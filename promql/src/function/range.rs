@@ -312,7 +312,12 @@ impl RangeCall<'_> {
         row.reset(self.spec.steps.count);
         self.find_windows();
         let (seen, budget) = (self.seen, &self.call.context.budget);
-        budget.see_windows(self.spec.steps, seen, &self.bounds)?;
+        budget.see_windows(
+            self.spec.steps,
+            seen,
+            &self.bounds,
+            &self.columns.histograms,
+        )?;
         self.check_starts(name);
         if self.columns.histograms.is_empty() {
             if 0 < seen {

@@ -93,8 +93,10 @@ fn negative(histogram: &FloatHistogram) -> BTreeMap<i32, f64> {
     indexed(&histogram.negative_spans, &histogram.negative_buckets).collect()
 }
 
+/// Whether a bucket has less in it, or is gone with what was in it, though that be less than nothing.
 fn shrank(now: &BTreeMap<i32, f64>, before: &BTreeMap<i32, f64>) -> bool {
-    before
-        .iter()
-        .any(|(index, &count)| now.get(index).copied().unwrap_or(0.0) < count)
+    before.iter().any(|(index, &count)| match now.get(index) {
+        Some(&now) => now < count,
+        None => count != 0.0,
+    })
 }

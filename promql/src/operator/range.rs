@@ -13,6 +13,7 @@ use crate::engine::evaluate::rows;
 use crate::engine::selection::Selected;
 use crate::error::QueryError;
 use crate::histogram::reset::decide_hints;
+use crate::limits::weighed;
 use crate::profile::NodeId;
 use crate::row::{BoxRows, Meta, Row, Steps};
 use crate::window::WindowSpec;
@@ -71,9 +72,10 @@ impl SelectorReader<'_> {
         self.read_samples(index, out)?;
         budget.check_work(out.len())?;
         let histogram_bytes = budget.hold_histograms(&out.histograms)?;
-        budget.hold(out.len())?;
+        let samples = weighed(out.len(), &out.histograms);
+        budget.hold(samples)?;
         Ok(Held {
-            samples: out.len(),
+            samples,
             histogram_bytes,
         })
     }
@@ -240,7 +242,7 @@ impl<'q> RangeSource<'q> {
         self.context.budget.release_bytes(self.histogram_bytes);
         self.histogram_bytes = self.context.budget.hold_histograms(&out.histograms)?;
         self.context.budget.release(self.held);
-        self.held = out.len();
+        self.held = weighed(out.len(), &out.histograms);
         self.context.budget.hold(self.held)
     }
 }

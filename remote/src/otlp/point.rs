@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use model::exemplar::{Exemplar, LABELS_RUNES_MAX};
-use model::metadata::Metadata;
+use model::metadata::{Metadata, MetricType};
 use model::protobuf::{Fields, Value};
 use model::storage::SeriesRef;
 use model::{Labels, stale_nan};
@@ -28,6 +28,8 @@ pub(super) struct Metric<'a> {
 #[derive(Default)]
 pub(super) struct Point<'a> {
     attributes: Vec<Attribute<'a>>,
+    /// Since when it counts: milliseconds since the epoch, 0 if that is unknown.
+    start: i64,
     pub(super) t: i64,
     pub(super) is_stale: bool,
     pub(super) exemplars: Vec<Exemplar>,
@@ -36,6 +38,11 @@ pub(super) struct Point<'a> {
 impl<'a> Point<'a> {
     fn take_time(&mut self, value: Value<'_>) -> Result<(), OtlpError> {
         self.t = milliseconds(fixed64(value)?);
+        Ok(())
+    }
+
+    fn take_start(&mut self, value: Value<'_>) -> Result<(), OtlpError> {
+        self.start = milliseconds(fixed64(value)?);
         Ok(())
     }
 
@@ -63,6 +70,7 @@ impl Metric<'_> {
         let mut fields = Fields::of(message);
         while let Some((field, value)) = fields.read()? {
             match field {
+                2 => point.take_start(value)?,
                 3 => point.take_time(value)?,
                 4 => number = value.double("AsDouble")?,
                 5 => point.take_exemplar(value)?,
@@ -90,6 +98,7 @@ impl Metric<'_> {
         let mut fields = Fields::of(message);
         while let Some((field, value)) = fields.read()? {
             match field {
+                2 => point.take_start(value)?,
                 3 => point.take_time(value)?,
                 4 => count = fixed64(value)?,
                 5 => sum = value.double("Sum")?,
@@ -122,6 +131,7 @@ impl Metric<'_> {
         let mut fields = Fields::of(message);
         while let Some((field, value)) = fields.read()? {
             match field {
+                2 => point.take_start(value)?,
                 3 => point.take_time(value)?,
                 4 => found.count = fixed64(value)?,
                 5 => found.sum = Some(value.double("Sum")?),
@@ -171,6 +181,7 @@ impl Metric<'_> {
         while let Some((field, value)) = fields.read()? {
             match field {
                 1 => point.take_attribute(value)?,
+                2 => point.take_start(value)?,
                 3 => point.take_time(value)?,
                 4 => found.count = fixed64(value)?,
                 5 => found.sum = value.double("Sum")?,
@@ -193,6 +204,14 @@ impl Metric<'_> {
         self.common.labels(&point.attributes)
     }
 
+    /// Returns since when a point counts; a gauge does not, whatever it says.
+    fn start(&self, point: &Point<'_>) -> i64 {
+        match self.metadata.kind {
+            MetricType::Gauge => 0,
+            _ => point.start,
+        }
+    }
+
     /// Adds a float sample of one of the metric's series, and returns the series.
     fn float(
         &self,
@@ -207,7 +226,7 @@ impl Metric<'_> {
         let series = sink.series(&name, labels, extra, &self.metadata)?;
         if let Some(series) = series {
             let value = if point.is_stale { stale_nan() } else { value };
-            sink.float(series, point.t, value, &name)?;
+            sink.float(series, self.start(point), point.t, value, &name)?;
         }
         Ok(series)
     }
@@ -233,7 +252,7 @@ impl Metric<'_> {
             }
         };
         if let Some(series) = sink.series(self.name, labels, None, &self.metadata)? {
-            sink.histogram(series, point.t, sample, self.name)?;
+            sink.histogram(series, self.start(point), point.t, sample, self.name)?;
             let mut exemplars: Vec<&Exemplar> = point.exemplars.iter().collect();
             exemplars.sort_by_key(|exemplar| exemplar.t);
             exemplars.into_iter().for_each(|e| sink.exemplar(series, e));

@@ -102,9 +102,12 @@ impl<'s> Sink<'s> {
     }
 
     /// Adds a float sample.
+    ///
+    /// * `start`: since when it counts, milliseconds since the epoch, 0 if that is unknown or it does not.
     pub(super) fn float(
         &mut self,
         series: SeriesRef,
+        start: i64,
         t: i64,
         value: f64,
         metric: &str,
@@ -114,17 +117,19 @@ impl<'s> Sink<'s> {
         }
         let appender = appender(&mut self.appender, self.storage);
         let mut rejected = Vec::new();
-        appender.append_floats(&[FloatSample { series, t, value }], &mut rejected);
+        let sample = FloatSample { series, t, value };
+        appender.append_floats_since(&[sample], &[start], &mut rejected);
         let outcome = rejected
             .pop()
             .map_or(Ok(()), |rejected| Err(rejected.error));
         self.count(outcome, metric)
     }
 
-    /// Adds a native histogram.
+    /// Adds a native histogram; `start` is as in [`float`](Sink::float).
     pub(super) fn histogram(
         &mut self,
         series: SeriesRef,
+        start: i64,
         t: i64,
         sample: HistogramSample,
         metric: &str,
@@ -133,7 +138,7 @@ impl<'s> Sink<'s> {
             return Ok(());
         }
         let appender = appender(&mut self.appender, self.storage);
-        let outcome = appender.append_histogram(series, t, sample);
+        let outcome = appender.append_histogram_since(series, start, t, sample);
         self.count(outcome, metric)
     }
 
@@ -165,10 +170,10 @@ impl<'s> Sink<'s> {
         let first = first.max(last.saturating_sub(INFO_SAMPLES_MAX * INFO_STEP_MS));
         let mut t = first;
         while t < last {
-            self.float(series, t, 1.0, name)?;
+            self.float(series, 0, t, 1.0, name)?;
             t = t.saturating_add(INFO_STEP_MS);
         }
-        self.float(series, last, 1.0, name)
+        self.float(series, 0, last, 1.0, name)
     }
 
     /// Stores what is left; returns what became of the request.

@@ -49,6 +49,17 @@ impl Batch<'_> {
     }
 }
 
+impl Batch<'_> {
+    /// Says since when the last one counts, if that is known.
+    fn say_start(&mut self, start: i64) {
+        if start != 0
+            && let Some(last) = self.1.last_mut()
+        {
+            last.push_str(&format!(" since {start}"));
+        }
+    }
+}
+
 impl Appender for Batch<'_> {
     fn series(&mut self, labels: &[(&str, &str)]) -> Result<SeriesRef, AppendError> {
         assert!(labels.is_sorted_by(|a, b| a.0 < b.0), "{labels:?}");
@@ -74,6 +85,29 @@ impl Appender for Batch<'_> {
             };
             self.push(sample.series, sample.t, &value);
         }
+    }
+
+    fn append_floats_since(
+        &mut self,
+        batch: &[FloatSample],
+        starts: &[i64],
+        rejected: &mut Vec<Rejected>,
+    ) {
+        assert_eq!((batch.len(), starts.len()), (1, 1));
+        self.append_floats(batch, rejected);
+        self.say_start(starts[0]);
+    }
+
+    fn append_histogram_since(
+        &mut self,
+        series: SeriesRef,
+        start: i64,
+        t: i64,
+        histogram: HistogramSample,
+    ) -> Result<(), AppendError> {
+        self.append_histogram(series, t, histogram)?;
+        self.say_start(start);
+        Ok(())
     }
 
     fn append_histogram(
@@ -236,6 +270,28 @@ fn numbers() {
         gauge("g", "", number(1.0).message(7, string("__name__", "x"))),
         &[r#"g 1"#],
     );
+}
+
+/// Counters have a start timestamp, gauges have none whatever they say.
+#[test]
+fn start_timestamps() {
+    let since = |point: Message| point.fixed(2, nanos(1_600));
+    check(
+        sum("req", since(number(3.0)), 2),
+        &["req_total 3 since 1600"],
+    );
+    check(gauge("g", "", since(number(3.0))), &["g 3"]);
+    let summary = since(message().fixed(3, nanos(T)).fixed(4, 2).double(5, 7.0));
+    let summary = message()
+        .bytes(1, b"s")
+        .message(11, message().message(1, summary));
+    check(summary, &["s_sum 7 since 1600", "s_count 2 since 1600"]);
+    let exponential = since(message().fixed(3, nanos(T)).fixed(4, 1).fixed(7, 1));
+    let exponential = message()
+        .bytes(1, b"e")
+        .message(10, message().message(1, exponential).number(2, 2));
+    let (_, lines) = write(&request(message(), exponential), &Options::default());
+    assert!(lines[0].ends_with(" since 1600"), "{lines:?}");
 }
 
 #[test]

@@ -16,8 +16,10 @@ pub(crate) struct Batch<'a> {
     pub(crate) series: Vec<Series<'a>>,
     /// The float samples. Until the batch is stored, the handle is the index of the series.
     pub(crate) floats: Vec<FloatSample>,
-    /// The histograms: index of the series, time, value.
-    pub(crate) histograms: Vec<(usize, i64, HistogramSample)>,
+    /// Since when the counters count that have the float samples, by index; what is not here is unknown.
+    pub(crate) starts: Vec<i64>,
+    /// The histograms.
+    pub(crate) histograms: Vec<RawHistogram>,
     /// The exemplars.
     pub(crate) exemplars: Vec<RawExemplar<'a>>,
     /// The series of samples and histograms that are too far in the future, one entry for each.
@@ -50,6 +52,19 @@ pub(crate) struct RawMetadata<'a> {
     pub(crate) hash: u32,
 }
 
+/// A native histogram of a request.
+#[derive(Clone, Debug)]
+pub(crate) struct RawHistogram {
+    /// The index of the series.
+    pub(crate) series: usize,
+    /// Milliseconds since the epoch.
+    pub(crate) t: i64,
+    /// Since when it counts: milliseconds since the epoch, 0 if that is unknown.
+    pub(crate) start: i64,
+    /// The value.
+    pub(crate) value: HistogramSample,
+}
+
 /// An exemplar, its labels not looked at.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RawExemplar<'a> {
@@ -80,6 +95,7 @@ impl<'a> Batch<'a> {
             t_max,
             series: Vec::new(),
             floats,
+            starts: Vec::new(),
             histograms: Vec::new(),
             exemplars: Vec::new(),
             too_far: Vec::new(),
@@ -113,12 +129,31 @@ impl<'a> Batch<'a> {
         self.floats.push(FloatSample { series, t, value });
     }
 
-    /// Adds a histogram of the series that is to be added next.
-    pub(crate) fn push_histogram(&mut self, t: i64, histogram: HistogramSample) {
-        if self.t_max < t {
-            return self.too_far.push(self.series.len());
+    /// Adds a float sample of which it is known since when it counts, unless `start` is 0.
+    #[inline]
+    pub(crate) fn push_float_since(&mut self, start: i64, t: i64, value: f64) {
+        let index = self.floats.len();
+        self.push_float(t, value);
+        if start != 0 && index < self.floats.len() {
+            self.starts.resize(index, 0);
+            self.starts.push(start);
         }
-        self.histograms.push((self.series.len(), t, histogram));
+    }
+
+    /// Adds a histogram of the series that is to be added next.
+    ///
+    /// * `start`: since when it counts, 0 if that is unknown.
+    pub(crate) fn push_histogram(&mut self, start: i64, t: i64, value: HistogramSample) {
+        let series = self.series.len();
+        if self.t_max < t {
+            return self.too_far.push(series);
+        }
+        self.histograms.push(RawHistogram {
+            series,
+            t,
+            start,
+            value,
+        });
     }
 
     /// Adds an exemplar of the series that is to be added next; one that is too far in the future is left out.
@@ -140,7 +175,7 @@ impl<'a> Batch<'a> {
             .floats
             .last()
             .is_some_and(|s| s.series.0 == index as u64)
-            || self.histograms.last().is_some_and(|(of, ..)| *of == index)
+            || self.histograms.last().is_some_and(|h| h.series == index)
             || self.exemplars.last().is_some_and(|e| e.series == index);
         self.series.push(series);
     }
@@ -149,6 +184,7 @@ impl<'a> Batch<'a> {
     pub(crate) fn clear(&mut self) {
         self.series.clear();
         self.floats.clear();
+        self.starts.clear();
         self.histograms.clear();
         self.exemplars.clear();
         self.too_far.clear();

@@ -10,12 +10,10 @@ use metrics::{Counter, Registry};
 use model::exemplar::{Exemplar, LABELS_RUNES_MAX};
 use model::labels::{Labels, METRIC_NAME};
 use model::name::Quoted;
-use model::storage::{
-    AppendError, Appendable, Appender, FloatSample, HistogramSample, Rejected, SeriesRef,
-};
+use model::storage::{AppendError, Appendable, Appender, FloatSample, Rejected, SeriesRef};
 use parking_lot::Mutex;
 
-use super::batch::{Batch, RawExemplar, Series};
+use super::batch::{Batch, RawExemplar, RawHistogram, Series};
 use super::key::{KeyHasher, Known, KnownSeries, SeriesKey};
 use super::{Version, v1, v2};
 use crate::proto::WireError;
@@ -290,7 +288,7 @@ impl Ingest {
         for &index in &batch.too_far {
             storing.refuse(index, TOO_FAR);
         }
-        storing.floats(&mut batch.floats)?;
+        storing.floats(&mut batch.floats, &mut batch.starts)?;
         storing.histograms(batch.histograms.drain(..))?;
         storing.exemplars(&batch.exemplars);
         storing.metadata();
@@ -410,25 +408,42 @@ impl<'a, D: Decode<'a>> Storing<'_, 'a, D> {
         });
     }
 
-    fn floats(&mut self, floats: &mut Vec<FloatSample>) -> Result<(), WriteError> {
+    fn floats(
+        &mut self,
+        floats: &mut Vec<FloatSample>,
+        starts: &mut Vec<i64>,
+    ) -> Result<(), WriteError> {
         let handles = &self.handles;
+        let find = |series| index_of(series).and_then(|index| handles[index]);
+        let mut samples = floats.iter();
+        starts.retain(|_| samples.next().is_some_and(|s| find(s.series).is_some()));
         floats.retain_mut(|sample| {
-            let known = index_of(sample.series).and_then(|index| handles[index]);
+            let known = find(sample.series);
             known.map(|known| sample.series = known.series).is_some()
         });
         let mut rejected = Vec::new();
-        self.appender.append_floats(floats, &mut rejected);
-        self.report.samples += (floats.len() - rejected.len()) as u64;
+        self.append_floats(floats, starts, &mut rejected);
         if rejected.is_empty() {
             return Ok(());
         }
-        self.rejected(floats, &rejected)
+        self.rejected(floats, starts, &rejected)
+    }
+
+    fn append_floats(
+        &mut self,
+        floats: &[FloatSample],
+        starts: &[i64],
+        rejected: &mut Vec<Rejected>,
+    ) {
+        self.appender.append_floats_since(floats, starts, rejected);
+        self.report.samples += (floats.len() - rejected.len()) as u64;
     }
 
     /// Tells what was refused, and tries those again whose series was dropped since its handle was learned.
     fn rejected(
         &mut self,
         floats: &[FloatSample],
+        starts: &[i64],
         rejected: &[Rejected],
     ) -> Result<(), WriteError> {
         // A series may be there once more without items, and then none is made of it.
@@ -437,18 +452,19 @@ impl<'a, D: Decode<'a>> Storing<'_, 'a, D> {
             .filter(|(_, (series, _))| series.has_items)
             .filter_map(|(index, (_, known))| Some(((*known)?.series, index)))
             .collect();
-        let mut again: Vec<(usize, FloatSample)> = Vec::new();
+        let mut again: Vec<(usize, i64, FloatSample)> = Vec::new();
         for Rejected { index, error } in rejected {
             let sample = floats[*index];
             let owner = owners[&sample.series];
+            let start = starts.get(*index).copied().unwrap_or(0);
             match error {
-                AppendError::UnknownSeries => again.push((owner, sample)),
+                AppendError::UnknownSeries => again.push((owner, start, sample)),
                 error => self.refuse(owner, error),
             }
         }
         let mut renewed: HashMap<usize, Option<SeriesRef>> = HashMap::new();
-        let mut floats = Vec::new();
-        for (owner, mut sample) in again {
+        let (mut floats, mut starts) = (Vec::new(), Vec::new());
+        for (owner, start, mut sample) in again {
             let handle = match renewed.get(&owner) {
                 Some(handle) => *handle,
                 None => {
@@ -460,11 +476,11 @@ impl<'a, D: Decode<'a>> Storing<'_, 'a, D> {
             if let Some(handle) = handle {
                 sample.series = handle;
                 floats.push(sample);
+                starts.push(start);
             }
         }
         let mut rejected = Vec::new();
-        self.appender.append_floats(&floats, &mut rejected);
-        self.report.samples += (floats.len() - rejected.len()) as u64;
+        self.append_floats(&floats, &starts, &mut rejected);
         for Rejected { index, error } in rejected {
             let handle = floats[index].series;
             let owner = renewed.iter().find(|(_, new)| **new == Some(handle));
@@ -481,19 +497,25 @@ impl<'a, D: Decode<'a>> Storing<'_, 'a, D> {
 
     fn histograms(
         &mut self,
-        histograms: impl Iterator<Item = (usize, i64, HistogramSample)>,
+        histograms: impl Iterator<Item = RawHistogram>,
     ) -> Result<(), WriteError> {
-        for (index, t, value) in histograms {
+        for raw in histograms {
+            let RawHistogram {
+                start, t, value, ..
+            } = raw;
+            let index = raw.series;
             let Some(known) = self.handles[index] else {
                 continue;
             };
-            let mut outcome = self
-                .appender
-                .append_histogram(known.series, t, value.clone());
+            let mut outcome =
+                self.appender
+                    .append_histogram_since(known.series, start, t, value.clone());
             if outcome == Err(AppendError::UnknownSeries)
                 && let Some(series) = self.renew(index)?
             {
-                outcome = self.appender.append_histogram(series, t, value);
+                outcome = self
+                    .appender
+                    .append_histogram_since(series, start, t, value);
             }
             match outcome {
                 Ok(()) => self.report.histograms += 1,

@@ -74,8 +74,8 @@ fn series<'a>(
             }
             3 => exemplar(value.bytes("Exemplars")?, batch)?,
             4 => {
-                let (t, value) = histogram::decode(value.bytes("Histograms")?)?;
-                batch.push_histogram(t, value);
+                let found = histogram::decode(value.bytes("Histograms")?)?;
+                batch.push_histogram(0, found.t, found.value);
             }
             _ => (),
         }
@@ -90,9 +90,9 @@ fn series<'a>(
     Ok(())
 }
 
-/// Returns time and value of a sample message, which is the same in both versions.
+/// Returns time and value of a sample message.
 #[inline]
-pub(super) fn sample(message: &[u8]) -> Result<(i64, f64), WireError> {
+fn sample(message: &[u8]) -> Result<(i64, f64), WireError> {
     let mut fields = Fields::of(message);
     let (mut t, mut v) = (0, 0.0);
     while let Some((number, value)) = fields.read()? {

@@ -1,6 +1,6 @@
 //! `io.prometheus.write.v2.Request`, the message of remote write 2.0: strings are in one table, series name them by number.
 //!
-//! Start and created timestamps are passed over.
+//! Start timestamps are those of each sample; what the draft of the protocol said of a whole series is passed over.
 //!
 //! Source: [remote write 2.0](https://prometheus.io/docs/specs/prw/remote_write_spec_2_0/).
 
@@ -9,7 +9,7 @@ use model::protobuf::{Fields, uint32};
 use super::batch::{Batch, RawMetadata, Series};
 use super::ingest::{Decode, LabelError, Pairs};
 use super::key::{KeyHasher, SeriesKey};
-use super::v1::{exemplar, sample};
+use super::v1::exemplar;
 use crate::histogram;
 use crate::proto::{Run, WireError};
 
@@ -78,12 +78,12 @@ impl<'a> Decoder<'a> {
                     run.add(at, message.len() - fields.left());
                 }
                 2 => {
-                    let (t, value) = sample(value.bytes("Samples")?)?;
-                    batch.push_float(t, value);
+                    let (start, t, value) = sample(value.bytes("Samples")?)?;
+                    batch.push_float_since(start, t, value);
                 }
                 3 => {
-                    let (t, value) = histogram::decode(value.bytes("Histograms")?)?;
-                    batch.push_histogram(t, value);
+                    let found = histogram::decode(value.bytes("Histograms")?)?;
+                    batch.push_histogram(found.start, found.t, found.value);
                 }
                 4 => exemplar(value.bytes("Exemplars")?, batch)?,
                 5 => metadata = self.metadata(value.bytes("Metadata")?)?,
@@ -138,6 +138,22 @@ impl<'a> Decoder<'a> {
             hash: hash.max(1),
         }))
     }
+}
+
+/// Returns start timestamp, time and value of a sample message.
+#[inline]
+fn sample(message: &[u8]) -> Result<(i64, i64, f64), WireError> {
+    let mut fields = Fields::of(message);
+    let (mut start, mut t, mut v) = (0, 0, 0.0);
+    while let Some((number, value)) = fields.read()? {
+        match number {
+            1 => v = value.double("Value")?,
+            2 => t = value.int64("Timestamp")?,
+            3 => start = value.int64("StartTimestamp")?,
+            _ => (),
+        }
+    }
+    Ok((start, t, v))
 }
 
 impl<'a> Decode<'a> for Decoder<'a> {

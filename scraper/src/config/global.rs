@@ -22,6 +22,10 @@ pub struct GlobalConfig {
     /// Formats to ask for, most wanted first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scrape_protocols: Option<Vec<String>>,
+    /// Whether protobuf is asked for first where nothing is configured. No key: features of the command line say so, before
+    /// the section is finished.
+    #[serde(skip)]
+    pub prefers_protobuf: bool,
     /// How often rules are evaluated; 1 m.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub evaluation_interval: Option<Duration>,

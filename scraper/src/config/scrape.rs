@@ -176,7 +176,8 @@ impl ScrapeConfig {
             .scrape_protocols
             .take()
             .or_else(|| global.scrape_protocols.clone());
-        self.scrape_protocols = Some(chosen.unwrap_or_else(|| default_protocols(native)));
+        let protobuf_first = native || global.prefers_protobuf;
+        self.scrape_protocols = Some(chosen.unwrap_or_else(|| default_protocols(protobuf_first)));
         let inherit = |own: &mut Option<bool>, global: Option<bool>| {
             *own = Some(own.or(global).unwrap_or(false));
         };
@@ -325,8 +326,8 @@ impl ScrapeConfig {
     }
 }
 
-fn default_protocols(native: bool) -> Vec<String> {
-    let proto = native.then_some(ScrapeProtocol::PrometheusProto);
+fn default_protocols(protobuf_first: bool) -> Vec<String> {
+    let proto = protobuf_first.then_some(ScrapeProtocol::PrometheusProto);
     proto
         .into_iter()
         .chain(ScrapeProtocol::DEFAULT)

@@ -47,8 +47,9 @@ pub struct HistogramOptions {
 pub enum Item<'r> {
     /// A family begins.
     Family(Family<'r>),
-    /// A float sample.
-    Series(SeriesLine<'r>),
+    /// A float sample, and since when its counter counts: milliseconds since the epoch, 0 if that is unknown or was not
+    /// asked for.
+    Series(SeriesLine<'r>, i64),
     /// A native histogram.
     Histogram(HistogramLine<'r>),
     /// A classic histogram that was to be converted and contradicts itself.
@@ -66,6 +67,8 @@ pub struct HistogramLine<'r> {
     pub sample: HistogramSample,
     /// The sample's own timestamp, milliseconds since the epoch.
     pub timestamp_ms: Option<i64>,
+    /// Since when it counts: milliseconds since the epoch, 0 if that is unknown or was not asked for.
+    pub start: i64,
     /// Those of its exemplars that say their time.
     pub exemplars: Vec<Exemplar>,
 }
@@ -77,6 +80,7 @@ pub struct Reader<'a> {
     /// Where the family at hand begins.
     family_at: usize,
     options: HistogramOptions,
+    wants_starts: bool,
     family: Family<'a>,
     name: key::Name<'a>,
     /// What is left of the family's message.
@@ -94,6 +98,7 @@ pub struct Reader<'a> {
 /// One metric and how far it is read.
 struct Metric<'a> {
     timestamp_ms: Option<i64>,
+    start: i64,
     next: Next<'a>,
 }
 
@@ -133,6 +138,7 @@ impl<'a> Reader<'a> {
             rest: body,
             family_at: 0,
             options,
+            wants_starts: false,
             family: Family::default(),
             name: key::Name::default(),
             metrics: Fields::of(&[]),
@@ -143,6 +149,13 @@ impl<'a> Reader<'a> {
             text_bytes: 0,
             classic: ClassicHistogram::default(),
         }
+    }
+
+    /// Looks for start timestamps too, if `wants_starts`.
+    #[must_use]
+    pub fn with_starts(mut self, wants_starts: bool) -> Self {
+        self.wants_starts = wants_starts;
+        self
     }
 
     /// Returns what comes next; `None` at the end.
@@ -258,7 +271,18 @@ impl<'a> Reader<'a> {
             _ => Next::Value(gauge(part(5, "untyped")?)?, None),
         };
         let timestamp_ms = Some(timestamp_ms).filter(|&t| t != 0);
-        Ok(Metric { timestamp_ms, next })
+        let start = match self.family.kind {
+            _ if !self.wants_starts => 0,
+            MetricType::Counter => start_of(parts[3], 3)?,
+            MetricType::Summary => start_of(parts[4], 4)?,
+            MetricType::Histogram => start_of(parts[7], 15)?,
+            _ => 0,
+        };
+        Ok(Metric {
+            timestamp_ms,
+            start,
+            next,
+        })
     }
 
     fn histogram_parts(&self, message: &'a [u8]) -> Result<Next<'a>, Problem> {
@@ -286,6 +310,7 @@ impl<'a> Reader<'a> {
             is_expected,
             sample,
             timestamp_ms: self.metric.as_ref().and_then(|m| m.timestamp_ms),
+            start: self.start(),
             exemplars,
         }))
     }
@@ -308,13 +333,19 @@ impl<'a> Reader<'a> {
             }
             None => None,
         };
-        Ok(Item::Series(SeriesLine {
+        let line = SeriesLine {
             series: &self.series,
             is_expected,
             value: normal(float.value),
             timestamp_ms: self.metric.as_ref().and_then(|m| m.timestamp_ms),
             exemplar,
-        }))
+        };
+        Ok(Item::Series(line, self.start()))
+    }
+
+    /// Returns since when the metric at hand counts.
+    fn start(&self) -> i64 {
+        self.metric.as_ref().map_or(0, |metric| metric.start)
     }
 
     /// Writes the series of the metric at hand; returns whether it is the expected one.
@@ -458,6 +489,20 @@ fn delimited<'a>(bytes: &mut &'a [u8]) -> Result<&'a [u8], Problem> {
     let (message, rest) = bytes.split_at_checked(length).ok_or(WireError::Truncated)?;
     *bytes = rest;
     Ok(message)
+}
+
+/// Returns the start timestamp of a counter, summary or histogram, 0 if it has none.
+///
+/// * `number`: of its field.
+fn start_of(message: Option<&[u8]>, number: u32) -> Result<i64, Problem> {
+    let mut fields = Fields::of(message.unwrap_or_default());
+    let mut start = 0;
+    while let Some((at, value)) = fields.read()? {
+        if at == number {
+            start = timestamp(value.bytes("CreatedTimestamp")?)?;
+        }
+    }
+    Ok(start)
 }
 
 /// Returns the value of a gauge or an untyped metric.

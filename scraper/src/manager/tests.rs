@@ -120,6 +120,7 @@ impl Fixture {
                 host: "me:9090".to_owned(),
                 listen_port: 9090,
             },
+            starts: StartOptions::default(),
         };
         let clock = Arc::new(SystemClock);
         let manager = ScrapeManager::new(Arc::new(storage.clone()), clock, &registry, options);

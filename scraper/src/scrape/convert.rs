@@ -4,9 +4,10 @@ use model::exemplar::Exemplar;
 use model::metadata::MetricType;
 
 use super::read::exemplar_labels;
+use super::starts::{MetricKey, start_ms};
 use crate::exposition::classic::ClassicHistogram;
 use crate::exposition::protobuf::HistogramLine;
-use crate::exposition::{Expected, SeriesLine, key, labels, parse_value};
+use crate::exposition::{Expected, SeriesLine, parse_value};
 
 /// What a line is to the histogram that is being gathered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub(super) struct Converter {
     /// The series of the histogram at hand, as a line would have it; empty for none.
     key: String,
     timestamp_ms: Option<i64>,
+    /// Since when it counts, 0 if that is unknown.
+    start: i64,
     classic: ClassicHistogram,
     exemplars: Vec<Exemplar>,
     /// The series that the last line is of.
@@ -88,6 +91,13 @@ impl Converter {
         }
     }
 
+    /// Takes the line that was looked at last for what says since when the histogram at hand counts, if it is of that.
+    pub(super) fn take_start(&mut self, line: &SeriesLine<'_>) {
+        if self.line_key == self.key {
+            self.start = start_ms(line.value);
+        }
+    }
+
     /// Returns the histogram at hand, and `Some(None)` if it contradicts itself. There is none at hand afterwards.
     ///
     /// * `expected`: the series that is expected next.
@@ -100,6 +110,7 @@ impl Converter {
         let mut exemplars = std::mem::take(&mut self.exemplars);
         exemplars.sort_by_key(|exemplar| exemplar.t);
         let timestamp_ms = self.timestamp_ms.take();
+        let start = std::mem::take(&mut self.start);
         // The line's own key is that of the next histogram, and wanted later.
         self.labels.clear();
         std::mem::swap(&mut self.labels, &mut self.key);
@@ -109,38 +120,27 @@ impl Converter {
             is_expected: expected.is(series),
             sample,
             timestamp_ms,
+            start,
             exemplars,
         }))
     }
 
     /// Finds out which histogram of `family` a series is of, and what it counts; whether it is of any.
     fn look_at(&mut self, series: &str, family: &str) -> bool {
-        let mut pairs = Vec::with_capacity(16);
-        labels::decode(series, MetricType::Unknown, &mut pairs);
-        let name = pairs.iter().find(|(name, _)| name == "__name__");
-        let suffix = name.and_then(|(_, name)| name.strip_prefix(family));
-        self.role = match suffix {
-            Some("_count") => Role::Count,
-            Some("_sum") => Role::Sum,
-            Some("_created") => Role::Created,
-            Some("_bucket") => {
-                let bound = pairs.iter().find(|(name, _)| name == "le");
-                match bound.and_then(|(_, bound)| parse_value(bound)) {
+        let key = MetricKey::of(series, family, &mut self.labels, &mut self.line_key);
+        self.role = match key {
+            Some(key) => match key.suffix.as_str() {
+                "_count" => Role::Count,
+                "_sum" => Role::Sum,
+                "_created" => Role::Created,
+                "_bucket" => match key.bound.and_then(|bound| parse_value(&bound)) {
                     Some(bound) if !bound.is_nan() => Role::Bucket(bound),
                     _ => return false,
-                }
-            }
-            _ => return false,
+                },
+                _ => return false,
+            },
+            None => return false,
         };
-        let is_bucket = matches!(self.role, Role::Bucket(_));
-        pairs.retain(|(name, _)| name != "__name__" && !(is_bucket && name == "le"));
-        pairs.sort_unstable();
-        self.labels.clear();
-        for (name, value) in &pairs {
-            key::push_label(&mut self.labels, name, value);
-        }
-        let name = key::Name::of(family);
-        key::write(&mut self.line_key, name, "", &self.labels, None);
         true
     }
 }

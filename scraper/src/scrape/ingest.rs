@@ -12,6 +12,7 @@ use super::labels;
 use super::read::Reading;
 use super::report::{Report, ReportSeries};
 use super::scratch::{Batch, HistogramEntry, Scratch};
+use super::synthesis::Synthesis;
 use super::texts::Texts;
 use super::walk::walk;
 use crate::cache::{Cache, Destination, EntryId};
@@ -28,6 +29,8 @@ pub(crate) struct SeriesState {
     report: ReportSeries,
     metadata_hash: u64,
     metadata: Option<MetadataSet>,
+    /// Of a job that makes up start timestamps.
+    synthesis: Option<Box<Synthesis>>,
     /// How long the last body was, uncompressed; nothing if there was none yet, or if it was too long.
     body_bytes: Option<usize>,
 }
@@ -73,7 +76,8 @@ struct Body<'b> {
 /// What was refused because storage has dropped its series.
 #[derive(Default)]
 struct Lost {
-    floats: Vec<(EntryId, FloatSample)>,
+    /// With their start timestamps.
+    floats: Vec<(EntryId, FloatSample, i64)>,
     /// By the number of the report.
     reports: Vec<(usize, FloatSample)>,
     histograms: Vec<HistogramEntry>,
@@ -218,6 +222,9 @@ impl Scrape<'_> {
         }
         let reading = Reading::new(self, &mut state.cache, batch, appender, report);
         let metadata_hash = reading.read(body, format)?;
+        if self.job.starts.synthesizes {
+            state.synthesis.get_or_insert_default().apply(batch);
+        }
         if metadata_hash != state.metadata_hash {
             self.remember_metadata(state, metadata_hash, body, format)?;
         }
@@ -290,6 +297,9 @@ impl Scrape<'_> {
         // Two ways to write one series, of which one went: the series itself did not.
         ended.sort_unstable();
         ended.dedup();
+        if let Some(synthesis) = &mut state.synthesis {
+            ended.iter().for_each(|&series| synthesis.forget(series));
+        }
         let is_ended = |sample: &FloatSample| ended.binary_search(&sample.series).is_ok();
         let mut alive: Vec<SeriesRef> = batch
             .samples
@@ -339,25 +349,36 @@ impl Scrape<'_> {
         body: Option<Body<'_>>,
     ) -> Result<(), AppendError> {
         let mut lost = Lost::default();
-        appender.append_floats(&batch.samples, &mut batch.rejected);
+        appender.append_floats_since(&batch.samples, &batch.starts, &mut batch.rejected);
         for rejected in batch.rejected.drain(..) {
             let Some(&sample) = batch.samples.get(rejected.index) else {
                 continue;
             };
             let entry = batch.sample_entries.get(rejected.index);
             match (&rejected.error, entry) {
-                (AppendError::UnknownSeries, Some(&id)) => lost.floats.push((id, sample)),
+                (AppendError::UnknownSeries, Some(&id)) => {
+                    let start = batch.starts.get(rejected.index).copied().unwrap_or(0);
+                    lost.floats.push((id, sample, start));
+                }
                 (AppendError::UnknownSeries, None) => {
                     let report = rejected.index.checked_sub(reports_at);
                     lost.reports.extend(report.map(|index| (index, sample)));
                 }
                 // Markers and reports that come too late, or twice, say nothing new.
                 (_, None) => (),
-                (error, Some(_)) => self.count_refused(error),
+                (error, Some(_)) => {
+                    if let Some(synthesis) = &mut state.synthesis {
+                        synthesis.forget(sample.series);
+                    }
+                    self.count_refused(error);
+                }
             }
         }
         for entry in batch.histograms.drain(..) {
-            match appender.append_histogram(entry.series, entry.t, entry.sample.clone()) {
+            let HistogramEntry {
+                series, start, t, ..
+            } = entry;
+            match appender.append_histogram_since(series, start, t, entry.sample.clone()) {
                 Ok(()) => (),
                 Err(AppendError::UnknownSeries) => lost.histograms.push(entry),
                 Err(error) => self.count_refused(&error),
@@ -379,29 +400,40 @@ impl Scrape<'_> {
         appender: &mut dyn Appender,
         body: Option<Body<'_>>,
     ) {
-        let mut again = Vec::new();
+        let from_body = lost.floats.iter().map(|&(id, ..)| id);
+        let from_body = from_body.chain(lost.histograms.iter().map(|entry| entry.id));
+        let mut texts = Texts::of(from_body, &state.cache);
+        if let Some(Body { bytes, format }) = body {
+            // It was read before, so there is nothing new to go wrong.
+            let _ = walk(
+                bytes,
+                format,
+                self.job.histograms,
+                self.job.starts,
+                &mut texts,
+            );
+        }
+        let (mut again, mut starts) = (Vec::new(), Vec::new());
+        for (id, sample, start) in lost.floats {
+            if let Some(series) = self.ask_again(id, &texts, state, appender) {
+                again.push(FloatSample { series, ..sample });
+                starts.push(start);
+            }
+        }
         for (index, sample) in lost.reports {
             state.report.forget(index);
             let series = state.report.series(index, self.target, appender);
             again.extend(series.ok().map(|series| FloatSample { series, ..sample }));
         }
-        let from_body = lost.floats.iter().map(|&(id, _)| id);
-        let from_body = from_body.chain(lost.histograms.iter().map(|entry| entry.id));
-        let mut texts = Texts::of(from_body, &state.cache);
-        if let Some(Body { bytes, format }) = body {
-            // It was read before, so there is nothing new to go wrong.
-            let _ = walk(bytes, format, self.job.histograms, &mut texts);
-        }
-        for (id, sample) in lost.floats {
-            let series = self.ask_again(id, &texts, state, appender);
-            again.extend(series.map(|series| FloatSample { series, ..sample }));
-        }
-        appender.append_floats(&again, &mut batch.rejected);
-        for HistogramEntry { id, t, sample, .. } in lost.histograms {
-            let Some(series) = self.ask_again(id, &texts, state, appender) else {
+        appender.append_floats_since(&again, &starts, &mut batch.rejected);
+        for entry in lost.histograms {
+            let Some(series) = self.ask_again(entry.id, &texts, state, appender) else {
                 continue;
             };
-            if let Err(error) = appender.append_histogram(series, t, sample) {
+            let HistogramEntry {
+                start, t, sample, ..
+            } = entry;
+            if let Err(error) = appender.append_histogram_since(series, start, t, sample) {
                 self.count_refused(&error);
             }
         }

@@ -65,7 +65,8 @@ impl<'r> Reading<'r> {
 
     /// Reads `body`; returns the hash of all that it says about families.
     pub(super) fn read(mut self, body: &[u8], format: BodyFormat) -> Result<u64, ScrapeError> {
-        let hash = walk(body, format, self.scrape.job.histograms, &mut self)?;
+        let job = self.scrape.job;
+        let hash = walk(body, format, job.histograms, job.starts, &mut self)?;
         // What is right in one format may be wrong in another.
         let hash = match format {
             BodyFormat::Lines(Format::OpenMetrics) if hash != 0 => hash ^ 1,
@@ -90,6 +91,7 @@ impl Take for Reading<'_> {
     fn series(
         &mut self,
         line: &SeriesLine<'_>,
+        start: i64,
         kind: impl FnOnce() -> MetricType,
     ) -> Result<(), ScrapeError> {
         let timestamp_ms = line.timestamp_ms.filter(|_| self.honors_timestamps);
@@ -108,7 +110,7 @@ impl Take for Reading<'_> {
             }
         };
         let t = timestamp_ms.unwrap_or(self.t);
-        self.push_sample(&place, t, line.value);
+        self.push_sample(&place, start, t, line.value);
         if let Some(text) = &line.exemplar
             && !place.is_again
         {
@@ -136,6 +138,7 @@ impl Take for Reading<'_> {
             id: place.id,
             series: place.series,
             t,
+            start: line.start,
             sample,
         });
         for exemplar in line.exemplars {
@@ -146,6 +149,18 @@ impl Take for Reading<'_> {
 
     fn unconvertible(&mut self) {
         self.scrape.metrics.unconvertible.inc();
+    }
+
+    fn samples(&self) -> usize {
+        self.batch.samples.len()
+    }
+
+    fn start(&mut self, sample: usize, start: i64) {
+        self.batch.set_start(sample, start);
+    }
+
+    fn has_no_start(&mut self, sample: usize) {
+        self.batch.candidates.push(sample);
     }
 }
 
@@ -243,9 +258,12 @@ impl Reading<'_> {
     }
 
     #[inline(always)]
-    fn push_sample(&mut self, place: &Place, t: i64, value: f64) {
+    fn push_sample(&mut self, place: &Place, start: i64, t: i64, value: f64) {
         if self.is_too_early(t) {
             return;
+        }
+        if start != 0 {
+            self.batch.set_start(self.batch.samples.len(), start);
         }
         let series = place.series;
         self.batch.samples.push(FloatSample { series, t, value });

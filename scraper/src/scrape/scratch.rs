@@ -25,6 +25,10 @@ pub(crate) struct Scratch {
 #[derive(Default)]
 pub(crate) struct Batch {
     pub(crate) samples: Vec<FloatSample>,
+    /// Since when the counters of the samples count, by index; what is not here is unknown, and all is if nobody asks.
+    pub(crate) starts: Vec<i64>,
+    /// Samples, by index and ascending, that get a start timestamp if they have none; empty if none are to be made up.
+    pub(crate) candidates: Vec<usize>,
     /// The entry of each sample that came from the body.
     pub(crate) sample_entries: Vec<EntryId>,
     /// Every entry of the body in its order, also those whose samples go nowhere.
@@ -40,6 +44,7 @@ pub(crate) struct HistogramEntry {
     pub(crate) id: EntryId,
     pub(crate) series: SeriesRef,
     pub(crate) t: i64,
+    pub(crate) start: i64,
     pub(crate) sample: HistogramSample,
 }
 
@@ -54,13 +59,47 @@ impl Batch {
     /// Forgets what the body says, but not which lines it had.
     pub(crate) fn forget_samples(&mut self) {
         self.samples.clear();
+        self.starts.clear();
+        self.candidates.clear();
         self.sample_entries.clear();
         self.exemplars.clear();
         self.histograms.clear();
     }
 
+    /// Says since when the counter of the sample at `index` counts.
+    pub(crate) fn set_start(&mut self, index: usize, start: i64) {
+        if self.starts.len() <= index {
+            self.starts.resize(index + 1, 0);
+        }
+        self.starts[index] = start;
+    }
+
+    /// Returns since when the counter of the sample at `index` counts, 0 if that is unknown.
+    pub(crate) fn start(&self, index: usize) -> i64 {
+        self.starts.get(index).copied().unwrap_or(0)
+    }
+
+    /// Takes out samples of the body, by index and ascending.
+    pub(crate) fn take_out(&mut self, indices: &[usize]) {
+        fn without<T>(all: &mut Vec<T>, indices: &[usize]) {
+            let (mut at, mut next) = (0, indices.iter().peekable());
+            all.retain(|_| {
+                let is_out = next.next_if(|&&index| index == at).is_some();
+                at += 1;
+                !is_out
+            });
+        }
+        if !indices.is_empty() {
+            without(&mut self.samples, indices);
+            without(&mut self.sample_entries, indices);
+            without(&mut self.starts, indices);
+        }
+    }
+
     fn bytes(&self) -> usize {
         self.samples.capacity() * size_of::<FloatSample>()
+            + self.starts.capacity() * size_of::<i64>()
+            + self.candidates.capacity() * size_of::<usize>()
             + (self.sample_entries.capacity() + self.order.capacity()) * size_of::<EntryId>()
             + self.ended.capacity() * size_of::<SeriesRef>()
             + self.rejected.capacity() * size_of::<Rejected>()

@@ -45,6 +45,7 @@ impl Take for Texts {
     fn series(
         &mut self,
         line: &SeriesLine<'_>,
+        _start: i64,
         _kind: impl FnOnce() -> MetricType,
     ) -> Result<(), ScrapeError> {
         self.see(line.series);
@@ -57,4 +58,12 @@ impl Take for Texts {
     }
 
     fn unconvertible(&mut self) {}
+
+    fn samples(&self) -> usize {
+        0
+    }
+
+    fn start(&mut self, _sample: usize, _start: i64) {}
+
+    fn has_no_start(&mut self, _sample: usize) {}
 }

@@ -25,6 +25,9 @@ pub(crate) struct StorageSettings {
     uploaded_blocks_file: Option<PathBuf>,
     reload_interval: std::time::Duration,
     is_xor2: bool,
+    stores_starts: bool,
+    histogram_starts: bool,
+    zeros_at_starts: bool,
     /// Whether exemplars are kept even if the configuration says nothing of them.
     pub(crate) keeps_exemplars: bool,
     /// Whether metadata of series is logged.
@@ -82,6 +85,9 @@ impl StorageSettings {
             uploaded_blocks_file: (!file.is_empty()).then(|| PathBuf::from(file)),
             reload_interval: reload.max(Duration::from_secs(1)).to_std(),
             is_xor2: features.contains(&"xor2-encoding"),
+            stores_starts: features.contains(&"st-storage"),
+            histogram_starts: features.contains(&"histograms-st-encoding"),
+            zeros_at_starts: features.contains(&"created-timestamp-zero-ingestion"),
             keeps_exemplars: features.contains(&"exemplar-storage"),
             logs_metadata: features.contains(&"metadata-wal-records"),
             lock: !values.is_on("storage.tsdb.no-lockfile"),
@@ -89,7 +95,11 @@ impl StorageSettings {
     }
 
     /// Returns how the database is opened with this configuration.
-    pub(crate) fn options(&self, loaded: &Loaded) -> DbOptions {
+    ///
+    /// # Errors
+    ///
+    /// When start timestamps are to be stored in chunks that have no place for them.
+    pub(crate) fn options(&self, loaded: &Loaded) -> anyhow::Result<DbOptions> {
         let retention = loaded.retention(self.retention);
         let range_ms = self.block_range.as_ms();
         let by_retention = match retention.time.as_ms() {
@@ -105,6 +115,11 @@ impl StorageSettings {
             None if self.is_xor2 => Encoding::Xor2,
             None => Encoding::Xor,
         };
+        anyhow::ensure!(
+            !self.stores_starts || floats.has_starts(),
+            "--enable-feature=st-storage: chunks of floats in the encoding xor have no place for start timestamps; \
+             set chunk_encoding: {{floats: xor2}} in storage.tsdb of the configuration"
+        );
         let mut head = HeadOptions {
             segment: self.segment,
             ..HeadOptions::default()
@@ -113,7 +128,10 @@ impl StorageSettings {
         head.exemplars_max = loaded.exemplars_max(self.keeps_exemplars);
         head.logs_metadata = self.logs_metadata;
         head.chunks.floats = floats;
-        DbOptions {
+        head.chunks.histogram_starts = self.histogram_starts;
+        head.stores_starts = self.stores_starts;
+        head.zeros_at_starts = self.zeros_at_starts;
+        Ok(DbOptions {
             retention,
             head,
             block_range_max_ms: range_max_ms.max(range_ms),
@@ -124,6 +142,6 @@ impl StorageSettings {
             stale_share_min: loaded.stale_share_min(),
             reload_interval: self.reload_interval,
             lock: self.lock,
-        }
+        })
     }
 }

@@ -13,7 +13,7 @@
 //! Within a chunk of counters there is no counter reset.
 //!
 //! The encodings with start timestamps (5 and 6) have the header's bits above a 14-bit count, and the header of
-//! [`starts`](super::starts) in place of the flags. They are read and never written.
+//! [`starts`](super::starts) in place of the flags; a start timestamp comes after its sample.
 //!
 //! Bit-compatible with Prometheus' `histogram` and `floathistogram` encodings; what makes a new chunk, and what its
 //! header says, follows Prometheus as well.
@@ -34,10 +34,10 @@ use model::storage::SampleColumns;
 use self::fields::{DeltaField, Fields, FloatFields, IntFields, Numbers, NumbersOf, Shape};
 use self::fit::{Fit, Side};
 use self::layout::{Layout, count_buckets};
-use super::ChunkError;
 use super::bits::{BitReader, BitWriter};
-use super::starts::Starts;
+use super::starts::{Starts, StartsWriter};
 use super::varbit::{push_int, read_int};
+use super::{ChunkError, Encoding};
 
 /// Writes histograms with integer counts.
 pub type HistogramWriter = Writer<IntFields>;
@@ -59,9 +59,23 @@ pub enum Appended {
     Cut(ResetHint),
 }
 
-/// Returns the counter reset header of a chunk without start timestamps, if it is that long.
-pub fn header(chunk: &[u8]) -> Option<ResetHint> {
-    chunk.get(2).map(|&flags| header_of(flags))
+/// Samples that a chunk with start timestamps can count.
+const COUNT_MAX_WITH_STARTS: u16 = 0x3fff;
+
+/// Returns which byte of a chunk has the counter reset header, in its top two bits; `None` of floats.
+pub const fn header_at(encoding: Encoding) -> Option<usize> {
+    match encoding {
+        Encoding::Xor | Encoding::Xor2 => None,
+        Encoding::Histogram | Encoding::FloatHistogram => Some(2),
+        Encoding::HistogramSt | Encoding::FloatHistogramSt => Some(0),
+    }
+}
+
+/// Returns the counter reset header of a chunk of histograms, if it is that long.
+pub fn header(encoding: Encoding, chunk: &[u8]) -> Option<ResetHint> {
+    chunk
+        .get(header_at(encoding)?)
+        .map(|&flags| header_of(flags))
 }
 
 fn header_of(flags: u8) -> ResetHint {
@@ -93,6 +107,8 @@ pub struct Writer<F> {
     fields: F,
     count: u16,
     header: ResetHint,
+    /// Of an encoding with start timestamps.
+    starts: Option<Box<StartsWriter>>,
 }
 
 /// Why a histogram does not go into a chunk.
@@ -131,6 +147,7 @@ impl<F: Fields> Default for Writer<F> {
             fields: F::default(),
             count: 0,
             header: ResetHint::Unknown,
+            starts: None,
         }
     }
 }
@@ -139,6 +156,19 @@ impl<F: Fields> Writer<F> {
     /// Returns an empty chunk, of which nothing is known about a counter reset.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Returns an empty chunk of the encoding with start timestamps.
+    pub fn with_starts() -> Self {
+        Writer {
+            starts: Some(Box::default()),
+            ..Self::default()
+        }
+    }
+
+    /// Returns whether the encoding is the one with start timestamps.
+    pub fn has_starts(&self) -> bool {
+        self.starts.is_some()
     }
 
     /// Returns the encoded chunk; empty before the first sample.
@@ -168,7 +198,8 @@ impl<F: Fields> Writer<F> {
 
     /// Returns the bytes reserved on the heap.
     pub fn heap_bytes(&self) -> usize {
-        self.bits.heap_bytes() + self.layout.heap_bytes() + self.fields.heap_bytes()
+        let starts = self.starts.as_deref().map_or(0, size_of_val);
+        self.bits.heap_bytes() + self.layout.heap_bytes() + self.fields.heap_bytes() + starts
     }
 
     /// Starts again with an empty chunk and keeps the buffer.
@@ -179,11 +210,9 @@ impl<F: Fields> Writer<F> {
         self.bits.clear();
         self.count = 0;
         self.header = header;
-    }
-
-    /// Gives the buffers back as well.
-    pub fn release(&mut self) {
-        *self = Self::default();
+        if let Some(starts) = &mut self.starts {
+            **starts = StartsWriter::default();
+        }
     }
 
     /// Returns the header of the next chunk if this one is full and `histogram` is the first sample of the next.
@@ -202,15 +231,27 @@ impl<F: Fields> Writer<F> {
         }
     }
 
+    /// Appends a sample of which nobody knows since when it counts: [`append_since`](Writer::append_since) 0.
+    ///
+    /// # Panics
+    ///
+    /// As that.
+    pub fn append(&mut self, t: i64, histogram: &F::Histogram) -> Appended {
+        self.append_since(0, t, histogram)
+    }
+
     /// Appends a sample, which must be newer than the last one.
     ///
     /// An empty chunk takes every histogram; its header becomes the histogram's hint if that says reset or gauge. A chunk
-    /// of 65,535 samples takes none.
+    /// of 65,535 samples takes none, of 16,383 with start timestamps.
+    ///
+    /// * `start`: since when it counts, milliseconds since the epoch, 0 if that is unknown; forgotten if the encoding has
+    ///   no start timestamps.
     ///
     /// # Panics
     ///
     /// When the spans promise another number of buckets than there are: validate histograms from outside first.
-    pub fn append(&mut self, t: i64, histogram: &F::Histogram) -> Appended {
+    pub fn append_since(&mut self, start: i64, t: i64, histogram: &F::Histogram) -> Appended {
         let (shape, mut numbers) = (
             F::shape(histogram),
             without_buckets_if_stale::<F>(histogram),
@@ -223,11 +264,15 @@ impl<F: Fields> Writer<F> {
                 true => Layout::default(),
                 false => layout_of(shape),
             };
-            self.push(t, &numbers);
+            self.push(start, t, &numbers);
             return Appended::AsIs;
         }
         debug_assert!(self.time.value < t);
-        if self.count == u16::MAX {
+        let count_max = match self.has_starts() {
+            true => COUNT_MAX_WITH_STARTS,
+            false => u16::MAX,
+        };
+        if count_max <= self.count {
             return Appended::Cut(self.header_after(histogram));
         }
         let fits = match self.fit(histogram) {
@@ -242,7 +287,7 @@ impl<F: Fields> Writer<F> {
         if recoded {
             self.recode(shape, &fits);
         }
-        self.push(t, &numbers);
+        self.push(start, t, &numbers);
         if recoded {
             Appended::Recoded
         } else {
@@ -365,26 +410,32 @@ impl<F: Fields> Writer<F> {
             ..self.layout.clone()
         };
         let old = self.bits.take();
-        let mut samples: Reader<'_, F> = Reader::new(&old).expect("our own chunk has a header");
+        let samples = match self.has_starts() {
+            true => Reader::with_starts(&old),
+            false => Reader::new(&old),
+        };
+        let mut samples: Reader<'_, F> = samples.expect("our own chunk has a header");
         self.layout = wider;
-        self.count = 0;
+        self.restart(self.header);
         while let Some(t) = samples.advance().expect("our own chunk reads back") {
             // A staleness marker among them would not have let the histogram fit.
             let mut numbers = samples.fields.last(samples.positive_count);
             numbers.positive = widen_chunk::<F>(&fits.positive, &numbers.positive);
             numbers.negative = widen_chunk::<F>(&fits.negative, &numbers.negative);
-            self.push(t, &numbers);
+            self.push(samples.start(), t, &numbers);
         }
     }
 
-    fn push(&mut self, t: i64, numbers: &NumbersOf<'_, F>) {
+    fn push(&mut self, start: i64, t: i64, numbers: &NumbersOf<'_, F>) {
         let bucket_count = numbers.positive.len() + numbers.negative.len();
+        let before = self.time.value;
         if self.count == 0 {
             assert!(
                 self.layout.bucket_counts() == (numbers.positive.len(), numbers.negative.len()),
                 "spans and buckets of a histogram disagree"
             );
             self.bits.make_room(64 + bucket_count);
+            // With start timestamps these are elsewhere, and the bits are overwritten.
             self.bits.push(u64::from(flags(self.header)), 24);
             self.layout.push(&mut self.bits);
             push_int(&mut self.bits, t);
@@ -396,7 +447,13 @@ impl<F: Fields> Writer<F> {
             self.fields.push_next(&mut self.bits, numbers);
         }
         self.count += 1;
-        self.bits.bytes_mut()[..2].copy_from_slice(&self.count.to_be_bytes());
+        let mut count = self.count;
+        if let Some(starts) = &mut self.starts {
+            self.bits.make_room(16);
+            starts.push(&mut self.bits, self.count - 1, t, before, start);
+            count |= u16::from(flags(self.header)) << 8;
+        }
+        self.bits.bytes_mut()[..2].copy_from_slice(&count.to_be_bytes());
     }
 }
 
@@ -483,6 +540,9 @@ pub fn decode<F: Fields>(
         }
         if mint <= t {
             out.push_histogram(t, Arc::new(samples.float_histogram()));
+            if samples.start() != 0 {
+                out.set_last_start(samples.start());
+            }
         }
     }
     Ok(())
@@ -547,6 +607,12 @@ impl<'a, F: Fields> Reader<'a, F> {
         self.header
     }
 
+    /// Returns the start timestamp of the sample that [`advance`](Reader::advance) went to: milliseconds since the epoch, 0
+    /// if it is unknown.
+    pub fn start(&self) -> i64 {
+        self.starts.start()
+    }
+
     /// Goes to the next sample and returns its time; `None` after the last.
     ///
     /// # Errors
@@ -557,6 +623,7 @@ impl<'a, F: Fields> Reader<'a, F> {
             return Ok(None);
         }
         let bits = &mut self.bits;
+        let before = self.time.value;
         if self.read == 0 {
             self.layout = Layout::read(bits)?;
             let (positive, negative) = self.layout.bucket_counts();
@@ -564,14 +631,13 @@ impl<'a, F: Fields> Reader<'a, F> {
             self.time = DeltaField::of(read_int(bits)?);
             self.fields.read_first(bits, positive + negative)?;
         } else {
-            let before = self.time.value;
             self.time.read_next(bits)?;
             if self.time.value <= before {
                 return Err(ChunkError::Invalid);
             }
             self.fields.read_next(bits)?;
         }
-        self.starts.skip(bits, self.read)?;
+        self.starts.read(bits, self.read, self.time.value, before)?;
         self.read += 1;
         Ok(Some(self.time.value))
     }

@@ -35,15 +35,16 @@ pub enum OpenChunk {
 }
 
 impl OpenChunk {
-    /// Returns an empty chunk, of which nothing is known about a counter reset. An encoding of histograms with start
-    /// timestamps becomes the one without.
+    /// Returns an empty chunk, of which nothing is known about a counter reset.
     pub fn new(encoding: Encoding) -> Self {
         match encoding {
             Encoding::Xor => OpenChunk::Xor(XorWriter::new()),
             Encoding::Xor2 => OpenChunk::Xor2(Box::default()),
-            Encoding::Histogram | Encoding::HistogramSt => OpenChunk::Histogram(Box::default()),
-            Encoding::FloatHistogram | Encoding::FloatHistogramSt => {
-                OpenChunk::FloatHistogram(Box::default())
+            Encoding::Histogram => OpenChunk::Histogram(Box::default()),
+            Encoding::FloatHistogram => OpenChunk::FloatHistogram(Box::default()),
+            Encoding::HistogramSt => OpenChunk::Histogram(Box::new(HistogramWriter::with_starts())),
+            Encoding::FloatHistogramSt => {
+                OpenChunk::FloatHistogram(Box::new(FloatHistogramWriter::with_starts()))
             }
         }
     }
@@ -53,7 +54,9 @@ impl OpenChunk {
         match self {
             OpenChunk::Xor(_) => Encoding::Xor,
             OpenChunk::Xor2(_) => Encoding::Xor2,
+            OpenChunk::Histogram(chunk) if chunk.has_starts() => Encoding::HistogramSt,
             OpenChunk::Histogram(_) => Encoding::Histogram,
+            OpenChunk::FloatHistogram(chunk) if chunk.has_starts() => Encoding::FloatHistogramSt,
             OpenChunk::FloatHistogram(_) => Encoding::FloatHistogram,
         }
     }
@@ -117,25 +120,36 @@ impl OpenChunk {
         }
     }
 
+    /// Appends a sample of which nobody knows since when it counts: [`append_since`](OpenChunk::append_since) 0.
+    pub fn append(&mut self, sample: &ChunkSample) -> Appended {
+        self.append_since(0, sample)
+    }
+
     /// Appends a sample, which must be newer than the last one.
     ///
-    /// [`Appended::Cut`] also if the sample is of another kind or the chunk has 65,535 of them. Nothing else about the
-    /// size is decided here. An empty chunk takes every sample of its kind.
-    pub fn append(&mut self, sample: &ChunkSample) -> Appended {
+    /// [`Appended::Cut`] also if the sample is of another kind, the chunk has as many as it can count (65,535, or 16,383
+    /// of histograms with start timestamps), or has no room for the start timestamp. Nothing else about the size is
+    /// decided here. An empty chunk takes every sample of its kind.
+    ///
+    /// * `start`: since when the sample's counter counts, milliseconds since the epoch, 0 if that is unknown; an encoding
+    ///   without start timestamps forgets it.
+    pub fn append_since(&mut self, start: i64, sample: &ChunkSample) -> Appended {
         match (self, sample) {
             (OpenChunk::Xor(writer), ChunkSample::Float(t, value)) if writer.count() < u16::MAX => {
                 writer.append(*t, *value);
                 Appended::AsIs
             }
             (OpenChunk::Xor2(writer), ChunkSample::Float(t, value))
-                if writer.count() < u16::MAX =>
+                if writer.count() < u16::MAX && writer.takes_start(start) =>
             {
-                writer.append(*t, *value);
+                writer.append_since(start, *t, *value);
                 Appended::AsIs
             }
-            (OpenChunk::Histogram(writer), ChunkSample::Histogram(t, h)) => writer.append(*t, h),
+            (OpenChunk::Histogram(writer), ChunkSample::Histogram(t, h)) => {
+                writer.append_since(start, *t, h)
+            }
             (OpenChunk::FloatHistogram(writer), ChunkSample::FloatHistogram(t, h)) => {
-                writer.append(*t, h)
+                writer.append_since(start, *t, h)
             }
             _ => Appended::Cut(ResetHint::Unknown),
         }

@@ -41,7 +41,8 @@ impl ChunkSample {
         })
     }
 
-    /// Returns the encoding of a chunk that takes this sample, which is `floats` for a plain number.
+    /// Returns the encoding of a chunk that takes this sample, which is `floats` for a plain number; for a histogram it is
+    /// one without start timestamps.
     pub fn encoding(&self, floats: Encoding) -> Encoding {
         match self {
             ChunkSample::Float(..) => floats,
@@ -88,6 +89,15 @@ impl<'a> Reader<'a> {
         Reader::FloatHistogram(Box::new(reader))
     }
 
+    fn start(&self) -> i64 {
+        match self {
+            Reader::Xor2(reader) => reader.start(),
+            Reader::Histogram(reader) => reader.start(),
+            Reader::FloatHistogram(reader) => reader.start(),
+            Reader::Xor(_) | Reader::Broken(_) | Reader::Done => 0,
+        }
+    }
+
     fn read(&mut self) -> Result<Option<ChunkSample>, ChunkError> {
         Ok(match self {
             Reader::Xor(reader) => reader.next()?.map(|(t, v)| ChunkSample::Float(t, v)),
@@ -99,6 +109,19 @@ impl<'a> Reader<'a> {
             }
             Reader::Broken(error) => return Err(*error),
             Reader::Done => None,
+        })
+    }
+}
+
+impl<'a> Samples<'a> {
+    /// Returns the same with the start timestamp of each sample before it: milliseconds since the epoch, 0 if it is
+    /// unknown.
+    pub fn with_starts(
+        mut self,
+    ) -> impl Iterator<Item = Result<(i64, ChunkSample), ChunkError>> + 'a {
+        std::iter::from_fn(move || {
+            let sample = self.next()?;
+            Some(sample.map(|sample| (self.0.start(), sample)))
         })
     }
 }

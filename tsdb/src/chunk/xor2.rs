@@ -11,8 +11,7 @@
 //! ```
 //!
 //! A staleness marker is not what the next value is XORed with: that is the last value which was none. Dods are plain
-//! two's complement here. Start timestamps ([`starts`](super::starts)) are skipped when read
-//! and never written.
+//! two's complement here. After a sample may be its start timestamp ([`starts`](super::starts)).
 //!
 //! Bit-compatible with Prometheus' `XOR2` encoding (4).
 
@@ -21,7 +20,7 @@ use model::{STALE_NAN_BITS, is_stale};
 
 use super::ChunkError;
 use super::bits::{BitReader, BitWriter};
-use super::starts::Starts;
+use super::starts::{FROM_MAX, Starts, StartsWriter};
 use super::window::Window;
 
 /// Bytes of the sample count and the start header.
@@ -40,6 +39,8 @@ pub struct Xor2Writer {
     value: u64,
     count: u16,
     window: Window,
+    /// From the first sample on that has a start timestamp.
+    starts: Option<Box<StartsWriter>>,
 }
 
 impl Default for Xor2Writer {
@@ -52,6 +53,7 @@ impl Default for Xor2Writer {
             value: 0,
             count: 0,
             window: Window::UNSET,
+            starts: None,
         }
     }
 }
@@ -84,13 +86,15 @@ impl Xor2Writer {
 
     /// Returns the bytes reserved on the heap.
     pub fn heap_bytes(&self) -> usize {
-        self.bits.heap_bytes()
+        let starts = self.starts.as_deref().map_or(0, size_of_val);
+        self.bits.heap_bytes() + starts
     }
 
     /// Starts again with an empty chunk and keeps the buffer.
     pub fn clear(&mut self) {
         self.bits.clear();
         self.count = 0;
+        self.starts = None;
     }
 
     /// Gives the buffer back as well.
@@ -98,18 +102,48 @@ impl Xor2Writer {
         *self = Self::default();
     }
 
-    /// Appends a sample, which must be newer than the last one.
+    /// Returns whether the next sample may have this start timestamp: the first that is known must be among the first
+    /// 128 samples.
+    #[inline]
+    pub fn takes_start(&self, start: i64) -> bool {
+        start == 0 || self.count <= FROM_MAX || self.starts.is_some()
+    }
+
+    /// Appends a sample of which nobody knows since when it counts: [`append_since`](Xor2Writer::append_since) 0.
     ///
     /// # Panics
     ///
     /// When the chunk is full (65,535 samples); callers cut long before.
     pub fn append(&mut self, t: i64, value: f64) {
+        self.append_since(0, t, value);
+    }
+
+    /// Appends a sample, which must be newer than the last one.
+    ///
+    /// * `start`: since when its counter counts, milliseconds since the epoch; 0 if that is unknown.
+    ///
+    /// # Panics
+    ///
+    /// When the chunk is full (65,535 samples), or [does not take](Xor2Writer::takes_start) the start timestamp; callers
+    /// cut long before.
+    pub fn append_since(&mut self, start: i64, t: i64, value: f64) {
+        let (index, before) = (self.count, self.t);
+        assert!(self.takes_start(start), "a start timestamp comes too late");
+        self.append_sample(t, value);
+        if start != 0 || self.starts.is_some() {
+            let starts = self.starts.get_or_insert_default();
+            starts.push(&mut self.bits, index, t, before, start);
+        }
+    }
+
+    fn append_sample(&mut self, t: i64, value: f64) {
         assert!(
             self.count < u16::MAX,
             "a chunk holds at most 65,535 samples"
         );
         debug_assert!(self.count == 0 || self.t < t);
-        self.bits.make_room(24);
+        self.bits
+            .make_room(if self.starts.is_some() { 40 } else { 24 });
         let t_delta = t.wrapping_sub(self.t);
         match self.count {
             0 => {
@@ -196,6 +230,9 @@ pub fn decode(
         }
         if mint <= t {
             out.push_float(t, value);
+            if samples.start() != 0 {
+                out.set_last_start(samples.start());
+            }
         }
     }
     Ok(())
@@ -235,6 +272,12 @@ impl<'a> Xor2Reader<'a> {
         })
     }
 
+    /// Returns the start timestamp of the sample that was read last: milliseconds since the epoch, 0 if it is unknown.
+    #[inline]
+    pub fn start(&self) -> i64 {
+        self.starts.start()
+    }
+
     /// Reads the next sample; `None` after the last.
     ///
     /// # Errors
@@ -256,12 +299,14 @@ impl<'a> Xor2Reader<'a> {
             }
             _ => self.read_joint()?,
         };
+        let before = self.t;
         if self.read != 0 {
             let t = self.t.checked_add(self.t_delta);
             let t = t.filter(|&t| self.t < t).ok_or(ChunkError::Invalid)?;
             self.t = t;
         }
-        self.starts.skip(&mut self.bits, self.read)?;
+        self.starts
+            .read(&mut self.bits, self.read, self.t, before)?;
         self.read += 1;
         Ok(Some((self.t, f64::from_bits(value))))
     }
@@ -314,6 +359,7 @@ impl<'a> Xor2Reader<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chunk::starts::HEADER_AT;
     use crate::chunk::testing::float_samples;
     use crate::chunk::varbit::push_int;
     use crate::chunk::xor;
@@ -333,6 +379,24 @@ mod tests {
         decode(chunk, i64::MIN, i64::MAX, &mut out)?;
         let values = out.floats.into_iter().map(f64::to_bits);
         Ok(out.timestamps.into_iter().zip(values).collect())
+    }
+
+    fn encode_since(samples: &[(i64, i64, f64)]) -> Vec<u8> {
+        let mut writer = Xor2Writer::new();
+        for &(start, t, value) in samples {
+            writer.append_since(start, t, value);
+        }
+        writer.bytes().to_vec()
+    }
+
+    /// Start, time and bits of the value of each sample.
+    fn decode_since(chunk: &[u8]) -> Vec<(i64, i64, u64)> {
+        let mut out = SampleColumns::default();
+        decode(chunk, i64::MIN, i64::MAX, &mut out).unwrap();
+        let samples = out.timestamps.iter().zip(&out.floats).enumerate();
+        samples
+            .map(|(i, (&t, value))| (out.start(i), t, value.to_bits()))
+            .collect()
     }
 
     fn binary(bytes: &[u8]) -> String {
@@ -398,7 +462,7 @@ mod tests {
 
     /// A chunk with start timestamps: after sample 0, and from sample 2 on.
     #[test]
-    fn start_timestamps_are_skipped() {
+    fn start_timestamps_are_as_documented() {
         let mut out = BitWriter::default();
         out.push(4, 16);
         out.push(0x80 | 2, 8);
@@ -408,20 +472,44 @@ mod tests {
         out.push_uvarint(10);
         out.push(0, 1);
         out.push(0, 1);
-        push_int(&mut out, 510);
+        push_int(&mut out, 509);
         out.push(0b11111, 5);
         push_int(&mut out, -3);
-        let samples = decode_all(out.bytes()).unwrap();
-        let one = 1f64.to_bits();
-        assert_eq!(
-            samples,
-            [
-                (1_000, one),
-                (1_010, one),
-                (1_020, one),
-                (1_030, STALE_NAN_BITS)
-            ]
-        );
+        let stale = stale_nan();
+        let samples = [
+            (500, 1_000, 1.0),
+            (500, 1_010, 1.0),
+            (501, 1_020, 1.0),
+            (514, 1_030, stale),
+        ];
+        let expected: Vec<_> = samples
+            .iter()
+            .map(|&(start, t, v)| (start, t, v.to_bits()))
+            .collect();
+        assert_eq!(decode_since(out.bytes()), expected);
+        assert_eq!(encode_since(&samples), out.bytes());
+    }
+
+    #[test]
+    fn each_sample_from_127_on_has_its_start_if_the_first_has() {
+        let samples: Vec<_> = (0..200).map(|i| (5, 10 + i * 10, 0.0)).collect();
+        let chunk = encode_since(&samples);
+        assert_eq!(chunk[HEADER_AT], 0xff);
+        let expected: Vec<_> = samples.iter().map(|&(s, t, _)| (s, t, 0)).collect();
+        assert_eq!(decode_since(&chunk), expected);
+    }
+
+    #[test]
+    fn the_first_start_is_among_the_first_128_samples() {
+        let mut writer = Xor2Writer::new();
+        for t in 0..128 {
+            assert!(writer.takes_start(1));
+            writer.append(t, 1.0);
+        }
+        assert!(!writer.takes_start(1) && writer.takes_start(0));
+        assert_eq!(writer.bytes()[HEADER_AT], 0);
+        writer.clear();
+        assert!(writer.takes_start(1));
     }
 
     #[test]
@@ -444,6 +532,28 @@ mod tests {
             let expected: Vec<_> = expected.timestamps.into_iter()
                 .zip(expected.floats.into_iter().map(f64::to_bits)).collect();
             prop_assert_eq!(decode_all(&encode(&samples)).unwrap(), expected);
+        }
+
+        #[test]
+        fn start_timestamps_read_back(
+            samples in float_samples(), first in 0u8..3,
+            changes in prop::collection::vec(prop_oneof![Just(0i64), any::<i64>(), -300i64..300], 200),
+            rarity in 1usize..60,
+        ) {
+            let mut start = match first { 0 => 0, 1 => samples[0].0 - 5_000, _ => changes[0] };
+            let samples: Vec<_> = samples.into_iter().zip(changes).enumerate().map(|(i, ((t, value), change))| {
+                if i % rarity == rarity - 1 && i <= usize::from(FROM_MAX) {
+                    start = if change == 0 { 0 } else { t.wrapping_add(change) };
+                }
+                (start, t, value)
+            }).collect();
+            let expected: Vec<_> = samples.iter().map(|&(s, t, v)| (s, t, v.to_bits())).collect();
+            let chunk = encode_since(&samples);
+            prop_assert_eq!(decode_since(&chunk), expected);
+            if samples.iter().all(|&(start, ..)| start == 0) {
+                let plain: Vec<_> = samples.iter().map(|&(_, t, v)| (t, v)).collect();
+                prop_assert_eq!(chunk, encode(&plain));
+            }
         }
 
         #[test]

@@ -6,8 +6,7 @@ use model::histogram::ResetHint;
 use model::storage::SampleColumns;
 
 use super::source::SourceChunk;
-use crate::chunk::histogram::Appended;
-use crate::chunk::sample::Samples;
+use crate::chunk::histogram::{self, Appended};
 use crate::chunk::xor::{self, XorWriter};
 use crate::chunk::{ChunkError, ChunkSample, Encoding, OpenChunk, samples};
 
@@ -80,11 +79,9 @@ pub fn retain(
     chunk: SourceChunk<'_>,
     keep: impl Fn(i64) -> bool,
 ) -> Result<Vec<EncodedChunk>, ChunkError> {
-    let is_kept = |sample: &Result<ChunkSample, _>| sample.as_ref().map_or(true, |s| keep(s.t()));
-    encode(
-        samples(chunk.encoding, chunk.bytes).filter(is_kept),
-        UNLIMITED,
-    )
+    let all = samples(chunk.encoding, chunk.bytes).with_starts();
+    let kept = all.filter(|sample| sample.as_ref().map_or(true, |(_, s)| keep(s.t())));
+    encode(kept, &[chunk], UNLIMITED)
 }
 
 /// Returns all samples of chunks that may overlap, in order of time; of several at one time, that of the chunk that comes
@@ -99,10 +96,10 @@ pub fn merge(
 ) -> Result<Vec<EncodedChunk>, ChunkError> {
     let streams = chunks.iter().map(|c| samples(c.encoding, c.bytes));
     let merged = Merged {
-        streams: streams.map(Iterator::peekable).collect(),
+        streams: streams.map(|s| s.with_starts().peekable()).collect(),
         last: None,
     };
-    encode(merged, limits)
+    encode(merged, chunks, limits)
 }
 
 /// Returns all samples of chunks in the XOR encoding that follow each other, as one chunk.
@@ -139,30 +136,46 @@ pub fn count(chunk: SourceChunk<'_>) -> Result<u16, ChunkError> {
     chunk.encoding.count(chunk.bytes)
 }
 
+/// Returns samples, each with its start timestamp, as chunks. Start timestamps have a place in them if they have one in a
+/// chunk of `sources`, which the samples come from.
 fn encode(
-    samples: impl Iterator<Item = Result<ChunkSample, ChunkError>>,
+    samples: impl Iterator<Item = Result<(i64, ChunkSample), ChunkError>>,
+    sources: &[SourceChunk<'_>],
     limits: ChunkLimits,
 ) -> Result<Vec<EncodedChunk>, ChunkError> {
     let mut chunks = Vec::new();
     let mut open: Option<(i64, OpenChunk)> = None;
     for sample in samples {
-        let sample = sample?;
-        let encoding = sample.encoding(Encoding::Xor);
+        let (start, sample) = sample?;
+        let encoding = encoding_of(&sample, sources);
         let (mint, chunk) = open.get_or_insert_with(|| (sample.t(), OpenChunk::new(encoding)));
         let cut = if limits.reached_by(chunk) {
             Appended::Cut(chunk.header_after(&sample))
         } else {
-            chunk.append(&sample)
+            chunk.append_since(start, &sample)
         };
         if let Appended::Cut(header) = cut {
             chunks.push(finished(*mint, chunk));
             *mint = sample.t();
             chunk.restart(encoding, header);
-            chunk.append(&sample);
+            chunk.append_since(start, &sample);
         }
     }
     chunks.extend(open.map(|(mint, chunk)| finished(mint, &chunk)));
     Ok(chunks)
+}
+
+/// Returns the encoding for a sample: with a place for start timestamps if a chunk of its kind has one.
+fn encoding_of(sample: &ChunkSample, sources: &[SourceChunk<'_>]) -> Encoding {
+    let (plain, with_starts) = match sample {
+        ChunkSample::Float(..) => (Encoding::Xor, Encoding::Xor2),
+        ChunkSample::Histogram(..) => (Encoding::Histogram, Encoding::HistogramSt),
+        ChunkSample::FloatHistogram(..) => (Encoding::FloatHistogram, Encoding::FloatHistogramSt),
+    };
+    match sources.iter().any(|chunk| chunk.encoding == with_starts) {
+        true => with_starts,
+        false => plain,
+    }
 }
 
 fn finished(mint: i64, chunk: &OpenChunk) -> EncodedChunk {
@@ -175,20 +188,20 @@ fn finished(mint: i64, chunk: &OpenChunk) -> EncodedChunk {
 }
 
 /// Several streams of ascending samples as one.
-struct Merged<'a> {
-    streams: Vec<Peekable<Samples<'a>>>,
+struct Merged<S: Iterator> {
+    streams: Vec<Peekable<S>>,
     /// Which stream the last sample came from.
     last: Option<usize>,
 }
 
-impl Iterator for Merged<'_> {
-    type Item = Result<ChunkSample, ChunkError>;
+impl<S: Iterator<Item = Result<(i64, ChunkSample), ChunkError>>> Iterator for Merged<S> {
+    type Item = Result<(i64, ChunkSample), ChunkError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let mut least = None;
         for stream in &mut self.streams {
             match stream.peek() {
-                Some(Ok(sample)) => {
+                Some(Ok((_, sample))) => {
                     least = Some(least.map_or(sample.t(), |t: i64| t.min(sample.t())))
                 }
                 Some(Err(error)) => return Some(Err(*error)),
@@ -198,12 +211,12 @@ impl Iterator for Merged<'_> {
         let t = least?;
         let mut found = None;
         for (i, stream) in self.streams.iter_mut().enumerate() {
-            let sample = stream.next_if(|sample| sample.as_ref().is_ok_and(|s| s.t() == t));
+            let sample = stream.next_if(|sample| sample.as_ref().is_ok_and(|(_, s)| s.t() == t));
             found = found.or(sample.map(|sample| (i, sample)));
         }
         let (from, mut sample) = found?;
         if self.last != Some(from)
-            && let Ok(sample) = &mut sample
+            && let Ok((_, sample)) = &mut sample
         {
             forget_reset(sample);
         }
@@ -224,22 +237,13 @@ fn forget_reset(sample: &mut ChunkSample) {
     }
 }
 
-/// Returns the byte in which a chunk of histograms says whether its counters were reset before it, in the top two bits.
-fn reset_at(encoding: Encoding) -> Option<usize> {
-    match encoding {
-        Encoding::Xor | Encoding::Xor2 => None,
-        Encoding::Histogram | Encoding::FloatHistogram => Some(2),
-        Encoding::HistogramSt | Encoding::FloatHistogramSt => Some(0),
-    }
-}
-
 const RESET_BITS: u8 = 0b1100_0000;
 const RESET_GAUGE: u8 = 0b1100_0000;
 
 /// Returns the chunk with the note taken out that says whether counters were reset before it; `None` when there is no
 /// such note.
 pub fn with_unknown_reset(chunk: SourceChunk<'_>) -> Option<EncodedChunk> {
-    let at = reset_at(chunk.encoding)?;
+    let at = histogram::header_at(chunk.encoding)?;
     let bits = chunk.bytes.get(at)? & RESET_BITS;
     if bits == RESET_GAUGE || bits == 0 {
         return None;
@@ -272,16 +276,14 @@ mod tests {
 
     fn chunks(counts: &[(i64, u64)]) -> Vec<EncodedChunk> {
         let sample = |&(t, count): &(i64, u64)| {
-            Ok(ChunkSample::Histogram(
-                t,
-                histogram(count, ResetHint::Unknown),
-            ))
+            let histogram = histogram(count, ResetHint::Unknown);
+            Ok((0, ChunkSample::Histogram(t, histogram)))
         };
-        encode(counts.iter().map(sample), UNLIMITED).unwrap()
+        encode(counts.iter().map(sample), &[], UNLIMITED).unwrap()
     }
 
     fn counts(chunk: &EncodedChunk) -> (ResetHint, Vec<(i64, u64)>) {
-        let header = crate::chunk::histogram::header(&chunk.bytes).unwrap();
+        let header = crate::chunk::histogram::header(chunk.encoding, &chunk.bytes).unwrap();
         let samples = samples(chunk.encoding, &chunk.bytes).map(|sample| match sample.unwrap() {
             ChunkSample::Histogram(t, histogram) => (t, histogram.count),
             other => panic!("{other:?}"),
@@ -311,7 +313,7 @@ mod tests {
     fn floats_and_histograms_go_into_chunks_of_their_own() {
         let histograms = chunks(&[(10, 5), (30, 7)]);
         let float = ChunkSample::Float(20, 1.5);
-        let floats = encode([Ok(float.clone())].into_iter(), UNLIMITED).unwrap();
+        let floats = encode([Ok((0, float.clone()))].into_iter(), &[], UNLIMITED).unwrap();
         let all = [histograms[0].as_source(), floats[0].as_source()];
         let merged = merge(&all, ChunkLimits::SMALL).unwrap();
         let encodings: Vec<Encoding> = merged.iter().map(|chunk| chunk.encoding).collect();
@@ -324,6 +326,49 @@ mod tests {
             .map(|chunk| (chunk.mint, chunk.maxt))
             .collect();
         assert_eq!(times, [(10, 10), (20, 20), (30, 30)]);
+    }
+
+    #[test]
+    fn start_timestamps_stay_with_their_samples() {
+        let with_starts = |samples: &[(i64, i64)]| {
+            let mut chunk = OpenChunk::new(Encoding::Xor2);
+            for &(start, t) in samples {
+                chunk.append_since(start, &ChunkSample::Float(t, 1.0));
+            }
+            finished(samples[0].1, &chunk)
+        };
+        let starts = |chunks: &[EncodedChunk]| {
+            let all = chunks
+                .iter()
+                .flat_map(|c| samples(c.encoding, &c.bytes).with_starts());
+            all.map(|sample| sample.map(|(start, s)| (start, s.t())).unwrap())
+                .collect::<Vec<_>>()
+        };
+        let a = with_starts(&[(5, 10), (5, 20), (25, 30)]);
+        let b = with_starts(&[(7, 15), (0, 25), (26, 30)]);
+        let mut plain = OpenChunk::new(Encoding::Xor);
+        plain.append(&ChunkSample::Float(28, 1.0));
+        let plain = finished(28, &plain);
+        let all = [a.as_source(), b.as_source(), plain.as_source()];
+        let merged = merge(&all, ChunkLimits::LARGE).unwrap();
+        let expected = [(5, 10), (7, 15), (5, 20), (0, 25), (0, 28), (25, 30)];
+        assert_eq!(starts(&merged), expected);
+        assert_eq!(merged.len(), 1);
+        let left = retain(a.as_source(), |t| t != 10).unwrap();
+        assert_eq!(starts(&left), [(5, 20), (25, 30)]);
+    }
+
+    /// A start timestamp that comes too late for its chunk begins another.
+    #[test]
+    fn late_start_timestamps_begin_a_chunk() {
+        let samples_of = (0..200).map(|t| (if t < 150 { 0 } else { 9 }, t));
+        let items = samples_of.map(|(start, t)| Ok((start, ChunkSample::Float(t, 1.0))));
+        let mut source = OpenChunk::new(Encoding::Xor2);
+        source.append(&ChunkSample::Float(0, 1.0));
+        let source = finished(0, &source);
+        let chunks = encode(items, &[source.as_source()], UNLIMITED).unwrap();
+        let bounds: Vec<_> = chunks.iter().map(|c| (c.mint, c.maxt)).collect();
+        assert_eq!(bounds, [(0, 149), (150, 199)]);
     }
 
     #[test]
@@ -354,7 +399,9 @@ mod tests {
             .map(|chunk| count(chunk.as_source()).unwrap())
             .collect();
         assert_eq!(sizes, [120, 120, 60]);
-        let header = |chunk: &EncodedChunk| crate::chunk::histogram::header(&chunk.bytes).unwrap();
+        let header = |chunk: &EncodedChunk| {
+            crate::chunk::histogram::header(chunk.encoding, &chunk.bytes).unwrap()
+        };
         assert_eq!(
             merged[1..].iter().map(header).collect::<Vec<_>>(),
             [ResetHint::NotCounterReset; 2]

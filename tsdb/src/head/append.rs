@@ -1,20 +1,22 @@
 //! Appending: a batch is collected, logged as one record, and only then given to the series.
 
+mod check;
+mod records;
+
 use model::exemplar::Exemplar;
 use model::metadata::Metadata;
 use model::storage::{AppendError, Appender, FloatSample, HistogramSample, Rejected, SeriesRef};
 
+use self::check::{Bounds, New, Place, check, check_labels, takes_zero, zero_like};
+use self::records::{encode_pending, for_each_histogram_record};
 use super::exemplars::{PendingExemplar, PendingMetadata};
 use super::isolation::Applying;
-use super::late::{LateSamples, LateValue};
+use super::late::{LateSample, LateValue};
 use super::series::{FullChunk, PREFETCH_AHEAD, Placed};
-use super::{Head, MemSeries, Page, SlotId, for_each_page, place_in_page};
+use super::{Head, HeadOptions, MemSeries, Page, SlotId, for_each_page, place_in_page};
 use crate::head_chunks::{ChunkKind, ChunkRef, HeadChunks};
-use crate::wal::record::{self, MapMarker, RecordBuckets, RecordHistogram, RecordSample};
+use crate::wal::record::{self, MapMarker, RecordSample};
 use crate::wal::segment::LogBatch;
-
-/// Most labels that one series may have.
-const LABELS_MAX: usize = 10_000;
 
 /// A sample that passed the checks.
 #[derive(Clone, Copy)]
@@ -30,26 +32,20 @@ struct PendingHistogram {
     slot: u32,
     id: u64,
     t: i64,
+    start: i64,
     histogram: HistogramSample,
-}
-
-impl PendingHistogram {
-    /// Returns it as it is logged, with its value as the record wants it.
-    fn record<H>(&self, histogram: H) -> RecordHistogram<H> {
-        RecordHistogram {
-            id: self.id,
-            t: self.t,
-            histogram,
-        }
-    }
 }
 
 /// Room that one batch after the other uses.
 #[derive(Default)]
 pub(super) struct Buffers {
     pub(super) pending: Vec<Pending>,
+    /// Start timestamps of `pending`: what is not here is unknown, and mostly none is.
+    starts: Vec<i64>,
     /// Samples older than their series' newest.
     late: Vec<Pending>,
+    /// Those of `late`.
+    late_starts: Vec<i64>,
     histograms: Vec<PendingHistogram>,
     late_histograms: Vec<PendingHistogram>,
     pub(super) exemplars: Vec<PendingExemplar>,
@@ -71,15 +67,6 @@ pub struct HeadAppender<'a> {
     buffers: Buffers,
     bounds: Bounds,
     generation: usize,
-}
-
-/// From when on samples are taken.
-#[derive(Clone, Copy)]
-struct Bounds {
-    /// In-order samples.
-    oldest_valid: i64,
-    /// Late ones; `None` when they are not taken.
-    oldest_late: Option<i64>,
 }
 
 impl Head {
@@ -118,7 +105,9 @@ impl Drop for HeadAppender<'_> {
     fn drop(&mut self) {
         let mut buffers = std::mem::take(&mut self.buffers);
         buffers.pending.clear();
+        buffers.starts.clear();
         buffers.late.clear();
+        buffers.late_starts.clear();
         buffers.histograms.clear();
         buffers.late_histograms.clear();
         buffers.exemplars.clear();
@@ -147,59 +136,43 @@ impl Appender for HeadAppender<'_> {
     }
 
     fn append_floats(&mut self, batch: &[FloatSample], rejected: &mut Vec<Rejected>) {
-        let pages = self.head.pages.read();
-        let bounds = self.bounds;
-        let Buffers {
-            pending,
-            late,
-            unlogged,
+        self.check_floats(batch, |_| 0, rejected);
+    }
+
+    fn append_floats_since(
+        &mut self,
+        batch: &[FloatSample],
+        starts: &[i64],
+        rejected: &mut Vec<Rejected>,
+    ) {
+        let HeadOptions {
+            stores_starts,
+            zeros_at_starts,
             ..
-        } = &mut self.buffers;
-        let slot_of = |sample: &FloatSample| SlotId::slot_of(sample.series);
-        let mut visited = 0;
-        let unknown = |index| Rejected {
-            index,
-            error: AppendError::UnknownSeries,
-        };
-        for_each_page(&pages, batch, slot_of, |page, from, run| {
-            rejected.extend((visited..from).map(unknown));
-            visited = from + run.len();
-            for (index, sample) in (from..).zip(run) {
-                let slot = slot_of(sample);
-                let series = page.series.get_mut(place_in_page(slot));
-                let Some(series) = series.filter(|s| SlotId::names(sample.series, s.id)) else {
-                    rejected.push(unknown(index));
-                    continue;
-                };
-                let place = match check(series, sample.t, &New::Float(sample.value), bounds) {
-                    Ok(Place::InOrder) => &mut *pending,
-                    Ok(Place::Late) => &mut *late,
-                    Ok(Place::Nowhere) => continue,
-                    Err(error) => {
-                        rejected.push(Rejected { index, error });
-                        continue;
-                    }
-                };
-                series.is_wanted = true;
-                place.push(Pending {
-                    slot,
-                    id: series.id,
-                    t: sample.t,
-                    value: sample.value,
-                });
-                if !series.logged {
-                    unlogged.push(slot);
-                }
-            }
-        });
-        rejected.extend((visited..batch.len()).map(unknown));
-        drop(pages);
-        self.count_rejected(rejected);
+        } = self.head.options;
+        match (stores_starts || zeros_at_starts) && !starts.is_empty() {
+            true => self.check_floats(
+                batch,
+                |index| starts.get(index).copied().unwrap_or(0),
+                rejected,
+            ),
+            false => self.append_floats(batch, rejected),
+        }
     }
 
     fn append_histogram(
         &mut self,
         handle: SeriesRef,
+        t: i64,
+        histogram: HistogramSample,
+    ) -> Result<(), AppendError> {
+        self.append_histogram_since(handle, 0, t, histogram)
+    }
+
+    fn append_histogram_since(
+        &mut self,
+        handle: SeriesRef,
+        start: i64,
         t: i64,
         histogram: HistogramSample,
     ) -> Result<(), AppendError> {
@@ -223,10 +196,21 @@ impl Appender for HeadAppender<'_> {
             Place::Late => &mut self.buffers.late_histograms,
             Place::Nowhere => return Ok(()),
         };
+        let options = self.head.options;
+        if options.zeros_at_starts && takes_zero(series, start, t, self.bounds) {
+            list.push(PendingHistogram {
+                slot,
+                id: series.id,
+                t: start,
+                start: 0,
+                histogram: zero_like(&histogram),
+            });
+        }
         list.push(PendingHistogram {
             slot,
             id: series.id,
             t,
+            start: if options.stores_starts { start } else { 0 },
             histogram,
         });
         if !series.logged {
@@ -285,6 +269,82 @@ impl Appender for HeadAppender<'_> {
 }
 
 impl HeadAppender<'_> {
+    /// Takes in the samples of a batch that can be stored. `start_of` says since when the counter of a sample counts.
+    #[inline]
+    fn check_floats(
+        &mut self,
+        batch: &[FloatSample],
+        start_of: impl Fn(usize) -> i64,
+        rejected: &mut Vec<Rejected>,
+    ) {
+        let pages = self.head.pages.read();
+        let (bounds, options) = (self.bounds, self.head.options);
+        let Buffers {
+            pending,
+            starts,
+            late,
+            late_starts,
+            unlogged,
+            ..
+        } = &mut self.buffers;
+        let slot_of = |sample: &FloatSample| SlotId::slot_of(sample.series);
+        let mut visited = 0;
+        let unknown = |index| Rejected {
+            index,
+            error: AppendError::UnknownSeries,
+        };
+        for_each_page(&pages, batch, slot_of, |page, from, run| {
+            rejected.extend((visited..from).map(unknown));
+            visited = from + run.len();
+            for (index, sample) in (from..).zip(run) {
+                let slot = slot_of(sample);
+                let series = page.series.get_mut(place_in_page(slot));
+                let Some(series) = series.filter(|s| SlotId::names(sample.series, s.id)) else {
+                    rejected.push(unknown(index));
+                    continue;
+                };
+                let checked = check(series, sample.t, &New::Float(sample.value), bounds);
+                let (place, place_starts) = match checked {
+                    Ok(Place::InOrder) => (&mut *pending, &mut *starts),
+                    Ok(Place::Late) => (&mut *late, &mut *late_starts),
+                    Ok(Place::Nowhere) => continue,
+                    Err(error) => {
+                        rejected.push(Rejected { index, error });
+                        continue;
+                    }
+                };
+                series.is_wanted = true;
+                let start = start_of(index);
+                if start != 0
+                    && options.zeros_at_starts
+                    && takes_zero(series, start, sample.t, bounds)
+                {
+                    place.push(Pending {
+                        slot,
+                        id: series.id,
+                        t: start,
+                        value: 0.0,
+                    });
+                }
+                if options.stores_starts {
+                    set_start(place_starts, place.len(), start);
+                }
+                place.push(Pending {
+                    slot,
+                    id: series.id,
+                    t: sample.t,
+                    value: sample.value,
+                });
+                if !series.logged {
+                    unlogged.push(slot);
+                }
+            }
+        });
+        rejected.extend((visited..batch.len()).map(unknown));
+        drop(pages);
+        self.count_rejected(rejected);
+    }
+
     fn count_rejected(&self, rejected: &[Rejected]) {
         for rejection in rejected {
             self.head.count_rejected(&rejection.error);
@@ -295,6 +355,7 @@ impl HeadAppender<'_> {
     fn log(&mut self) -> std::io::Result<()> {
         let Buffers {
             pending,
+            starts,
             unlogged,
             histograms,
             record,
@@ -327,7 +388,7 @@ impl HeadAppender<'_> {
             log.add(record, compression);
         }
         record.clear();
-        record::encode_samples(record, pending.iter().map(Pending::as_record));
+        encode_pending(record, pending, starts);
         log.add(record, compression);
         for_each_histogram_record(histograms, record, |record| log.add(record, compression));
         self.buffers.log_extras(self.head);
@@ -343,7 +404,9 @@ impl HeadAppender<'_> {
         let mut done = Applied::default();
         let Buffers {
             pending,
+            starts,
             late,
+            late_starts,
             histograms,
             late_histograms,
             ..
@@ -356,17 +419,20 @@ impl HeadAppender<'_> {
             &pages,
             pending,
             |p| p.slot,
-            |page, _, run| {
+            |page, from, run| {
                 for (at, p) in run.iter().enumerate() {
                     if let Some(next) = run.get(at + PREFETCH_AHEAD) {
                         let series = page.series.get(place_in_page(next.slot));
                         series.inspect(|series| series.prefetch());
                     }
+                    let start = starts.get(from + at).copied().unwrap_or(0);
                     let placed = append_to(page, p.slot, p.id, &applying, |series| {
-                        series
-                            .append_float(p.t, p.value, shape, |chunk| head.hand_over(chunk, false))
+                        series.append_float(start, p.t, p.value, shape, |chunk| {
+                            head.hand_over(chunk, false)
+                        })
                     });
                     if !done.count(p.t, placed, false) && takes_late {
+                        set_start(late_starts, late.len(), start);
                         late.push(*p);
                     }
                 }
@@ -376,7 +442,7 @@ impl HeadAppender<'_> {
         for p in histograms.drain(..) {
             let placed = match pages.get(p.slot as usize / super::PAGE_SERIES) {
                 Some(page) => append_to(&mut page.lock(), p.slot, p.id, &applying, |series| {
-                    series.append_histogram(p.t, &p.histogram, shape, |chunk| {
+                    series.append_histogram(p.start, p.t, &p.histogram, shape, |chunk| {
                         head.hand_over(chunk, false)
                     })
                 }),
@@ -403,6 +469,7 @@ impl HeadAppender<'_> {
         let head = self.head;
         let Buffers {
             late,
+            late_starts,
             late_histograms,
             record,
             log,
@@ -412,12 +479,25 @@ impl HeadAppender<'_> {
         let mut markers = Vec::new();
         let mut cut_slots = Vec::new();
         let pages = head.pages();
-        let floats = late
-            .iter()
-            .map(|p| (p.slot, p.id, p.t, LateValue::Float(p.value)));
-        let histograms = late_histograms.drain(..);
-        let histograms = histograms.map(|p| (p.slot, p.id, p.t, LateValue::Histogram(p.histogram)));
-        for (slot, id, t, value) in floats.chain(histograms) {
+        let floats = late.iter().enumerate().map(|(at, p)| {
+            let sample = LateSample {
+                t: p.t,
+                start: late_starts.get(at).copied().unwrap_or(0),
+                value: LateValue::Float(p.value),
+            };
+            (p.slot, p.id, sample)
+        });
+        let histograms = late_histograms.drain(..).map(|p| {
+            let sample = LateSample {
+                t: p.t,
+                start: p.start,
+                value: LateValue::Histogram(p.histogram),
+            };
+            (p.slot, p.id, sample)
+        });
+        let histogram_starts = head.options.chunks.histogram_starts;
+        for (slot, id, sample) in floats.chain(histograms) {
+            let t = sample.t;
             let Some(page) = pages.get(slot as usize / super::PAGE_SERIES) else {
                 continue;
             };
@@ -428,7 +508,7 @@ impl HeadAppender<'_> {
             };
             series.logged = true;
             let samples = series.late.get_or_insert_default();
-            if !samples.insert(t, value) {
+            if !samples.insert(sample) {
                 continue;
             }
             done.floats += 1;
@@ -437,7 +517,7 @@ impl HeadAppender<'_> {
                 continue;
             }
             let before = samples.full().len();
-            let chunks = samples.cut(id, |chunk| head.hand_over(chunk, true));
+            let chunks = samples.cut(id, histogram_starts, |chunk| head.hand_over(chunk, true));
             done.chunks += u32::try_from(chunks).unwrap_or(u32::MAX);
             markers.extend(samples.full()[before..].iter().map(|meta| MapMarker {
                 id,
@@ -470,18 +550,18 @@ impl HeadAppender<'_> {
                         continue;
                     };
                     let (id, late) = (series.id, series.late.as_deref());
-                    for (t, value) in late.map_or(&[][..], LateSamples::open) {
+                    for (start, t, value) in late.iter().flat_map(|late| late.open()) {
                         match value {
-                            LateValue::Float(value) => waiting.push(RecordSample {
-                                id,
-                                t: *t,
-                                value: *value,
-                            }),
+                            LateValue::Float(value) => {
+                                let value = *value;
+                                waiting.push((start, RecordSample { id, t, value }));
+                            }
                             LateValue::Histogram(histogram) => {
                                 waiting_histograms.push(PendingHistogram {
                                     slot,
                                     id,
-                                    t: *t,
+                                    t,
+                                    start,
                                     histogram: histogram.clone(),
                                 });
                             }
@@ -491,7 +571,7 @@ impl HeadAppender<'_> {
             },
         );
         record.clear();
-        record::encode_samples(record, waiting);
+        record::encode_samples_since(record, waiting);
         log.add(record, compression);
         for_each_histogram_record(&waiting_histograms, record, |record| {
             log.add(record, compression);
@@ -574,30 +654,12 @@ fn append_to(
     })
 }
 
-/// Writes the histograms to `record`, a record for each kind that there is, and gives each to `log`.
-fn for_each_histogram_record(
-    histograms: &[PendingHistogram],
-    record: &mut Vec<u8>,
-    mut log: impl FnMut(&[u8]),
-) {
-    if histograms.is_empty() {
-        return;
-    }
-    for buckets in [RecordBuckets::Exponential, RecordBuckets::Custom] {
-        record.clear();
-        let integers = histograms.iter().filter_map(|p| match &p.histogram {
-            HistogramSample::Integer(h) => Some(p.record(&**h)),
-            _ => None,
-        });
-        record::encode_histograms(record, buckets, integers);
-        log(record);
-        record.clear();
-        let floats = histograms.iter().filter_map(|p| match &p.histogram {
-            HistogramSample::Float(h) => Some(p.record(&**h)),
-            _ => None,
-        });
-        record::encode_float_histograms(record, buckets, floats);
-        log(record);
+/// Says the start timestamp of the sample that comes at `index`; the unknown one is not worth a place.
+#[inline]
+fn set_start(starts: &mut Vec<i64>, index: usize, start: i64) {
+    if start != 0 {
+        starts.resize(index, 0);
+        starts.push(start);
     }
 }
 
@@ -622,8 +684,8 @@ impl Buffers {
         let (record, log) = (&mut self.record, &mut self.log);
         log.clear();
         record.clear();
-        let floats = self.late[logged.floats..].iter();
-        record::encode_samples(record, floats.map(Pending::as_record));
+        let starts = self.late_starts.get(logged.floats..).unwrap_or_default();
+        encode_pending(record, &self.late[logged.floats..], starts);
         log.add(record, compression);
         let histograms = &self.late_histograms[logged.histograms..];
         for_each_histogram_record(histograms, record, |record| log.add(record, compression));
@@ -641,84 +703,4 @@ impl Buffers {
             && self.exemplars.is_empty()
             && self.metadata.is_empty()
     }
-}
-
-impl Pending {
-    fn as_record(&self) -> RecordSample {
-        RecordSample {
-            id: self.id,
-            t: self.t,
-            value: self.value,
-        }
-    }
-}
-
-/// Where a sample goes.
-#[derive(Clone, Copy)]
-enum Place {
-    InOrder,
-    Late,
-    /// It is the newest one again.
-    Nowhere,
-}
-
-/// A sample that is new.
-enum New<'a> {
-    Float(f64),
-    Histogram(&'a HistogramSample),
-}
-
-/// Says where a sample goes.
-///
-/// Source: Prometheus `memSeries.appendable`.
-#[inline]
-fn check(series: &MemSeries, t: i64, new: &New<'_>, bounds: Bounds) -> Result<Place, AppendError> {
-    let last = series.last_t();
-    if bounds.oldest_valid <= t {
-        if last.is_none_or(|last| last < t) {
-            return Ok(Place::InOrder);
-        }
-        if last == Some(t) {
-            let is_same = match new {
-                New::Float(value) => series.is_last_float(*value),
-                New::Histogram(histogram) => series.is_last_histogram(histogram),
-            };
-            return match is_same {
-                true => Ok(Place::Nowhere),
-                false => Err(AppendError::Duplicate),
-            };
-        }
-    }
-    match bounds.oldest_late {
-        Some(oldest) if oldest <= t => Ok(Place::Late),
-        Some(_) => Err(AppendError::TooOld),
-        None if t < bounds.oldest_valid => Err(AppendError::OutOfBounds),
-        None => Err(AppendError::OutOfOrder),
-    }
-}
-
-fn check_labels(labels: &[(&str, &str)]) -> Result<(), AppendError> {
-    let invalid = |what: String| Err(AppendError::InvalidLabels(what));
-    if labels.is_empty() {
-        return invalid("empty labelset".to_owned());
-    }
-    if LABELS_MAX < labels.len() {
-        return invalid(format!(
-            "{} labels, at most {LABELS_MAX} are taken",
-            labels.len()
-        ));
-    }
-    if let Some(pair) = labels.windows(2).find(|pair| pair[1].0 <= pair[0].0) {
-        return invalid(format!(
-            "label name {:?} is not unique or not sorted",
-            pair[1].0
-        ));
-    }
-    if let Some((name, _)) = labels
-        .iter()
-        .find(|(name, value)| name.is_empty() || value.is_empty())
-    {
-        return invalid(format!("label {name:?} has an empty name or value"));
-    }
-    Ok(())
 }

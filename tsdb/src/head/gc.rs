@@ -106,8 +106,10 @@ impl Head {
         for page in self.pages().iter() {
             for series in &mut page.lock().series {
                 let id = series.id;
-                if let Some(late) = series.late.as_mut().filter(|late| !late.open().is_empty()) {
-                    let chunks = late.cut(id, |chunk| self.hand_over(chunk, true));
+                if let Some(late) = series.late.as_mut().filter(|late| late.has_open()) {
+                    let chunks = late.cut(id, self.options.chunks.histogram_starts, |chunk| {
+                        self.hand_over(chunk, true)
+                    });
                     self.count_new_chunks(u32::try_from(chunks).unwrap_or(u32::MAX));
                 }
             }

@@ -39,11 +39,24 @@ impl From<ChunkSample> for LateValue {
     }
 }
 
+/// A late sample.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LateSample {
+    /// Milliseconds since the epoch.
+    pub t: i64,
+    /// Since when its counter counts: milliseconds since the epoch, 0 if that is unknown.
+    pub start: i64,
+    /// What it is.
+    pub value: LateValue,
+}
+
 /// The late samples of one series.
 #[derive(Debug, Default)]
 pub struct LateSamples {
     /// Ascending in time.
     open: Vec<(i64, LateValue)>,
+    /// Start timestamps of the waiting samples; what is not here is unknown, and mostly none is.
+    starts: Vec<i64>,
     /// In order of writing.
     full: Vec<ChunkMeta>,
 }
@@ -53,15 +66,21 @@ impl LateSamples {
     pub fn of_chunks(full: Vec<ChunkMeta>) -> Self {
         LateSamples {
             open: Vec::new(),
+            starts: Vec::new(),
             full,
         }
     }
 
     /// Adds a sample; returns `false`, and changes nothing, when one of that time is waiting already.
-    pub fn insert(&mut self, t: i64, value: LateValue) -> bool {
+    pub fn insert(&mut self, sample: LateSample) -> bool {
+        let LateSample { t, start, value } = sample;
         match self.open.binary_search_by_key(&t, |&(t, _)| t) {
             Ok(_) => false,
             Err(at) => {
+                if start != 0 || at < self.starts.len() {
+                    self.starts.resize(at.max(self.starts.len()), 0);
+                    self.starts.insert(at, start);
+                }
                 self.open.insert(at, (t, value));
                 true
             }
@@ -73,23 +92,34 @@ impl LateSamples {
         LATE_SAMPLES_MAX <= self.open.len()
     }
 
-    /// Returns the waiting samples, ascending in time.
-    pub fn open(&self) -> &[(i64, LateValue)] {
-        &self.open
+    /// Returns whether samples wait.
+    pub fn has_open(&self) -> bool {
+        !self.open.is_empty()
+    }
+
+    /// Returns the waiting samples, ascending in time: start timestamp, time and value.
+    pub fn open(&self) -> impl Iterator<Item = (i64, i64, &LateValue)> + Clone {
+        let starts = self.starts.iter().copied().chain(std::iter::repeat(0));
+        starts
+            .zip(&self.open)
+            .map(|(start, (t, value))| (start, *t, value))
     }
 
     /// Returns the waiting samples in `mint..=maxt` as queries see them.
     pub fn columns(&self, mint: i64, maxt: i64) -> SampleColumns {
         let mut columns = SampleColumns::default();
-        for (t, value) in self.open.iter().filter(|(t, _)| mint <= *t && *t <= maxt) {
+        for (start, t, value) in self.open().filter(|&(_, t, _)| mint <= t && t <= maxt) {
             match value {
-                LateValue::Float(value) => columns.push_float(*t, *value),
+                LateValue::Float(value) => columns.push_float(t, *value),
                 LateValue::Histogram(HistogramSample::Float(histogram)) => {
-                    columns.push_histogram(*t, Arc::clone(histogram));
+                    columns.push_histogram(t, Arc::clone(histogram));
                 }
                 LateValue::Histogram(HistogramSample::Integer(histogram)) => {
-                    columns.push_histogram(*t, Arc::new(histogram.to_float()));
+                    columns.push_histogram(t, Arc::new(histogram.to_float()));
                 }
+            }
+            if start != 0 {
+                columns.set_last_start(start);
             }
         }
         columns
@@ -144,12 +174,15 @@ impl LateSamples {
 
     /// Turns the waiting samples into chunks. `hand_over` takes each and says where it is now. Returns how many there
     /// are.
+    ///
+    /// * `histogram_starts`: whether histograms keep their start timestamps.
     pub fn cut(
         &mut self,
         series_id: u64,
+        histogram_starts: bool,
         mut hand_over: impl FnMut(FullChunk<'_>) -> ChunkRef,
     ) -> usize {
-        let encoded = encode_late(&self.open);
+        let encoded = encode_late(self.open(), histogram_starts);
         for (mint, maxt, encoding, bytes) in &encoded {
             let place = hand_over(FullChunk {
                 series_id,
@@ -162,12 +195,16 @@ impl LateSamples {
                 .push(ChunkMeta::new(place, *mint, *maxt, *encoding));
         }
         self.open.clear();
+        self.starts.clear();
         encoded.len()
     }
 
     /// Forgets the waiting samples whose times are in `times` (ascending): they are in a chunk.
     pub fn forget_open(&mut self, times: &[i64]) {
-        self.open.retain(|(t, _)| times.binary_search(t).is_err());
+        let mut open = self.open.iter();
+        let is_waiting = |&(t, _): &(i64, LateValue)| times.binary_search(&t).is_err();
+        self.starts.retain(|_| open.next().is_some_and(is_waiting));
+        self.open.retain(is_waiting);
     }
 
     /// Forgets the chunks that `is_done` says are in a block.
@@ -178,28 +215,40 @@ impl LateSamples {
     }
 }
 
-/// Returns the samples as chunks: mint, maxt, encoding, bytes. Each run of one kind makes at least one chunk; a chunk
-/// has at most [`SAMPLES_PER_CHUNK`].
-pub fn encode_late(samples: &[(i64, LateValue)]) -> Vec<(i64, i64, Encoding, Vec<u8>)> {
+/// Returns the samples (start timestamp, time, value; ascending in time) as chunks: mint, maxt, encoding, bytes. Each run
+/// of one kind makes at least one chunk; a chunk has at most [`SAMPLES_PER_CHUNK`]. Where no start timestamp is known, the
+/// encoding has no place for them.
+///
+/// * `histogram_starts`: whether histograms keep their start timestamps.
+pub fn encode_late<'v>(
+    samples: impl Iterator<Item = (i64, i64, &'v LateValue)> + Clone,
+    histogram_starts: bool,
+) -> Vec<(i64, i64, Encoding, Vec<u8>)> {
+    let has_starts = samples.clone().any(|(start, ..)| start != 0);
+    let floats = match has_starts {
+        true => Encoding::Xor2,
+        false => Encoding::Xor,
+    };
+    let with_starts = has_starts && histogram_starts;
     let mut out = Vec::new();
     let mut open = OpenChunk::default();
     let mut mint = 0;
-    for (t, value) in samples {
+    for (start, t, value) in samples {
         if open.is_empty() {
-            mint = *t;
+            mint = t;
         }
         let is_full = SAMPLES_PER_CHUNK <= open.count();
         let mut cut = |chunk: &OpenChunk| {
             let bytes = chunk.bytes().to_vec();
             out.push((mint, chunk.last_t(), chunk.encoding(), bytes));
-            mint = *t;
+            mint = t;
         };
         match value {
             LateValue::Float(value) => {
-                open.append_float(*t, *value, Encoding::Xor, is_full, &mut cut)
+                open.append_float(start, t, *value, floats, is_full, &mut cut)
             }
             LateValue::Histogram(histogram) => {
-                open.append_histogram(*t, histogram, is_full, &mut cut)
+                open.append_histogram(start, t, histogram, with_starts, is_full, &mut cut)
             }
         };
     }
@@ -228,6 +277,10 @@ pub fn merge_columns(columns: &[SampleColumns], out: &mut SampleColumns) {
                 Some(histogram) => out.push_histogram(t, Arc::clone(histogram)),
                 None => out.push_float(t, columns[winner].floats[at[winner]]),
             }
+            match columns[winner].start(at[winner]) {
+                0 => (),
+                start => out.set_last_start(start),
+            }
             last_winner = Some(winner);
         }
         for (i, column) in columns.iter().enumerate() {
@@ -254,21 +307,56 @@ pub fn without_reset_hint(histogram: &Arc<FloatHistogram>) -> Arc<FloatHistogram
 mod tests {
     use super::*;
 
+    fn float(start: i64, t: i64) -> LateSample {
+        let value = LateValue::Float(t as f64);
+        LateSample { t, start, value }
+    }
+
+    #[test]
+    fn start_timestamps_stay_with_their_samples() {
+        let mut late = LateSamples::default();
+        for (start, t) in [(0, 30), (5, 20), (0, 10), (6, 40), (0, 50), (0, 5)] {
+            assert!(late.insert(float(start, t)));
+        }
+        let expected = [(0, 5), (0, 10), (5, 20), (0, 30), (6, 40), (0, 50)];
+        let starts = |columns: &SampleColumns| {
+            let times = columns.timestamps.iter().enumerate();
+            times
+                .map(|(i, &t)| (columns.start(i), t))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(starts(&late.columns(0, 100)), expected);
+        late.forget_open(&[10, 30]);
+        let expected = [(0, 5), (5, 20), (6, 40), (0, 50)];
+        assert_eq!(starts(&late.columns(0, 100)), expected);
+        let mut columns = SampleColumns::default();
+        late.cut(5, true, |chunk| {
+            crate::chunk::decode(chunk.encoding, chunk.bytes, 0, 100, &mut columns).unwrap();
+            ChunkRef::from_number(1)
+        });
+        assert_eq!(starts(&columns), expected);
+        assert!(late.insert(float(0, 60)));
+        assert_eq!(starts(&late.columns(0, 100)), [(0, 60)]);
+        let mut merged = SampleColumns::default();
+        merge_columns(&[late.columns(0, 100), columns], &mut merged);
+        assert_eq!(starts(&merged), [&expected[..], &[(0, 60)]].concat());
+    }
+
     #[test]
     fn samples_are_sorted_and_become_a_chunk() {
         let mut late = LateSamples::default();
         for t in [30, 10, 20] {
-            assert!(late.insert(t, LateValue::Float(t as f64)));
+            assert!(late.insert(float(0, t)));
         }
-        assert!(!late.insert(20, LateValue::Float(7.0)));
+        assert!(!late.insert(float(7, 20)));
         assert_eq!((late.mint(), late.maxt()), (Some(10), Some(30)));
         assert!(late.overlaps(15, 15) && !late.overlaps(31, 40));
         let mut columns = SampleColumns::default();
-        let cut = late.cut(5, |chunk| {
+        let cut = late.cut(5, true, |chunk| {
             crate::chunk::decode(chunk.encoding, chunk.bytes, 0, 100, &mut columns).unwrap();
             ChunkRef::from_number(1)
         });
-        assert_eq!((cut, late.open().len(), late.full().len()), (1, 0, 1));
+        assert_eq!((cut, late.open().count(), late.full().len()), (1, 0, 1));
         assert_eq!(columns.timestamps, [10, 20, 30]);
         assert_eq!(late.forget_full(|chunk| chunk.maxt() < 31), 1);
         assert!(late.is_empty());

@@ -45,12 +45,13 @@ impl OpenChunk {
         }
         let mut chunk = OpenChunk::new(encoding);
         if !encoding.is_float()
-            && let Some(header) = histogram::header(bytes)
+            && let Some(header) = histogram::header(encoding, bytes)
         {
             chunk.restart(encoding, header);
         }
-        for sample in samples(encoding, bytes) {
-            if let Appended::Cut(_) = chunk.append(&sample?) {
+        for sample in samples(encoding, bytes).with_starts() {
+            let (start, sample) = sample?;
+            if let Appended::Cut(_) = chunk.append_since(start, &sample) {
                 return Err(ChunkError::Invalid);
             }
         }
@@ -110,11 +111,14 @@ impl OpenChunk {
         *self = OpenChunk::default();
     }
 
-    /// Appends a float. Where this chunk is full or has histograms, `cut` is called with it first, and a new one of
-    /// encoding `floats` begins; but a staleness marker after histograms becomes one of theirs.
+    /// Appends a float. Where this chunk is full, has histograms or no place for the start timestamp, `cut` is called with
+    /// it first, and a new one of encoding `floats` begins; but a staleness marker after histograms becomes one of theirs.
+    ///
+    /// * `start`: since when its counter counts, 0 if that is unknown; forgotten if `floats` has no place for it.
     #[inline]
     pub fn append_float(
         &mut self,
+        start: i64,
         t: i64,
         value: f64,
         floats: Encoding,
@@ -123,48 +127,58 @@ impl OpenChunk {
     ) {
         if let OpenChunk::Xor(chunk) = self
             && !is_full
+            && start == 0
         {
             return chunk.append(t, value);
         }
-        self.append_float_slow(t, value, floats, is_full, cut);
+        self.append_float_slow(start, t, value, floats, is_full, cut);
     }
 
     #[cold]
     fn append_float_slow(
         &mut self,
+        start: i64,
         t: i64,
         value: f64,
         floats: Encoding,
         is_full: bool,
         cut: &mut dyn FnMut(&OpenChunk),
     ) {
+        let has_starts = self.encoding().has_starts();
         match self {
             OpenChunk::Histogram(_) if is_stale(value) => {
                 let marker = HistogramSample::Integer(Arc::new(stale_histogram(value)));
-                self.append_histogram(t, &marker, is_full, cut);
+                self.append_histogram(start, t, &marker, has_starts, is_full, cut);
             }
             OpenChunk::FloatHistogram(_) if is_stale(value) => {
                 let marker = HistogramSample::Float(Arc::new(stale_float_histogram(value)));
-                self.append_histogram(t, &marker, is_full, cut);
+                self.append_histogram(start, t, &marker, has_starts, is_full, cut);
             }
-            OpenChunk::Xor2(chunk) if !is_full => chunk.append(t, value),
+            OpenChunk::Xor(chunk) if !is_full && !floats.has_starts() => chunk.append(t, value),
+            OpenChunk::Xor2(chunk) if !is_full && chunk.takes_start(start) => {
+                chunk.append_since(start, t, value);
+            }
             _ => {
                 if !self.is_empty() {
                     cut(self);
                 }
                 // A new buffer, which is short: the one before has grown to a whole chunk's length.
                 *self = OpenChunk::new(floats);
-                self.append(&ChunkSample::Float(t, value));
+                self.append_since(start, &ChunkSample::Float(t, value));
             }
         }
     }
 
     /// Appends a histogram. Where this chunk is full or the histogram does not fit into it, `cut` is called with it
     /// first, and a new one begins.
+    ///
+    /// * `start`: since when it counts, 0 if that is unknown. `with_starts`: whether chunks have a place for that.
     pub fn append_histogram(
         &mut self,
+        start: i64,
         t: i64,
         histogram: &HistogramSample,
+        with_starts: bool,
         is_full: bool,
         cut: &mut dyn FnMut(&OpenChunk),
     ) {
@@ -174,14 +188,16 @@ impl OpenChunk {
                     OpenChunk::Histogram(chunk) => Some(&mut **chunk),
                     _ => None,
                 };
-                append_or_begin(open, t, histogram, is_full).map(OpenChunk::Histogram)
+                append_or_begin(open, start, t, histogram, with_starts, is_full)
+                    .map(OpenChunk::Histogram)
             }
             HistogramSample::Float(histogram) => {
                 let open = match self {
                     OpenChunk::FloatHistogram(chunk) => Some(&mut **chunk),
                     _ => None,
                 };
-                append_or_begin(open, t, histogram, is_full).map(OpenChunk::FloatHistogram)
+                append_or_begin(open, start, t, histogram, with_starts, is_full)
+                    .map(OpenChunk::FloatHistogram)
             }
         };
         if let Some(next) = next {
@@ -197,22 +213,28 @@ impl OpenChunk {
 /// histogram does not fit into it.
 fn append_or_begin<F: Fields>(
     open: Option<&mut Writer<F>>,
+    start: i64,
     t: i64,
     histogram: &F::Histogram,
+    with_starts: bool,
     is_full: bool,
 ) -> Option<Box<Writer<F>>> {
     let mut header = ResetHint::Unknown;
     if let Some(chunk) = open {
-        if is_full {
+        let lacks_place = start != 0 && with_starts && !chunk.has_starts();
+        if is_full || lacks_place {
             header = chunk.header_after(histogram);
-        } else if let Appended::Cut(next) = chunk.append(t, histogram) {
+        } else if let Appended::Cut(next) = chunk.append_since(start, t, histogram) {
             header = next;
         } else {
             return None;
         }
     }
-    let mut chunk = Box::new(Writer::default());
+    let mut chunk = Box::new(match with_starts {
+        true => Writer::with_starts(),
+        false => Writer::new(),
+    });
     chunk.restart(header);
-    chunk.append(t, histogram);
+    chunk.append_since(start, t, histogram);
     Some(chunk)
 }

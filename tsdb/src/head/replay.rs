@@ -365,7 +365,7 @@ impl Replay {
                     RecordKind::MapMarkers => {
                         record::decode_markers(bytes, |marker| replay.take_marker(&marker))
                     }
-                    _ => decode_values(bytes, |id, t, value| replay.take_late(id, t, value)),
+                    _ => decode_values(bytes, |id, sample| replay.take_late(id, sample)),
                 },
             )?;
         }
@@ -390,7 +390,9 @@ impl Replay {
         };
         begin(self, at);
         read_ahead(&*files, &sources, |piece| match piece {
-            Piece::Samples(samples) => samples.iter().for_each(|&sample| self.take_sample(sample)),
+            Piece::Samples(samples) => samples
+                .iter()
+                .for_each(|&sample| self.take_sample(0, sample)),
             Piece::Record(bytes) => {
                 if let Err(error) = self.take_record(bytes) {
                     self.passed_over(&sources[at].path, &error);

@@ -43,6 +43,8 @@ pub struct ChunkShape {
     pub range_ms: i64,
     /// The encoding of new chunks of floats.
     pub floats: Encoding,
+    /// Whether new chunks of histograms have a place for start timestamps.
+    pub histogram_starts: bool,
 }
 
 /// What became of a sample.
@@ -228,28 +230,34 @@ impl MemSeries {
 
     /// Appends a float, cutting the open chunk when it is full or has histograms. `hand_over` takes the full chunk and
     /// says where it is now. A staleness marker after histograms becomes one of theirs.
+    ///
+    /// * `start`: since when its counter counts, milliseconds since the epoch, 0 if that is unknown.
+    #[inline]
     pub fn append_float(
         &mut self,
+        start: i64,
         t: i64,
         value: f64,
         shape: ChunkShape,
         hand_over: impl FnOnce(FullChunk<'_>) -> ChunkRef,
     ) -> Placed {
         self.append(t, shape.range_ms, hand_over, |open, is_full, cut| {
-            open.append_float(t, value, shape.floats, is_full, cut)
+            open.append_float(start, t, value, shape.floats, is_full, cut)
         })
     }
 
     /// Appends a histogram; as [`append_float`](MemSeries::append_float).
     pub fn append_histogram(
         &mut self,
+        start: i64,
         t: i64,
         histogram: &HistogramSample,
         shape: ChunkShape,
         hand_over: impl FnOnce(FullChunk<'_>) -> ChunkRef,
     ) -> Placed {
+        let with_starts = shape.histogram_starts;
         self.append(t, shape.range_ms, hand_over, |open, is_full, cut| {
-            open.append_histogram(t, histogram, is_full, cut)
+            open.append_histogram(start, t, histogram, with_starts, is_full, cut)
         })
     }
 
@@ -387,6 +395,7 @@ mod tests {
     const SHAPE: ChunkShape = ChunkShape {
         range_ms: RANGE,
         floats: Encoding::Xor,
+        histogram_starts: false,
     };
 
     /// Appends `count` samples every `interval` ms from `start`; returns the ranges of the chunks handed over.
@@ -394,7 +403,7 @@ mod tests {
         let mut series = MemSeries::new(1);
         let mut handed = Vec::new();
         for i in 0..count {
-            series.append_float(start + i * interval, i as f64, SHAPE, |chunk| {
+            series.append_float(0, start + i * interval, i as f64, SHAPE, |chunk| {
                 handed.push((chunk.mint, chunk.maxt));
                 ChunkRef::from_number(handed.len() as u64)
             });
@@ -427,7 +436,7 @@ mod tests {
         for i in 0..2_000i64 {
             // Slow at first, so that the prediction says "no cut before the end", then fast.
             let t = if i < 31 { i * 60_000 } else { 31 * 60_000 + i };
-            series.append_float(t, 0.0, SHAPE, |_| {
+            series.append_float(0, t, 0.0, SHAPE, |_| {
                 handed += 1;
                 ChunkRef::from_number(handed)
             });
@@ -439,9 +448,12 @@ mod tests {
     fn old_samples_are_refused() {
         let mut series = MemSeries::new(1);
         let never = |_: FullChunk<'_>| unreachable!("nothing is full");
-        assert_eq!(series.append_float(10, 1.0, SHAPE, never), Placed::Appended);
-        assert_eq!(series.append_float(10, 2.0, SHAPE, never), Placed::Stale);
-        let placed = series.append_float(RANGE, 3.0, SHAPE, |_| ChunkRef::from_number(1));
+        assert_eq!(
+            series.append_float(0, 10, 1.0, SHAPE, never),
+            Placed::Appended
+        );
+        assert_eq!(series.append_float(0, 10, 2.0, SHAPE, never), Placed::Stale);
+        let placed = series.append_float(0, RANGE, 3.0, SHAPE, |_| ChunkRef::from_number(1));
         assert_eq!((placed, series.full()[0].maxt()), (Placed::Cut, 10));
     }
 
@@ -461,14 +473,14 @@ mod tests {
             handed.push((chunk.encoding, chunk.mint, chunk.maxt));
             ChunkRef::from_number(1)
         };
-        series.append_float(1, 1.0, SHAPE, &mut hand_over);
-        series.append_histogram(2, &histogram(5), SHAPE, &mut hand_over);
-        series.append_histogram(3, &histogram(6), SHAPE, &mut hand_over);
+        series.append_float(0, 1, 1.0, SHAPE, &mut hand_over);
+        series.append_histogram(0, 2, &histogram(5), SHAPE, &mut hand_over);
+        series.append_histogram(0, 3, &histogram(6), SHAPE, &mut hand_over);
         // A counter reset makes a new chunk, a staleness marker joins what it ends.
-        series.append_histogram(4, &histogram(2), SHAPE, &mut hand_over);
-        series.append_float(5, model::stale_nan(), SHAPE, &mut hand_over);
+        series.append_histogram(0, 4, &histogram(2), SHAPE, &mut hand_over);
+        series.append_float(0, 5, model::stale_nan(), SHAPE, &mut hand_over);
         assert!(series.is_stale() && series.is_last_float(model::stale_nan()));
-        series.append_float(6, 1.0, SHAPE, &mut hand_over);
+        series.append_float(0, 6, 1.0, SHAPE, &mut hand_over);
         let expected = [
             (Encoding::Xor, 1, 1),
             (Encoding::Histogram, 2, 3),
@@ -482,7 +494,9 @@ mod tests {
     fn truncation_drops_whole_chunks() {
         let mut series = MemSeries::new(1);
         for i in 0..300 {
-            series.append_float(i * 15_000, 0.0, SHAPE, |_| ChunkRef::from_number(i as u64));
+            series.append_float(0, i * 15_000, 0.0, SHAPE, |_| {
+                ChunkRef::from_number(i as u64)
+            });
         }
         let before = series.full().len();
         assert_eq!(series.truncate(series.full()[1].mint), 1);

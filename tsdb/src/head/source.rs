@@ -3,10 +3,10 @@
 use model::Labels;
 use model::storage::ReadError;
 
-use super::late::{LateValue, encode_late};
+use super::late::{LateSample, LateValue, encode_late};
 use super::stale::EndedSeries;
 use super::{Head, PAGE_SERIES, place_in_page};
-use crate::chunk::{self, ChunkSample, Encoding};
+use crate::chunk::{self, Encoding};
 use crate::compact::source::{SeriesSource, SourceChunk};
 use crate::head_chunks::{ChunkBytes, ChunkMeta, ChunkRef};
 use crate::tombstones::Intervals;
@@ -181,20 +181,26 @@ impl HeadSource<'_> {
             return Ok(());
         }
         let mut samples = Vec::new();
-        for sample in chunk::samples(chunk.encoding, &chunk.bytes) {
-            let sample = sample.map_err(damaged)?;
+        for sample in chunk::samples(chunk.encoding, &chunk.bytes).with_starts() {
+            let (start, sample) = sample.map_err(damaged)?;
             let t = sample.t();
             let is_deleted = deleted.is_some_and(|deleted| deleted.contains(t));
             if last < t && self.mint <= t && t <= self.maxt && !is_deleted {
-                samples.push((t, LateValue::from(sample)));
+                samples.push(LateSample {
+                    t,
+                    start,
+                    value: LateValue::from(sample),
+                });
             }
         }
         self.push_samples(&samples);
         Ok(())
     }
 
-    fn push_samples(&mut self, samples: &[(i64, LateValue)]) {
-        let encoded = encode_late(samples).into_iter();
+    fn push_samples(&mut self, samples: &[LateSample]) {
+        let samples = samples.iter().map(|s| (s.start, s.t, &s.value));
+        // Where histograms have start timestamps their chunks had a place for them.
+        let encoded = encode_late(samples, true).into_iter();
         self.chunks
             .extend(encoded.map(|(mint, maxt, encoding, bytes)| HeldChunk {
                 mint,
@@ -215,21 +221,25 @@ impl HeadSource<'_> {
             (series.id, chunks.collect::<Vec<_>>())
         };
         let deleted = self.head.deleted(id);
-        let mut samples: Vec<(i64, LateValue)> = Vec::new();
+        let mut samples: Vec<LateSample> = Vec::new();
         for meta in chunks {
             let bytes = self.head.read_chunk(&meta)?;
-            for sample in chunk::samples(meta.encoding, &bytes) {
-                let sample: ChunkSample = sample.map_err(damaged)?;
+            for sample in chunk::samples(meta.encoding, &bytes).with_starts() {
+                let (start, sample) = sample.map_err(damaged)?;
                 let t = sample.t();
                 let is_deleted = deleted.as_ref().is_some_and(|d| d.contains(t));
                 if self.mint <= t && t <= self.maxt && !is_deleted {
-                    samples.push((t, LateValue::from(sample)));
+                    samples.push(LateSample {
+                        t,
+                        start,
+                        value: LateValue::from(sample),
+                    });
                 }
             }
         }
         // Stable, so that of one time the first stays the first.
-        samples.sort_by_key(|&(t, _)| t);
-        samples.dedup_by_key(|&mut (t, _)| t);
+        samples.sort_by_key(|sample| sample.t);
+        samples.dedup_by_key(|sample| sample.t);
         self.push_samples(&samples);
         Ok(())
     }

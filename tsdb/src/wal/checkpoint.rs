@@ -236,11 +236,11 @@ impl Copier<'_> {
     }
 
     fn copy_samples(&mut self, bytes: &[u8]) -> Result<(), RecordError> {
-        let mut kept: Vec<RecordSample> = Vec::new();
-        let read = record::decode_samples(bytes, |s| {
-            kept.extend((self.keep.sample)(s.id, s.t).then_some(s));
+        let mut kept: Vec<(i64, RecordSample)> = Vec::new();
+        let read = record::decode_samples_since(bytes, |start, s| {
+            kept.extend((self.keep.sample)(s.id, s.t).then_some((start, s)));
         });
-        record::encode_samples(&mut self.out, kept);
+        record::encode_samples_since(&mut self.out, kept);
         read
     }
 
@@ -249,10 +249,12 @@ impl Copier<'_> {
         let read = record::decode_histograms(bytes, |s| {
             kept.extend((self.keep.sample)(s.id, s.t).then_some(s));
         });
-        // One record has one kind of buckets.
-        if let Some(first) = kept.first() {
+        let items = kept.iter().map(RecordHistogram::by_ref);
+        if record::kind(bytes) == RecordKind::HistogramsV2 {
+            record::encode_histograms_since(&mut self.out, items);
+        } else if let Some(first) = kept.first() {
+            // One record of the first version has one kind of buckets.
             let buckets = RecordBuckets::of(first.histogram.schema);
-            let items = kept.iter().map(RecordHistogram::by_ref);
             record::encode_histograms(&mut self.out, buckets, items);
         }
         read
@@ -263,9 +265,11 @@ impl Copier<'_> {
         let read = record::decode_float_histograms(bytes, |s| {
             kept.extend((self.keep.sample)(s.id, s.t).then_some(s));
         });
-        if let Some(first) = kept.first() {
+        let items = kept.iter().map(RecordHistogram::by_ref);
+        if record::kind(bytes) == RecordKind::FloatHistogramsV2 {
+            record::encode_float_histograms_since(&mut self.out, items);
+        } else if let Some(first) = kept.first() {
             let buckets = RecordBuckets::of(first.histogram.schema);
-            let items = kept.iter().map(RecordHistogram::by_ref);
             record::encode_float_histograms(&mut self.out, buckets, items);
         }
         read

@@ -76,7 +76,8 @@ impl Reading {
         reader.seek(source.offset);
         while let Some(bytes) = reader.next()? {
             match record::kind(bytes) {
-                RecordKind::Samples | RecordKind::SamplesV2 => {
+                // Those with start timestamps are taken as other records are.
+                RecordKind::Samples => {
                     let samples = &mut self.samples;
                     let read = record::decode_samples(bytes, |sample| samples.push(sample));
                     if let Err(error) = read {

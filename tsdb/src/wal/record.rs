@@ -8,7 +8,7 @@
 //! markers:    5 │ (u64 ref │ u64 chunk ref)*
 //! metadata:   6 │ (uvarint ref │ u8 type │ uvarint fields │ (text name │ text value)*)*
 //! histograms: 7, 8, 9, 10 │ as samples, with a histogram in place of the value
-//! v2:         11, 12, 13 │ samples and histograms with start timestamps
+//! v2:         11, 12, 13 │ samples and histograms with start timestamps, see [`samples`]
 //! labels: uvarint count │ (text name │ text value)*        text: uvarint len │ UTF-8
 //! ```
 //!
@@ -28,10 +28,13 @@ mod tombstones;
 pub use exemplars::{RecordExemplar, decode_exemplars, encode_exemplars};
 pub use histograms::{
     RecordBuckets, RecordHistogram, decode_float_histograms, decode_histograms,
-    encode_float_histograms, encode_histograms,
+    encode_float_histograms, encode_float_histograms_since, encode_histograms,
+    encode_histograms_since,
 };
 pub use metadata::{RecordMetadata, decode_metadata, encode_metadata};
-pub use samples::{RecordSample, decode_samples, encode_samples};
+pub use samples::{
+    RecordSample, decode_samples, decode_samples_since, encode_samples, encode_samples_since,
+};
 pub use series::{begin_series, decode_series, encode_series};
 pub use tombstones::{
     MapMarker, RecordTombstone, decode_markers, decode_tombstones, encode_markers,
@@ -63,11 +66,11 @@ pub enum RecordKind {
     CustomHistograms,
     /// Native histograms with float counts and custom buckets.
     CustomFloatHistograms,
-    /// Float samples with start timestamps; read, never written.
+    /// Float samples with start timestamps.
     SamplesV2,
-    /// Native histograms with integer counts and start timestamps; read, never written.
+    /// Native histograms with integer counts and start timestamps, and buckets of any kind.
     HistogramsV2,
-    /// Native histograms with float counts and start timestamps; read, never written.
+    /// Native histograms with float counts and start timestamps, and buckets of any kind.
     FloatHistogramsV2,
     /// A kind that this build does not know.
     Other(u8),

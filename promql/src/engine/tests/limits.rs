@@ -92,6 +92,30 @@ fn limits_end_queries() {
     assert_eq!(error.kind(), ErrorKind::Timeout);
 }
 
+/// A histogram counts for what it takes in memory: 176 bytes and 8 for each span and bucket, in samples of 16 bytes.
+#[test]
+fn histograms_count_for_several_samples() {
+    let mut storage = MemoryStorage::default();
+    let series = read_series("h {{schema:0 count:4 sum:5 buckets:[1 2 1]}}x3").unwrap();
+    for (t, value) in (0..).zip(series.values.iter().flatten()) {
+        storage.push(&series.labels, 15_000 * t, value.value.clone());
+    }
+    let run = |max_samples, query: &str| {
+        let limited = EngineOptions {
+            max_samples,
+            ..options()
+        };
+        let engine = Engine::new(limited, &Registry::new());
+        let answer = engine.instant(&storage, query, 45_000, &QueryOptions::default());
+        answer.map(|answer| answer.stats.samples_total)
+    };
+    for (query, total) in [("h", 13), ("h[1m]", 52), ("sum(rate(h[1m]))", 52)] {
+        assert_eq!(run(1_000, query).unwrap(), total, "{query}");
+        let error = run(12, query).unwrap_err();
+        assert!(matches!(error, QueryError::TooManySamples { limit: 12 }));
+    }
+}
+
 #[test]
 fn columns_count_whether_they_hold_samples_or_not() {
     check_too_many("count_over_time(up[1y:1ms])", 1, 50_000_000);

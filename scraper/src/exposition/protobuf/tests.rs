@@ -19,7 +19,7 @@ fn read(body: &[u8], options: HistogramOptions) -> Result<Vec<String>, ParseErro
     while let Some(item) = reader.next(Expected::NOTHING)? {
         out.push(match item {
             Item::Family(family) => format!("{} {}", family.name, family.kind),
-            Item::Series(line) => match line.timestamp_ms {
+            Item::Series(line, _) => match line.timestamp_ms {
                 Some(t) => format!("{} {} {t}", line.series, line.value),
                 None => format!("{} {}", line.series, line.value),
             },
@@ -182,7 +182,7 @@ fn expectations_are_told() {
     for (expected, is_expected) in [("g", true), ("", false), ("gg", false)] {
         let mut reader = Reader::new(&body, NATIVE);
         reader.next(Expected::NOTHING).unwrap();
-        let Some(Item::Series(line)) = reader.next(Expected::of(expected)).unwrap() else {
+        let Some(Item::Series(line, _)) = reader.next(Expected::of(expected)).unwrap() else {
             panic!()
         };
         assert_eq!(line.is_expected, is_expected);
@@ -195,7 +195,7 @@ fn a_nan_is_no_staleness_marker() {
     let body = delimited(&family("g", 1, [stale]));
     let mut reader = Reader::new(&body, NATIVE);
     reader.next(Expected::NOTHING).unwrap();
-    let Some(Item::Series(line)) = reader.next(Expected::NOTHING).unwrap() else {
+    let Some(Item::Series(line, _)) = reader.next(Expected::NOTHING).unwrap() else {
         panic!()
     };
     assert_eq!(line.value.to_bits(), NORMAL_NAN_BITS);
@@ -402,7 +402,7 @@ proptest! {
         let mut reader = Reader::new(&body, HistogramOptions::default());
         let mut found = Vec::new();
         while let Some(item) = reader.next(Expected::NOTHING).unwrap() {
-            if let Item::Series(line) = item {
+            if let Item::Series(line, _) = item {
                 found.push(sample(&line, MetricType::Unknown));
             }
         }

@@ -135,7 +135,7 @@ fn a_real_body_in_protobuf() {
             protobuf::Item::Family(family) => {
                 kinds.push((family.name.to_owned(), family.kind, family.help.to_owned()));
             }
-            protobuf::Item::Series(line) => series.push(sample(&line).0),
+            protobuf::Item::Series(line, _) => series.push(sample(&line).0),
             other => panic!("{other:?}"),
         }
     }

@@ -1,6 +1,7 @@
 //! Bodies into storage: what is stored under which labels, and what ends.
 
 mod histograms;
+mod starts;
 
 use metrics::Registry;
 use model::LabelsBuilder;
@@ -10,6 +11,7 @@ use std::path::Path;
 use super::*;
 use crate::config::{GlobalConfig, ScrapeConfig, yaml};
 use crate::exposition::Format;
+use crate::job::StartOptions;
 use crate::target::Populated;
 use crate::testing::MemoryStorage;
 
@@ -44,7 +46,7 @@ impl Fixture {
             panic!("dropped")
         };
         Fixture {
-            job: Job::new(config, Path::new("."), "test", 0).unwrap(),
+            job: Job::new(config, Path::new("."), "test", 0, StartOptions::default()).unwrap(),
             target,
             storage: MemoryStorage::default(),
             metrics: ScrapeMetrics::new(&Registry::new()),

@@ -157,7 +157,8 @@ fn check_cut(first: &[Histogram], next: &Histogram, header: ResetHint, when_full
     assert_eq!(writer.bytes(), before);
     writer.restart(header);
     assert_eq!(writer.append(10, next), Appended::AsIs);
-    assert_eq!(super::header(writer.bytes()), Some(header));
+    let encoding = crate::chunk::Encoding::Histogram;
+    assert_eq!(super::header(encoding, writer.bytes()), Some(header));
 }
 
 #[test]
@@ -267,9 +268,33 @@ fn markers_follow_markers() {
     assert!(is_stale(read[1].1.sum) && read[1].1.positive_spans.is_empty());
 }
 
+#[test]
+fn a_chunk_that_is_written_again_keeps_its_start_timestamps() {
+    let mut writer = HistogramWriter::with_starts();
+    writer.append_since(7, 10, &positive(&[(0, 1)], &[2]));
+    writer.append_since(12, 20, &positive(&[(0, 1)], &[3]));
+    let wider = writer.append_since(12, 30, &positive(&[(0, 1), (2, 1)], &[3, 1]));
+    assert_eq!(wider, Appended::Recoded);
+    let mut reader = HistogramReader::with_starts(writer.bytes()).unwrap();
+    for expected in [(10, 7), (20, 12), (30, 12)] {
+        assert_eq!(
+            (reader.advance(), reader.start()),
+            (Ok(Some(expected.0)), expected.1)
+        );
+    }
+    let cut = writer.append_since(40, 40, &positive(&[(0, 1)], &[1]));
+    assert_eq!(cut, Appended::Cut(ResetHint::CounterReset));
+    writer.restart(ResetHint::CounterReset);
+    writer.append_since(40, 40, &positive(&[(0, 1)], &[1]));
+    let encoding = crate::chunk::Encoding::HistogramSt;
+    let found = super::header(encoding, writer.bytes());
+    assert_eq!(found, Some(ResetHint::CounterReset));
+    assert_eq!(encoding.count(writer.bytes()), Ok(1));
+}
+
 /// A chunk with start timestamps is one without, but for the header and what comes after the samples.
 #[test]
-fn start_timestamps_are_skipped() {
+fn start_timestamps_are_as_documented() {
     let samples = [(4, 2), (9, 3), (14, 5)].map(|(t, deltas)| (t, positive(&[(0, 1)], &[deltas])));
     let mut out = BitWriter::default();
     out.push(0b1100_0000 << 8 | 3, 16);
@@ -286,10 +311,16 @@ fn start_timestamps_are_skipped() {
     push_int(&mut out, -70_000);
 
     let mut reader = HistogramReader::with_starts(out.bytes()).unwrap();
-    for (t, histogram) in samples {
-        assert_eq!(reader.next(), Ok(Some((t, gauge(histogram)))));
+    let mut writer = HistogramWriter::with_starts();
+    // The last stands 70,000 after the sample before it.
+    for ((t, histogram), start) in samples.into_iter().zip([1, 1, 70_009]) {
+        assert_eq!(reader.next(), Ok(Some((t, gauge(histogram.clone())))));
+        assert_eq!(reader.start(), start);
+        let appended = writer.append_since(start, t, &gauge(histogram));
+        assert_eq!(appended, Appended::AsIs);
     }
     assert_eq!(reader.next(), Ok(None));
+    assert_eq!(writer.bytes(), out.bytes());
     assert_eq!(
         crate::chunk::Encoding::HistogramSt.count(out.bytes()),
         Ok(3)

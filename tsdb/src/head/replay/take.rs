@@ -9,11 +9,13 @@ use model::storage::HistogramSample;
 use super::{Found, Replay};
 use crate::exemplars::StoredExemplar;
 use crate::head::append::store;
-use crate::head::late::LateValue;
+use crate::head::late::{LateSample, LateValue};
 use crate::head::series::{MemSeries, PREFETCH_AHEAD, Placed};
 use crate::head_chunks::ChunkRef;
 use crate::tombstones::Interval;
-use crate::wal::record::{self, MapMarker, RecordKind, RecordTombstone};
+use crate::wal::record::{
+    self, MapMarker, RecordHistogram, RecordKind, RecordSample, RecordTombstone,
+};
 
 impl Replay {
     pub(super) fn take_record(&mut self, bytes: &[u8]) -> Result<(), record::RecordError> {
@@ -25,7 +27,7 @@ impl Replay {
             RecordKind::Tombstones => {
                 record::decode_tombstones(bytes, |tombstone| self.take_tombstone(&tombstone))
             }
-            _ => decode_values(bytes, |id, t, value| self.take_value(id, t, value)),
+            _ => decode_values(bytes, |id, sample| self.take_value(id, sample)),
         }
     }
 
@@ -85,7 +87,8 @@ impl Replay {
         t < self.valid_from || self.marks.covers(self.segment, t)
     }
 
-    pub(super) fn take_sample(&mut self, sample: record::RecordSample) {
+    #[inline]
+    pub(super) fn take_sample(&mut self, start: i64, sample: record::RecordSample) {
         let Some(slot) = self.slot_of_sample(sample.id) else {
             return;
         };
@@ -98,16 +101,17 @@ impl Replay {
         }
         let chunks = &self.chunks;
         let series = &mut self.series[slot as usize];
-        let placed = series.append_float(sample.t, sample.value, self.shape, |chunk| {
+        let placed = series.append_float(start, sample.t, sample.value, self.shape, |chunk| {
             store(chunks, chunk, false)
         });
         self.placed(sample.t, placed);
     }
 
-    fn take_value(&mut self, id: u64, t: i64, value: LateValue) {
+    fn take_value(&mut self, id: u64, sample: LateSample) {
+        let LateSample { t, start, value } = sample;
         let histogram = match value {
             LateValue::Float(value) => {
-                return self.take_sample(record::RecordSample { id, t, value });
+                return self.take_sample(start, record::RecordSample { id, t, value });
             }
             LateValue::Histogram(histogram) => histogram,
         };
@@ -119,7 +123,7 @@ impl Replay {
         }
         let chunks = &self.chunks;
         let series = &mut self.series[slot as usize];
-        let placed = series.append_histogram(t, &histogram, self.shape, |chunk| {
+        let placed = series.append_histogram(start, t, &histogram, self.shape, |chunk| {
             store(chunks, chunk, false)
         });
         self.placed(t, placed);
@@ -196,21 +200,23 @@ impl Replay {
         }
     }
 
-    pub(super) fn take_late(&mut self, id: u64, t: i64, value: LateValue) {
+    pub(super) fn take_late(&mut self, id: u64, sample: LateSample) {
         let Some(slot) = self.slot_of_sample(id) else {
             return;
         };
-        if let LateValue::Histogram(histogram) = &value
+        if let LateValue::Histogram(histogram) = &sample.value
             && !is_valid(histogram)
         {
             return;
         }
         let series = &mut self.series[slot as usize];
         let late = series.late.get_or_insert_default();
-        late.insert(t, value);
+        late.insert(sample);
         if late.is_full() {
             let chunks = &self.chunks;
-            late.cut(series.id, |chunk| store(chunks, chunk, true));
+            late.cut(series.id, self.shape.histogram_starts, |chunk| {
+                store(chunks, chunk, true)
+            });
         }
     }
 
@@ -243,26 +249,31 @@ fn is_valid(histogram: &HistogramSample) -> bool {
     }
 }
 
-/// Calls `visit` with id, time and value of each sample of a record; of a record of something else with none.
+/// Calls `visit` with id and content of each sample of a record; of a record of something else with none.
 pub(super) fn decode_values(
     bytes: &[u8],
-    mut visit: impl FnMut(u64, i64, LateValue),
+    mut visit: impl FnMut(u64, LateSample),
 ) -> Result<(), record::RecordError> {
     match record::kind(bytes) {
-        RecordKind::Samples | RecordKind::SamplesV2 => record::decode_samples(bytes, |sample| {
-            visit(sample.id, sample.t, LateValue::Float(sample.value));
-        }),
+        RecordKind::Samples | RecordKind::SamplesV2 => {
+            record::decode_samples_since(bytes, |start, RecordSample { id, t, value }| {
+                let value = LateValue::Float(value);
+                visit(id, LateSample { t, start, value });
+            })
+        }
         RecordKind::Histograms | RecordKind::CustomHistograms | RecordKind::HistogramsV2 => {
-            record::decode_histograms(bytes, |sample| {
-                let histogram = HistogramSample::Integer(Arc::new(sample.histogram));
-                visit(sample.id, sample.t, LateValue::Histogram(histogram));
+            record::decode_histograms(bytes, |item| {
+                let (id, histogram, sample) = taken_apart(item);
+                let histogram = HistogramSample::Integer(Arc::new(histogram));
+                visit(id, sample(histogram));
             })
         }
         RecordKind::FloatHistograms
         | RecordKind::CustomFloatHistograms
-        | RecordKind::FloatHistogramsV2 => record::decode_float_histograms(bytes, |sample| {
-            let histogram = HistogramSample::Float(Arc::new(sample.histogram));
-            visit(sample.id, sample.t, LateValue::Histogram(histogram));
+        | RecordKind::FloatHistogramsV2 => record::decode_float_histograms(bytes, |item| {
+            let (id, histogram, sample) = taken_apart(item);
+            let histogram = HistogramSample::Float(Arc::new(histogram));
+            visit(id, sample(histogram));
         }),
         // Also what a flipped compression bit makes of a record; its checksum does not cover that bit.
         RecordKind::Other(_) => Err(record::RecordError {
@@ -271,4 +282,22 @@ pub(super) fn decode_values(
         }),
         _ => Ok(()),
     }
+}
+
+/// Returns id and histogram of an item, and what makes a sample of it.
+fn taken_apart<H>(
+    item: RecordHistogram<H>,
+) -> (u64, H, impl FnOnce(HistogramSample) -> LateSample) {
+    let RecordHistogram {
+        id,
+        t,
+        start,
+        histogram,
+    } = item;
+    let sample = move |histogram| LateSample {
+        t,
+        start,
+        value: LateValue::Histogram(histogram),
+    };
+    (id, histogram, sample)
 }

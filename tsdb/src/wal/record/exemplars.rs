@@ -1,6 +1,6 @@
 //! Records of exemplars.
 
-use super::samples::{Base, decode_items};
+use super::samples::{Base, Item, decode_items};
 use super::{Fields, RecordError, RecordKind, encode_labels};
 
 /// An exemplar in a record, without its labels.
@@ -44,9 +44,10 @@ pub fn decode_exemplars<'a>(
     mut visit: impl FnMut(RecordExemplar, &[(&'a str, &'a str)]),
 ) -> Result<(), RecordError> {
     let mut labels = Vec::new();
-    decode_items(Fields::new("exemplars", record), record, |fields, id, t| {
+    decode_items(Fields::new("exemplars", record), record, |fields, item| {
         let value = fields.f64("cut-off value")?;
         fields.labels(&mut labels)?;
+        let Item { id, t, .. } = item;
         visit(RecordExemplar { id, t, value }, &labels);
         Ok(())
     })

@@ -14,7 +14,7 @@ use model::histogram::{
     CUSTOM_BUCKETS_SCHEMA, FloatHistogram, Histogram, ResetHint, SCHEMA_MAX, SCHEMA_MIN, Span,
 };
 
-use super::samples::{Base, decode_items};
+use super::samples::{Base, Item, ItemsV2, decode_items};
 use super::{Fields, RecordError, RecordKind};
 use crate::varint::{encode_uvarint, encode_varint};
 
@@ -33,6 +33,8 @@ pub struct RecordHistogram<H> {
     pub id: u64,
     /// Milliseconds since the epoch.
     pub t: i64,
+    /// Since when it counts: milliseconds since the epoch, 0 if that is unknown.
+    pub start: i64,
     /// The value, a [`Histogram`] or a [`FloatHistogram`] or a reference to one.
     pub histogram: H,
 }
@@ -43,6 +45,7 @@ impl<H> RecordHistogram<H> {
         RecordHistogram {
             id: self.id,
             t: self.t,
+            start: self.start,
             histogram: &self.histogram,
         }
     }
@@ -97,8 +100,27 @@ pub fn encode_float_histograms<'a>(
     encode_items(out, kind, of_kind, encode_float_histogram);
 }
 
-/// Calls `visit` with each histogram of a record with integer counts, of either version and with any buckets. Start
-/// timestamps are skipped, and histograms of a schema that is not known here are passed over.
+/// Appends a record of all those histograms with integer counts, of the second version, which has start timestamps and
+/// buckets of any kind; nothing if there is none.
+pub fn encode_histograms_since<'a>(
+    out: &mut Vec<u8>,
+    histograms: impl IntoIterator<Item = RecordHistogram<&'a Histogram>>,
+) {
+    let kind = RecordKind::HistogramsV2;
+    encode_items_since(out, kind, histograms, encode_histogram);
+}
+
+/// Appends a record of all those histograms with float counts: as [`encode_histograms_since`].
+pub fn encode_float_histograms_since<'a>(
+    out: &mut Vec<u8>,
+    histograms: impl IntoIterator<Item = RecordHistogram<&'a FloatHistogram>>,
+) {
+    let kind = RecordKind::FloatHistogramsV2;
+    encode_items_since(out, kind, histograms, encode_float_histogram);
+}
+
+/// Calls `visit` with each histogram of a record with integer counts, of either version and with any buckets.
+/// Histograms of a schema that is not known here are passed over.
 ///
 /// Spans and buckets may contradict each other: that is for [`Histogram::validate`] to find.
 ///
@@ -109,17 +131,13 @@ pub fn decode_histograms(
     record: &[u8],
     mut visit: impl FnMut(RecordHistogram<Histogram>),
 ) -> Result<(), RecordError> {
-    decode_items(
-        Fields::new("histograms", record),
-        record,
-        |fields, id, t| {
-            let histogram = decode_histogram(fields)?;
-            if is_known(histogram.schema) {
-                visit(RecordHistogram { id, t, histogram });
-            }
-            Ok(())
-        },
-    )
+    decode_items(Fields::new("histograms", record), record, |fields, item| {
+        let histogram = decode_histogram(fields)?;
+        if is_known(histogram.schema) {
+            visit(of_item(item, histogram));
+        }
+        Ok(())
+    })
 }
 
 /// Calls `visit` with each histogram of a record with float counts: as [`decode_histograms`].
@@ -132,13 +150,22 @@ pub fn decode_float_histograms(
     mut visit: impl FnMut(RecordHistogram<FloatHistogram>),
 ) -> Result<(), RecordError> {
     let fields = Fields::new("float histograms", record);
-    decode_items(fields, record, |fields, id, t| {
+    decode_items(fields, record, |fields, item| {
         let histogram = decode_float_histogram(fields)?;
         if is_known(histogram.schema) {
-            visit(RecordHistogram { id, t, histogram });
+            visit(of_item(item, histogram));
         }
         Ok(())
     })
+}
+
+fn of_item<H>(item: Item, histogram: H) -> RecordHistogram<H> {
+    RecordHistogram {
+        id: item.id,
+        t: item.t,
+        start: item.start,
+        histogram,
+    }
 }
 
 fn is_known(schema: i32) -> bool {
@@ -160,6 +187,24 @@ fn encode_items<'a, H: 'a>(
         });
         base.encode_item(out, item.id, item.t);
         encode(out, item.histogram);
+    }
+}
+
+fn encode_items_since<'a, H: 'a>(
+    out: &mut Vec<u8>,
+    kind: RecordKind,
+    histograms: impl IntoIterator<Item = RecordHistogram<&'a H>>,
+    encode: impl Fn(&mut Vec<u8>, &H),
+) {
+    let mut items = ItemsV2::new(kind);
+    for histogram in histograms {
+        let item = Item {
+            id: histogram.id,
+            t: histogram.t,
+            start: histogram.start,
+        };
+        items.encode_item(out, item);
+        encode(out, histogram.histogram);
     }
 }
 
@@ -333,6 +378,7 @@ mod tests {
         let item = RecordHistogram {
             id: 1,
             t: 2,
+            start: 0,
             histogram: &histogram,
         };
         encode_histograms(&mut out, RecordBuckets::Exponential, [item.clone()]);
@@ -356,7 +402,7 @@ mod tests {
 
     /// The same histograms in the second version: start timestamp 5, then none.
     #[test]
-    fn start_timestamps_are_skipped() {
+    fn the_second_version_is_as_documented() {
         let mut body = Vec::new();
         encode_histogram(&mut body, &histogram(3));
         let mut unknown = Vec::new();
@@ -366,29 +412,47 @@ mod tests {
             &body,
             &[2, 2, 0],
             &unknown,
-            &[2, 4, 1],
+            &[2, 4, 2, 2],
             &body,
         ]
         .concat();
         let mut seen = Vec::new();
-        decode_histograms(&record, |item| seen.push((item.id, item.t, item.histogram))).unwrap();
+        decode_histograms(&record, |item| seen.push(item)).unwrap();
+        let item = |id, t, start| RecordHistogram {
+            id,
+            t,
+            start,
+            histogram: histogram(3),
+        };
         // The one with schema 40 is passed over, and the next one's id still counts from it.
-        assert_eq!(seen, [(1, 2, histogram(3)), (3, 4, histogram(3))]);
+        assert_eq!(seen, [item(1, 2, 5), item(3, 4, 6)]);
+        let unknown_histogram = RecordHistogram {
+            histogram: histogram(40),
+            ..item(2, 3, 0)
+        };
+        let [first, last] = &seen[..] else {
+            unreachable!("there are two");
+        };
+        let mut written = Vec::new();
+        let items = [first, &unknown_histogram, last].map(RecordHistogram::by_ref);
+        encode_histograms_since(&mut written, items);
+        assert_eq!(written, record);
     }
 
     proptest! {
         #[test]
         fn histograms_read_back(items in prop::collection::vec((any::<u64>(), any::<i64>(), any::<bool>(), any::<i64>()), 0..20)) {
+            let start = 0;
             let histograms: Vec<_> = items.iter().map(|&(id, t, is_custom, bucket)| {
                 let mut histogram = histogram(if is_custom { CUSTOM_BUCKETS_SCHEMA } else { 8 });
                 histogram.negative_deltas[0] = bucket;
-                RecordHistogram { id, t, histogram }
+                RecordHistogram { id, t, start, histogram }
             }).collect();
             for buckets in [RecordBuckets::Exponential, RecordBuckets::Custom] {
                 let of_kind: Vec<_> = histograms.iter()
                     .filter(|item| RecordBuckets::of(item.histogram.schema) == buckets).cloned().collect();
                 let floats: Vec<_> = of_kind.iter().map(|item| RecordHistogram {
-                    id: item.id, t: item.t, histogram: item.histogram.to_float(),
+                    id: item.id, t: item.t, start, histogram: item.histogram.to_float(),
                 }).collect();
 
                 let mut out = Vec::new();
@@ -402,6 +466,13 @@ mod tests {
                 let mut seen = Vec::new();
                 decode_float_histograms(&out, |item| seen.push(item)).unwrap();
                 prop_assert_eq!(&seen, &floats);
+                let since = |item: &RecordHistogram<_>| RecordHistogram { start: item.t, ..item.clone() };
+                let since: Vec<_> = floats.iter().map(since).collect();
+                let mut v2 = Vec::new();
+                encode_float_histograms_since(&mut v2, since.iter().map(RecordHistogram::by_ref));
+                let mut seen = Vec::new();
+                decode_float_histograms(&v2, |item| seen.push(item)).unwrap();
+                prop_assert_eq!(&seen, &since);
                 prop_assert!(out.is_empty() || decode_float_histograms(&out[..out.len() - 1], |_| ()).is_err());
             }
         }

@@ -135,25 +135,68 @@ fn reset(before: &SampleValue, now: &SampleValue) -> bool {
     }
 }
 
-/// Whether anything that only grows has become less; both have the same layout.
+/// Whether anything that only grows has become less, in the buckets that both can tell apart. A resolution that became
+/// finer was not there before, nor was another kind of buckets.
 fn shrank(before: &FloatHistogram, now: &FloatHistogram) -> bool {
-    assert!(before.schema == now.schema && before.zero_threshold == now.zero_threshold);
-    let less = |before: (&[_], &[f64]), now: (&[_], &[f64])| {
-        let now: Vec<(i32, f64)> = indexed(now.0, now.1).collect();
-        indexed(before.0, before.1).any(|(index, count)| {
-            let found = now.iter().find(|(other, _)| *other == index);
-            found.map_or(0.0, |(_, count)| *count) < count
+    if now.count < before.count || before.has_custom_buckets() != now.has_custom_buckets() {
+        return true;
+    }
+    if now.has_custom_buckets() {
+        return custom_shrank(before, now);
+    }
+    if before.schema < now.schema || now.zero_threshold < before.zero_threshold {
+        return true;
+    }
+    let mut before = before.clone();
+    before.reduce_resolution(now.schema);
+    // What the wider zero bucket has swallowed counts as zero; it ends where a bucket ends.
+    let mut zero = before.zero_count;
+    let mut left = |spans: &[_], buckets: &[f64]| -> Vec<(i32, f64)> {
+        let mut left = Vec::new();
+        for (index, count) in indexed(spans, buckets) {
+            if before.bound(index) <= now.zero_threshold {
+                zero += count;
+            } else {
+                left.push((index, count));
+            }
+        }
+        left
+    };
+    let positive = left(&before.positive_spans, &before.positive_buckets);
+    let negative = left(&before.negative_spans, &before.negative_buckets);
+    let less = |before: Vec<(i32, f64)>, (spans, buckets): (&[_], &[f64])| {
+        let now: Vec<(i32, f64)> = indexed(spans, buckets).collect();
+        before.into_iter().any(|(index, count)| {
+            match now.iter().find(|(other, _)| *other == index) {
+                Some((_, now)) => *now < count,
+                None => count != 0.0,
+            }
         })
     };
-    let positive = less(
-        (&before.positive_spans, &before.positive_buckets),
-        (&now.positive_spans, &now.positive_buckets),
-    );
-    let negative = less(
-        (&before.negative_spans, &before.negative_buckets),
-        (&now.negative_spans, &now.negative_buckets),
-    );
-    now.count < before.count || now.zero_count < before.zero_count || positive || negative
+    now.zero_count < zero
+        || less(positive, (&now.positive_spans, &now.positive_buckets))
+        || less(negative, (&now.negative_spans, &now.negative_buckets))
+}
+
+/// The same of custom buckets: up to each bound that both have, and without bound.
+fn custom_shrank(before: &FloatHistogram, now: &FloatHistogram) -> bool {
+    let up_to = |histogram: &FloatHistogram, bound: f64| -> f64 {
+        indexed(&histogram.positive_spans, &histogram.positive_buckets)
+            .filter(|(index, _)| histogram.bound(*index) <= bound)
+            .map(|(_, count)| count)
+            .sum()
+    };
+    let both = before
+        .custom_bounds
+        .iter()
+        .filter(|b| now.custom_bounds.contains(b));
+    let mut below = (0.0, 0.0);
+    both.copied().chain([f64::INFINITY]).any(|bound| {
+        let total = (up_to(before, bound), up_to(now, bound));
+        let inside = (total.0 - below.0, total.1 - below.1);
+        below = total;
+        inside.1 < inside.0
+    })
 }
 
 /// The time of the last value that beats all others; of the last NaN if there is nothing else.
@@ -222,14 +265,27 @@ fn extrapolated(window: &Window, is_counter: bool, is_rate: bool) -> Option<Samp
             (Float(change), *first, change)
         }
         (Histogram(first), Histogram(last)) => {
+            let histograms: Option<Vec<&FloatHistogram>> = samples
+                .iter()
+                .map(|(_, value)| match value {
+                    Histogram(histogram) => Some(&**histogram),
+                    Float(_) => None,
+                })
+                .collect();
+            let histograms = histograms?;
             let mut change = FloatHistogram::clone(last);
-            subtract(&mut change, first).ok()?;
-            for pair in samples.windows(2) {
-                let (Histogram(before), Histogram(now)) = (&pair[0].1, &pair[1].1) else {
-                    return None;
-                };
-                if is_counter && shrank(before, now) {
-                    add(&mut change, before).ok()?;
+            // What was before a reset at once says nothing.
+            let from = usize::from(is_counter && shrank(histograms[0], histograms[1]));
+            let custom = histograms[from..].iter().filter(|h| h.has_custom_buckets());
+            if ![0, histograms.len() - from].contains(&custom.count()) {
+                return None;
+            }
+            if from == 0 {
+                subtract(&mut change, first).ok()?;
+            }
+            for pair in histograms[from..].windows(2) {
+                if is_counter && shrank(pair[0], pair[1]) {
+                    add(&mut change, pair[0]).ok()?;
                 }
             }
             let grows_by = change.count;

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use model::histogram::Span;
+use model::histogram::{CUSTOM_BUCKETS_SCHEMA, Span};
 use model::{FloatHistogram, Labels, SampleValue};
 use proptest::prelude::*;
 
 use super::{Names, Series};
 use crate::script::MemoryStorage;
 
-/// Metrics: floats, floats with histograms among them, histograms, and one with fewer series.
-const METRICS: [&str; 4] = ["a_total", "b", "h", "one"];
+/// Metrics: floats, floats with histograms among them, histograms of two resolutions, one with fewer series, and histograms
+/// of all kinds of buckets.
+const METRICS: [&str; 5] = ["a_total", "b", "h", "one", "n"];
 
 /// One sample to be: how far after the one before (10 s each), of which kind, and how large.
 type Draw = (i64, u8, u8, i64);
@@ -18,8 +19,8 @@ type Draw = (i64, u8, u8, i64);
 /// Series of few metrics and labels, some of them empty or of one sample.
 pub(super) fn series() -> impl Strategy<Value = Vec<Series>> {
     let samples = proptest::collection::vec((1i64..4, 0u8..24, 0u8..60, -2500i64..2500), 0..45);
-    let names = (0usize..4, 0u8..2, 0u8..3);
-    proptest::collection::btree_map(names, samples, 0..14).prop_map(|drawn| {
+    let names = (0usize..5, 0u8..2, 0u8..3);
+    proptest::collection::btree_map(names, samples, 0..18).prop_map(|drawn| {
         let mut all: Vec<Series> = Vec::new();
         for ((metric, l, m), samples) in drawn {
             let mut labels = Names::new();
@@ -29,7 +30,8 @@ pub(super) fn series() -> impl Strategy<Value = Vec<Series>> {
                 labels.insert("m".to_owned(), m.to_string());
             }
             if all.iter().all(|series| series.labels != labels) {
-                let samples = series_samples(METRICS[metric], &samples);
+                let is_custom = l == 1;
+                let samples = series_samples(METRICS[metric], is_custom, &samples);
                 all.push(Series { labels, samples });
             }
         }
@@ -39,7 +41,7 @@ pub(super) fn series() -> impl Strategy<Value = Vec<Series>> {
     })
 }
 
-fn series_samples(metric: &str, draws: &[Draw]) -> Vec<(i64, SampleValue)> {
+fn series_samples(metric: &str, is_custom: bool, draws: &[Draw]) -> Vec<(i64, SampleValue)> {
     let mut samples = Vec::new();
     let (mut t, mut counter) = (0, 0.0);
     for &(gap, kind, size, jitter) in draws {
@@ -47,12 +49,16 @@ fn series_samples(metric: &str, draws: &[Draw]) -> Vec<(i64, SampleValue)> {
         counter += f64::from(size) / 4.0;
         let value = match (metric, kind) {
             (_, 0) => SampleValue::Float(model::stale_nan()),
-            ("h", 1) => SampleValue::Float(f64::from(size)),
-            ("h", 2) => {
+            ("h" | "n", 1) => SampleValue::Float(f64::from(size)),
+            ("h" | "n", 2) => {
                 counter = 1.0;
                 histogram(counter)
             }
-            ("h", _) => histogram(counter),
+            ("h" | "n", 3) => finer(counter),
+            ("n", 4) => custom(counter, vec![1.0, 2.0]),
+            ("n", 5..=7) if is_custom => custom(counter, vec![1.0, 3.0]),
+            ("n", _) if is_custom => custom(counter, vec![1.0, 2.0, 3.0]),
+            ("h" | "n", _) => histogram(counter),
             ("b", 1..=4) => histogram(f64::from(size)),
             (_, 5) => SampleValue::Float(f64::NAN),
             (_, 6) => SampleValue::Float(f64::INFINITY),
@@ -84,6 +90,45 @@ fn histogram(size: f64) -> SampleValue {
         positive_buckets: vec![whole, 2.0 * whole, whole],
         negative_spans: span(1, 1),
         negative_buckets: vec![2.0 * whole],
+        ..FloatHistogram::default()
+    }))
+}
+
+/// A histogram of twice the resolution and a narrower zero bucket, that grows with `size`.
+fn finer(size: f64) -> SampleValue {
+    let whole = size.floor();
+    let spans = vec![Span {
+        offset: 1,
+        length: 4,
+    }];
+    SampleValue::Histogram(Arc::new(FloatHistogram {
+        schema: 1,
+        zero_threshold: 0.25,
+        zero_count: whole,
+        count: 9.0 * whole,
+        sum: size * 6.0,
+        positive_spans: spans.clone(),
+        positive_buckets: vec![whole; 4],
+        negative_spans: spans,
+        negative_buckets: vec![whole; 4],
+        ..FloatHistogram::default()
+    }))
+}
+
+/// A histogram with these bounds, that grows with `size`; what is above the last bound is empty.
+fn custom(size: f64, custom_bounds: Vec<f64>) -> SampleValue {
+    let whole = size.floor();
+    let buckets = custom_bounds.len();
+    SampleValue::Histogram(Arc::new(FloatHistogram {
+        schema: CUSTOM_BUCKETS_SCHEMA,
+        count: whole * buckets as f64,
+        sum: size,
+        positive_spans: vec![Span {
+            offset: 0,
+            length: u32::try_from(buckets).unwrap(),
+        }],
+        positive_buckets: vec![whole; buckets],
+        custom_bounds,
         ..FloatHistogram::default()
     }))
 }
