@@ -395,8 +395,8 @@ impl Loaded {
     }
 
     /// Returns what becomes of OTLP metrics.
-    pub(crate) fn otlp(&self) -> remote::otlp::Options {
-        self.config.otlp.options()
+    pub(crate) fn otlp(&self, deltas: remote::otlp::Deltas) -> remote::otlp::Options {
+        self.config.otlp.options(deltas)
     }
 
     /// Returns how new chunks of floats are encoded, if the configuration says.

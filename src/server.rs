@@ -328,7 +328,7 @@ impl Server {
         let keeps_exemplars = self.settings.storage.keeps_exemplars;
         self.db
             .set_exemplars_max(loaded.exemplars_max(keeps_exemplars));
-        self.otlp.store(Arc::new(loaded.otlp()));
+        self.otlp.store(Arc::new(loaded.otlp(self.settings.deltas)));
         self.config_yaml.store(Arc::new(loaded.printed.clone()));
         let now_ms = self.clock.now_ms();
         self.reload_metrics.successful.set(1.0);

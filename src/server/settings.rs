@@ -9,6 +9,7 @@ use alertmanager::config::{AlertmanagerConfig, MatcherMode};
 use alertmanager::notify::SenderOptions;
 use anyhow::Context as _;
 use model::Duration;
+use remote::otlp::Deltas;
 use remote::write::Version;
 use scraper::{GlobalUrl, ScrapeOptions};
 
@@ -60,6 +61,8 @@ pub(crate) struct Settings {
     pub(crate) remote_write: Option<Vec<Version>>,
     /// Whether OTLP metrics are taken.
     pub(crate) has_otlp: bool,
+    /// What becomes of OTLP metrics of delta temporality.
+    pub(crate) deltas: Deltas,
     /// The database.
     pub(crate) storage: StorageSettings,
     /// The engine.
@@ -136,6 +139,7 @@ impl Settings {
             admin: values.is_on("web.enable-admin-api"),
             remote_write: remote_write(values)?,
             has_otlp: values.is_on("web.enable-otlp-receiver"),
+            deltas: deltas(&features)?,
             storage: StorageSettings::of(values, &features)?,
             engine: promql::EngineOptions {
                 lookback_ms: values.duration("query.lookback-delta").as_ms(),
@@ -193,6 +197,20 @@ fn remote_write(values: &Values) -> anyhow::Result<Option<Vec<Version>>> {
     }))
 }
 
+/// Returns what becomes of OTLP metrics of delta temporality.
+fn deltas(features: &[&str]) -> anyhow::Result<Deltas> {
+    let adds_up = features.contains(&"otlp-deltatocumulative");
+    let keeps = features.contains(&"otlp-native-delta-ingestion");
+    match (adds_up, keeps) {
+        (true, true) => anyhow::bail!(
+            "cannot enable otlp-deltatocumulative and otlp-native-delta-ingestion features at the same time"
+        ),
+        (true, false) => Ok(Deltas::AddedUp),
+        (false, true) => Ok(Deltas::Kept),
+        (false, false) => Ok(Deltas::LeftOut),
+    }
+}
+
 /// Returns this machine's name.
 pub(crate) fn hostname() -> String {
     rustix::system::uname()
@@ -215,6 +233,8 @@ fn warnings(values: &Values, features: &[&str]) -> Vec<String> {
         "xor2-encoding",
         "exemplar-storage",
         "metadata-wal-records",
+        "otlp-deltatocumulative",
+        "otlp-native-delta-ingestion",
         "",
     ];
     let unbuilt = UNBUILT
@@ -428,5 +448,16 @@ mod tests {
         assert_eq!(route_prefix("/", "http://h:1/prom").unwrap(), "");
         assert_eq!(route_prefix("x/y/", "http://h").unwrap(), "/x/y");
         assert!(route_prefix("/{x}", "http://h").is_err());
+    }
+
+    #[test]
+    fn deltas_are_left_out_kept_or_added_up() {
+        assert_eq!(deltas(&["native-histograms"]).unwrap(), Deltas::LeftOut);
+        let adds_up = deltas(&["otlp-deltatocumulative"]).unwrap();
+        assert_eq!(adds_up, Deltas::AddedUp);
+        let keeps = deltas(&["otlp-native-delta-ingestion"]).unwrap();
+        assert_eq!(keeps, Deltas::Kept);
+        let both = ["otlp-native-delta-ingestion", "otlp-deltatocumulative"];
+        assert!(deltas(&both).is_err());
     }
 }
