@@ -399,6 +399,12 @@ impl Loaded {
         self.config.otlp.options(deltas)
     }
 
+    /// Returns where spans are sent, if they are.
+    pub(crate) fn traces(&self) -> Option<net::trace::TraceOptions> {
+        let tracing = self.config.tracing.as_ref();
+        tracing.map(|tracing| tracing.options(&self.dir))
+    }
+
     /// Returns how new chunks of floats are encoded, if the configuration says.
     pub(crate) fn float_encoding(&self) -> Option<FloatEncoding> {
         self.config.storage.tsdb.chunk_encoding?.floats
@@ -409,7 +415,6 @@ impl Loaded {
         let sections = [
             ("remote_write", !config.remote_write.is_empty()),
             ("remote_read", !config.remote_read.is_empty()),
-            ("tracing", config.tracing.is_some()),
         ];
         let sections = sections
             .into_iter()

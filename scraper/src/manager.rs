@@ -12,6 +12,7 @@ use std::time::Duration;
 use metrics::Registry;
 use model::storage::Appendable;
 use model::time::Clock;
+use model::trace::Tracer;
 use net::http_config::InvalidHttpConfig;
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
@@ -48,6 +49,8 @@ pub struct ScrapeOptions {
     pub discovery_reload_interval: Duration,
     /// How this server is reached from outside, for links to targets on this machine.
     pub global_url: GlobalUrl,
+    /// Makes spans of scrapes.
+    pub tracer: Tracer,
 }
 
 /// What all pools and loops share.

@@ -9,6 +9,7 @@ use alertmanager::config::{AlertmanagerConfig, MatcherMode};
 use alertmanager::notify::SenderOptions;
 use anyhow::Context as _;
 use model::Duration;
+use model::trace::Tracer;
 use remote::otlp::Deltas;
 use remote::write::Version;
 use scraper::{GlobalUrl, ScrapeOptions};
@@ -273,7 +274,7 @@ impl Settings {
     }
 
     /// Returns what the scraper is started with; relative file names start from `base_dir`.
-    pub(crate) fn scrape_options(&self, base_dir: &Path) -> ScrapeOptions {
+    pub(crate) fn scrape_options(&self, base_dir: &Path, tracer: Tracer) -> ScrapeOptions {
         ScrapeOptions {
             base_dir: base_dir.to_owned(),
             hostname: hostname(),
@@ -282,15 +283,17 @@ impl Settings {
             timestamp_tolerance: self.timestamp_tolerance.to_std(),
             discovery_reload_interval: self.discovery_reload_interval.to_std(),
             global_url: self.global_url(),
+            tracer,
         }
     }
 
     /// Returns what the Alertmanagers' discovery and queues are started with; relative file names start from `base_dir`.
-    pub(crate) fn alertmanagers(&self, base_dir: &Path) -> alertmanagers::Options {
+    pub(crate) fn alertmanagers(&self, base_dir: &Path, tracer: Tracer) -> alertmanagers::Options {
         alertmanagers::Options {
             base_dir: base_dir.to_owned(),
             sender: self.sender,
             pause: self.discovery_reload_interval.to_std(),
+            tracer,
         }
     }
 }
