@@ -268,13 +268,15 @@ impl Scrape<'_> {
         // Two ways to write one series, of which one went: the series itself did not.
         ended.sort_unstable();
         ended.dedup();
-        let is_ended = |sample: &FloatSample| ended.binary_search(&sample.series).is_ok();
-        let mut alive: Vec<SeriesRef> = batch
-            .samples
-            .iter()
-            .filter(|s| is_ended(s))
+        let tracks_all = self.job.config.track_timestamps_staleness == Some(true);
+        let is_tracked = |t: i64| tracks_all || t == self.t;
+        let is_ended = |series: &SeriesRef| ended.binary_search(series).is_ok();
+        let samples = batch.samples.iter().filter(|s| is_tracked(s.t));
+        let histograms = batch.histograms.iter().filter(|h| is_tracked(h.t));
+        let mut alive: Vec<SeriesRef> = samples
             .map(|s| s.series)
-            .chain(batch.histograms.iter().map(|entry| entry.series))
+            .filter(is_ended)
+            .chain(histograms.map(|entry| entry.series))
             .collect();
         alive.sort_unstable();
         ended.retain(|series| alive.binary_search(series).is_err());

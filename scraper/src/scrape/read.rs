@@ -12,7 +12,7 @@ use super::labels;
 use super::report::Report;
 use super::scratch::{Batch, HistogramEntry};
 use crate::cache::{Cache, Destination, EntryId, Found};
-use crate::exposition::protobuf::{Family, HistogramLine, Item, Reader};
+use crate::exposition::protobuf::{Family, HistogramLine, HistogramOptions, Item, Reader};
 use crate::exposition::{BodyFormat, Event, ExemplarText, Format, Parser, SeriesLine};
 
 /// How far ahead of the scrape a sample's own timestamp may be.
@@ -34,6 +34,7 @@ pub(super) struct Reading<'r> {
     sample_limit: u64,
     honors_timestamps: bool,
     tracks_timestamps: bool,
+    histograms: HistogramOptions,
     /// A histogram had more buckets than allowed, at any resolution.
     is_over_bucket_limit: bool,
 }
@@ -59,6 +60,7 @@ impl<'r> Reading<'r> {
             sample_limit: limit.unwrap_or(u64::MAX),
             honors_timestamps: config.honor_timestamps.unwrap_or(true),
             tracks_timestamps: config.track_timestamps_staleness.unwrap_or(false),
+            histograms: scrape.target.histograms.over(scrape.job.histograms),
             is_over_bucket_limit: false,
         }
     }
@@ -67,7 +69,7 @@ impl<'r> Reading<'r> {
     pub(super) fn read(mut self, body: &[u8], format: BodyFormat) -> Result<u64, ScrapeError> {
         let hash = match format {
             BodyFormat::Protobuf => self.messages(body)?,
-            BodyFormat::Lines(format) if self.scrape.job.histograms.convert => {
+            BodyFormat::Lines(format) if self.histograms.convert => {
                 self.lines_converted(body, format)?
             }
             BodyFormat::Lines(format) => self.lines(body, format)?,
@@ -101,7 +103,7 @@ impl<'r> Reading<'r> {
 
     /// Like [`Reading::lines`], with classic histograms as native ones.
     fn lines_converted(&mut self, body: &[u8], format: Format) -> Result<u64, ScrapeError> {
-        let keeps_classic = self.scrape.job.histograms.always_classic;
+        let keeps_classic = self.histograms.always_classic;
         let mut metadata_hash = 0;
         let mut converter = Converter::default();
         let mut parser = Parser::trusting(body, format)?;
@@ -150,7 +152,7 @@ impl<'r> Reading<'r> {
 
     fn messages(&mut self, body: &[u8]) -> Result<u64, ScrapeError> {
         let mut metadata_hash = 0;
-        let mut reader = Reader::new(body, self.scrape.job.histograms);
+        let mut reader = Reader::new(body, self.histograms);
         while let Some(item) = reader.next(self.cache.expected())? {
             match item {
                 Item::Family(family) => metadata_hash = hash_family(metadata_hash, &family),
