@@ -122,7 +122,7 @@ impl AlertmanagerConfig {
         }
         receiver::show_http_defaults(&mut global.http_config);
         receiver::show_tls_defaults(&mut global.smtp_tls_config);
-        warnings.extend(http::check(&global.http_config, "global.http_config")?);
+        http::check(&global.http_config)?;
         let mut receivers: Vec<Receiver> = Vec::new();
         for text::ReceiverItem(text) in file.receivers.iter_mut().flatten() {
             if receivers.iter().any(|receiver| receiver.name == text.name) {
