@@ -13,6 +13,7 @@ use std::sync::Arc;
 use alertmanager::rule::engine::EngineQuery;
 use alertmanager::rule::query::{QueriedSample, QueriedSeries, QuerySteps, RuleQuery};
 use model::time::Clock;
+use model::trace::{Span, SpanKind, Tracer};
 use parking_lot::Mutex;
 use promql::Expr;
 
@@ -96,33 +97,46 @@ impl ActiveQueries {
     }
 }
 
-/// Queries of rules, each of them in the log while it runs.
+/// What Prometheus calls the span of a query that is evaluated.
+pub(crate) const EXECUTION: &str = "promqlExec";
+
+/// Queries of rules, each of them in the log, if there is one, and a span of its own while it runs.
 pub(crate) struct LoggedRules {
     pub(crate) query: EngineQuery,
-    pub(crate) queries: Arc<ActiveQueries>,
+    pub(crate) queries: Option<Arc<ActiveQueries>>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) tracer: Tracer,
 }
 
 impl LoggedRules {
-    fn begin(&self, query: &str) -> Option<Slot> {
+    /// Begins a query whose text is that; what is returned ends it.
+    fn begin(&self, query: impl FnOnce() -> String) -> Option<(Option<Slot>, Span)> {
+        if self.queries.is_none() && !self.tracer.is_on() {
+            return None;
+        }
+        let query = query();
         let now_s = self.clock.now_ms().div_euclid(1000);
-        self.queries.begin(query, now_s)
+        let queries = self.queries.as_ref();
+        let slot = queries.and_then(|queries| queries.begin(&query, now_s));
+        let mut span = self.tracer.begin(EXECUTION, SpanKind::Internal, None);
+        span.set("query", query.as_str());
+        Some((slot, span))
     }
 }
 
 impl RuleQuery for LoggedRules {
     fn vector(&self, expr: &Expr, at_ms: i64) -> Result<Vec<QueriedSample>, String> {
-        let _slot = self.begin(&expr.to_string());
+        let _running = self.begin(|| expr.to_string());
         self.query.vector(expr, at_ms)
     }
 
     fn vector_of_text(&self, query: &str, at_ms: i64) -> Result<Vec<QueriedSample>, String> {
-        let _slot = self.begin(query);
+        let _running = self.begin(|| query.to_owned());
         self.query.vector_of_text(query, at_ms)
     }
 
     fn range(&self, expr: &Expr, steps: QuerySteps) -> Option<Result<Vec<QueriedSeries>, String>> {
-        let _slot = self.begin(&expr.to_string());
+        let _running = self.begin(|| expr.to_string());
         self.query.range(expr, steps)
     }
 }
@@ -226,7 +240,8 @@ mod tests {
         let engine = crate::api::testing::engine(&metrics::Registry::new());
         let rules = LoggedRules {
             query: EngineQuery::new(Arc::new(engine), Arc::clone(&spy) as _),
-            queries,
+            queries: Some(queries),
+            tracer: Tracer::default(),
             clock: Arc::new(model::time::SystemClock),
         };
         let expr = promql::parse_with("sum(a)", &promql::ParseOptions::STABLE).unwrap();

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use alertmanager::notify::{ClientError, Link, Relabel, Sender, SenderOptions, Set};
 use metrics::{Gauge, Registry};
+use model::trace::Tracer;
 use parking_lot::Mutex;
 use scraper::config::RelabelConfig;
 use scraper::discovery::{Discoveries, DiscoveryHost};
@@ -36,6 +37,8 @@ pub(crate) struct Options {
     pub(crate) sender: SenderOptions,
     /// How far apart changes of who is discovered are acted on, at least.
     pub(crate) pause: Duration,
+    /// Makes spans of what is posted.
+    pub(crate) tracer: Tracer,
 }
 
 /// The sets of Alertmanagers of the configuration, as they are found.
@@ -117,7 +120,8 @@ impl Alertmanagers {
         let links = config.alertmanagers.iter().map(|config| {
             let relabel = relabelling(&config.alert_relabel_configs);
             let base_dir = &self.options.base_dir;
-            let mut link = Link::new(config.http_config(), base_dir, config.timeout, relabel)?;
+            let mut link = Link::new(config.http_config(), base_dir, config.timeout, relabel)?
+                .traced(self.options.tracer.clone());
             if let Some(sigv4) = &config.sigv4 {
                 link = link.signed(sigv4.signer());
             }

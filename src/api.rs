@@ -39,6 +39,7 @@ mod params;
 mod query;
 mod rules;
 mod series;
+mod spans;
 mod status;
 pub(crate) mod syntax;
 mod targets;
@@ -64,6 +65,7 @@ use http::{HeaderValue, StatusCode, request};
 use metrics::{Registry, Summary};
 use model::storage::Queryable;
 use model::time::Clock;
+use model::trace::Tracer;
 use serde::Serialize;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -98,6 +100,8 @@ pub(crate) struct EarlyState {
     pub(crate) route_prefix: String,
     /// What they begin with for the client, in redirects: the path of the external URL, without a slash at the end.
     pub(crate) external_path: String,
+    /// Makes spans of requests.
+    pub(crate) tracer: Tracer,
 }
 
 /// What is known when the database is open.
@@ -140,6 +144,8 @@ pub(crate) struct ApiState {
     pub(crate) otlp: Option<Arc<otlp::Receiver>>,
     /// Tells the time.
     pub(crate) clock: Arc<dyn Clock>,
+    /// Makes spans of queries.
+    pub(crate) tracer: Tracer,
 }
 
 /// Returns the summary of how long queries waited: the slice `queue_time` beside those that the engine observes.
@@ -202,7 +208,7 @@ pub(crate) struct Shared {
 impl Shared {
     /// Returns the state of a server that is not ready.
     pub(crate) fn new(early: EarlyState) -> Self {
-        let http = HttpMetrics::new(&early.registry);
+        let http = HttpMetrics::new(&early.registry, early.tracer.clone());
         Shared {
             early,
             ready: OnceLock::new(),

@@ -421,8 +421,14 @@ impl Loaded {
     }
 
     /// Returns what becomes of OTLP metrics.
-    pub(crate) fn otlp(&self) -> remote::otlp::Options {
-        self.config.otlp.options()
+    pub(crate) fn otlp(&self, deltas: remote::otlp::Deltas) -> remote::otlp::Options {
+        self.config.otlp.options(deltas)
+    }
+
+    /// Returns where spans are sent, if they are.
+    pub(crate) fn traces(&self) -> Option<net::trace::TraceOptions> {
+        let tracing = self.config.tracing.as_ref();
+        tracing.map(|tracing| tracing.options(&self.dir))
     }
 
     /// Returns how new chunks of floats are encoded, if the configuration says.
@@ -435,7 +441,6 @@ impl Loaded {
         let sections = [
             ("remote_write", !config.remote_write.is_empty()),
             ("remote_read", !config.remote_read.is_empty()),
-            ("tracing", config.tracing.is_some()),
         ];
         let sections = sections
             .into_iter()

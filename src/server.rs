@@ -20,12 +20,12 @@ use alertmanager::notify::{FanOut, Notifier};
 use alertmanager::rule::engine::EngineQuery;
 use alertmanager::rule::file::{GroupConfig, RuleFile};
 use alertmanager::rule::group::{GroupSettings, RestoreOptions};
-use alertmanager::rule::query::RuleQuery;
 use alertmanager::{Alertmanager, AlertmanagerOptions, RuleManager, RuleManagerOptions};
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use metrics::{Gauge, Registry};
 use model::time::{Clock, SystemClock};
+use net::trace::Tracing;
 use scraper::ScrapeManager;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -71,6 +71,7 @@ pub(crate) async fn run(values: &Values) -> anyhow::Result<()> {
 
     let (reload_sender, reload_requests) = mpsc::channel(RELOADS_WAITING_MAX);
     let quit = CancellationToken::new();
+    let tracing = Tracing::new(&registry);
     let replay = Arc::new(ReplayProgress::default());
     let early = http::early_state(
         &settings,
@@ -78,6 +79,7 @@ pub(crate) async fn run(values: &Values) -> anyhow::Result<()> {
         &replay,
         reload_sender.clone(),
         quit.clone(),
+        tracing.tracer().clone(),
     )?;
     let shared = Arc::new(api::Shared::new(early));
     let listen = http::HttpOptions {
@@ -94,7 +96,7 @@ pub(crate) async fn run(values: &Values) -> anyhow::Result<()> {
     let stop_signal = tokio::spawn(crate::signal::stop());
 
     let db = open_database(&settings, &loaded, &registry, &replay).await?;
-    let server = Server::start(settings, &loaded, checked, db, registry).await?;
+    let server = Server::start(settings, &loaded, checked, db, registry, tracing).await?;
     shared.set_ready(server.api_state());
     tracing::info!("server is ready to receive web requests");
 
@@ -104,6 +106,7 @@ pub(crate) async fn run(values: &Values) -> anyhow::Result<()> {
     shared.set_stopping();
     server.stop().await;
     http.stop().await;
+    server.tracing.stop().await;
     server.db.close().context("make the data durable")?;
     tracing::info!("see you next time");
     outcome
@@ -127,6 +130,7 @@ struct Server {
     otlp: Arc<ArcSwap<remote::otlp::Options>>,
     runtime: Arc<api::RuntimeInfo>,
     reload_metrics: ReloadMetrics,
+    tracing: Tracing,
 }
 
 struct ReloadMetrics {
@@ -147,14 +151,19 @@ impl Server {
         checked: Checked,
         db: Arc<Db>,
         registry: Registry,
+        tracing: Tracing,
     ) -> anyhow::Result<Server> {
+        let tracer = tracing.tracer();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let engine = Arc::new(
             promql::Engine::new(settings.engine.clone(), &registry)
                 .with_features(settings.features),
         );
         engine.set_concurrent_max(settings.query_concurrency as f64);
-        let alertmanagers = Alertmanagers::new(settings.alertmanagers(&loaded.dir), &registry);
+        let alertmanagers = Alertmanagers::new(
+            settings.alertmanagers(&loaded.dir, tracer.clone()),
+            &registry,
+        );
         let alertmanager = match checked.alertmanager.clone() {
             Some(config) => {
                 let options = AlertmanagerOptions {
@@ -178,18 +187,16 @@ impl Server {
         let slots = settings.query_concurrency + active_queries::RULE_SLOTS;
         let active_queries = ActiveQueries::start(&settings.data_dir, slots);
         let query = EngineQuery::new(Arc::clone(&engine), Arc::clone(&db) as _);
-        let rule_query: Arc<dyn RuleQuery> = match active_queries.clone() {
-            Some(queries) => Arc::new(LoggedRules {
-                query,
-                queries,
-                clock: Arc::clone(&clock),
-            }),
-            None => Arc::new(query),
+        let rule_query = LoggedRules {
+            query,
+            queries: active_queries.clone(),
+            clock: Arc::clone(&clock),
+            tracer: tracer.clone(),
         };
         let rules = Arc::new(RuleManager::new(RuleManagerOptions {
             storage: Arc::clone(&db) as _,
             queryable: Arc::clone(&db) as _,
-            query: rule_query,
+            query: Arc::new(rule_query),
             clock: Arc::clone(&clock),
             registry: registry.clone(),
             notifier: Arc::clone(&notifiers) as Arc<dyn Notifier>,
@@ -199,12 +206,13 @@ impl Server {
                 grace_period: settings.for_grace_period,
             },
             concurrency: settings.rule_concurrency,
+            tracer: tracer.clone(),
         }));
         let scraper = ScrapeManager::new(
             Arc::clone(&db) as _,
             Arc::clone(&clock),
             &registry,
-            settings.scrape_options(&loaded.dir),
+            settings.scrape_options(&loaded.dir, tracer.clone()),
         );
         let server = Server {
             active_queries,
@@ -225,6 +233,7 @@ impl Server {
             alertmanagers: Arc::new(alertmanagers),
             config_yaml: Arc::default(),
             otlp: Arc::default(),
+            tracing,
         };
         // The Alertmanager was started with its configuration just now.
         let checked = Checked {
@@ -328,7 +337,8 @@ impl Server {
         let keeps_exemplars = self.settings.storage.keeps_exemplars;
         self.db
             .set_exemplars_max(loaded.exemplars_max(keeps_exemplars));
-        self.otlp.store(Arc::new(loaded.otlp()));
+        self.tracing.apply(loaded.traces());
+        self.otlp.store(Arc::new(loaded.otlp(self.settings.deltas)));
         self.config_yaml.store(Arc::new(loaded.printed.clone()));
         let now_ms = self.clock.now_ms();
         self.reload_metrics.successful.set(1.0);
@@ -364,6 +374,7 @@ impl Server {
             scraper: Arc::clone(&self.scraper),
             rules: Arc::clone(&self.rules),
             clock: Arc::clone(&self.clock),
+            tracer: self.tracing.tracer().clone(),
             alertmanagers: Box::new(move || alertmanagers.urls()),
             alertmanager_api: self.alertmanager.as_ref().map(|alertmanager| {
                 let options = alertmanager::api::ApiOptions {

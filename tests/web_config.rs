@@ -264,6 +264,75 @@ fn tls_users_and_headers_of_all_three() {
     }
 }
 
+/// Asks over TLS with these protocols on offer; returns the protocol that was agreed on, and status and version of the answer.
+async fn negotiate(
+    address: &str,
+    client: &rustls::ClientConfig,
+    offered: &[&[u8]],
+) -> (Option<Vec<u8>>, http::StatusCode, http::Version) {
+    let mut config = client.clone();
+    config.alpn_protocols = offered.iter().map(|name| name.to_vec()).collect();
+    let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+    let name = "127.0.0.1".try_into().unwrap();
+    let stream = connector.connect(name, stream).await.unwrap();
+    let agreed = stream.get_ref().1.alpn_protocol().map(<[u8]>::to_vec);
+    let request = http::Request::get(format!("https://{address}/"))
+        .header("host", address)
+        .body(http_body_util::Empty::<bytes::Bytes>::new())
+        .unwrap();
+    let stream = hyper_util::rt::TokioIo::new(stream);
+    let response = if agreed.as_deref() == Some(b"h2") {
+        let executor = hyper_util::rt::TokioExecutor::new();
+        let (mut client, connection) = hyper::client::conn::http2::handshake(executor, stream)
+            .await
+            .unwrap();
+        tokio::spawn(connection);
+        client.send_request(request).await.unwrap()
+    } else {
+        let (mut client, connection) = hyper::client::conn::http1::handshake(stream).await.unwrap();
+        tokio::spawn(connection);
+        client.send_request(request).await.unwrap()
+    };
+    (agreed, response.status(), response.version())
+}
+
+#[test]
+fn http_2_is_spoken_over_tls_unless_it_is_turned_off() {
+    let authority = Authority::new();
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let server = authority.certify("127.0.0.1");
+    fs::write(dir.join("web.crt"), &server.pem).unwrap();
+    fs::write(dir.join("web.key"), server.key.serialize_pem()).unwrap();
+    let web = "tls_server_config: {cert_file: web.crt, key_file: web.key}\n";
+    fs::write(dir.join("web.yml"), web).unwrap();
+    let address = free_address();
+    let mut process = start("exporter", dir, &address);
+    eventually("a listener", PATIENCE, || {
+        process.assert_running();
+        TcpStream::connect(&address).map_err(|error| error.to_string())
+    });
+    let client = authority.client(None);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let ask = |offered: &[&[u8]]| runtime.block_on(negotiate(&address, &client, offered));
+    let (ok, h1, h2) = (
+        http::StatusCode::OK,
+        http::Version::HTTP_11,
+        http::Version::HTTP_2,
+    );
+    let both: &[&[u8]] = &[b"h2", b"http/1.1"];
+    assert_eq!(ask(both), (Some(b"h2".to_vec()), ok, h2));
+    assert_eq!(ask(&[b"http/1.1"]), (Some(b"http/1.1".to_vec()), ok, h1));
+    assert_eq!(ask(&[]), (None, ok, h1));
+    fs::write(
+        dir.join("web.yml"),
+        format!("{web}http_server_config: {{http2: false}}\n"),
+    )
+    .unwrap();
+    assert_eq!(ask(both), (Some(b"http/1.1".to_vec()), ok, h1));
+}
+
 #[test]
 fn clients_show_who_they_are() {
     let authority = Authority::new();

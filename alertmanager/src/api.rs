@@ -135,7 +135,11 @@ async fn serve(State(api): State<Arc<Api>>, request: Request) -> Response {
     {
         return preflight(asked);
     }
+    let (method, uri, headers) = (request.method(), request.uri(), request.headers());
+    let tracer = api.alertmanager.tracer();
+    let mut span = net::trace::begin_answer(tracer, method, uri, headers);
     let mut response = api.limited(request).await;
+    net::trace::note_status(&mut span, response.status(), false);
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::VARY, HeaderValue::from_static("Origin"));

@@ -25,6 +25,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use model::Duration;
+use net::trace::TraceOptions;
 
 use crate::inhibit::InhibitRule;
 use crate::template::Template;
@@ -83,6 +84,8 @@ pub struct AlertmanagerConfig {
     pub base_dir: PathBuf,
     /// Globs of files of templates, as they are written.
     pub templates: Vec<String>,
+    /// Where spans are sent.
+    tracing: Option<tracing::Tracing>,
     /// The file printed back, defaults filled in and secrets hidden, as the API's status shows it.
     pub original: String,
     /// What loads but is not done yet.
@@ -119,7 +122,7 @@ impl AlertmanagerConfig {
         }
         receiver::show_http_defaults(&mut global.http_config);
         receiver::show_tls_defaults(&mut global.smtp_tls_config);
-        warnings.extend(http::check(&global.http_config, "global.http_config")?);
+        http::check(&global.http_config)?;
         let mut receivers: Vec<Receiver> = Vec::new();
         for text::ReceiverItem(text) in file.receivers.iter_mut().flatten() {
             if receivers.iter().any(|receiver| receiver.name == text.name) {
@@ -168,9 +171,16 @@ impl AlertmanagerConfig {
             time_intervals: intervals,
             base_dir: PathBuf::new(),
             templates: file.templates.clone(),
+            tracing: file.tracing.clone(),
             original: yaml::print(&file)?,
             warnings,
         })
+    }
+
+    /// Returns where spans are sent, if they are.
+    pub fn traces(&self) -> Option<TraceOptions> {
+        let tracing = self.tracing.as_ref();
+        tracing.map(|tracing| tracing.options(&self.base_dir))
     }
 
     /// Returns those of the time intervals `names` that `at_ms` (milliseconds since the epoch) is in.

@@ -61,6 +61,7 @@ fn rules(storage: &VecStorage, clock: &ManualClock, alertmanager: &Alertmanager)
         resend_delay: Duration::ZERO,
         restore: RestoreOptions::default(),
         concurrency: 1,
+        tracer: model::trace::Tracer::default(),
     })
 }
 

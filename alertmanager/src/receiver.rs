@@ -34,6 +34,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::Labels;
+use model::trace::{Span, SpanContext, Tracer};
 
 use crate::config::Receiver;
 use crate::dispatch::{Memory, Notification};
@@ -216,6 +217,8 @@ pub(crate) struct Message {
     pub(crate) memory: Memory,
     /// What templates of the configuration may call.
     pub(crate) templates: Arc<Template>,
+    /// The span that the requests are below, and what makes theirs.
+    pub(crate) trace: Option<(Tracer, SpanContext)>,
 }
 
 impl Message {
@@ -236,6 +239,16 @@ impl Message {
             now_ms,
             memory: notification.memory().clone(),
             templates: default_templates(),
+            trace: None,
+        }
+    }
+
+    /// Begins the span of a request that tells it.
+    fn begin_request(&self, method: &'static str) -> Span {
+        match &self.trace {
+            // URLs of receivers are secrets.
+            Some((tracer, above)) => net::trace::begin_request(tracer, method, None, Some(*above)),
+            None => Span::default(),
         }
     }
 

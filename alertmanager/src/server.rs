@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 
 use ::metrics::Registry;
 use model::time::Clock;
+use model::trace::{SpanKind, Tracer};
+use net::trace::Tracing;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
@@ -106,6 +108,7 @@ struct Shared {
     sending: Arc<Semaphore>,
     /// Set at the start, if there is a cluster.
     cluster: OnceLock<Cluster>,
+    tracing: Tracing,
 }
 
 /// The ways to tell, by receiver, kind and position.
@@ -123,6 +126,7 @@ impl Alertmanager {
     /// When a receiver cannot be made or the storage cannot be had, for a person.
     pub fn start(config: AlertmanagerConfig, options: AlertmanagerOptions) -> Result<Self, String> {
         let integrations = integrations(&config)?;
+        let traces = config.traces();
         let cluster = match options.cluster {
             Some(cluster) => self::cluster::bind(cluster, &options.registry)?,
             None => None,
@@ -156,7 +160,9 @@ impl Alertmanager {
             stop: CancellationToken::new(),
             sending: Arc::new(Semaphore::new(SENDING_MAX)),
             cluster: OnceLock::new(),
+            tracing: Tracing::new(&options.registry),
         });
+        shared.tracing.apply(traces);
         if let Some(bound) = cluster {
             let replica: Weak<Shared> = Arc::downgrade(&shared);
             shared.cluster.get_or_init(|| bound.start(replica));
@@ -180,6 +186,7 @@ impl Alertmanager {
     /// When a receiver cannot be made; then nothing changes.
     pub fn apply(&self, config: AlertmanagerConfig) -> Result<(), String> {
         let integrations = integrations(&config)?;
+        self.shared.tracing.apply(config.traces());
         let now_ms = self.shared.clock.now_ms();
         let mut dispatcher = self.shared.dispatcher.lock();
         dispatcher.apply(Arc::new(config), now_ms);
@@ -187,6 +194,11 @@ impl Alertmanager {
         drop(dispatcher);
         self.shared.changed.notify_one();
         Ok(())
+    }
+
+    /// Returns what makes spans.
+    pub(crate) fn tracer(&self) -> &Tracer {
+        self.shared.tracing.tracer()
     }
 
     /// Returns the time, milliseconds since the epoch.
@@ -270,6 +282,7 @@ impl Alertmanager {
         if let Some(cluster) = self.shared.cluster.get() {
             cluster.leave().await;
         }
+        self.shared.tracing.stop().await;
         self.shared.store_lazily();
         let store = self.shared.store.lock().take();
         // Waits for the disk.
@@ -452,9 +465,22 @@ impl Shared {
                     }
                 };
                 let start = Instant::now();
+                let tracer = self.tracing.tracer();
+                let mut span = tracer.begin("notification", SpanKind::Internal, None);
+                if span.is_recorded() {
+                    let alerts = i64::try_from(notification.alerts.len());
+                    span.set("receiver", key.receiver.as_str());
+                    span.set("integration", kind);
+                    span.set("alerts", alerts.unwrap_or(i64::MAX));
+                }
+                message.trace = span.context().map(|context| (tracer.clone(), context));
                 let result = integration
                     .send_with_retries(&message, timeout, attempted)
                     .await;
+                if let Err(error) = &result {
+                    span.fail(error);
+                }
+                drop(span);
                 self.metrics.latency.with(&[kind]).observe_since(start);
                 result
             }

@@ -21,4 +21,10 @@ pub const TARGETS: &[Target] = &[
         seeds: otlp::seeds,
         bytes_per_byte: 4_096,
     },
+    Target {
+        name: "otlp_json",
+        check: otlp::check_json,
+        seeds: otlp::seeds_json,
+        bytes_per_byte: 4_096,
+    },
 ];

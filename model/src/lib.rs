@@ -23,6 +23,7 @@ pub mod sample;
 pub mod size;
 pub mod storage;
 pub mod time;
+pub mod trace;
 
 pub use duration::Duration;
 pub use histogram::{FloatHistogram, Histogram};

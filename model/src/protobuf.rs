@@ -297,6 +297,18 @@ impl Writer {
         self
     }
 
+    /// Writes a `fixed64` or `sfixed64`.
+    pub fn fixed64(&mut self, field: u32, number: u64) -> &mut Self {
+        put_varint(&mut self.0, u64::from(field) << 3 | 1);
+        self.0.extend_from_slice(&number.to_le_bytes());
+        self
+    }
+
+    /// Writes a double.
+    pub fn double(&mut self, field: u32, number: f64) -> &mut Self {
+        self.fixed64(field, number.to_bits())
+    }
+
     /// Writes a string, bytes or a message.
     pub fn bytes(&mut self, field: u32, bytes: &[u8]) -> &mut Self {
         put_varint(&mut self.0, u64::from(field) << 3 | 2);
@@ -412,11 +424,13 @@ mod tests {
             .varint(1, 150)
             .bytes(3, b"hi")
             .packed(4, [1, 300])
+            .double(5, 1.5)
             .message(20, inner.clone());
         let expected = [
             (1, Value::Varint(150)),
             (3, Value::Bytes(b"hi")),
             (4, Value::Bytes(&[1, 0xac, 2])),
+            (5, Value::Fixed64(1.5f64.to_bits())),
             (20, Value::Bytes(&inner.into_bytes()[..])),
         ];
         check(&outer.into_bytes(), &expected, Ok(()));

@@ -5,11 +5,12 @@
 //!
 //! # Not here
 //!
-//! `credential_process` and single sign-on of profiles: an error names them. Requests other than POST.
+//! Single sign-on of profiles: an error names it. Requests other than POST.
 
 mod credentials;
 mod identity;
 mod metadata;
+mod process;
 mod profile;
 mod refusal;
 mod signature;

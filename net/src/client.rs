@@ -11,8 +11,7 @@
 //!
 //! # Not here
 //!
-//! The grant of OAuth2 that needs a signature: a client that is configured with it answers every request with
-//! [`GetError::Unsupported`]. Proxies that speak TLS themselves are refused. Decompression is up to the caller.
+//! Decompression, which is up to the caller.
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -44,7 +43,6 @@ use proxy::ProxyConnector;
 
 pub use auth::{CredentialsError, append_headers, read_secret_file};
 pub use connections::{IDLE_PER_HOST_MAX, IDLE_TIMEOUT};
-pub(crate) use oauth2::unsupported;
 pub use oauth2::{TokenError, TokenSource};
 pub use proxy::ProxyRules;
 pub use tls::{PerFiles, TlsError, client_config};
@@ -117,12 +115,6 @@ pub enum GetError {
     /// There is no token to send.
     #[error(transparent)]
     Token(#[from] TokenError),
-    /// The configuration needs something that is not built yet; nothing was sent.
-    #[error("{field} is not supported yet, so nothing was sent")]
-    Unsupported {
-        /// The field of `http_config`.
-        field: &'static str,
-    },
 }
 
 impl Client {
@@ -141,7 +133,7 @@ impl Client {
         Ok(Client {
             config: config.clone(),
             base_dir: base_dir.to_owned(),
-            plain: Connections::new(connector(&proxies)),
+            plain: Connections::new(connector(&proxies, tls::believing_nobody()?)),
             proxies,
             tokens,
             tls: PerFiles::default(),
@@ -165,9 +157,6 @@ impl Client {
         request: Request<'_>,
         body: &mut Vec<u8>,
     ) -> Result<Response, GetError> {
-        if let Some(field) = self.config.unsupported().first() {
-            return Err(GetError::Unsupported { field });
-        }
         match tokio::time::timeout_at(request.deadline, self.get_following(request, body)).await {
             Ok(outcome) => outcome,
             Err(_) => Err(GetError::Deadline {
@@ -251,18 +240,23 @@ impl Client {
         body: &mut Vec<u8>,
         bytes_max: usize,
     ) -> Result<Response, GetError> {
+        let for_proxy;
         let mut message = Message {
             url,
             headers,
             post,
             for_proxy: None,
         };
-        let sent = if url.scheme_str() == Some("https") {
+        let is_https = url.scheme_str() == Some("https");
+        if !is_https {
+            for_proxy = self.proxies.forwarded(url);
+            message.for_proxy = for_proxy.as_ref();
+        }
+        // A proxy that is spoken to by TLS is so for every URL.
+        let sent = if is_https || self.proxies.speaks_tls() {
             let tls = self.tls_connections()?;
             send_over(&*tls, message, body, bytes_max).await
         } else {
-            let for_proxy = self.proxies.forwarded(url);
-            message.for_proxy = for_proxy.as_ref();
             send_over(&self.plain, message, body, bytes_max).await
         };
         sent.map_err(|error| match error {
@@ -278,7 +272,7 @@ impl Client {
     fn tls_connections(&self) -> Result<Tls, TlsError> {
         let config = self.config.tls_config.clone().unwrap_or_default();
         self.tls.get_or_make(&config, &self.base_dir, || {
-            let http = connector(&self.proxies);
+            let http = connector(&self.proxies, client_config(&config, &self.base_dir)?);
             let https = hyper_rustls::HttpsConnectorBuilder::new()
                 .with_tls_config(client_config(&config, &self.base_dir)?)
                 .https_or_http();
@@ -294,13 +288,14 @@ impl Client {
     }
 }
 
-fn connector(proxies: &Arc<ProxyRules>) -> ProxyConnector {
+/// * `tls`: how proxies are spoken to that speak TLS.
+fn connector(proxies: &Arc<ProxyRules>, tls: rustls::ClientConfig) -> ProxyConnector {
     let mut connector = HttpConnector::new();
     connector.set_nodelay(true);
     connector.set_keepalive(Some(Duration::from_secs(30)));
     // TLS and SOCKS are spoken on top.
     connector.enforce_http(false);
-    ProxyConnector::new(connector, Arc::clone(proxies))
+    ProxyConnector::new(connector, tls, Arc::clone(proxies))
 }
 
 /// Sends a message over a connection that is there, or else over a new one.

@@ -16,7 +16,6 @@ mod unbuilt;
 mod url_text;
 mod validate;
 
-pub(crate) use oauth2::CLIENT_CREDENTIALS;
 pub use oauth2::OAuth2;
 pub use secret::Secret;
 pub use unbuilt::Unbuilt;

@@ -10,8 +10,7 @@
 //!
 //! # Not here
 //!
-//! HTTP/2, and the grant of OAuth2 that needs a signature.
-//! A client that would need what is not here refuses to send rather than going without.
+//! HTTP/2 of clients, but for those that send spans.
 
 pub mod aws;
 pub mod azure;
@@ -31,4 +30,5 @@ mod request_line;
 pub mod rsa;
 #[cfg(test)]
 mod testing;
+pub mod trace;
 pub mod web_config;

@@ -1,10 +1,5 @@
 //! The HTTP client for all but scrapes: requests to receivers, to other Alertmanagers and to what knows of targets, as an
 //! `http_config` says.
-//!
-//! # Not here
-//!
-//! The grant of OAuth2 that needs a signature. A configuration with it loads with a warning, and a client that would need it
-//! refuses to send rather than going without.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -36,12 +31,6 @@ pub enum ClientError {
     /// The client's options do not go together.
     #[error("make an HTTP client")]
     Build(#[from] reqwest::Error),
-    /// The configuration needs something that is not built yet; nothing was sent.
-    #[error("{field} is not supported yet, so nothing was sent")]
-    Unsupported {
-        /// The field of `http_config`.
-        field: &'static str,
-    },
 }
 
 /// Sends requests as one `http_config` says. Credentials in files are read for each request, and certificates when they changed.
@@ -126,16 +115,12 @@ impl HttpClient {
     ///
     /// # Errors
     ///
-    /// When a file with a secret or certificates cannot be read, there is no token, or what the configuration asks for is
-    /// not built yet.
+    /// When a file with a secret or certificates cannot be read, or there is no token.
     pub async fn request(
         &self,
         method: reqwest::Method,
         url: &str,
     ) -> Result<reqwest::RequestBuilder, ClientError> {
-        if let Some(field) = self.config.unsupported().first() {
-            return Err(ClientError::Unsupported { field });
-        }
         let mut headers = reqwest::header::HeaderMap::new();
         crate::client::append_headers(&self.config, &self.base_dir, &mut headers)?;
         if let Some(tokens) = &self.tokens {

@@ -1,15 +1,53 @@
-//! Signatures with RSA keys, as clouds ask for them: PKCS #1 with SHA-256.
+//! Signatures with RSA keys, as clouds and token endpoints ask for them: PKCS #1.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use ring::rand::SystemRandom;
-use ring::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
+use ring::signature::{
+    RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RsaEncoding, RsaKeyPair,
+};
 use serde::Serialize;
 
 /// Why a key cannot be used, or does not sign.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct RsaError(String);
+
+/// What is signed of a text: its digest by one of these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RsaHash {
+    /// SHA-256.
+    Sha256,
+    /// SHA-384.
+    Sha384,
+    /// SHA-512.
+    Sha512,
+}
+
+impl RsaHash {
+    /// Returns what JSON Web Tokens call it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            RsaHash::Sha256 => "RS256",
+            RsaHash::Sha384 => "RS384",
+            RsaHash::Sha512 => "RS512",
+        }
+    }
+
+    /// Returns the one that JSON Web Tokens call `name`.
+    pub fn named(name: &str) -> Option<Self> {
+        let all = [RsaHash::Sha256, RsaHash::Sha384, RsaHash::Sha512];
+        all.into_iter().find(|hash| hash.name() == name)
+    }
+
+    fn encoding(self) -> &'static dyn RsaEncoding {
+        match self {
+            RsaHash::Sha256 => &RSA_PKCS1_SHA256,
+            RsaHash::Sha384 => &RSA_PKCS1_SHA384,
+            RsaHash::Sha512 => &RSA_PKCS1_SHA512,
+        }
+    }
+}
 
 /// A private key.
 pub struct RsaKey(RsaKeyPair);
@@ -38,16 +76,20 @@ impl RsaKey {
         Ok(RsaKey(pair))
     }
 
-    /// Returns the signature of `bytes`.
+    /// Returns the signature of `bytes` by SHA-256.
     ///
     /// # Errors
     ///
     /// When the system has no random numbers.
     pub fn sign(&self, bytes: &[u8]) -> Result<Vec<u8>, RsaError> {
+        self.sign_by(RsaHash::Sha256, bytes)
+    }
+
+    fn sign_by(&self, hash: RsaHash, bytes: &[u8]) -> Result<Vec<u8>, RsaError> {
         let mut signature = vec![0; self.0.public().modulus_len()];
         let random = SystemRandom::new();
         self.0
-            .sign(&RSA_PKCS1_SHA256, &random, bytes, &mut signature)
+            .sign(hash.encoding(), &random, bytes, &mut signature)
             .map_err(|_| RsaError("the private key could not sign".to_owned()))?;
         Ok(signature)
     }
@@ -58,6 +100,20 @@ impl RsaKey {
     ///
     /// As [`RsaKey::sign`].
     pub fn jwt(&self, key_id: &str, claims: &impl Serialize) -> Result<String, RsaError> {
+        self.jwt_by(RsaHash::Sha256, key_id, claims)
+    }
+
+    /// Returns a JSON Web Token that is signed by `hash`.
+    ///
+    /// # Errors
+    ///
+    /// As [`RsaKey::sign`].
+    pub fn jwt_by(
+        &self,
+        hash: RsaHash,
+        key_id: &str,
+        claims: &impl Serialize,
+    ) -> Result<String, RsaError> {
         #[derive(Serialize)]
         struct Header<'a> {
             alg: &'a str,
@@ -66,12 +122,12 @@ impl RsaKey {
             kid: &'a str,
         }
         let header = Header {
-            alg: "RS256",
+            alg: hash.name(),
             typ: "JWT",
             kid: key_id,
         };
         let signed = format!("{}.{}", encoded(&header)?, encoded(claims)?);
-        let signature = URL_SAFE_NO_PAD.encode(self.sign(signed.as_bytes())?);
+        let signature = URL_SAFE_NO_PAD.encode(self.sign_by(hash, signed.as_bytes())?);
         Ok(format!("{signed}.{signature}"))
     }
 }
@@ -115,6 +171,29 @@ pub(crate) mod tests {
             .unwrap();
         let same = RsaKey::of_pem(PKCS1).unwrap();
         assert_eq!(same.sign(signed.as_bytes()).unwrap(), signature);
+    }
+
+    #[test]
+    fn longer_digests() {
+        use ring::signature::{RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512};
+        let key = RsaKey::of_pem(PKCS8).unwrap();
+        for (name, how) in [
+            ("RS384", &RSA_PKCS1_2048_8192_SHA384),
+            ("RS512", &RSA_PKCS1_2048_8192_SHA512),
+        ] {
+            let hash = RsaHash::named(name).unwrap();
+            let token = key.jwt_by(hash, "", &serde_json::json!({})).unwrap();
+            let (signed, signature) = token.rsplit_once('.').unwrap();
+            let header = URL_SAFE_NO_PAD.decode(signed.split('.').next().unwrap());
+            let expected = format!(r#"{{"alg":"{name}","typ":"JWT"}}"#);
+            assert_eq!(header.unwrap(), expected.as_bytes());
+            let signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
+            let public = key.0.public_key().as_ref();
+            UnparsedPublicKey::new(how, public)
+                .verify(signed.as_bytes(), &signature)
+                .unwrap();
+        }
+        assert_eq!(RsaHash::named("HS256"), None);
     }
 
     #[test]

@@ -4,15 +4,20 @@
 //! bytes ─► resources ─► scopes ─► metrics ─► points ─► translated (names, labels) ─► appender
 //! ```
 //!
+//! JSON is written as the bytes of the same message first (`json`).
+//!
 //! Each series' labels are made anew from attributes, so this costs more than remote write.
 //!
-//! Delta temporality, which a query could not make sense of, is refused metric by metric, and the sender is told.
+//! Points of delta temporality are left out, metric by metric, and the sender is told; or they are stored as they are, or added
+//! up (`delta`) as [`Deltas`] says.
 //!
 //! Source: [OTLP](https://opentelemetry.io/docs/specs/otlp/), `opentelemetry/proto/metrics/v1/metrics.proto`, whose field
 //! numbers are used here, and what Prometheus 3.5 makes of it.
 
 mod attributes;
+mod delta;
 mod histogram;
+mod json;
 mod labels;
 mod name;
 mod options;
@@ -24,19 +29,24 @@ mod tests;
 use std::sync::Arc;
 
 use metrics::{Counter, Registry};
+use model::histogram::ResetHint;
 use model::metadata::{Metadata, MetricType};
 use model::protobuf::{Fields, WireError};
 use model::storage::{AppendError, Appendable};
 
 use attributes::{attribute, text};
+pub use delta::STREAMS_BYTES_MAX;
 use labels::{Resource, Scope};
 use name::{NameKind, metric_name};
-pub use options::{Options, Promoted, TranslationStrategy};
+pub use options::{Deltas, Options, Promoted, TranslationStrategy};
 use sink::Sink;
 
 /// Most bytes that the labels of all series of one request may have together: a request can have a long attribute of its
 /// resource put to each of many points.
 pub const LABELS_BYTES_MAX: usize = 128 << 20;
+
+/// Most bytes that a request in JSON may have as protobuf, which takes more than JSON for lists of small numbers.
+pub const JSON_BYTES_MAX: usize = 64 << 20;
 
 /// Why a request was not stored, or not to its end.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -44,6 +54,9 @@ pub enum OtlpError {
     /// The bytes are no request: sending them again does not help.
     #[error("{0}")]
     Wire(#[from] WireError),
+    /// The text is no request: sending it again does not help.
+    #[error("read the request as JSON: {0}")]
+    Json(String),
     /// A name, or another text, is none.
     #[error("a string of the request is not valid UTF-8")]
     Text,
@@ -95,6 +108,7 @@ impl OtlpReport {
 /// Stores requests.
 pub struct OtlpIngest {
     storage: Arc<dyn Appendable>,
+    totals: delta::Totals,
     stored: Counter,
     refused: Counter,
     untranslated: Counter,
@@ -106,6 +120,7 @@ impl OtlpIngest {
     pub fn new(storage: Arc<dyn Appendable>, registry: &Registry) -> Self {
         OtlpIngest {
             storage,
+            totals: delta::Totals::new(registry),
             stored: registry.counter(
                 "hearth_otlp_samples_stored_total",
                 "Samples of OTLP requests that were stored.",
@@ -138,10 +153,40 @@ impl OtlpIngest {
         options: &Options,
         now_ms: i64,
     ) -> Result<OtlpReport, OtlpError> {
-        let mut sink = Sink::new(&*self.storage, now_ms);
-        let outcome = read(request, options, &mut sink);
+        self.count(self.store(request, options, now_ms))
+    }
+
+    /// Stores a request as [`Self::write`] does, which is in OTLP's JSON.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::write`]; nothing is stored of what is no JSON, or more than [`JSON_BYTES_MAX`] as protobuf.
+    pub fn write_json(
+        &self,
+        request: &[u8],
+        options: &Options,
+        now_ms: i64,
+    ) -> Result<OtlpReport, OtlpError> {
+        let message = json::message(request, JSON_BYTES_MAX).map_err(OtlpError::Json);
+        self.count(message.and_then(|message| self.store(&message, options, now_ms)))
+    }
+
+    fn store(
+        &self,
+        request: &[u8],
+        options: &Options,
+        now_ms: i64,
+    ) -> Result<OtlpReport, OtlpError> {
+        if options.deltas == Deltas::AddedUp {
+            self.totals.sweep(now_ms);
+        }
+        let mut sink = Sink::new(&*self.storage, &self.totals, now_ms);
+        read(request, options, &mut sink)?;
         // What was read until then may be stored; the sender will not send it again in another way.
-        let outcome = outcome.and_then(|()| sink.finish());
+        sink.finish()
+    }
+
+    fn count(&self, outcome: Result<OtlpReport, OtlpError>) -> Result<OtlpReport, OtlpError> {
         match &outcome {
             Ok(report) => {
                 self.stored.add(report.stored as f64);
@@ -266,12 +311,15 @@ fn metric(
         return Ok(());
     };
     let shape = Shape::read(data)?;
-    if !shape.is_cumulative {
+    let is_delta = shape.temporality == Temporality::Delta;
+    let is_taken = !is_delta || options.deltas != Deltas::LeftOut;
+    if !is_taken || shape.temporality == Temporality::Other {
         sink.report.leave_out(shape.points, || {
             format!("invalid temporality and type combination for metric {name:?}")
         });
         return Ok(());
     }
+    let adds_up = is_delta && options.deltas == Deltas::AddedUp;
     let (kind, name_kind) = match data {
         Data::Gauge(_) => (MetricType::Gauge, NameKind::Gauge),
         Data::Sum(_) if shape.is_monotonic => (MetricType::Counter, NameKind::Counter),
@@ -290,7 +338,10 @@ fn metric(
     let metric = point::Metric {
         name: &translated,
         metadata: Metadata {
-            kind,
+            kind: match is_delta && !adds_up {
+                true => MetricType::Unknown,
+                false => kind,
+            },
             help: description.to_owned(),
             unit: match per.is_empty() {
                 true => main,
@@ -298,6 +349,18 @@ fn metric(
             },
         },
         common,
+        stream: adds_up.then(|| {
+            let mut identity = common.identity.clone();
+            labels::push_text(&mut identity, name);
+            labels::push_text(&mut identity, unit);
+            identity.extend([data.number(), u8::from(shape.is_monotonic)]);
+            identity
+        }),
+        // A lower count than before is no reset then, and needs no new chunk.
+        reset_hint: match is_delta && !adds_up {
+            true => ResetHint::Gauge,
+            false => ResetHint::Unknown,
+        },
     };
     match data {
         Data::Gauge(message) | Data::Sum(message) => {
@@ -311,17 +374,39 @@ fn metric(
     }
 }
 
+impl Data<'_> {
+    /// Returns the number of its field.
+    fn number(self) -> u8 {
+        match self {
+            Data::Gauge(_) => 5,
+            Data::Sum(_) => 7,
+            Data::Histogram(_) => 9,
+            Data::Exponential(_) => 10,
+            Data::Summary(_) => 11,
+        }
+    }
+}
+
+/// Since when the points of a metric count.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Temporality {
+    /// Since the process started; or they count nothing.
+    Cumulative,
+    /// Since the last point.
+    Delta,
+    /// Nobody knows.
+    Other,
+}
+
 /// What the points of a metric have in common.
 struct Shape {
     points: u64,
-    is_cumulative: bool,
+    temporality: Temporality,
     is_monotonic: bool,
 }
 
 impl Shape {
     fn read(data: Data<'_>) -> Result<Self, OtlpError> {
-        /// `AGGREGATION_TEMPORALITY_CUMULATIVE`.
-        const CUMULATIVE: u64 = 2;
         let (message, has_temporality) = match data {
             Data::Gauge(message) | Data::Summary(message) => (message, false),
             Data::Sum(message) | Data::Histogram(message) | Data::Exponential(message) => {
@@ -330,7 +415,10 @@ impl Shape {
         };
         let mut shape = Shape {
             points: 0,
-            is_cumulative: !has_temporality,
+            temporality: match has_temporality {
+                true => Temporality::Other,
+                false => Temporality::Cumulative,
+            },
             is_monotonic: false,
         };
         let mut fields = Fields::of(message);
@@ -338,7 +426,11 @@ impl Shape {
             match number {
                 1 => shape.points += 1,
                 2 if has_temporality => {
-                    shape.is_cumulative = value.varint("AggregationTemporality")? == CUMULATIVE;
+                    shape.temporality = match value.varint("AggregationTemporality")? {
+                        1 => Temporality::Delta,
+                        2 => Temporality::Cumulative,
+                        _ => Temporality::Other,
+                    };
                 }
                 3 if has_temporality => shape.is_monotonic = value.varint("IsMonotonic")? != 0,
                 _ => (),

@@ -11,7 +11,7 @@
 
 mod batch;
 mod ingest;
-mod key;
+pub(crate) mod key;
 #[cfg(test)]
 mod tests;
 mod v1;

@@ -231,7 +231,8 @@ impl Cache {
         self.entries[id.0 as usize].series = target.encode();
     }
 
-    /// Appends to `out` the series that are live and that this scrape does not store.
+    /// Appends to `out` the series that are live and that this scrape does not store, or not at its own time any more: nobody
+    /// knows when a series with its own timestamps ends, so it ends as one that was tracked.
     ///
     /// * `is_stored`: whether this scrape stores what it saw; otherwise everything that was live ends.
     pub(crate) fn ended(&mut self, is_stored: bool, out: &mut Vec<SeriesRef>) {
@@ -239,7 +240,7 @@ impl Cache {
         let previous = self.generation - 1;
         let ended = self.entries.iter().filter(|entry| {
             if entry.generation == self.generation {
-                !is_stored && entry.has(WAS_LIVE)
+                entry.has(WAS_LIVE) && !(is_stored && entry.has(TRACKED))
             } else {
                 entry.generation == previous && entry.has(TRACKED)
             }

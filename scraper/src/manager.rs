@@ -12,6 +12,7 @@ use std::time::Duration;
 use metrics::Registry;
 use model::storage::Appendable;
 use model::time::Clock;
+use model::trace::Tracer;
 use net::http_config::InvalidHttpConfig;
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
@@ -50,6 +51,8 @@ pub struct ScrapeOptions {
     pub global_url: GlobalUrl,
     /// What becomes of start timestamps.
     pub starts: StartOptions,
+    /// Makes spans of scrapes.
+    pub tracer: Tracer,
 }
 
 /// What all pools and loops share.

@@ -6,6 +6,7 @@ use model::{Duration, Labels, LabelsBuilder};
 use xxhash_rust::xxh64::xxh64;
 
 use crate::config::{ScrapeConfig, check_target_address};
+use crate::exposition::protobuf::HistogramOptions;
 use crate::relabel;
 
 mod url;
@@ -18,6 +19,9 @@ pub(crate) const SCHEME: &str = "__scheme__";
 pub(crate) const METRICS_PATH: &str = "__metrics_path__";
 const SCRAPE_INTERVAL: &str = "__scrape_interval__";
 const SCRAPE_TIMEOUT: &str = "__scrape_timeout__";
+const NATIVE_HISTOGRAMS: &str = "__scrape_native_histograms__";
+const CLASSIC_HISTOGRAMS: &str = "__always_scrape_classic_histograms__";
+const CONVERT_HISTOGRAMS: &str = "__convert_classic_histograms_to_nhcb__";
 const UNIX_SOCKET: &str = "__unix_socket__";
 const PARAM_PREFIX: &str = "__param_";
 
@@ -34,8 +38,46 @@ pub struct Target {
     pub interval: Duration,
     /// How long a scrape may take.
     pub timeout: Duration,
+    /// What becomes of its histograms, where that is not as the job says.
+    pub(crate) histograms: HistogramOverrides,
     /// The hash of its labels that begin with `__` but not with `__meta_`.
     internal_hash: u64,
+}
+
+/// What relabelling says of a target's histograms; nothing is as the job has it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct HistogramOverrides {
+    native: Option<bool>,
+    always_classic: Option<bool>,
+    convert: Option<bool>,
+}
+
+impl HistogramOverrides {
+    fn of(labels: &LabelsBuilder) -> Result<Self, String> {
+        let flag = |name: &str| match labels.get(name) {
+            None | Some("") => Ok(None),
+            // As Go reads booleans.
+            Some("1" | "t" | "T" | "true" | "TRUE" | "True") => Ok(Some(true)),
+            Some("0" | "f" | "F" | "false" | "FALSE" | "False") => Ok(Some(false)),
+            Some(other) => Err(format!(
+                "error parsing {name}: {other:?} is neither true nor false"
+            )),
+        };
+        Ok(HistogramOverrides {
+            native: flag(NATIVE_HISTOGRAMS)?,
+            always_classic: flag(CLASSIC_HISTOGRAMS)?,
+            convert: flag(CONVERT_HISTOGRAMS)?,
+        })
+    }
+
+    /// Returns what holds for the target of a job that has `job`.
+    pub(crate) fn over(self, job: HistogramOptions) -> HistogramOptions {
+        HistogramOptions {
+            native: self.native.unwrap_or(job.native),
+            always_classic: self.always_classic.unwrap_or(job.always_classic),
+            convert: self.convert.unwrap_or(job.convert),
+        }
+    }
 }
 
 /// What became of a discovered target.
@@ -111,6 +153,7 @@ impl Target {
                 "scrape timeout cannot be greater than scrape interval (\"{timeout}\" > \"{interval}\")"
             )));
         }
+        let histograms = HistogramOverrides::of(&labels).map_err(error)?;
         if labels.get("instance").is_none() {
             labels.set("instance", &address);
         }
@@ -123,6 +166,7 @@ impl Target {
             url,
             interval,
             timeout,
+            histograms,
             internal_hash,
         })
     }

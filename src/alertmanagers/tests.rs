@@ -13,6 +13,7 @@ fn alertmanagers(dir: &Path, registry: &Registry) -> Alertmanagers {
         base_dir: dir.to_owned(),
         sender,
         pause: Duration::from_millis(10),
+        tracer: Tracer::default(),
     };
     Alertmanagers::new(options, registry)
 }

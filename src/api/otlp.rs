@@ -1,8 +1,10 @@
-//! `/api/v1/otlp/v1/metrics`: the receiver of OTLP metrics over HTTP, in protobuf.
+//! `/api/v1/otlp/v1/metrics`: the receiver of OTLP metrics over HTTP, in protobuf and JSON.
 //!
 //! ```text
 //! headers ─► body (bounded) ─► worker thread: gzip ─► remote::otlp ─► appender
 //! ```
+//!
+//! JSON is answered in JSON.
 //!
 //! The bounds are those of the remote-write receiver, with room of their own.
 //!
@@ -36,8 +38,23 @@ use super::write::{
     BODIES_BYTES_MAX, BODY_BYTES_MAX, DECODED_BYTES_MAX, read_body, too_large, unavailable,
 };
 
-/// The only content type that is read.
-const PROTOBUF: &str = "application/x-protobuf";
+/// How a request is written down, and so its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    Protobuf,
+    Json,
+}
+
+impl Format {
+    const ALL: [Format; 2] = [Format::Json, Format::Protobuf];
+
+    fn media_type(self) -> &'static str {
+        match self {
+            Format::Protobuf => "application/x-protobuf",
+            Format::Json => "application/json",
+        }
+    }
+}
 
 /// The receiver.
 pub(crate) struct Receiver {
@@ -64,7 +81,7 @@ impl Receiver {
     }
 
     /// Stores a request as it was sent.
-    fn receive(&self, body: &[u8], is_gzip: bool, now_ms: i64) -> Response {
+    fn receive(&self, body: &[u8], format: Format, is_gzip: bool, now_ms: i64) -> Response {
         let unpacked;
         let request = if is_gzip {
             match gunzip(body) {
@@ -80,7 +97,12 @@ impl Receiver {
         if DECODED_BYTES_MAX < request.len() {
             return too_large();
         }
-        answer(self.ingest.write(request, &self.options.load(), now_ms))
+        let options = self.options.load();
+        let outcome = match format {
+            Format::Protobuf => self.ingest.write(request, &options, now_ms),
+            Format::Json => self.ingest.write_json(request, &options, now_ms),
+        };
+        answer(outcome, format)
     }
 }
 
@@ -93,8 +115,8 @@ pub(super) async fn metrics(Ready(state): Ready, request: Request) -> Response {
         );
     };
     let (parts, body) = request.into_parts();
-    let is_gzip = match negotiate(&parts.headers) {
-        Ok(is_gzip) => is_gzip,
+    let (format, is_gzip) = match negotiate(&parts.headers) {
+        Ok(negotiated) => negotiated,
         Err(text) => return plain_error(StatusCode::UNSUPPORTED_MEDIA_TYPE, &text),
     };
     let announced = text(&parts.headers, header::CONTENT_LENGTH).parse();
@@ -110,7 +132,7 @@ pub(super) async fn metrics(Ready(state): Ready, request: Request) -> Response {
     };
     let work = move || {
         let _permits = (body_permit, worker_permit);
-        Ok(receiver.receive(&body, is_gzip, state.clock.now_ms()))
+        Ok(receiver.receive(&body, format, is_gzip, state.clock.now_ms()))
     };
     super::blocking(work)
         .await
@@ -122,22 +144,24 @@ fn text(headers: &HeaderMap, name: header::HeaderName) -> &str {
     value.unwrap_or_default().trim()
 }
 
-/// Returns whether the body is compressed with gzip.
+/// Returns how the body is written down, and whether it is compressed with gzip.
 ///
 /// # Errors
 ///
 /// Why it is not taken.
-fn negotiate(headers: &HeaderMap) -> Result<bool, String> {
+fn negotiate(headers: &HeaderMap) -> Result<(Format, bool), String> {
     let content_type = text(headers, header::CONTENT_TYPE);
     let media_type = content_type.split(';').next().unwrap_or_default().trim();
-    if !media_type.eq_ignore_ascii_case(PROTOBUF) {
+    let is_meant = |format: &Format| media_type.eq_ignore_ascii_case(format.media_type());
+    let Some(format) = Format::ALL.into_iter().find(is_meant) else {
         return Err(format!(
-            "unsupported content type: {content_type}, supported: [{PROTOBUF}]"
+            "unsupported content type: {content_type}, supported: [{}]",
+            Format::ALL.map(Format::media_type).join(", ")
         ));
-    }
+    };
     match text(headers, header::CONTENT_ENCODING) {
-        "" | "identity" => Ok(false),
-        "gzip" => Ok(true),
+        "" | "identity" => Ok((format, false)),
+        "gzip" => Ok((format, true)),
         other => Err(format!(
             "unsupported compression: {other}. Only \"gzip\" or no compression supported"
         )),
@@ -164,7 +188,7 @@ fn gunzip(body: &[u8]) -> Result<Vec<u8>, String> {
 }
 
 /// The table from outcome to answer.
-fn answer(outcome: Result<OtlpReport, OtlpError>) -> Response {
+fn answer(outcome: Result<OtlpReport, OtlpError>, format: Format) -> Response {
     match outcome {
         Ok(report) if 0 < report.refused => {
             let untold = report.refused - report.reasons.len() as u64;
@@ -175,8 +199,11 @@ fn answer(outcome: Result<OtlpReport, OtlpError>) -> Response {
             plain_error(StatusCode::BAD_REQUEST, &told)
         }
         Ok(report) => {
-            let body = partial_success(&report);
-            ([(header::CONTENT_TYPE, PROTOBUF)], body).into_response()
+            let body = match format {
+                Format::Protobuf => partial_success(&report),
+                Format::Json => partial_success_json(&report),
+            };
+            ([(header::CONTENT_TYPE, format.media_type())], body).into_response()
         }
         Err(OtlpError::Storage(error)) => {
             tracing::error!(%error, "an OTLP request was not stored");
@@ -198,4 +225,16 @@ fn partial_success(report: &OtlpReport) -> Vec<u8> {
     let mut response = Writer::default();
     response.message(1, partial);
     response.into_bytes()
+}
+
+/// Returns an `ExportMetricsServiceResponse` in JSON.
+fn partial_success_json(report: &OtlpReport) -> Vec<u8> {
+    let response = match report.untranslated {
+        0 => serde_json::json!({}),
+        points => serde_json::json!({"partialSuccess": {
+            "rejectedDataPoints": points.to_string(),
+            "errorMessage": report.untranslated_reason,
+        }}),
+    };
+    response.to_string().into_bytes()
 }

@@ -13,8 +13,9 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
 use hyper::body::{Frame, SizeHint};
 use metrics::{Counter, Family, Gauge, Histogram, Registry, encode};
+use model::trace::Tracer;
 
-use super::Shared;
+use super::{Shared, spans};
 
 /// Upper bounds of request durations, in seconds.
 const DURATION_BUCKETS: &[f64] = &[0.1, 0.2, 0.4, 1.0, 3.0, 8.0, 20.0, 60.0, 120.0];
@@ -29,11 +30,12 @@ pub(super) struct HttpMetrics {
     sizes: Family<Histogram>,
     scrapes: Family<Counter>,
     scrapes_in_flight: Gauge,
+    tracer: Tracer,
 }
 
 impl HttpMetrics {
-    /// Returns the instruments in `registry`.
-    pub(super) fn new(registry: &Registry) -> Self {
+    /// Returns the instruments in `registry`, and `tracer` for the spans.
+    pub(super) fn new(registry: &Registry, tracer: Tracer) -> Self {
         let metrics = HttpMetrics {
             requests: registry.counter_vec(
                 "prometheus_http_requests_total",
@@ -61,6 +63,7 @@ impl HttpMetrics {
                 "promhttp_metric_handler_requests_in_flight",
                 "Current number of scrapes being served.",
             ),
+            tracer,
         };
         for code in ["200", "500", "503"] {
             metrics.scrapes.with(&[code]);
@@ -76,6 +79,7 @@ impl HttpMetrics {
             requests: self.requests.clone(),
             duration: self.durations.with(&[handler]),
             size: self.sizes.with(&[handler]),
+            tracer: self.tracer.clone(),
         }
     }
 }
@@ -87,16 +91,21 @@ pub(super) struct HandlerMetrics {
     requests: Family<Counter>,
     duration: Histogram,
     size: Histogram,
+    tracer: Tracer,
 }
 
-/// Middleware that counts a request, and measures it when its answer is sent.
+/// Middleware that counts a request, measures it when its answer is sent, and makes its span.
 pub(super) async fn measure(
     State(metrics): State<HandlerMetrics>,
     request: Request,
     next: Next,
 ) -> Response {
     let started = Instant::now();
-    let response = next.run(request).await;
+    let (method, uri, headers) = (request.method(), request.uri(), request.headers());
+    let mut span = net::trace::begin_answer(&metrics.tracer, method, uri, headers);
+    let response = spans::within(&span, next.run(request)).await;
+    net::trace::note_status(&mut span, response.status(), false);
+    drop(span);
     metrics
         .requests
         .with(&[response.status().as_str(), metrics.handler])

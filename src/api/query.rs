@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
+use model::trace::SpanKind;
 use promql::{Expr, ParseError, QueryError, QueryOptions, QueryResult, Value};
 
 use super::encode;
@@ -23,7 +24,11 @@ use super::error::ApiError;
 use super::explain;
 use super::json::{self, Notes, TRUNCATED};
 use super::params::{Params, TIME_MAX_MS, TIME_MIN_MS, parse_duration};
-use super::{ApiState, Handled, Ready, blocking};
+use super::{ApiState, Handled, Ready, blocking, spans};
+use crate::active_queries::EXECUTION;
+
+/// What Prometheus calls the span of a query that waits for its turn.
+const QUEUEING: &str = "promqlExecQueue";
 
 /// Steps that a range query may have at most, the first not counted.
 const STEPS_MAX: i128 = 11_000;
@@ -92,6 +97,8 @@ impl Request {
             ));
         }
         let started = Instant::now();
+        let parent = spans::current();
+        let waiting = api.tracer.begin(QUEUEING, SpanKind::Internal, parent);
         let permits = Arc::clone(&api.query_permits);
         let permit = match tokio::time::timeout(self.timeout, permits.acquire_owned()).await {
             Ok(permit) => permit
@@ -102,6 +109,7 @@ impl Request {
                 ));
             }
         };
+        drop(waiting);
         let queued = started.elapsed();
         api.query_queue_seconds.observe(queued.as_secs_f64());
         let cancel = CancelOnDrop::default();
@@ -128,7 +136,13 @@ impl Request {
             let now_s = api.clock.now_ms().div_euclid(1000);
             let active = api.active_queries.as_ref();
             let slot = active.and_then(|active| active.begin(&self.query, now_s));
+            let mut span = api.tracer.begin(EXECUTION, SpanKind::Internal, parent);
+            span.set("query", self.query.as_str());
             let result = self.evaluate(&api, parsed, &options);
+            if let Err(error) = &result {
+                span.fail(error);
+            }
+            drop(span);
             drop(slot);
             drop(permit);
             let total = started.elapsed();

@@ -18,6 +18,7 @@ use http_body_util::BodyExt as _;
 use metrics::Registry;
 use model::storage::{Appendable as _, FloatSample};
 use model::time::ManualClock;
+use model::trace::Tracer;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
@@ -31,7 +32,7 @@ use crate::alertmanagers::Urls;
 pub(super) const NOW_MS: i64 = 1_000_090_000;
 
 /// How an [`Api`] differs from the usual one.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 pub(super) struct Options {
     /// The route prefix.
     pub(super) prefix: &'static str,
@@ -45,6 +46,8 @@ pub(super) struct Options {
     pub(super) starting: bool,
     /// Whether neither remote write nor OTLP is received.
     pub(super) write_off: bool,
+    /// Makes spans.
+    pub(super) tracer: Tracer,
 }
 
 type Reloads = mpsc::Receiver<oneshot::Sender<Result<(), String>>>;
@@ -89,10 +92,12 @@ impl Api {
             cors_origin: Some(model::matcher::compile_anchored(cors).unwrap()),
             route_prefix: options.prefix.to_owned(),
             external_path: options.prefix.to_owned(),
+            tracer: options.tracer.clone(),
         };
         let shared = Arc::new(Shared::new(early));
         if !options.starting {
             let mut state = state(dir.path(), &registry);
+            state.tracer = options.tracer.clone();
             if options.write_off {
                 state.write = None;
                 state.otlp = None;
@@ -232,6 +237,7 @@ fn state(dir: &std::path::Path, registry: &Registry) -> ApiState {
         has_per_step_stats: true,
         query_queue_seconds: super::query_queue_seconds(registry),
         clock,
+        tracer: Tracer::default(),
         db,
     }
 }
@@ -249,6 +255,7 @@ fn scrape_manager(db: &Arc<Db>, registry: &Registry) -> scraper::ScrapeManager {
             listen_port: 9090,
         },
         starts: scraper::StartOptions::default(),
+        tracer: Tracer::default(),
     };
     scraper::ScrapeManager::new(
         Arc::clone(db) as _,
@@ -278,6 +285,7 @@ fn rule_manager(db: &Arc<Db>, registry: &Registry) -> RuleManager {
         resend_delay: model::Duration::from_secs(60),
         restore: RestoreOptions::default(),
         concurrency: 1,
+        tracer: Tracer::default(),
     })
 }
 

@@ -169,10 +169,7 @@ impl AlertmanagersConfig {
         let unbuilt = self.sources().unbuilt().into_iter();
         let discoveries = unbuilt
             .map(|key| format!("alerting.alertmanagers: {key} is not built yet and ignored"));
-        let http = http.unsupported().into_iter().map(|field| {
-            format!("alerting.alertmanagers: {field} is not built yet: nothing is sent")
-        });
-        Ok(discoveries.chain(http).collect())
+        Ok(discoveries.collect())
     }
 
     /// Returns the path that alerts are posted to.

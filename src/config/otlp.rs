@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use model::de::or_default;
-use remote::otlp::{Options, Promoted};
+use remote::otlp::{Deltas, Options, Promoted};
 use scraper::config::ValidationScheme;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -168,7 +168,9 @@ impl OtlpConfig {
     }
 
     /// Returns the settings for the receiver.
-    pub(super) fn options(&self) -> Options {
+    ///
+    /// * `deltas`: what becomes of delta temporality, of which the section says nothing.
+    pub(super) fn options(&self, deltas: Deltas) -> Options {
         let strategy = self.translation_strategy;
         Options {
             strategy: remote::otlp::TranslationStrategy {
@@ -188,6 +190,7 @@ impl OtlpConfig {
             promotes_scope: self.promote_scope_metadata,
             sanitizes_underscores: self.label_name_underscore_sanitization,
             preserves_underscores: self.label_name_preserve_multiple_underscores,
+            deltas,
         }
     }
 }

@@ -1,10 +1,12 @@
-//! The `tracing` section: where spans are sent. It is read and checked; nothing is sent yet.
+//! The `tracing` section: where spans are sent.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use model::Duration;
 use model::de::or_default;
 use net::http_config::TlsConfig;
+use net::trace::{Protocol, TIMEOUT_DEFAULT, TraceOptions};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -65,6 +67,30 @@ struct Written {
     #[serde(deserialize_with = "or_default")]
     compression: String,
     timeout: Option<Duration>,
+}
+
+impl TracingConfig {
+    /// Returns what is sent and how. Relative file names are relative to `base_dir`.
+    pub(super) fn options(&self, base_dir: &Path) -> TraceOptions {
+        TraceOptions {
+            protocol: match self.client_type {
+                ClientType::Grpc => Protocol::Grpc,
+                ClientType::Http => Protocol::Http,
+            },
+            endpoint: self.endpoint.clone(),
+            sampling_fraction: self.sampling_fraction,
+            insecure: self.insecure,
+            tls: self.tls_config.clone(),
+            base_dir: base_dir.to_owned(),
+            headers: self.headers.clone(),
+            compresses: self.compression == "gzip",
+            timeout: self
+                .timeout
+                .filter(|timeout| 0 < timeout.as_ms())
+                .map_or(TIMEOUT_DEFAULT, |timeout| timeout.to_std()),
+            service: "prometheus",
+        }
+    }
 }
 
 impl<'de> Deserialize<'de> for ClientType {

@@ -1,5 +1,7 @@
 //! The listeners: connections accepted, bounded, and ended in order.
 
+mod h2;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +16,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use metrics::Registry;
+use model::trace::Tracer;
 use net::listen::LimitedListener;
 use net::web_config::{WebConfig, WebRules};
 use tokio::sync::{Semaphore, mpsc};
@@ -153,6 +156,7 @@ async fn serve(
             continue;
         }
         let (rules, builder, watcher) = (Arc::clone(&rules), builder.clone(), graceful.watcher());
+        let router = router.clone();
         tokio::spawn(async move {
             // Files are looked at for each connection, as certificates are replaced while we run.
             let Some(tls) = rules.current().tls().map(Arc::clone) else {
@@ -160,6 +164,9 @@ async fn serve(
             };
             let shaking = TlsAcceptor::from(tls).accept(connection);
             match tokio::time::timeout(read_timeout, shaking).await {
+                Ok(Ok(connection)) if connection.get_ref().1.alpn_protocol() == Some(h2::ALPN) => {
+                    h2::serve(TokioIo::new(connection), router, read_timeout, watcher).await;
+                }
                 Ok(Ok(connection)) => {
                     let serving = builder.serve_connection(TokioIo::new(connection), service);
                     to_its_end(watcher.watch(serving)).await;
@@ -256,9 +263,11 @@ pub(crate) fn early_state(
     replay: &Arc<ReplayProgress>,
     reload: mpsc::Sender<ReloadRequest>,
     quit: CancellationToken,
+    tracer: Tracer,
 ) -> anyhow::Result<api::EarlyState> {
     Ok(api::EarlyState {
         registry: registry.clone(),
+        tracer,
         replay: Arc::clone(replay),
         build: build_info(),
         flags: settings.flags.clone(),

@@ -9,6 +9,8 @@ use alertmanager::config::{AlertmanagerConfig, MatcherMode};
 use alertmanager::notify::SenderOptions;
 use anyhow::Context as _;
 use model::Duration;
+use model::trace::Tracer;
+use remote::otlp::Deltas;
 use remote::write::Version;
 use scraper::{GlobalUrl, ScrapeOptions, StartOptions};
 
@@ -60,6 +62,8 @@ pub(crate) struct Settings {
     pub(crate) remote_write: Option<Vec<Version>>,
     /// Whether OTLP metrics are taken.
     pub(crate) has_otlp: bool,
+    /// What becomes of OTLP metrics of delta temporality.
+    pub(crate) deltas: Deltas,
     /// The database.
     pub(crate) storage: StorageSettings,
     /// The engine.
@@ -138,6 +142,7 @@ impl Settings {
             admin: values.is_on("web.enable-admin-api"),
             remote_write: remote_write(values)?,
             has_otlp: values.is_on("web.enable-otlp-receiver"),
+            deltas: deltas(&features)?,
             storage: StorageSettings::of(values, &features)?,
             engine: promql::EngineOptions {
                 lookback_ms: values.duration("query.lookback-delta").as_ms(),
@@ -199,6 +204,20 @@ fn remote_write(values: &Values) -> anyhow::Result<Option<Vec<Version>>> {
     }))
 }
 
+/// Returns what becomes of OTLP metrics of delta temporality.
+fn deltas(features: &[&str]) -> anyhow::Result<Deltas> {
+    let adds_up = features.contains(&"otlp-deltatocumulative");
+    let keeps = features.contains(&"otlp-native-delta-ingestion");
+    match (adds_up, keeps) {
+        (true, true) => anyhow::bail!(
+            "cannot enable otlp-deltatocumulative and otlp-native-delta-ingestion features at the same time"
+        ),
+        (true, false) => Ok(Deltas::AddedUp),
+        (false, true) => Ok(Deltas::Kept),
+        (false, false) => Ok(Deltas::LeftOut),
+    }
+}
+
 /// Returns this machine's name.
 pub(crate) fn hostname() -> String {
     rustix::system::uname()
@@ -226,6 +245,8 @@ fn warnings(values: &Values, features: &[&str]) -> Vec<String> {
         "st-storage",
         "histograms-st-encoding",
         "st-synthesis",
+        "otlp-deltatocumulative",
+        "otlp-native-delta-ingestion",
         "",
     ];
     let unbuilt = UNBUILT
@@ -272,7 +293,7 @@ impl Settings {
     }
 
     /// Returns what the scraper is started with; relative file names start from `base_dir`.
-    pub(crate) fn scrape_options(&self, base_dir: &Path) -> ScrapeOptions {
+    pub(crate) fn scrape_options(&self, base_dir: &Path, tracer: Tracer) -> ScrapeOptions {
         ScrapeOptions {
             base_dir: base_dir.to_owned(),
             hostname: hostname(),
@@ -282,15 +303,17 @@ impl Settings {
             discovery_reload_interval: self.discovery_reload_interval.to_std(),
             global_url: self.global_url(),
             starts: self.starts,
+            tracer,
         }
     }
 
     /// Returns what the Alertmanagers' discovery and queues are started with; relative file names start from `base_dir`.
-    pub(crate) fn alertmanagers(&self, base_dir: &Path) -> alertmanagers::Options {
+    pub(crate) fn alertmanagers(&self, base_dir: &Path, tracer: Tracer) -> alertmanagers::Options {
         alertmanagers::Options {
             base_dir: base_dir.to_owned(),
             sender: self.sender,
             pause: self.discovery_reload_interval.to_std(),
+            tracer,
         }
     }
 }
@@ -452,5 +475,16 @@ mod tests {
         assert_eq!(route_prefix("/", "http://h:1/prom").unwrap(), "");
         assert_eq!(route_prefix("x/y/", "http://h").unwrap(), "/x/y");
         assert!(route_prefix("/{x}", "http://h").is_err());
+    }
+
+    #[test]
+    fn deltas_are_left_out_kept_or_added_up() {
+        assert_eq!(deltas(&["native-histograms"]).unwrap(), Deltas::LeftOut);
+        let adds_up = deltas(&["otlp-deltatocumulative"]).unwrap();
+        assert_eq!(adds_up, Deltas::AddedUp);
+        let keeps = deltas(&["otlp-native-delta-ingestion"]).unwrap();
+        assert_eq!(keeps, Deltas::Kept);
+        let both = ["otlp-native-delta-ingestion", "otlp-deltatocumulative"];
+        assert!(deltas(&both).is_err());
     }
 }

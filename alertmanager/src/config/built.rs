@@ -115,16 +115,15 @@ pub(super) fn receiver(
     };
     for (kind, http) in text.clone().http_configs() {
         if kind != "webhook" {
-            let place = format!("receiver \"{name}\": {kind} http_config");
             // Alertmanager loads such a file; using it is refused when the integration is made.
-            let checked = http::check(&http, &place);
-            warnings.extend(checked.unwrap_or_else(|error| vec![format!("{place}: {error}")]));
+            if let Err(error) = http::check(&http) {
+                let place = format!("receiver \"{name}\": {kind} http_config");
+                warnings.push(format!("{place}: {error}"));
+            }
         }
     }
     for webhook in &text.webhook_configs {
-        receiver
-            .webhooks
-            .push(self::webhook(webhook, name, warnings)?);
+        receiver.webhooks.push(self::webhook(webhook)?);
     }
     for email in &text.email_configs {
         receiver.emails.push(self::email(email, name, warnings)?);
@@ -132,15 +131,10 @@ pub(super) fn receiver(
     Ok(receiver)
 }
 
-fn webhook(
-    text: &WebhookText,
-    receiver: &str,
-    warnings: &mut Vec<String>,
-) -> Result<WebhookConfig, String> {
+fn webhook(text: &WebhookText) -> Result<WebhookConfig, String> {
     check_template(text.url.secret().reveal())?;
     let http = text.http_config.clone().unwrap_or_default();
-    let place = format!("receiver \"{receiver}\": webhook http_config");
-    warnings.extend(http::check(&http, &place)?);
+    http::check(&http)?;
     Ok(WebhookConfig {
         send_resolved: text.send_resolved,
         url: Some(text.url.secret().clone()).filter(|url| !url.is_empty()),

@@ -42,13 +42,10 @@ fn has_none<T>(list: &Option<Vec<T>>) -> bool {
 impl File {
     /// Returns warnings about sections that are not obeyed yet.
     pub(super) fn unbuilt(&self) -> Vec<String> {
-        let sections = [
-            (self.tracing.is_some(), "tracing is not built yet"),
-            (
-                self.event_recorder.is_some(),
-                "event_recorder is not built yet",
-            ),
-        ];
+        let sections = [(
+            self.event_recorder.is_some(),
+            "event_recorder is not built yet",
+        )];
         let sections = sections.into_iter().filter(|(is_there, _)| *is_there);
         sections.map(|(_, text)| text.to_owned()).collect()
     }

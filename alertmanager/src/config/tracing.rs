@@ -1,8 +1,10 @@
-//! `tracing`: where Alertmanager's own traces go. Read and printed, not obeyed.
+//! `tracing`: where Alertmanager's own traces go.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use net::http_config::{Secret, TlsConfig};
+use net::trace::{Protocol, TIMEOUT_DEFAULT, TraceOptions};
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::duration::GoDuration;
@@ -46,6 +48,31 @@ impl Serialize for Fraction {
 }
 
 impl Tracing {
+    /// Returns what is sent and how. Relative file names are relative to `base_dir`.
+    pub(super) fn options(&self, base_dir: &Path) -> TraceOptions {
+        let headers = self.headers.iter();
+        TraceOptions {
+            protocol: match self.client_type.as_str() {
+                "http" => Protocol::Http,
+                _ => Protocol::Grpc,
+            },
+            endpoint: self.endpoint.clone(),
+            sampling_fraction: self.sampling_fraction.0,
+            insecure: self.insecure,
+            tls: self.tls_config.clone().unwrap_or_default(),
+            base_dir: base_dir.to_owned(),
+            headers: headers
+                .map(|(name, value)| (name.clone(), value.reveal().to_owned()))
+                .collect(),
+            compresses: self.compression == "gzip",
+            timeout: self
+                .timeout
+                .limit()
+                .map_or(TIMEOUT_DEFAULT, |limit| limit.to_std()),
+            service: "alertmanager",
+        }
+    }
+
     /// Checks that the fields go together.
     pub(super) fn check(&self) -> Result<(), String> {
         ensure(

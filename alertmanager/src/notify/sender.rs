@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use metrics::Registry;
 use model::Duration;
+use model::trace::Tracer;
 use net::aws::Identity;
 use net::http_config::HttpConfig;
 use tokio_util::sync::CancellationToken;
@@ -33,6 +34,7 @@ pub struct SenderOptions {
 pub struct Link {
     pub(super) client: HttpClient,
     pub(super) signer: Option<Signer>,
+    pub(super) tracer: Tracer,
     relabel: Option<Relabel>,
 }
 
@@ -60,8 +62,15 @@ impl Link {
         Ok(Link {
             client: HttpClient::new(http, base_dir, Some(timeout))?,
             signer: None,
+            tracer: Tracer::default(),
             relabel,
         })
+    }
+
+    /// Returns the link with a span for everything that is posted.
+    #[must_use]
+    pub fn traced(self, tracer: Tracer) -> Self {
+        Link { tracer, ..self }
     }
 
     /// Returns the link with everything that is posted signed.

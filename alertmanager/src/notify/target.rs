@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use http::Uri;
+use model::trace::{Span, TRACEPARENT};
 use net::aws::Post;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -157,7 +159,14 @@ impl Target {
     async fn send(&self, batch: &[Arc<Alert>], link: &Link) {
         let count = batch.len() as f64;
         let started = Instant::now();
-        let outcome = self.post(batch, link).await;
+        let uri: Option<Uri> = self.url.parse().ok();
+        let mut span = net::trace::begin_request(&link.tracer, "POST", uri.as_ref(), None);
+        span.set("alerts", i64::try_from(batch.len()).unwrap_or(i64::MAX));
+        let outcome = self.post(batch, link, &span).await;
+        if let Err(error) = &outcome {
+            span.fail(error);
+        }
+        drop(span);
         self.metrics.latency.observe_since(started);
         match outcome {
             Ok(()) => self.metrics.sent.add(count),
@@ -174,7 +183,7 @@ impl Target {
         }
     }
 
-    async fn post(&self, batch: &[Arc<Alert>], link: &Link) -> Result<(), String> {
+    async fn post(&self, batch: &[Arc<Alert>], link: &Link, span: &Span) -> Result<(), String> {
         let body: Vec<_> = batch.iter().map(|alert| PostedAlert::new(alert)).collect();
         let request = link.client.post(&self.url).await;
         let request = request.map_err(|error| chain(&error))?;
@@ -193,6 +202,10 @@ impl Target {
                 request.headers(headers).body(body)
             }
             None => request.json(&body),
+        };
+        let request = match span.context() {
+            Some(context) => request.header(TRACEPARENT, context.to_string()),
+            None => request,
         };
         let response = request.send().await;
         let response = response.map_err(|error| chain(&error))?;

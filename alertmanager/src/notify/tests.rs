@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ::metrics::Registry;
 use model::Labels;
+use model::trace::{AttributeValue, KeptSpans, SpanKind};
 use net::aws::{Access, Credentials, Identity, Signing, authorization};
 use net::environment::Environment;
 use net::http_config::{HttpConfig, Secret};
@@ -312,4 +313,31 @@ async fn alerts_are_relabelled_for_all_and_for_a_set() {
     assert_eq!(second.as_array().unwrap().len(), 1);
     all.set_relabel(None);
     sender.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_is_posted_has_a_span_that_the_alertmanager_hears_of() {
+    let mut sink = HttpSink::start(500).await;
+    let (tracer, kept) = KeptSpans::traced();
+    let sender = Sender::new(OPTIONS, &Registry::new());
+    let set = sender.set(link("{}", None).traced(tracer));
+    set.set_urls(&[url(&sink.address)]);
+    sender.replace(vec![set]);
+    sender.notify(&alerts(3));
+    let head = sink.next().await.head.to_ascii_lowercase();
+    sender.shutdown().await;
+    let [span] = &kept.taken()[..] else {
+        panic!("{:?}", kept.taken());
+    };
+    assert!(
+        head.contains(&format!("traceparent: {}", span.context)),
+        "{head}"
+    );
+    assert_eq!((&*span.name, span.kind), ("HTTP POST", SpanKind::Client));
+    let count = ("alerts", AttributeValue::Integer(3));
+    assert!(span.attributes.contains(&count), "{span:?}");
+    assert_eq!(
+        span.error.as_deref(),
+        Some("bad response status 500 Internal Server Error")
+    );
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use model::Duration;
+use model::trace::{Span, TRACEPARENT};
 use net::aws::{AwsError, Identity, Post};
 use net::http_config::{HttpConfig, Secret};
 use reqwest::Method;
@@ -142,12 +143,18 @@ impl Http {
             if answers.len() == REQUESTS_MAX {
                 return Err(SendError::fatal("the dialogue does not end", "other"));
             }
-            answers.push(self.ask(request).await?);
+            let mut span = message.begin_request(match request.method {
+                Method::GET => "GET",
+                Method::PUT => "PUT",
+                _ => "POST",
+            });
+            let answer = self.ask(request, &span).await;
+            answers.push(answer.inspect_err(|error| span.fail(error))?);
         }
         Ok(self.dialogue.memory(message, &answers))
     }
 
-    async fn ask(&self, mut outgoing: Outgoing) -> Result<Answer, SendError> {
+    async fn ask(&self, mut outgoing: Outgoing, span: &Span) -> Result<Answer, SendError> {
         // URLs may hold tokens, so no error shows them.
         let passing =
             |error: reqwest::Error| SendError::retryable(chain(&error.without_url()), "other");
@@ -169,7 +176,7 @@ impl Http {
             .await
             .map_err(|error| SendError::fatal(chain(&error), "other"))?;
         let request = request.headers(headers).body(outgoing.body);
-        let mut response = request.send().await.map_err(passing)?;
+        let mut response = traced(request, span).send().await.map_err(passing)?;
         let status = response.status().as_u16();
         let mut body = Vec::new();
         while body.len() < ANSWER_BYTES_MAX
@@ -181,6 +188,14 @@ impl Http {
         let body = String::from_utf8_lossy(&body).into_owned();
         judge(status, self.dialogue.is_retried(status))?;
         Ok(Answer { body })
+    }
+}
+
+/// Returns a request that says which span it is below.
+pub(super) fn traced(request: reqwest::RequestBuilder, span: &Span) -> reqwest::RequestBuilder {
+    match span.context() {
+        Some(context) => request.header(TRACEPARENT, context.to_string()),
+        None => request,
     }
 }
 

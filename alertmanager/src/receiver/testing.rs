@@ -23,6 +23,7 @@ pub(crate) fn message() -> Message {
         group_key: "{}:{alertname=\"A\"}".to_owned(),
         memory: std::collections::BTreeMap::new(),
         now_ms: 1_772_359_300_000,
+        trace: None,
         templates: crate::template::alertmanager::default_templates(),
         data: NotificationData {
             receiver: "all\\.x".to_owned(),

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::http::to_json;
+use super::http::{to_json, traced};
 use super::{Message, SendError};
 use crate::alert::{NotifiedAlert, ZERO_TIME_MS};
 use crate::config::WebhookConfig;
@@ -44,10 +44,14 @@ impl Webhook {
             .map_err(other)?
             .header("Content-Type", "application/json")
             .body(body);
-        let response = request.send().await.map_err(|error| {
+        let mut span = message.begin_request("POST");
+        let response = traced(request, &span).send().await.map_err(|error| {
             // The URL may hold a token.
-            SendError::retryable(chain(&error.without_url()), "other")
+            let error = SendError::retryable(chain(&error.without_url()), "other");
+            span.fail(&error);
+            error
         })?;
+        net::trace::note_status(&mut span, response.status(), true);
         super::http::judge(response.status().as_u16(), false)
     }
 }
@@ -129,6 +133,8 @@ pub(super) fn body(message: &Message, max_alerts: usize, version: &str) -> Strin
 
 #[cfg(test)]
 mod tests {
+    use model::trace::{KeptSpans, SpanKind};
+
     use super::*;
     use crate::config::AlertmanagerConfig;
     use crate::receiver::testing::{HttpSink, message};
@@ -205,5 +211,31 @@ mod tests {
                 .to_lowercase()
                 .contains("authorization: bearer tok")
         );
+    }
+
+    #[tokio::test]
+    async fn it_hears_of_the_span_and_its_url_is_not_told() {
+        let mut sink = HttpSink::start(200).await;
+        let webhook = webhook(&sink.address, "");
+        let (tracer, kept) = KeptSpans::traced();
+        let above = tracer.begin("above", SpanKind::Internal, None);
+        let message = Message {
+            trace: above.context().map(|context| (tracer.clone(), context)),
+            ..message()
+        };
+        webhook.send(&message).await.unwrap();
+        let head = sink.next().await.head.to_ascii_lowercase();
+        let [span] = &kept.taken()[..] else {
+            panic!("{:?}", kept.taken());
+        };
+        assert!(
+            head.contains(&format!("traceparent: {}", span.context)),
+            "{head}"
+        );
+        assert_eq!(
+            Some(span.parent),
+            above.context().map(|context| context.span)
+        );
+        assert!(!format!("{span:?}").contains("hook"), "{span:?}");
     }
 }

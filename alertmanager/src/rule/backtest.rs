@@ -387,6 +387,7 @@ impl Running {
     fn evaluate(&mut self, query: &dyn RuleQuery, overlay: &Overlay) -> usize {
         let at_ms = self.next_ms;
         let context = EvaluationContext {
+            tracer: &model::trace::Tracer::default(),
             query,
             storage: overlay,
             resend_delay: NEVER,

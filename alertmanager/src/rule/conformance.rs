@@ -83,6 +83,7 @@ fn run(case: &Value) -> Result<(), String> {
     });
     let storage = VecStorage::default();
     let context = EvaluationContext {
+        tracer: &model::trace::Tracer::default(),
         query: &query,
         storage: &storage,
         resend_delay: Duration::from_secs(60),

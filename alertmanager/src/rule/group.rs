@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use metrics::Registry;
 use model::storage::{Appendable, Queryable};
+use model::trace::{SpanKind, Tracer};
 use model::{Duration, Labels};
 
 use super::RuleError;
@@ -30,6 +31,8 @@ pub struct EvaluationContext<'a> {
     pub storage: &'a dyn Appendable,
     /// How long to wait before a firing alert is sent again.
     pub resend_delay: Duration,
+    /// Makes spans of evaluations.
+    pub tracer: &'a Tracer,
 }
 
 /// What a group needs to know besides its file.
@@ -219,7 +222,18 @@ impl Group {
             limit: self.config.limit,
         };
         let rule = &mut self.rules[index];
+        let mut span = context.tracer.begin("rule", SpanKind::Internal, None);
+        if span.is_recorded() {
+            span.set("name", rule.name());
+            span.set("group", self.config.name.as_str());
+        }
+        let entered = span.enter();
         let result = rule.evaluate(at_ms, &alerting, context.storage);
+        drop(entered);
+        if let Err(error) = &result {
+            span.fail(error);
+        }
+        drop(span);
         rule.evaluation_seconds = start.elapsed().as_secs_f64();
         rule.last_evaluation_ms = Some(at_ms);
         self.metrics.evaluations.inc();

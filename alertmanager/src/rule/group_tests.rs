@@ -5,6 +5,7 @@ use super::super::status::AlertState;
 use super::super::testing::{FakeQuery, VecStorage};
 use super::*;
 use metrics::Registry;
+use model::trace::{AttributeValue, KeptSpans, SpanData};
 
 type Answer = Result<Vec<(&'static str, f64)>, String>;
 
@@ -52,11 +53,30 @@ impl World {
     fn at(&mut self, minute: i64, answer: Answer) -> Vec<Alert> {
         let query = FakeQuery(move |_: &str, _: i64| answer.clone());
         let context = EvaluationContext {
+            tracer: &model::trace::Tracer::default(),
             query: &query,
             storage: &self.storage,
             resend_delay: Duration::from_secs(60),
         };
         self.group.evaluate(minute * 60_000, &context)
+    }
+
+    /// Evaluates at the first minute; returns the spans of that, and of queries that begin below it.
+    fn spans_of(&mut self, answer: Answer) -> Vec<SpanData> {
+        let (tracer, kept) = KeptSpans::traced();
+        let of_query = tracer.clone();
+        let query = FakeQuery(move |_: &str, _: i64| {
+            drop(of_query.begin("query", SpanKind::Internal, None));
+            answer.clone()
+        });
+        let context = EvaluationContext {
+            tracer: &tracer,
+            query: &query,
+            storage: &self.storage,
+            resend_delay: Duration::from_secs(60),
+        };
+        self.group.evaluate(60_000, &context);
+        kept.taken()
     }
 
     fn states(&self) -> Vec<(AlertState, i64, f64)> {
@@ -94,6 +114,22 @@ const ALERTS_FIRING: &str =
 const ALERTS_PENDING: &str =
     r#"ALERTS{alertname="A", alertstate="pending", job="x", severity="page"}"#;
 const FOR_STATE: &str = r#"ALERTS_FOR_STATE{alertname="A", job="x", severity="page"}"#;
+
+#[test]
+fn a_rule_has_a_span_with_its_query_below() {
+    let mut fixture = World::new(ALERT);
+    let spans = fixture.spans_of(down());
+    let [query, rule] = &spans[..] else {
+        panic!("{spans:?}");
+    };
+    assert_eq!((&*query.name, &*rule.name), ("query", "rule"));
+    assert_eq!((query.parent, rule.parent), (rule.context.span, 0));
+    let name = AttributeValue::Text("A".to_owned());
+    assert_eq!(rule.attributes[0], ("name", name));
+    assert_eq!(rule.error, None);
+    let spans = fixture.spans_of(Err("no".to_owned()));
+    assert_eq!(spans[1].error.as_deref(), Some("no"));
+}
 
 fn down() -> Answer {
     Ok(vec![("__name__=up,job=x", 0.0)])
@@ -162,6 +198,7 @@ fn firing_alerts_are_sent_again_after_the_resend_delay() {
     for half_minute in 0..8 {
         let query = FakeQuery(|_: &str, _: i64| down());
         let context = EvaluationContext {
+            tracer: &model::trace::Tracer::default(),
             query: &query,
             storage: &world.storage,
             resend_delay: Duration::from_secs(60),

@@ -13,6 +13,7 @@ use metrics::Registry;
 use model::Duration;
 use model::storage::{Appendable, Queryable};
 use model::time::Clock;
+use model::trace::Tracer;
 use tokio::sync::{Mutex, Semaphore};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -45,6 +46,8 @@ pub struct RuleManagerOptions {
     pub restore: RestoreOptions,
     /// How many groups may be evaluated at once; others wait.
     pub concurrency: usize,
+    /// Makes spans of evaluations.
+    pub tracer: Tracer,
 }
 
 /// Owns the tasks of all groups.
@@ -318,6 +321,7 @@ fn evaluate(options: &RuleManagerOptions, group: &mut Group, at_ms: i64, restore
         query: &*options.query,
         storage: &*options.storage,
         resend_delay: options.resend_delay,
+        tracer: &options.tracer,
     };
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         let alerts = group.evaluate(at_ms, &context);
@@ -378,6 +382,7 @@ mod tests {
             resend_delay: Duration::ZERO,
             restore: RestoreOptions::default(),
             concurrency: 2,
+            tracer: Tracer::default(),
         });
         World {
             manager,

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use metrics::Registry;
-use remote::otlp::{Options, OtlpIngest, Promoted, TranslationStrategy};
+use remote::otlp::{
+    Deltas, Options, OtlpError, OtlpIngest, OtlpReport, Promoted, TranslationStrategy,
+};
 
 use super::write::message::{Message, message};
 use super::write::recorder::{Recorder, Stored, Value};
@@ -18,10 +20,25 @@ pub fn check(data: &[u8]) {
         return;
     };
     let options = options(which);
-    let Some(stored) = write(request, &options) else {
+    check_with(&options, |ingest| ingest.write(request, &options, NOW_MS));
+}
+
+/// The same of requests in JSON.
+pub fn check_json(data: &[u8]) {
+    let Some((&which, request)) = data.split_first() else {
         return;
     };
-    let again = write(request, &options).expect("it was taken before");
+    let options = options(which);
+    check_with(&options, |ingest| {
+        ingest.write_json(request, &options, NOW_MS)
+    });
+}
+
+fn check_with(options: &Options, send: impl Fn(&OtlpIngest) -> Result<OtlpReport, OtlpError>) {
+    let Some(stored) = write(&send) else {
+        return;
+    };
+    let again = write(&send).expect("it was taken before");
     assert_eq!(again.items, stored.items);
     if !options.strategy.escapes {
         return;
@@ -54,14 +71,20 @@ fn options(which: u8) -> Options {
         promotes_scope: is_set(5),
         sanitizes_underscores: !is_set(6),
         preserves_underscores: !is_set(7),
+        // There are no more bits; each of the two is with other settings.
+        deltas: match which % 3 {
+            0 => Deltas::LeftOut,
+            1 => Deltas::Kept,
+            _ => Deltas::AddedUp,
+        },
     }
 }
 
 /// Returns what is stored of a request; `None` when it is malformed.
-fn write(request: &[u8], options: &Options) -> Option<Stored> {
+fn write(send: impl Fn(&OtlpIngest) -> Result<OtlpReport, OtlpError>) -> Option<Stored> {
     let storage = Arc::new(Recorder::default());
     let ingest = OtlpIngest::new(Arc::clone(&storage) as _, &Registry::new());
-    let report = ingest.write(request, options, NOW_MS).ok()?;
+    let report = send(&ingest).ok()?;
     let stored = storage.take();
     let samples = stored.items.iter();
     let samples = samples.filter(|item| !matches!(item.value, Value::Exemplar(..)));
@@ -146,5 +169,20 @@ pub fn seeds() -> Vec<Vec<u8>> {
     let request = message().message(1, message().message(1, resource).message(2, scope));
     [0u8, 0b1111_1111, 0b0011_1100, 0b0001_0001]
         .map(|which| [&[which][..], &request.0].concat())
+        .to_vec()
+}
+
+/// A request in JSON with every kind of metric and of attribute.
+pub fn seeds_json() -> Vec<Vec<u8>> {
+    let request = r#"{"resourceMetrics":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"s"}},
+{"key":"host.name","value":{"arrayValue":{"values":[{"intValue":"7"},{"doubleValue":1.5},{"boolValue":true},{"bytesValue":"AP8="}]}}}]},
+"scopeMetrics":[{"scope":{"name":"lib","version":"1","attributes":[{"key":"x.y","value":{"kvlistValue":{"values":[{"key":"k"}]}}}]},"metrics":[
+{"name":"a.metric","unit":"By/s","gauge":{"dataPoints":[{"timeUnixNano":"1699999999000000000","asDouble":1.5,"exemplars":[{"timeUnixNano":"1699999999000000000","asInt":"2","traceId":"0102"}]}]}},
+{"name":"b","sum":{"aggregationTemporality":2,"isMonotonic":true,"dataPoints":[{"timeUnixNano":1699999999000000000,"asInt":"-3","flags":1}]}},
+{"name":"c","histogram":{"aggregationTemporality":2,"dataPoints":[{"timeUnixNano":"1699999999000000000","count":"3","sum":2.5,"bucketCounts":["1",2],"explicitBounds":[0.5]}]}},
+{"name":"d","exponentialHistogram":{"aggregationTemporality":"AGGREGATION_TEMPORALITY_CUMULATIVE","dataPoints":[{"timeUnixNano":"1699999999000000000","count":"7","scale":3,"zeroCount":1,"positive":{"offset":-1,"bucketCounts":["1","0","5"]}}]}},
+{"name":"e","summary":{"dataPoints":[{"timeUnixNano":"1699999999000000000","count":"2","sum":"NaN","quantileValues":[{"quantile":0.5,"value":1}],"unknown":{"a":[null]}}]}}]}]}]}"#;
+    [0u8, 0b1111_1111, 0b0001_0001]
+        .map(|which| [&[which][..], request.as_bytes()].concat())
         .to_vec()
 }

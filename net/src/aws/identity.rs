@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use tokio::sync::Mutex;
 
 use super::metadata::Metadata;
+use super::process;
 use super::profile::Profile;
 use super::sts::{Role, Sts};
 use super::{AwsError, Credentials, Signing, authorization};
@@ -251,8 +252,8 @@ impl Identity {
                 )));
             }
             let Some(arn) = profile.get("role_arn").map(str::to_owned) else {
-                match profile.keys() {
-                    Some(keys) => break Lease::endless(keys),
+                match lease_of(&profile).await? {
+                    Some(lease) => break lease,
                     None if roles.is_empty() && unbuilt(&profile).is_none() => return Ok(None),
                     None => return Err(lacking(&profile)),
                 }
@@ -275,8 +276,8 @@ impl Identity {
                 profile.get("source_profile"),
                 profile.get("credential_source"),
             ) {
-                (Some(source), _) if source == profile.name => match profile.keys() {
-                    Some(keys) => break Lease::endless(keys),
+                (Some(source), _) if source == profile.name => match lease_of(&profile).await? {
+                    Some(lease) => break lease,
                     None => return Err(lacking(&profile)),
                 },
                 (Some(source), _) => profile = Profile::read(&self.environment, source)?,
@@ -407,9 +408,20 @@ impl<'a> Post<'a> {
     }
 }
 
+/// Returns the keys of a profile, or those that its program prints, if it has either.
+async fn lease_of(profile: &Profile) -> Result<Option<Lease<Credentials>>, AwsError> {
+    if let Some(keys) = profile.keys() {
+        return Ok(Some(Lease::endless(keys)));
+    }
+    match profile.get("credential_process") {
+        Some(command) => process::lease(&profile.name, command).await.map(Some),
+        None => Ok(None),
+    }
+}
+
 /// Returns what of a profile is not built, if it has such.
 fn unbuilt(profile: &Profile) -> Option<&'static str> {
-    let keys = ["credential_process", "sso_session", "sso_start_url"];
+    let keys = ["sso_session", "sso_start_url"];
     keys.into_iter().find(|key| profile.get(key).is_some())
 }
 
@@ -418,7 +430,7 @@ fn lacking(profile: &Profile) -> AwsError {
     AwsError::NoCredentials(match unbuilt(profile) {
         Some(key) => format!("profile {name:?} has {key}, which is not built"),
         None => format!(
-            "profile {name:?} has no keys, and names nothing that has (aws_access_key_id, source_profile, credential_source or web_identity_token_file)"
+            "profile {name:?} has no keys, and names nothing that has (aws_access_key_id, credential_process, source_profile, credential_source or web_identity_token_file)"
         ),
     })
 }

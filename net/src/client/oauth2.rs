@@ -1,16 +1,13 @@
 //! Tokens by OAuth2: fetched when they are needed, kept until shortly before they end.
 //!
 //! Source: [RFC 6749, 4.4](https://www.rfc-editor.org/rfc/rfc6749#section-4.4), and Go's `oauth2` package for what servers
-//! do besides: the client's credentials are sent in a header first, and in the body where that is refused.
-//!
-//! # Not here
-//!
-//! The grant that needs a signature (`jwt-bearer`): a client that is configured with it answers every request with
-//! [`GetError::Unsupported`](super::GetError::Unsupported).
+//! do besides: the client's credentials are sent in a header first, and in the body where that is refused. The grant with a
+//! signature is [RFC 7523, 2.1](https://www.rfc-editor.org/rfc/rfc7523#section-2.1): a key signs who asks, and for what.
 
 use crate::escape::form as escape;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -22,6 +19,7 @@ use tokio::time::Instant;
 
 use super::{Client, CredentialsError, read_secret_file};
 use crate::http_config::{HttpConfig, InvalidHttpConfig, OAuth2};
+use crate::rsa::{RsaError, RsaHash, RsaKey};
 
 /// How long an answer with a token may be, in bytes.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
@@ -29,6 +27,8 @@ const ANSWER_BYTES_MAX: usize = 1 << 20;
 const EXPIRY_MARGIN: Duration = Duration::from_secs(10);
 /// How long a token is used at most, whatever the server says.
 const LIFETIME_MAX: Duration = Duration::from_secs(365 * 86_400);
+/// How long a signature is good for.
+const ASSERTION_LIFETIME: Duration = Duration::from_secs(3_600);
 /// How long fetching may take.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -38,6 +38,9 @@ pub enum TokenError {
     /// The client's secret could not be read.
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
+    /// The key does not sign.
+    #[error("oauth2: cannot sign for a token: {0}")]
+    Key(#[from] RsaError),
     /// The server did not answer.
     #[error("oauth2: cannot fetch token: {0}")]
     Fetch(String),
@@ -130,7 +133,7 @@ impl TokenSource {
             return Ok(token.header.clone());
         }
         let mut answer = self.fetch(&secret, state.wants_body).await;
-        if answer.is_err() && state.token.is_none() {
+        if answer.is_err() && state.token.is_none() && !self.config.is_signed() {
             let other = self.fetch(&secret, !state.wants_body).await;
             if other.is_ok() {
                 state.wants_body = !state.wants_body;
@@ -143,8 +146,17 @@ impl TokenSource {
         Ok(header)
     }
 
+    /// Returns the client's secret, or the key that signs.
     fn secret(&self) -> Result<String, CredentialsError> {
-        match (&self.config.client_secret, &self.config.client_secret_file) {
+        let config = &self.config;
+        let (secret, file) = match config.is_signed() {
+            true => (
+                &config.client_certificate_key,
+                &config.client_certificate_key_file,
+            ),
+            false => (&config.client_secret, &config.client_secret_file),
+        };
+        match (secret, file) {
             (Some(secret), _) => Ok(secret.reveal().to_owned()),
             (None, Some(file)) => read_secret_file(&self.base_dir, file),
             (None, None) => Ok(String::new()),
@@ -155,7 +167,13 @@ impl TokenSource {
     async fn fetch(&self, secret: &str, in_body: bool) -> Result<Vec<u8>, TokenError> {
         let mut form = vec![("grant_type", self.config.grant_type())];
         let scopes = self.config.scopes.join(" ");
-        if !scopes.is_empty() {
+        let assertion = match self.config.is_signed() {
+            true => self.assertion(secret, &scopes)?,
+            false => String::new(),
+        };
+        if self.config.is_signed() {
+            form.push(("assertion", &assertion));
+        } else if !scopes.is_empty() {
             form.push(("scope", &scopes));
         }
         let further = self.config.endpoint_params.iter();
@@ -165,7 +183,9 @@ impl TokenSource {
             CONTENT_TYPE,
             HeaderValue::from_static("application/x-www-form-urlencoded"),
         );
-        if in_body {
+        if self.config.is_signed() {
+            // The signature says who asks.
+        } else if in_body {
             form.push(("client_id", &self.config.client_id));
             form.push(("client_secret", secret));
         } else {
@@ -205,6 +225,48 @@ impl TokenSource {
             "{} answers {}",
             self.url, response.status
         )))
+    }
+
+    /// Returns what is signed, with its signature: who asks, whom, and for what.
+    ///
+    /// * `key`: a PEM file.
+    fn assertion(&self, key: &str, scopes: &str) -> Result<String, TokenError> {
+        let config = &self.config;
+        let text = |value: &Option<String>| value.as_ref().filter(|text| !text.is_empty()).cloned();
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        let now_s = since.map_or(0, |since| since.as_secs());
+        let mut claims = BTreeMap::new();
+        let mut claim =
+            |name: &str, value: serde_json::Value| claims.insert(name.to_owned(), value);
+        claim(
+            "iss",
+            text(&config.iss)
+                .unwrap_or_else(|| config.client_id.clone())
+                .into(),
+        );
+        claim("sub", config.client_id.clone().into());
+        claim(
+            "aud",
+            text(&config.audience)
+                .unwrap_or_else(|| self.url.to_string())
+                .into(),
+        );
+        claim("iat", now_s.into());
+        claim("exp", (now_s + ASSERTION_LIFETIME.as_secs()).into());
+        claim("jti", uuid::Uuid::new_v4().to_string().into());
+        if !scopes.is_empty() {
+            claim("scope", scopes.into());
+        }
+        claims.extend(config.claims.clone());
+        let algorithm = text(&config.signature_algorithm);
+        let hash = algorithm.and_then(|name| RsaHash::named(&name));
+        let key_id = config.client_certificate_key_id.as_deref();
+        let key = RsaKey::of_pem(key)?;
+        Ok(key.jwt_by(
+            hash.unwrap_or(RsaHash::Sha256),
+            key_id.unwrap_or_default(),
+            &claims,
+        )?)
     }
 
     fn token(&self, body: &[u8], secret: String) -> Result<Token, TokenError> {
@@ -252,11 +314,6 @@ impl std::fmt::Debug for TokenSource {
             .field("config", &self.config)
             .finish_non_exhaustive()
     }
-}
-
-/// Returns what of `config` is not built yet, if something is.
-pub(crate) fn unsupported(config: &OAuth2) -> Option<&'static str> {
-    (config.grant_type() != crate::http_config::CLIENT_CREDENTIALS).then_some("oauth2.grant_type")
 }
 
 #[cfg(test)]

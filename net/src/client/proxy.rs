@@ -1,12 +1,14 @@
 //! Proxies: which one a URL is reached through, and how.
 //!
 //! An `http` URL goes to an HTTP proxy whole; for `https` the proxy is asked for a tunnel (CONNECT). A SOCKS5 proxy makes
-//! a tunnel for both, and looks the host up itself.
+//! a tunnel for both, and looks the host up itself. An HTTP proxy may be spoken to by TLS (`https://proxy`), as the `tls_config`
+//! of the requests says, as in Go.
 //!
 //! Source: Go's `httpproxy`, which Prometheus uses.
 
 use std::error::Error;
 use std::future::Future;
+use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,8 +16,10 @@ use std::task::{Context, Poll};
 
 use http::header::PROXY_AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
-use hyper_util::client::legacy::connect::HttpConnector;
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::proxy::{SocksV5, Tunnel};
+use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
@@ -105,6 +109,16 @@ impl ProxyRules {
         &self.headers
     }
 
+    /// Returns whether a proxy may have to be spoken to by TLS.
+    pub(super) fn speaks_tls(&self) -> bool {
+        let probes = ["http://proxied.example", "https://proxied.example"];
+        let mut proxies = probes.iter().filter_map(|probe| {
+            let matcher = self.matcher.as_ref()?;
+            matcher.intercept(&Uri::from_static(probe))
+        });
+        proxies.any(|proxy| proxy.uri().scheme_str() == Some("https"))
+    }
+
     /// Returns the headers of a request for `url` that goes to a proxy whole, if it does.
     pub(super) fn forwarded(&self, url: &Uri) -> Option<HeaderMap> {
         let proxy = self.proxy_of(url).filter(is_http)?;
@@ -138,16 +152,17 @@ fn check_url(url: &str) -> Result<(), String> {
     let example = "(write it like http://proxy:3128)";
     let uri: Uri = url.parse().map_err(|_| format!("is not a URL {example}"))?;
     match uri.scheme_str() {
-        Some("http" | "socks5" | "socks5h") if uri.host().is_some() => Ok(()),
+        Some("http" | "https" | "socks5" | "socks5h") if uri.host().is_some() => Ok(()),
         Some(scheme) => Err(format!(
-            "has the scheme {scheme}, known are http, socks5 and socks5h {example}"
+            "has the scheme {scheme}, known are http, https, socks5 and socks5h {example}"
         )),
         None => Err(format!("has no scheme {example}")),
     }
 }
 
+/// Returns whether a proxy speaks HTTP, over TLS or not.
 fn is_http(proxy: &Intercept) -> bool {
-    proxy.uri().scheme_str() == Some("http")
+    matches!(proxy.uri().scheme_str(), Some("http" | "https"))
 }
 
 fn is_local(host: &str) -> bool {
@@ -159,21 +174,97 @@ fn is_local(host: &str) -> bool {
 /// Connects right to a host, or through its proxy.
 #[derive(Clone)]
 pub(super) struct ProxyConnector {
+    /// Connects to hosts and to SOCKS proxies.
     http: HttpConnector,
+    /// Connects to HTTP proxies.
+    to_proxy: HttpsConnector<HttpConnector>,
     rules: Arc<ProxyRules>,
 }
 
 impl ProxyConnector {
-    /// Returns a connector that connects by `http`.
-    pub(super) fn new(http: HttpConnector, rules: Arc<ProxyRules>) -> Self {
-        ProxyConnector { http, rules }
+    /// Returns a connector that connects by `http`, and to proxies besides by TLS as `tls` says.
+    pub(super) fn new(
+        http: HttpConnector,
+        tls: rustls::ClientConfig,
+        rules: Arc<ProxyRules>,
+    ) -> Self {
+        ProxyConnector {
+            to_proxy: HttpsConnector::from((http.clone(), tls)),
+            http,
+            rules,
+        }
+    }
+}
+
+/// A connection to a host, perhaps within one to a proxy.
+pub(super) enum ProxyStream {
+    Plain(TokioIo<TcpStream>),
+    /// Boxed, as the state of TLS is large and hardly any proxy needs it.
+    Tls(Box<MaybeHttpsStream<TokioIo<TcpStream>>>),
+}
+
+impl From<MaybeHttpsStream<TokioIo<TcpStream>>> for ProxyStream {
+    fn from(stream: MaybeHttpsStream<TokioIo<TcpStream>>) -> Self {
+        match stream {
+            MaybeHttpsStream::Http(stream) => ProxyStream::Plain(stream),
+            tls @ MaybeHttpsStream::Https(_) => ProxyStream::Tls(Box::new(tls)),
+        }
+    }
+}
+
+impl Connection for ProxyStream {
+    fn connected(&self) -> Connected {
+        match self {
+            ProxyStream::Plain(stream) => stream.connected(),
+            ProxyStream::Tls(stream) => stream.connected(),
+        }
+    }
+}
+
+impl Read for ProxyStream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            ProxyStream::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
+            ProxyStream::Tls(stream) => Pin::new(&mut **stream).poll_read(context, buffer),
+        }
+    }
+}
+
+impl Write for ProxyStream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            ProxyStream::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
+            ProxyStream::Tls(stream) => Pin::new(&mut **stream).poll_write(context, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            ProxyStream::Plain(stream) => Pin::new(stream).poll_flush(context),
+            ProxyStream::Tls(stream) => Pin::new(&mut **stream).poll_flush(context),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            ProxyStream::Plain(stream) => Pin::new(stream).poll_shutdown(context),
+            ProxyStream::Tls(stream) => Pin::new(&mut **stream).poll_shutdown(context),
+        }
     }
 }
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
 impl Service<Uri> for ProxyConnector {
-    type Response = TokioIo<TcpStream>;
+    type Response = ProxyStream;
     type Error = BoxError;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
 
@@ -184,24 +275,26 @@ impl Service<Uri> for ProxyConnector {
     fn call(&mut self, url: Uri) -> Self::Future {
         let mut http = self.http.clone();
         let Some(proxy) = self.rules.proxy_of(&url) else {
-            return Box::pin(async move { Ok(http.call(url).await?) });
+            return Box::pin(async move { Ok(ProxyStream::Plain(http.call(url).await?)) });
         };
         if !is_http(&proxy) {
             let mut socks = SocksV5::new(with_port(proxy.uri()), http);
             if let Some((user, password)) = proxy.raw_auth() {
                 socks = socks.with_auth(user.to_owned(), password.to_owned());
             }
-            return Box::pin(async move { Ok(socks.call(url).await?) });
+            return Box::pin(async move { Ok(ProxyStream::Plain(socks.call(url).await?)) });
         }
         if url.scheme_str() != Some("https") {
-            return Box::pin(async move { Ok(http.call(proxy.uri().clone()).await?) });
+            let mut to_proxy = self.to_proxy.clone();
+            return Box::pin(async move { Ok(to_proxy.call(proxy.uri().clone()).await?.into()) });
         }
+        let to_proxy = self.to_proxy.clone();
         let mut tunnel =
-            Tunnel::new(proxy.uri().clone(), http).with_headers(self.rules.headers.clone());
+            Tunnel::new(proxy.uri().clone(), to_proxy).with_headers(self.rules.headers.clone());
         if let Some(authorization) = proxy.basic_auth() {
             tunnel = tunnel.with_auth(authorization.clone());
         }
-        Box::pin(async move { Ok(tunnel.call(url).await?) })
+        Box::pin(async move { Ok(tunnel.call(url).await?.into()) })
     }
 }
 
@@ -262,9 +355,11 @@ mod tests {
     #[test]
     fn unknown_proxies_are_refused() {
         assert!(rules("socks5://proxy", None).is_ok());
-        let error = rules("https://u:hush@proxy", None).unwrap_err();
+        assert!(rules("https://u:hush@proxy", None).unwrap().speaks_tls());
+        assert!(!rules("http://proxy", None).unwrap().speaks_tls());
+        let error = rules("ftp://u:hush@proxy", None).unwrap_err();
         assert!(
-            error.contains("has the scheme https") && !error.contains("hush"),
+            error.contains("has the scheme ftp") && !error.contains("hush"),
             "{error}"
         );
         let error = rules("proxy", None).unwrap_err();

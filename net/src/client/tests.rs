@@ -1,7 +1,9 @@
 //! The client against a server that says what it is told to.
 
 use super::*;
-use crate::http_config::{Authorization, BasicAuth, HeaderValues, OAuth2, Secret, UrlText};
+use crate::http_config::{
+    Authorization, BasicAuth, HeaderValues, OAuth2, Secret, TlsConfig, UrlText,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -152,11 +154,89 @@ async fn redirects_do_not_take_credentials_to_another_host() {
 }
 
 #[tokio::test]
-async fn what_is_not_built_is_not_sent_without() {
+async fn a_token_is_had_for_a_signature() {
+    let token = r#"{"access_token": "abc", "expires_in": 3600}"#;
+    let (token_url, mut at_tokens) = serve(vec![ok(token)]).await;
+    let (url, mut requests) = serve(vec![ok("here"), ok("here")]).await;
+    let oauth2 = OAuth2 {
+        client_id: "me".into(),
+        token_url: UrlText::new(token_url.to_string()),
+        grant_type: Some("urn:ietf:params:oauth:grant-type:jwt-bearer".into()),
+        client_certificate_key: Some(Secret::new(crate::rsa::tests::PKCS8)),
+        client_certificate_key_id: Some("k1".into()),
+        signature_algorithm: Some("RS384".into()),
+        iss: Some("issuer".into()),
+        scopes: vec!["a".into(), "b".into()],
+        claims: [("tenant".to_owned(), serde_json::json!(["x", 1]))].into(),
+        endpoint_params: [("more".to_owned(), "x y".to_owned())].into(),
+        ..Default::default()
+    };
+    let config = HttpConfig {
+        oauth2: Some(oauth2),
+        ..Default::default()
+    };
+    let client = Client::new(&config, Path::new("")).unwrap();
+    for _ in 0..2 {
+        let request = Request {
+            url: &url,
+            headers: &HeaderMap::new(),
+            deadline: Instant::now() + Duration::from_secs(5),
+            body_bytes_max: 100,
+        };
+        client.get(request, &mut Vec::new()).await.unwrap();
+        let request = requests.recv().await.unwrap();
+        assert!(
+            request.contains("authorization: Bearer abc\r\n"),
+            "{request}"
+        );
+    }
+    let asked = at_tokens.recv().await.unwrap();
+    assert!(
+        !asked.to_ascii_lowercase().contains("authorization:"),
+        "{asked}"
+    );
+    let (_, form) = asked.split_once("\r\n\r\n").unwrap();
+    let field = |name: &str| {
+        let mut fields = form.split('&').filter_map(|field| field.split_once('='));
+        fields.find(|(key, _)| *key == name).map(|(_, value)| value)
+    };
+    let grant = "urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer";
+    assert_eq!(
+        (field("grant_type"), field("more")),
+        (Some(grant), Some("x+y"))
+    );
+    assert_eq!((field("scope"), field("client_id")), (None, None));
+    let parts: Vec<serde_json::Value> = { field("assertion").unwrap().split('.').take(2) }
+        .map(|part| {
+            use base64::Engine as _;
+            let json = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(part);
+            serde_json::from_slice(&json.unwrap()).unwrap()
+        })
+        .collect();
+    assert_eq!(
+        parts[0],
+        serde_json::json!({"alg": "RS384", "typ": "JWT", "kid": "k1"})
+    );
+    let mut claims = parts[1].clone();
+    let claims = claims.as_object_mut().unwrap();
+    let number = |value: Option<serde_json::Value>| value.unwrap().as_u64().unwrap();
+    let (iat, exp) = (number(claims.remove("iat")), number(claims.remove("exp")));
+    assert_eq!(exp - iat, 3_600);
+    assert!(claims.remove("jti").unwrap().as_str().unwrap().len() == 36);
+    let expected = serde_json::json!({
+        "iss": "issuer", "sub": "me", "aud": token_url.to_string(), "scope": "a b", "tenant": ["x", 1],
+    });
+    assert_eq!(parts[1].as_object().map(|all| all.len()), Some(8));
+    assert_eq!(serde_json::Value::Object(claims.clone()), expected);
+}
+
+#[tokio::test]
+async fn a_key_that_is_none_is_told() {
     let oauth2 = OAuth2 {
         client_id: "me".into(),
         token_url: UrlText::new("http://127.0.0.1:1/"),
         grant_type: Some("urn:ietf:params:oauth:grant-type:jwt-bearer".into()),
+        client_certificate_key: Some(Secret::new("hush")),
         ..Default::default()
     };
     let config = HttpConfig {
@@ -164,10 +244,9 @@ async fn what_is_not_built_is_not_sent_without() {
         ..Default::default()
     };
     let (outcome, _) = get(&config, &"http://127.0.0.1:1/".parse().unwrap(), 5_000).await;
-    assert_eq!(
-        outcome,
-        Err("oauth2.grant_type is not supported yet, so nothing was sent".to_owned())
-    );
+    let error = outcome.unwrap_err();
+    let why = "oauth2: cannot sign for a token: the private key is no PEM block";
+    assert!(error.starts_with(why) && !error.contains("hush"), "{error}");
 }
 
 #[tokio::test]
@@ -192,6 +271,114 @@ async fn a_proxy_is_sent_the_whole_url() {
         request.contains("proxy-authorization: Basic dXNlcjpwYXNz\r\n"),
         "{request}"
     );
+}
+
+/// A proxy that speaks TLS: it answers what it is sent whole, and makes tunnels to `host`.
+async fn tls_proxy(
+    host: std::net::SocketAddr,
+) -> (String, Uri, tokio::sync::mpsc::UnboundedReceiver<String>) {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let params = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+    let certificate = params.self_signed(&key).unwrap();
+    let private = rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.der().clone()], private)
+        .unwrap();
+    let tls = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://user:pass@{}", listener.local_addr().unwrap());
+    let (sent, requests) = tokio::sync::mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let (tls, sent) = (tls.clone(), sent.clone());
+            tokio::spawn(async move {
+                let Ok(mut stream) = tls.accept(stream).await else {
+                    return;
+                };
+                let mut request = vec![0; 4096];
+                let length = stream.read(&mut request).await.unwrap();
+                let request = String::from_utf8_lossy(&request[..length]).into_owned();
+                sent.send(request.clone()).ok();
+                if !request.starts_with("CONNECT ") {
+                    stream.write_all(ok("whole").as_bytes()).await.unwrap();
+                    stream.shutdown().await.ok();
+                    return;
+                }
+                let mut onward = tokio::net::TcpStream::connect(host).await.unwrap();
+                let answer = b"HTTP/1.1 200 OK\r\n\r\n";
+                stream.write_all(answer).await.unwrap();
+                tokio::io::copy_bidirectional(&mut stream, &mut onward)
+                    .await
+                    .ok();
+            });
+        }
+    });
+    (certificate.pem(), url.parse().unwrap(), requests)
+}
+
+#[tokio::test]
+async fn a_proxy_may_speak_tls() {
+    // What is at the other end of the tunnel is such a proxy too, and answers what it is asked.
+    let nowhere = "127.0.0.1:1".parse().unwrap();
+    let (host_pem, host, mut at_host) = tls_proxy(nowhere).await;
+    let address = host
+        .authority()
+        .unwrap()
+        .as_str()
+        .rsplit('@')
+        .next()
+        .unwrap()
+        .to_owned();
+    let (pem, proxy, mut at_proxy) = tls_proxy(address.parse().unwrap()).await;
+    let config = |ca: &str| HttpConfig {
+        proxy_url: Some(UrlText::new(proxy.to_string())),
+        tls_config: Some(TlsConfig {
+            ca: Some(ca.to_owned()),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let both = config(&format!("{pem}{host_pem}"));
+    let url: Uri = "http://nowhere.invalid:9100/metrics".parse().unwrap();
+    let (status, body) = get(&both, &url, 5_000).await;
+    assert_eq!((status, body), (Ok(StatusCode::OK), b"whole".to_vec()));
+    let request = at_proxy.recv().await.unwrap();
+    assert!(
+        request.starts_with("GET http://nowhere.invalid:9100/metrics HTTP/1.1\r\n"),
+        "{request}"
+    );
+    assert!(
+        request.contains("proxy-authorization: Basic dXNlcjpwYXNz\r\n"),
+        "{request}"
+    );
+    let url: Uri = format!("https://{address}/metrics").parse().unwrap();
+    let (status, body) = get(&both, &url, 5_000).await;
+    assert_eq!((status, body), (Ok(StatusCode::OK), b"whole".to_vec()));
+    let request = at_proxy.recv().await.unwrap();
+    assert!(
+        request.starts_with(&format!("CONNECT {address} HTTP/1.1\r\n")),
+        "{request}"
+    );
+    assert!(
+        at_host
+            .recv()
+            .await
+            .unwrap()
+            .starts_with("GET /metrics HTTP/1.1\r\n")
+    );
+    // A proxy that is not believed is told nothing.
+    let (outcome, _) = get(
+        &config(&host_pem),
+        &"http://nowhere.invalid/".parse().unwrap(),
+        5_000,
+    )
+    .await;
+    assert!(outcome.is_err());
+    assert!(at_proxy.try_recv().is_err());
 }
 
 #[tokio::test]

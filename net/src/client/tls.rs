@@ -18,7 +18,7 @@ use rustls::{
     SupportedProtocolVersion, version,
 };
 
-use crate::http_config::{Secret, TlsConfig, TlsVersion};
+use crate::http_config::{InvalidHttpConfig, Secret, TlsConfig, TlsVersion};
 
 /// How long a file of certificates or of a key may be, in bytes.
 const PEM_BYTES_MAX: u64 = 4 << 20;
@@ -161,6 +161,21 @@ pub fn client_config(config: &TlsConfig, base_dir: &Path) -> Result<ClientConfig
     builder
         .with_client_auth_cert(certificates(&cert)?, key)
         .map_err(|error| TlsError::Setup(error.to_string()))
+}
+
+/// Returns settings for connections that do without TLS: no certificate is believed.
+///
+/// # Errors
+///
+/// When the provider of cryptography lacks what is usual, which it does not.
+pub(super) fn believing_nobody() -> Result<ClientConfig, InvalidHttpConfig> {
+    let provider = Arc::new(ring::default_provider());
+    let builder =
+        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let builder = builder.map_err(|error| InvalidHttpConfig(format!("set up TLS: {error}")))?;
+    Ok(builder
+        .with_root_certificates(RootCertStore::empty())
+        .with_no_client_auth())
 }
 
 fn versions(config: &TlsConfig) -> Vec<&'static SupportedProtocolVersion> {

@@ -11,7 +11,7 @@ use super::validate::{at_most_one, check_proxy};
 use super::{InvalidHttpConfig, ProxyHeaders, Secret, TlsConfig, UrlText};
 
 /// The grant that needs nothing but the client's secret; what counts when none is given.
-pub(crate) const CLIENT_CREDENTIALS: &str = "client_credentials";
+const CLIENT_CREDENTIALS: &str = "client_credentials";
 /// The grant that needs a signature.
 const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 
@@ -85,6 +85,11 @@ pub struct OAuth2 {
 }
 
 impl OAuth2 {
+    /// Returns whether the grant is the one with a signature.
+    pub(crate) fn is_signed(&self) -> bool {
+        self.grant_type() == JWT_BEARER
+    }
+
     /// Returns the grant.
     pub fn grant_type(&self) -> &str {
         let given = self.grant_type.as_deref().filter(|grant| !grant.is_empty());

@@ -38,15 +38,6 @@ impl HttpConfig {
         has_credentials || self.http_headers.is_some()
     }
 
-    /// Returns the names of the fields that are set and would need something that is not built yet.
-    pub fn unsupported(&self) -> Vec<&'static str> {
-        let oauth2 = self.oauth2.as_ref();
-        oauth2
-            .and_then(crate::client::unsupported)
-            .into_iter()
-            .collect()
-    }
-
     /// Checks that the fields go together.
     ///
     /// # Errors

@@ -160,7 +160,7 @@ impl Source {
             .map_err(|error| wrong(error.to_string()))?;
         // Before the files are read, so that a change in between is seen the next time.
         let stamps = self.stamps(&config);
-        let tls = match config.tls_server_config.is_off() {
+        let mut tls = match config.tls_server_config.is_off() {
             true => None,
             false => Some(
                 config
@@ -169,6 +169,13 @@ impl Source {
                     .map_err(|error| wrong(error.to_string()))?,
             ),
         };
+        if let Some(tls) = &mut tls {
+            let spoken: &[&[u8]] = match config.http_server_config.http2 {
+                true => &[b"h2", b"http/1.1"],
+                false => &[b"http/1.1"],
+            };
+            tls.alpn_protocols = spoken.iter().map(|name| name.to_vec()).collect();
+        }
         let mut headers = HeaderMap::new();
         for (name, value) in &config.http_server_config.headers {
             let bad = |error: &dyn std::fmt::Display| wrong(format!("header {name}: {error}"));

@@ -25,7 +25,7 @@ impl TlsServerConfig {
     /// Returns rustls' settings; relative file names are relative to `dir`.
     ///
     /// TLS 1.0 and 1.1 are never spoken, and ciphers without forward secrecy or authenticated encryption neither: what is
-    /// left of the versions and ciphers that were asked for is.
+    /// left of the versions and ciphers that were asked for is. ALPN is left to the caller.
     ///
     /// # Errors
     ///
@@ -61,7 +61,6 @@ impl TlsServerConfig {
         let mut config = builder
             .with_single_cert(certificates(&cert)?, key)
             .map_err(|error| TlsError::Setup(error.to_string()))?;
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
         config.ignore_client_order = self.prefer_server_cipher_suites.unwrap_or(true);
         Ok(config)
     }

@@ -1,8 +1,10 @@
 //! Histograms of both kinds as native ones.
 
+mod merge;
+
 use std::sync::Arc;
 
-use model::histogram::{CUSTOM_BUCKETS_SCHEMA, Histogram, SCHEMA_MAX, SCHEMA_MIN, Span};
+use model::histogram::{CUSTOM_BUCKETS_SCHEMA, Histogram, ResetHint, SCHEMA_MAX, SCHEMA_MIN, Span};
 use model::protobuf::{Fields, Value, WireError, int32, zigzag};
 use model::storage::HistogramSample;
 
@@ -15,7 +17,7 @@ const ZERO_THRESHOLD: f64 = 1e-128;
 const EMPTY_MAX: usize = 2;
 
 /// A histogram with explicit bounds.
-#[derive(Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Explicit {
     pub(super) count: u64,
     pub(super) sum: Option<f64>,
@@ -36,9 +38,10 @@ impl Explicit {
     }
 
     /// Returns the histogram with custom buckets.
-    pub(super) fn custom(&self) -> Result<HistogramSample, String> {
+    pub(super) fn custom(&self, reset_hint: ResetHint) -> Result<HistogramSample, String> {
         let (positive_spans, positive_deltas) = spans(0, &self.counts);
         let histogram = Histogram {
+            reset_hint,
             schema: CUSTOM_BUCKETS_SCHEMA,
             count: self.count,
             sum: self.sum.unwrap_or(0.0),
@@ -52,7 +55,7 @@ impl Explicit {
 }
 
 /// An exponential histogram.
-#[derive(Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Exponential {
     scale: i32,
     pub(super) count: u64,
@@ -64,7 +67,7 @@ pub(super) struct Exponential {
 }
 
 /// Consecutive exponential buckets.
-#[derive(Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Buckets {
     offset: i32,
     counts: Vec<u64>,
@@ -102,7 +105,7 @@ impl Exponential {
     }
 
     /// Returns the native histogram; finer ones than there are here are made coarser.
-    pub(super) fn native(&self) -> Result<HistogramSample, String> {
+    pub(super) fn native(&self, reset_hint: ResetHint) -> Result<HistogramSample, String> {
         if self.scale < SCHEMA_MIN {
             return Err(format!(
                 "cannot convert exponential to native histogram, scale must be >= {SCHEMA_MIN}, was {}",
@@ -112,6 +115,7 @@ impl Exponential {
         let (positive_spans, positive_deltas) = self.positive.spans()?;
         let (negative_spans, negative_deltas) = self.negative.spans()?;
         let mut histogram = Histogram {
+            reset_hint,
             schema: self.scale,
             zero_threshold: match 0.0 < self.zero_threshold {
                 true => self.zero_threshold,

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use model::labels::METRIC_NAME;
+use model::protobuf::put_varint;
 
 use super::attributes::Attribute;
 use super::name::label_name;
-use super::options::Options;
+use super::options::{Deltas, Options};
 
 /// The attributes that say which process a resource is; they become `job` and `instance`.
 const IDENTIFYING: [&str; 3] = ["service.namespace", "service.name", "service.instance.id"];
@@ -37,6 +38,8 @@ pub(super) struct Common {
     promoted: BTreeMap<String, String>,
     /// What is there whatever a point says.
     fixed: BTreeMap<String, String>,
+    /// What tells the scope and its resource from others, where deltas are added up.
+    pub(super) identity: Vec<u8>,
 }
 
 impl Resource<'_> {
@@ -101,6 +104,36 @@ pub(super) fn common(options: &Options, resource: &Resource<'_>, scope: &Scope<'
         options: options.clone(),
         promoted,
         fixed,
+        identity: match options.deltas {
+            Deltas::AddedUp => identity(resource, scope),
+            Deltas::LeftOut | Deltas::Kept => Vec::new(),
+        },
+    }
+}
+
+fn identity(resource: &Resource<'_>, scope: &Scope<'_>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    push_attributes(&mut bytes, &resource.attributes);
+    push_text(&mut bytes, scope.name);
+    push_text(&mut bytes, scope.version);
+    push_attributes(&mut bytes, &scope.attributes);
+    bytes
+}
+
+/// Appends what tells `text` from other texts, whatever follows.
+pub(super) fn push_text(bytes: &mut Vec<u8>, text: &str) {
+    put_varint(bytes, text.len() as u64);
+    bytes.extend_from_slice(text.as_bytes());
+}
+
+/// Appends what tells `attributes` from others, in whatever order they are.
+pub(super) fn push_attributes(bytes: &mut Vec<u8>, attributes: &[Attribute<'_>]) {
+    let mut sorted: Vec<_> = attributes.iter().map(|a| (a.name, &a.value[..])).collect();
+    sorted.sort_unstable();
+    put_varint(bytes, sorted.len() as u64);
+    for (name, value) in sorted {
+        push_text(bytes, name);
+        push_text(bytes, value);
     }
 }
 

@@ -21,6 +21,20 @@ pub struct Options {
     pub sanitizes_underscores: bool,
     /// Whether several `_` in a row stay.
     pub preserves_underscores: bool,
+    /// What becomes of points of delta temporality.
+    pub deltas: Deltas,
+}
+
+/// What becomes of points of delta temporality, which count what was new in an interval.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Deltas {
+    /// They are left out, and the sender is told.
+    #[default]
+    LeftOut,
+    /// They are stored as they are, of unknown type.
+    Kept,
+    /// They are added up, and the sums so far are stored.
+    AddedUp,
 }
 
 /// Which resource attributes become labels.
@@ -65,6 +79,7 @@ impl Default for Options {
             promotes_scope: false,
             sanitizes_underscores: true,
             preserves_underscores: true,
+            deltas: Deltas::default(),
         }
     }
 }

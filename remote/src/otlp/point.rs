@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 
 use model::exemplar::{Exemplar, LABELS_RUNES_MAX};
+use model::histogram::ResetHint;
 use model::metadata::{Metadata, MetricType};
 use model::protobuf::{Fields, Value};
 use model::storage::SeriesRef;
 use model::{Labels, stale_nan};
 
 use super::attributes::{Attribute, attribute};
-use super::labels::Common;
+use super::delta::{Dropped, Total};
+use super::labels::{Common, push_attributes};
 use super::sink::Sink;
 use super::{OtlpError, WireError, histogram};
 use crate::otlp::options::Options;
@@ -22,6 +24,10 @@ pub(super) struct Metric<'a> {
     pub(super) name: &'a str,
     pub(super) metadata: Metadata,
     pub(super) common: &'a Common,
+    /// What tells it from other metrics, if its points are added up.
+    pub(super) stream: Option<Vec<u8>>,
+    /// What is known of resets of its native histograms.
+    pub(super) reset_hint: ResetHint,
 }
 
 /// What all kinds of points have.
@@ -31,18 +37,22 @@ pub(super) struct Point<'a> {
     /// Since when it counts: milliseconds since the epoch, 0 if that is unknown.
     start: i64,
     pub(super) t: i64,
+    /// When it begins and ends, nanoseconds since the epoch.
+    times: (u64, u64),
     pub(super) is_stale: bool,
     pub(super) exemplars: Vec<Exemplar>,
 }
 
 impl<'a> Point<'a> {
     fn take_time(&mut self, value: Value<'_>) -> Result<(), OtlpError> {
-        self.t = milliseconds(fixed64(value)?);
+        self.times.1 = fixed64(value)?;
+        self.t = milliseconds(self.times.1);
         Ok(())
     }
 
     fn take_start(&mut self, value: Value<'_>) -> Result<(), OtlpError> {
-        self.start = milliseconds(fixed64(value)?);
+        self.times.0 = fixed64(value)?;
+        self.start = milliseconds(self.times.0);
         Ok(())
     }
 
@@ -66,22 +76,25 @@ impl Metric<'_> {
     /// A point of a gauge or sum.
     pub(super) fn number(&self, message: &[u8], sink: &mut Sink<'_>) -> Result<(), OtlpError> {
         let mut point = Point::default();
-        let mut number = 0.0;
+        let mut number = Total::Double(0.0);
         let mut fields = Fields::of(message);
         while let Some((field, value)) = fields.read()? {
             match field {
                 2 => point.take_start(value)?,
                 3 => point.take_time(value)?,
-                4 => number = value.double("AsDouble")?,
+                4 => number = Total::Double(value.double("AsDouble")?),
                 5 => point.take_exemplar(value)?,
-                6 => number = fixed64(value)?.cast_signed() as f64,
+                6 => number = Total::Integer(fixed64(value)?.cast_signed()),
                 7 => point.take_attribute(value)?,
                 8 => point.take_flags(value)?,
                 _ => (),
             }
         }
+        let Some(number) = self.total(&point, number, sink) else {
+            return Ok(());
+        };
         let labels = self.begin(&point, sink);
-        let series = self.float(&point, "", &labels, None, number, sink)?;
+        let series = self.float(&point, "", &labels, None, number.number(), sink)?;
         if let Some(series) = series {
             point
                 .exemplars
@@ -143,9 +156,13 @@ impl Metric<'_> {
                 _ => (),
             }
         }
+        let Some(Total::Explicit(found)) = self.total(&point, Total::Explicit(found), sink) else {
+            return Ok(());
+        };
         let labels = self.begin(&point, sink);
         if options.converts_histograms {
-            return self.native(&point, &labels, found.custom(), sink);
+            let sample = found.custom(self.reset_hint);
+            return self.native(&point, &labels, sample, sink);
         }
         if let Some(sum) = found.sum {
             self.float(&point, "_sum", &labels, None, sum, sink)?;
@@ -195,8 +212,34 @@ impl Metric<'_> {
                 _ => (),
             }
         }
+        let found = Total::Exponential(found);
+        let Some(Total::Exponential(found)) = self.total(&point, found, sink) else {
+            return Ok(());
+        };
         let labels = self.begin(&point, sink);
-        self.native(&point, &labels, found.native(), sink)
+        self.native(&point, &labels, found.native(self.reset_hint), sink)
+    }
+
+    /// Returns what is to be stored of a point that counts `found`: the sum so far where points are added up. `None` if the
+    /// point is dropped, of which the sender is told.
+    fn total(&self, point: &Point<'_>, found: Total, sink: &mut Sink<'_>) -> Option<Total> {
+        let Some(stream) = &self.stream else {
+            return Some(found);
+        };
+        let mut identity = stream.clone();
+        push_attributes(&mut identity, &point.attributes);
+        let key = sink.totals.key(&identity);
+        if point.is_stale {
+            sink.totals.end(key);
+            return Some(found);
+        }
+        let sum = sink.totals.add(key, point.times, found, sink.now_ms);
+        let told = |why: &Dropped| {
+            let name = self.name;
+            sink.report
+                .leave_out(1, || format!("metric {name:?}: {why}"));
+        };
+        sum.inspect_err(told).ok()
     }
 
     fn begin(&self, point: &Point<'_>, sink: &mut Sink<'_>) -> BTreeMap<String, String> {

@@ -7,6 +7,7 @@ use model::labels::METRIC_NAME;
 use model::metadata::{Metadata, MetricType};
 use model::storage::{AppendError, Appendable, Appender, FloatSample, HistogramSample, SeriesRef};
 
+use super::delta::Totals;
 use super::labels::Resource;
 use super::{LABELS_BYTES_MAX, OtlpError, OtlpReport};
 
@@ -25,6 +26,8 @@ const INFO_SAMPLES_MAX: i64 = 1_000;
 /// Takes the samples of one request.
 pub(super) struct Sink<'s> {
     storage: &'s dyn Appendable,
+    pub(super) totals: &'s Totals,
+    pub(super) now_ms: i64,
     appender: Option<Box<dyn Appender + 's>>,
     latest_ms: i64,
     in_batch: usize,
@@ -35,9 +38,11 @@ pub(super) struct Sink<'s> {
 }
 
 impl<'s> Sink<'s> {
-    pub(super) fn new(storage: &'s dyn Appendable, now_ms: i64) -> Self {
+    pub(super) fn new(storage: &'s dyn Appendable, totals: &'s Totals, now_ms: i64) -> Self {
         Sink {
             storage,
+            totals,
+            now_ms,
             appender: None,
             latest_ms: now_ms.saturating_add(AHEAD_MAX_MS),
             in_batch: 0,

@@ -122,10 +122,14 @@ impl Appender for Batch<'_> {
         histogram
             .validate()
             .map_err(|error| AppendError::InvalidHistogram(error.to_string()))?;
+        let kind = match histogram.reset_hint {
+            ResetHint::Gauge => "gauge of ",
+            _ => "",
+        };
         self.push(
             series,
             t,
-            &format!("schema {} {}", histogram.schema, histogram.to_float()),
+            &format!("{kind}schema {} {}", histogram.schema, histogram.to_float()),
         );
         Ok(())
     }
@@ -535,6 +539,163 @@ fn deltas_are_left_out_and_told() {
         report.untranslated_reason,
         "invalid temporality and type combination for metric \"req\""
     );
+}
+
+/// Sends the requests one after the other, each at its time; returns what is stored of each, and what is left out.
+fn write_all(options: &Options, requests: &[(i64, Message)]) -> Vec<(Vec<String>, u64)> {
+    let recorder = Arc::new(Recorder::default());
+    let ingest = OtlpIngest::new(Arc::clone(&recorder) as _, &Registry::new());
+    let send = |(now_ms, request): &(i64, Message)| {
+        let report = ingest.write(&request.0, options, *now_ms).unwrap();
+        let lines = std::mem::take(&mut recorder.0.lock().unwrap().lines);
+        (lines, report.untranslated)
+    };
+    requests.iter().map(send).collect()
+}
+
+fn with_deltas(deltas: Deltas) -> Options {
+    Options {
+        deltas,
+        ..Options::default()
+    }
+}
+
+/// A metric with one point of the interval that ends `end_ms` after the time of the tests.
+fn delta(field: u64, end_ms: i64, point: Message) -> Message {
+    let point = point
+        .fixed(2, nanos(T + end_ms - 1_000))
+        .fixed(3, nanos(T + end_ms));
+    let data = message().message(1, point).number(2, 1).number(3, 1);
+    let metric = message().bytes(1, b"d").message(field, data);
+    request(message(), metric)
+}
+
+#[test]
+fn deltas_are_added_up() {
+    let point = |value: f64| message().double(4, value);
+    let other = |value: f64| point(value).message(7, string("path", "/"));
+    let later = NOW_MS + 400_000;
+    let found = write_all(
+        &with_deltas(Deltas::AddedUp),
+        &[
+            (NOW_MS, delta(7, 0, point(1.5))),
+            (NOW_MS, delta(7, 1_000, point(2.0))),
+            (NOW_MS, delta(7, 1_000, other(7.0))),
+            // The same once more, and one from before the series.
+            (NOW_MS, delta(7, 1_000, point(2.0))),
+            (NOW_MS, delta(7, -1_000, point(2.0))),
+            (NOW_MS, delta(7, 2_000, point(0.0).number(8, 1))),
+            (NOW_MS, delta(7, 3_000, point(4.0))),
+            (later, delta(7, 4_000, other(8.0))),
+        ],
+    );
+    let line = |line: &str, seconds: i64| match seconds {
+        0 => (vec![line.to_owned()], 0),
+        _ => (vec![format!("{line} @{}", T + seconds * 1_000)], 0),
+    };
+    let dropped = || (Vec::new(), 1);
+    let expected = [
+        line("d_total 1.5", 0),
+        line("d_total 3.5", 1),
+        line(r#"d_total{path="/"} 7"#, 1),
+        dropped(),
+        dropped(),
+        line("d_total stale", 2),
+        line("d_total 4", 3),
+        // It was forgotten.
+        line(r#"d_total{path="/"} 8"#, 4),
+    ];
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn histograms_of_deltas_are_added_up() {
+    let explicit = || {
+        message()
+            .fixed(4, 3)
+            .double(5, 2.0)
+            .packed_doubles(6, &[1u64, 2].map(f64::from_bits))
+            .packed_doubles(7, &[0.5])
+    };
+    let exponential = || {
+        message()
+            .fixed(4, 2)
+            .double(5, 3.0)
+            .message(8, message().zigzag(1, 0).packed(2, [2]))
+    };
+    let requests = |field, point: &dyn Fn() -> Message| {
+        [0, 1_000].map(|end_ms| (NOW_MS, delta(field, end_ms, point())))
+    };
+    let found = write_all(&with_deltas(Deltas::AddedUp), &requests(9, &explicit));
+    let at = T + 1_000;
+    let second = [
+        format!("d_sum 4 @{at}"),
+        format!("d_count 6 @{at}"),
+        format!(r#"d_bucket{{le="0.5"}} 2 @{at}"#),
+        format!(r#"d_bucket{{le="+Inf"}} 6 @{at}"#),
+    ];
+    assert_eq!(found[1].0, second);
+    let found = write_all(&with_deltas(Deltas::AddedUp), &requests(10, &exponential));
+    let second = format!("d schema 0 {{count:4, sum:6, (1,2]:4}} @{at}");
+    assert_eq!(found[1].0, [second]);
+}
+
+#[test]
+fn scopes_and_resources_are_added_up_for_themselves() {
+    let one = |resource: Message, end_ms| {
+        let point = message().fixed(3, nanos(T + end_ms)).double(4, 1.0);
+        request(resource, sum("d", point, 1))
+    };
+    let host = |name| message().message(1, string("host.name", name));
+    let found = write_all(
+        &with_deltas(Deltas::AddedUp),
+        &[
+            (NOW_MS, one(host("a"), 0)),
+            (NOW_MS, one(host("b"), 1)),
+            (NOW_MS, one(host("a"), 2)),
+        ],
+    );
+    let values: Vec<_> = found
+        .iter()
+        .map(|(lines, _)| lines[0].split(' ').nth(1))
+        .collect();
+    assert_eq!(values, [Some("1"), Some("1"), Some("2")]);
+}
+
+#[test]
+fn deltas_are_kept() {
+    let point = |value: f64| message().double(4, value).fixed(3, nanos(T));
+    let described = sum("d", point(2.0), 1).bytes(2, b"Shown.");
+    check_with(
+        &with_deltas(Deltas::Kept),
+        &request(message(), described),
+        &["d_total unknown ", "d_total 2"],
+    );
+    // A temporality that says nothing is left out whatever is configured.
+    for deltas in [Deltas::Kept, Deltas::AddedUp] {
+        let (report, _) = write(
+            &request(message(), sum("d", point(2.0), 0)),
+            &with_deltas(deltas),
+        );
+        assert_eq!(report.unwrap().untranslated, 1);
+    }
+}
+
+#[test]
+fn native_histograms_of_deltas_are_gauges() {
+    let data = |temporality| {
+        let buckets = message().zigzag(1, 0).packed(2, [2]);
+        let point = message().fixed(3, nanos(T)).fixed(4, 2).message(8, buckets);
+        let histogram = message().message(1, point).number(2, temporality);
+        request(message(), message().bytes(1, b"e").message(10, histogram))
+    };
+    let hint = |deltas, temporality| {
+        let (_, lines) = write(&data(temporality), &with_deltas(deltas));
+        lines[0].contains("gauge")
+    };
+    assert!(hint(Deltas::Kept, 1));
+    assert!(!hint(Deltas::Kept, 2));
+    assert!(!hint(Deltas::AddedUp, 1));
 }
 
 #[test]

@@ -318,11 +318,7 @@ impl ScrapeConfig {
             let kind = name.replacen("_sd_configs", "", 1);
             format!("service discovery {kind} is not built in yet, job {job:?} runs without it")
         });
-        let http =
-            self.http_config().unsupported().into_iter().map(|field| {
-                format!("{field} is not supported yet, scrapes of job {job:?} will fail")
-            });
-        discoveries.chain(http).collect()
+        discoveries.collect()
     }
 }
 

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use model::time::SystemClock;
+use model::trace::{KeptSpans, SpanKind};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -36,16 +37,24 @@ async fn serve(mut stream: TcpStream) {
         }
         let request = String::from_utf8(request).unwrap();
         let path = request.split(' ').nth(1).unwrap();
-        if answer(&mut stream, path).await.is_err() {
+        let lines = request.lines();
+        let above = lines.filter_map(|line| line.strip_prefix("traceparent: "));
+        let above = above.collect::<Vec<_>>().join(",");
+        if answer(&mut stream, path, &above).await.is_err() {
             return;
         }
     }
 }
 
-async fn answer(stream: &mut TcpStream, path: &str) -> std::io::Result<()> {
+/// * `above`: the `traceparent` header.
+async fn answer(stream: &mut TcpStream, path: &str, above: &str) -> std::io::Result<()> {
     let body = b"# TYPE m gauge\nm{a=\"b\"} 1\n".to_vec();
     let (headers, body) = match path {
         "/up" => ("content-type: text/plain", body),
+        "/traced" => {
+            let line = format!("traced{{above=\"{above}\"}} 1\n");
+            ("content-type: text/plain", line.into_bytes())
+        }
         "/openmetrics" => (
             "content-type: application/openmetrics-text",
             [body, b"# EOF\n".to_vec()].concat(),
@@ -108,6 +117,10 @@ struct Fixture {
 
 impl Fixture {
     fn new(base_dir: &Path) -> Self {
+        Self::traced(base_dir, Tracer::default())
+    }
+
+    fn traced(base_dir: &Path, tracer: Tracer) -> Self {
         let (storage, registry) = (MemoryStorage::default(), Registry::new());
         let options = ScrapeOptions {
             base_dir: base_dir.to_owned(),
@@ -121,6 +134,7 @@ impl Fixture {
                 listen_port: 9090,
             },
             starts: StartOptions::default(),
+            tracer,
         };
         let clock = Arc::new(SystemClock);
         let manager = ScrapeManager::new(Arc::new(storage.clone()), clock, &registry, options);
@@ -163,6 +177,45 @@ impl Fixture {
             .map(|target| (target.health, target.last_error.clone()))
             .unwrap_or_default()
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn scrapes_have_spans_and_targets_hear_of_them() {
+    let address = server().await;
+    let (tracer, kept) = KeptSpans::traced();
+    let fixture = Fixture::traced(Path::new(""), tracer.clone());
+    let target = format!("static_configs: [{{targets: ['{address}']}}]");
+    let traced = format!("[{{job_name: traced, metrics_path: /traced, {target}}}]");
+    fixture.apply(&traced);
+    fixture
+        .wait_until("a span", |_| !kept.taken().is_empty())
+        .await;
+    let span = kept.taken().swap_remove(0);
+    assert_eq!(span.name, "HTTP GET");
+    assert_eq!((span.kind, span.error), (SpanKind::Client, None));
+    let above = span.context.to_string();
+    let has_it = |f: &Fixture| {
+        f.storage
+            .series()
+            .iter()
+            .any(|series| series.contains(&above))
+    };
+    fixture.wait_until("the header", has_it).await;
+    // Nothing is passed on when nobody looks.
+    tracer.set(None);
+    let is_bare = |series: &String| series.starts_with("traced{") && !series.contains("above");
+    let has_none = |f: &Fixture| f.storage.series().iter().any(is_bare);
+    fixture.wait_until("no header", has_none).await;
+    let (tracer, kept) = KeptSpans::traced();
+    let fixture = Fixture::traced(Path::new(""), tracer);
+    fixture.apply(&format!(
+        "[{{job_name: missing, metrics_path: /missing, {target}}}]"
+    ));
+    fixture
+        .wait_until("a failure", |_| !kept.taken().is_empty())
+        .await;
+    let error = kept.taken().swap_remove(0).error;
+    assert_eq!(error.as_deref(), Some("404 Not Found"));
 }
 
 /// Each kind of target in one configuration: every one gets what it deserves, and nothing more.

@@ -1,6 +1,7 @@
 //! Getting a body.
 
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use model::trace::Tracer;
 use net::client::Request;
 use tokio::time::Instant;
 
@@ -29,17 +30,24 @@ pub(crate) async fn fetch(
     job: &Job,
     target: &Target,
     raw: &mut Vec<u8>,
+    tracer: &Tracer,
 ) -> Result<Fetched, ScrapeError> {
     raw.clear();
     let url = target.url.uri().map_err(ScrapeError::Get)?;
-    let headers = job.headers_for(target);
+    let mut headers = job.headers_for(target);
+    let mut span = net::trace::begin_request(tracer, "GET", Some(url), None);
+    if let Some(context) = span.context() {
+        net::trace::pass_on(context, &mut headers);
+    }
     let request = Request {
         url,
         headers: &headers,
         deadline: Instant::now() + target.timeout.to_std(),
         body_bytes_max: job.body_bytes_max,
     };
-    let response = job.client.get(request, raw).await?;
+    let response = job.client.get(request, raw).await;
+    let response = response.inspect_err(|error| span.fail(error))?;
+    net::trace::note_status(&mut span, response.status, true);
     if response.status != http::StatusCode::OK {
         return Err(ScrapeError::Status(response.status.to_string()));
     }

@@ -300,13 +300,15 @@ impl Scrape<'_> {
         if let Some(synthesis) = &mut state.synthesis {
             ended.iter().for_each(|&series| synthesis.forget(series));
         }
-        let is_ended = |sample: &FloatSample| ended.binary_search(&sample.series).is_ok();
-        let mut alive: Vec<SeriesRef> = batch
-            .samples
-            .iter()
-            .filter(|s| is_ended(s))
+        let tracks_all = self.job.config.track_timestamps_staleness == Some(true);
+        let is_tracked = |t: i64| tracks_all || t == self.t;
+        let is_ended = |series: &SeriesRef| ended.binary_search(series).is_ok();
+        let samples = batch.samples.iter().filter(|s| is_tracked(s.t));
+        let histograms = batch.histograms.iter().filter(|h| is_tracked(h.t));
+        let mut alive: Vec<SeriesRef> = samples
             .map(|s| s.series)
-            .chain(batch.histograms.iter().map(|entry| entry.series))
+            .filter(is_ended)
+            .chain(histograms.map(|entry| entry.series))
             .collect();
         alive.sort_unstable();
         ended.retain(|series| alive.binary_search(series).is_err());
@@ -405,13 +407,8 @@ impl Scrape<'_> {
         let mut texts = Texts::of(from_body, &state.cache);
         if let Some(Body { bytes, format }) = body {
             // It was read before, so there is nothing new to go wrong.
-            let _ = walk(
-                bytes,
-                format,
-                self.job.histograms,
-                self.job.starts,
-                &mut texts,
-            );
+            let histograms = self.target.histograms.over(self.job.histograms);
+            let _ = walk(bytes, format, histograms, self.job.starts, &mut texts);
         }
         let (mut again, mut starts) = (Vec::new(), Vec::new());
         for (id, sample, start) in lost.floats {

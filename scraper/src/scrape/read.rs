@@ -66,7 +66,8 @@ impl<'r> Reading<'r> {
     /// Reads `body`; returns the hash of all that it says about families.
     pub(super) fn read(mut self, body: &[u8], format: BodyFormat) -> Result<u64, ScrapeError> {
         let job = self.scrape.job;
-        let hash = walk(body, format, job.histograms, job.starts, &mut self)?;
+        let histograms = self.scrape.target.histograms.over(job.histograms);
+        let hash = walk(body, format, histograms, job.starts, &mut self)?;
         // What is right in one format may be wrong in another.
         let hash = match format {
             BodyFormat::Lines(Format::OpenMetrics) if hash != 0 => hash ^ 1,

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use model::trace::Tracer;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
@@ -199,7 +200,7 @@ impl Loop {
         let fetched = tokio::select! {
             biased;
             () = self.shared.shutdown.cancelled() => return false,
-            fetched = fetch_unless_forbidden(assignment, &mut scratch) => fetched,
+            fetched = fetch_unless_forbidden(assignment, &mut scratch, &self.shared.options.tracer) => fetched,
         };
         let shared = Arc::clone(&self.shared);
         let Ok(_permit) = shared.work.acquire().await else {
@@ -352,10 +353,19 @@ fn is_short(
 async fn fetch_unless_forbidden(
     assignment: &Assignment,
     scratch: &mut Scratch,
+    tracer: &Tracer,
 ) -> Result<Fetched, ScrapeError> {
     match &assignment.forbidden {
         Some(reason) => Err(ScrapeError::Forced(reason.to_string())),
-        None => fetch::fetch(&assignment.job, &assignment.target, &mut scratch.raw).await,
+        None => {
+            fetch::fetch(
+                &assignment.job,
+                &assignment.target,
+                &mut scratch.raw,
+                tracer,
+            )
+            .await
+        }
     }
 }
 

@@ -99,6 +99,35 @@ fn what_is_left_over_tells_targets_apart() {
 }
 
 #[test]
+fn histograms_are_as_relabelling_says() {
+    let of_job = HistogramOptions {
+        native: true,
+        always_classic: false,
+        convert: true,
+    };
+    let found = |labels: &[(&str, &str)]| {
+        let labels = [&[(ADDRESS, "h:1")], labels].concat();
+        match populate(&job("{job_name: j}"), &labels).unwrap() {
+            Populated::Active(target) => target.histograms.over(of_job),
+            Populated::Dropped(_) => panic!("dropped"),
+        }
+    };
+    assert_eq!(found(&[]), of_job);
+    assert_eq!(found(&[(NATIVE_HISTOGRAMS, "")]), of_job);
+    let other = HistogramOptions {
+        native: false,
+        always_classic: true,
+        convert: false,
+    };
+    let labels = [
+        (NATIVE_HISTOGRAMS, "0"),
+        (CLASSIC_HISTOGRAMS, "TRUE"),
+        (CONVERT_HISTOGRAMS, "f"),
+    ];
+    assert_eq!(found(&labels), other);
+}
+
+#[test]
 fn targets_that_cannot_be() {
     let address = [(ADDRESS, "h:1")];
     check_error("{job_name: j}", &[], "no address");
@@ -116,6 +145,11 @@ fn targets_that_cannot_be() {
         "{job_name: j, relabel_configs: [{target_label: __scrape_timeout__, replacement: 2m}]}",
         &address,
         "scrape timeout cannot be greater than scrape interval (\"2m\" > \"1m\")",
+    );
+    check_error(
+        "{job_name: j, relabel_configs: [{target_label: __scrape_native_histograms__, replacement: maybe}]}",
+        &address,
+        "error parsing __scrape_native_histograms__: \"maybe\" is neither true nor false",
     );
     let dropped = populate(
         &job("{job_name: j, relabel_configs: [{action: drop, regex: ''}]}"),

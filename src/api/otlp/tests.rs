@@ -42,6 +42,7 @@ async fn send(api: &Api, headers: &[(HeaderName, &str)], body: Vec<u8>) -> Respo
 }
 
 const TYPE: (HeaderName, &str) = (header::CONTENT_TYPE, "application/x-protobuf");
+const JSON: (HeaderName, &str) = (header::CONTENT_TYPE, "application/json; charset=utf-8");
 const GZIP: (HeaderName, &str) = (header::CONTENT_ENCODING, "gzip");
 
 #[track_caller]
@@ -86,6 +87,39 @@ async fn what_is_left_out_is_told() {
     check(response, 200, &format!("{head}{reason}"));
 }
 
+/// A sum of that temporality in JSON.
+fn json(name: &str, temporality: u8) -> Vec<u8> {
+    let t = NOW_MS * 1_000_000;
+    format!(
+        r#"{{"resourceMetrics": [{{
+            "resource": {{"attributes": [{{"key": "service.name", "value": {{"stringValue": "shop"}}}}]}},
+            "scopeMetrics": [{{"metrics": [{{"name": "{name}", "sum": {{
+                "aggregationTemporality": {temporality}, "isMonotonic": true,
+                "dataPoints": [{{"timeUnixNano": "{t}", "asInt": "17"}}]
+            }}}}]}}]
+        }}]}}"#
+    )
+    .into_bytes()
+}
+
+#[tokio::test]
+async fn json_is_taken_and_answered_in_json() {
+    let api = Api::new();
+    let response = send(&api, &[JSON], json("j", 2)).await;
+    assert_eq!(response.headers()[header::CONTENT_TYPE], "application/json");
+    check(response, 200, "{}");
+    let found = value(&api, "j_total").await;
+    assert!(
+        found.contains("\"17\"") && found.contains("\"shop\""),
+        "{found}"
+    );
+    let response = send(&api, &[JSON, GZIP], gzipped(&json("z", 2))).await;
+    check(response, 200, "{}");
+    assert!(value(&api, "z_total").await.contains("\"17\""));
+    let told = r#"{"partialSuccess":{"errorMessage":"invalid temporality and type combination for metric \"d\"","rejectedDataPoints":"1"}}"#;
+    check(send(&api, &[JSON], json("d", 1)).await, 200, told);
+}
+
 #[tokio::test]
 async fn what_is_refused_is_told() {
     let api = Api::new();
@@ -108,9 +142,12 @@ async fn what_cannot_be_read() {
         400,
         "unexpected EOF\n",
     );
-    let json = (header::CONTENT_TYPE, "application/json");
-    let text = "unsupported content type: application/json, supported: [application/x-protobuf]\n";
-    check(send(&api, &[json], Vec::new()).await, 415, text);
+    let grpc = (header::CONTENT_TYPE, "application/grpc");
+    let text = "unsupported content type: application/grpc, supported: [application/json, application/x-protobuf]\n";
+    check(send(&api, &[grpc], Vec::new()).await, 415, text);
+    let response = send(&api, &[JSON], b"{\"\"".to_vec()).await;
+    assert_eq!(response.status(), 400);
+    assert!(body_of(response).starts_with("read the request as JSON: EOF while parsing"));
     let zstd = (header::CONTENT_ENCODING, "zstd");
     let text = "unsupported compression: zstd. Only \"gzip\" or no compression supported\n";
     check(send(&api, &[TYPE, zstd], Vec::new()).await, 415, text);

@@ -176,6 +176,7 @@ impl<'a> Running<'a> {
     /// Evaluates every group; returns the errors of the rules.
     fn evaluate(&mut self, now_ms: i64) -> Result<(), Vec<String>> {
         let context = EvaluationContext {
+            tracer: &model::trace::Tracer::default(),
             query: &self.query,
             storage: &*self.db,
             resend_delay: Duration::from_ms(0),

@@ -113,6 +113,7 @@ fn plain_truth(text: &str, minutes: i64) -> (Vec<(i64, String, Moment)>, usize) 
     let alone = |config| Group::alone(config, options.settings.clone(), &registry);
     let mut all: Vec<Group> = groups(text).into_iter().map(alone).collect();
     let context = EvaluationContext {
+        tracer: &model::trace::Tracer::default(),
         query: &query,
         storage: &storage,
         resend_delay: NEVER,

@@ -183,7 +183,9 @@ async fn a_profile_takes_its_keys_from_another() {
     let text = "[profile a]\nregion = r\nrole_arn = ra\nexternal_id = x\nsource_profile = b\n\
         [profile b]\naws_access_key_id = B\naws_secret_access_key = bs\n\
         [profile round]\nrole_arn = x\nsource_profile = and\n[profile and]\nrole_arn = y\nsource_profile = round\n\
-        [profile process]\ncredential_process = /bin/keys\n";
+        [profile sso]\nsso_session = x\n\
+        [profile process]\nregion = r\nrole_arn = ra\nsource_profile = printed\n\
+        [profile printed]\ncredential_process = echo '{\"Version\": 1, \"AccessKeyId\": \"P\", \"SecretAccessKey\": \"ps\"}'\n";
     std::fs::write(config.path(), text).unwrap();
     let of = |profile: &str| {
         let environment = Environment::of(&[
@@ -207,10 +209,13 @@ async fn a_profile_takes_its_keys_from_another() {
         error.to_string(),
         "no credentials: more than 8 profiles refer to one another by source_profile"
     );
-    let error = of("process").credentials(&client).await.unwrap_err();
+    let found = of("process").credentials(&client).await.unwrap();
+    assert_eq!(found.access_key, "R");
+    assert!(sts.asked()[1].contains("Credential=P/"));
+    let error = of("sso").credentials(&client).await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "no credentials: profile \"process\" has credential_process, which is not built"
+        "no credentials: profile \"sso\" has sso_session, which is not built"
     );
     let error = of("nobody").credentials(&client).await.unwrap_err();
     assert!(

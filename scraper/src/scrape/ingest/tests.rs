@@ -162,6 +162,47 @@ fn series_that_go_end() {
 }
 
 #[test]
+fn a_series_that_goes_over_to_its_own_timestamps_ends() {
+    let mut fixture = Fixture::new("");
+    fixture.scrape("c 1\n");
+    fixture.scrape("c 2 1500\n");
+    let c = format!("c{{{I_J}}}");
+    fixture.check(&c, &["1@1000", "2@1500", "stale@2000"]);
+    // It ended once; there is no more to say of it.
+    fixture.scrape("c 3 2500\n");
+    fixture.check(&c, &["1@1000", "2@1500", "stale@2000", "3@2500"]);
+    // It comes back and goes.
+    fixture.scrape("c 4\n");
+    fixture.scrape("\n");
+    fixture.check(
+        &c,
+        &[
+            "1@1000",
+            "2@1500",
+            "stale@2000",
+            "3@2500",
+            "4@4000",
+            "stale@5000",
+        ],
+    );
+    // Two lines that are one series, of which one still has the scrape's time.
+    let one = "metric_relabel_configs: [{regex: x, action: labeldrop}]";
+    let mut fixture = Fixture::new(one);
+    fixture.scrape("c{x=\"1\"} 1\nc{x=\"2\"} 1\n");
+    fixture.scrape("c{x=\"1\"} 2 1500\nc{x=\"2\"} 2\n");
+    let samples = fixture.storage.samples(&c);
+    assert!(
+        samples.iter().all(|sample| !sample.starts_with("stale")),
+        "{samples:?}"
+    );
+    // Where they are tracked all the same, nothing ends.
+    let mut fixture = Fixture::new("track_timestamps_staleness: true");
+    fixture.scrape("c 1\n");
+    fixture.scrape("c 2 1500\n");
+    fixture.check(&c, &["1@1000", "2@1500"]);
+}
+
+#[test]
 fn timestamps_may_be_tracked_or_ignored() {
     let mut fixture = Fixture::new("track_timestamps_staleness: true");
     fixture.scrape("c 1 500\n");

@@ -289,3 +289,20 @@ fn families_say_what_they_are() {
     assert_eq!(found, ("a", "some text", "bytes"));
     assert_eq!(families[0].kind, MetricType::Counter);
 }
+
+#[test]
+fn a_target_may_have_its_histograms_otherwise_than_its_job() {
+    let body =
+        "# TYPE h histogram\nh_bucket{le=\"1\"} 1\nh_bucket{le=\"+Inf\"} 2\nh_sum 3\nh_count 2\n";
+    let native = format!("h{{{I_J}}}");
+    let is_converted = |config: &str, labels: &[(&str, &str)]| {
+        let mut fixture = Fixture::with_labels(config, labels);
+        assert_eq!(fixture.scrape(body), "");
+        !fixture.storage.histograms(&native).is_empty()
+    };
+    let converts = "convert_classic_histograms_to_nhcb: true";
+    let label = "__convert_classic_histograms_to_nhcb__";
+    assert!(is_converted(converts, &[]));
+    assert!(!is_converted(converts, &[(label, "false")]));
+    assert!(is_converted("", &[(label, "true")]));
+}
