@@ -8,7 +8,7 @@
 //! markers:    5 │ (u64 ref │ u64 chunk ref)*
 //! metadata:   6 │ (uvarint ref │ u8 type │ uvarint fields │ (text name │ text value)*)*
 //! histograms: 7, 8, 9, 10 │ as samples, with a histogram in place of the value
-//! v2:         11, 12, 13 │ samples and histograms with start timestamps, see [`samples`]
+//! v2:         11, 12, 13 │ samples and histograms with start timestamps, see `samples`
 //! labels: uvarint count │ (text name │ text value)*        text: uvarint len │ UTF-8
 //! ```
 //!
