@@ -97,6 +97,10 @@ pub(crate) fn targets(epoch_ms: i64) -> Vec<Target> {
             epoch_ms,
             comes_and_goes,
         ),
+        Target {
+            is_stamped: false,
+            ..of_time("switches", &[], epoch_ms, switches)
+        },
         of("names", &[], |n| Response::text(names(n))),
         of("churn", &[], |n| {
             let lines = (0..40).map(|i| format!("churn{{id=\"{n}_{i}\"}} {i}\n"));
@@ -167,6 +171,15 @@ fn flap(n: usize) -> Response {
         4 => text(String::new()),
         _ => text(format!("flap {n}\nflap {n}\nflap {}\n", n + 1)),
     }
+}
+
+/// A series that has a timestamp of its own at every third scrape, beside one that has none.
+fn switches(n: usize, epoch_ms: i64) -> Response {
+    let own = match n.is_multiple_of(3) {
+        true => format!(" {}", at(n, epoch_ms)),
+        false => String::new(),
+    };
+    Response::text(format!("switches {n}{own}\nstays {n}\n"))
 }
 
 fn comes_and_goes(n: usize, epoch_ms: i64) -> Response {

@@ -1,7 +1,7 @@
 //! Bodies at the edges of the text formats, right and wrong: one for each scrape.
 //!
 //! What is left out: `a 1 -5` in the text format, whose documentation allows a negative timestamp, as Hearth does, and
-//! Prometheus does not; `  a 1`, of which Prometheus takes the blanks for a part of the name; and series that have timestamps at some scrapes and none at others, which Prometheus marks as ended.
+//! Prometheus does not; and `  a 1`, of which Prometheus takes the blanks for a part of the name.
 
 use std::sync::Arc;
 
