@@ -82,7 +82,7 @@ fn cost(index: &IndexReader, matcher: &Matcher) -> usize {
 
 /// Whether testing each of `selected` series is cheaper than walking over all values of the matcher's label.
 fn prefers_check(index: &IndexReader, matcher: &Matcher, selected: usize) -> bool {
-    matcher.literal_values().is_none() && selected < index.value_count(matcher.name())
+    matcher.literal_values().is_none() && selected < 2 * index.value_count(matcher.name())
 }
 
 fn check_each(

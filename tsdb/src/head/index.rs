@@ -506,18 +506,29 @@ impl Index {
             // One list is looked into where it is.
             Some([_]) => false,
             Some(wanted) => selected < self.listed(values, wanted).map(<[u32]>::len).sum(),
-            None => selected < values.len(),
+            // Lists that are put together are longer than what is selected, too.
+            None => selected < 2 * values.len(),
         }
     }
 
     fn check_each(&self, mut slots: Vec<u32>, matcher: &Matcher) -> Vec<u32> {
         let name = self.symbols.find(matcher.name());
+        let without_label = matcher.matches_empty();
+        // Neighbours often have the same value.
+        let mut last: Option<(u32, bool)> = None;
         slots.retain(|&slot| {
-            let run = self.run(slot).unwrap_or_default();
-            let value = run
-                .chunks_exact(2)
-                .find(|pair| Some(Symbol(pair[0])) == name);
-            matcher.matches(value.map_or("", |pair| self.symbols.text(Symbol(pair[1]))))
+            let mut pairs = self.run(slot).unwrap_or_default().chunks_exact(2);
+            let Some(pair) = pairs.find(|pair| Some(Symbol(pair[0])) == name) else {
+                return without_label;
+            };
+            match last {
+                Some((value, passes)) if value == pair[1] => passes,
+                _ => {
+                    let passes = matcher.matches(self.symbols.text(Symbol(pair[1])));
+                    last = Some((pair[1], passes));
+                    passes
+                }
+            }
         });
         slots
     }
