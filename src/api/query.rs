@@ -121,16 +121,19 @@ impl Request {
             explains: self.explains,
         };
         let parsed = match self.query.len() {
-            ..=SHORT_TEXT_MAX => Some(api.engine.parse(&self.query).map_err(parse_error)?),
+            ..=SHORT_TEXT_MAX => Some(api.engine.parse(&self.query)),
             _ => None,
         };
-        let is_short = parsed.as_ref().is_some_and(|expr| {
-            let (start, end, step) = (self.start_ms, self.end_ms, self.step_ms);
-            let effort = api
-                .engine
-                .effort(&*api.storage, expr, start, end, step, &options);
-            effort <= SHORT_EFFORT_MAX
-        });
+        let is_short = match &parsed {
+            None => false,
+            Some(Err(_)) => true,
+            Some(Ok(expr)) => {
+                let (start, end, step) = (self.start_ms, self.end_ms, self.step_ms);
+                let storage = &*api.storage;
+                let effort = api.engine.effort(storage, expr, start, end, step, &options);
+                effort <= SHORT_EFFORT_MAX
+            }
+        };
         let state = Arc::clone(&api);
         let work = move || {
             let now_s = api.clock.now_ms().div_euclid(1000);
@@ -154,12 +157,12 @@ impl Request {
     fn evaluate(
         &self,
         api: &ApiState,
-        parsed: Option<Expr>,
+        parsed: Option<Result<Expr, ParseError>>,
         options: &QueryOptions,
     ) -> Result<QueryResult, QueryError> {
         let (engine, storage) = (&api.engine, &*api.storage);
         let expr = match parsed {
-            Some(expr) => expr,
+            Some(parsed) => parsed?,
             None => engine.parse(&self.query)?,
         };
         let (start, end, step) = (self.start_ms, self.end_ms, self.step_ms);
@@ -224,14 +227,9 @@ impl Drop for CancelOnDrop {
     }
 }
 
-fn parse_error(error: ParseError) -> ApiError {
-    ApiError::parameter("query", error)
-}
-
 fn query_error(error: QueryError) -> ApiError {
     match error {
-        QueryError::Parse(error) => parse_error(error),
-        QueryError::Invalid(_) => ApiError::parameter("query", error),
+        QueryError::Parse(_) | QueryError::Invalid(_) => ApiError::parameter("query", error),
         QueryError::Timeout => ApiError::Timeout(error.to_string()),
         QueryError::Canceled => ApiError::Canceled(error.to_string()),
         QueryError::Storage(_) => ApiError::Internal(error.to_string()),

@@ -25,8 +25,6 @@ pub(super) struct Looking<'e> {
     /// The first and the last millisecond of all steps.
     pub(super) first: i64,
     pub(super) last: i64,
-    /// At how many steps.
-    pub(super) steps: usize,
     /// How long the window of each step is, in milliseconds; 0 for an instant selector.
     pub(super) window: i64,
 }
@@ -88,7 +86,6 @@ pub(super) fn selections<'e>(
         matchers,
         first,
         last,
-        steps: steps.count,
         window,
     });
     Ok(())

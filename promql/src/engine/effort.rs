@@ -1,8 +1,8 @@
 //! How much work an expression is, guessed before it is evaluated.
 
-use model::storage::Queryable;
+use model::storage::{Querier, Queryable};
 
-use super::bounds::{selections, time_range};
+use super::bounds::{Inner, selections, time_range};
 use super::context::Clock;
 use super::{Engine, QueryOptions, Times};
 use crate::ast::Expr;
@@ -34,23 +34,65 @@ impl Engine {
     fn guess(&self, storage: &dyn Queryable, expr: &Expr, clock: &Clock) -> Option<usize> {
         let (mint, maxt) = time_range(expr, clock).ok()?;
         let querier = storage.querier(mint, maxt).ok()?;
-        let mut work = nodes(expr).saturating_mul(clock.steps.count);
-        let mut is_known = true;
-        selections(expr, clock.steps, clock, &mut |looking| {
-            let Some(matchers) = looking.matchers else {
-                is_known = false;
-                return;
-            };
-            let series = querier.series_max(matchers);
-            let span = looking.last.saturating_sub(looking.first);
-            let of_each = WORK_OF_SERIES
-                .saturating_add(samples(span))
-                .saturating_add(looking.steps.saturating_mul(1 + samples(looking.window)));
-            work = work.saturating_add(series.saturating_mul(of_each));
-        })
-        .ok()?;
-        is_known.then_some(work)
+        of_tree(expr, clock.steps, clock, &*querier).map(|guess| guess.work)
     }
+}
+
+/// What is guessed of an expression.
+#[derive(Default)]
+struct Guess {
+    /// Its series at most, roughly.
+    series: usize,
+    work: usize,
+}
+
+fn of_tree(expr: &Expr, steps: Steps, clock: &Clock, querier: &dyn Querier) -> Option<Guess> {
+    let windows = match expr {
+        Expr::Vector(_) | Expr::Matrix(_) => return of_selector(expr, steps, clock, querier),
+        // It selects what no selector says.
+        Expr::Call(call) if call.function.name == "info" => return None,
+        Expr::Subquery(subquery) => {
+            let inner = Inner::of(subquery, steps, clock).ok()?;
+            let guess = of_tree(&subquery.expr, inner.steps, clock, querier)?;
+            let window = usize::try_from(inner.range / inner.steps.step).unwrap_or(usize::MAX);
+            let windows = steps
+                .count
+                .saturating_mul(window)
+                .saturating_mul(guess.series);
+            return Some(Guess {
+                work: guess.work.saturating_add(windows),
+                ..guess
+            });
+        }
+        _ => steps.count,
+    };
+    let mut all = Guess {
+        series: 1,
+        work: windows,
+    };
+    for child in expr.children() {
+        let guess = of_tree(child, steps, clock, querier)?;
+        all.series = all.series.max(guess.series);
+        all.work = all.work.saturating_add(guess.work);
+    }
+    Some(all)
+}
+
+fn of_selector(expr: &Expr, steps: Steps, clock: &Clock, querier: &dyn Querier) -> Option<Guess> {
+    let mut all = Guess::default();
+    selections(expr, steps, clock, &mut |looking| {
+        let series = looking
+            .matchers
+            .map_or(usize::MAX, |m| querier.series_max(m));
+        let span = looking.last.saturating_sub(looking.first);
+        let of_each = WORK_OF_SERIES
+            .saturating_add(samples(span))
+            .saturating_add(steps.count.saturating_mul(1 + samples(looking.window)));
+        all.series = series.max(1);
+        all.work = series.saturating_mul(of_each);
+    })
+    .ok()?;
+    Some(all)
 }
 
 /// About how many samples a series has in `span` milliseconds.
@@ -58,21 +100,10 @@ fn samples(span: i64) -> usize {
     usize::try_from(span / SAMPLE_EVERY).unwrap_or(0)
 }
 
-/// How many nodes the tree has.
-fn nodes(expr: &Expr) -> usize {
-    let mut count = 0;
-    let mut left = vec![expr];
-    while let Some(expr) = left.pop() {
-        count += 1;
-        left.extend(expr.children());
-    }
-    count
-}
-
 #[cfg(test)]
 mod tests {
     use model::Matcher;
-    use model::storage::{Querier, ReadError, SelectHints, SeriesSet};
+    use model::storage::{ReadError, SelectHints, SeriesSet};
 
     use super::*;
 
@@ -126,6 +157,15 @@ mod tests {
         assert!(effort("quantile_over_time(0.5, x[1h])", 100, true) > 100 * 100 * 240);
         // The steps of a subquery count, whatever those of the query.
         assert!(effort("max_over_time(x[1h:1s])", 1, true) > 100 * 3_600);
+        // … and so do its windows.
+        assert!(
+            effort(
+                "quantile_over_time(0.5, vector(time())[1d:1s])",
+                1_000,
+                true
+            ) > 80_000_000
+        );
+        assert!(effort("max_over_time(sum(x)[1h:1m])", 1, true) < 200_000);
         // Without series there are still steps.
         assert!(effort(&["1"; 100].join(" + "), 1_000, true) > 100_000);
     }

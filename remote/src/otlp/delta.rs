@@ -163,7 +163,7 @@ impl Totals {
         self.hasher.key(identity)
     }
 
-    /// Adds a point to its stream and returns the sum.
+    /// Adds a point to its stream and returns the sum, and since when it counts: nanoseconds since the epoch.
     ///
     /// * `start`, `t`: when the point begins and ends, nanoseconds since the epoch.
     ///
@@ -176,7 +176,7 @@ impl Totals {
         (start, t): (u64, u64),
         mut delta: Total,
         now_ms: i64,
-    ) -> Result<Total, Dropped> {
+    ) -> Result<(Total, u64), Dropped> {
         let fitted = match &mut delta {
             Total::Exponential(histogram) => histogram.fit().map_err(Dropped::Buckets),
             _ => Ok(()),
@@ -202,7 +202,7 @@ impl Totals {
         (start, t): (u64, u64),
         delta: Total,
         now_ms: i64,
-    ) -> Result<Total, Dropped> {
+    ) -> Result<(Total, u64), Dropped> {
         if streams
             .map
             .get(&key)
@@ -224,7 +224,7 @@ impl Totals {
                 total: delta,
             };
             streams.map.insert(key, stream);
-            return Ok(total);
+            return Ok((total, start));
         };
         if start < stream.start {
             return Err(Dropped::OlderStart);
@@ -240,8 +240,9 @@ impl Totals {
         stream.total.add(delta)?;
         (stream.last, stream.seen_ms) = (t, now_ms);
         let total = stream.total.clone();
+        let start = stream.start;
         streams.bytes = streams.bytes - before + total.bytes();
-        Ok(total)
+        Ok((total, start))
     }
 
     /// Forgets a stream that has ended.
@@ -284,7 +285,7 @@ mod tests {
 
     fn add(totals: &Totals, name: &[u8], times: (u64, u64), now_ms: i64) -> Result<f64, Dropped> {
         let sum = totals.add(totals.key(name), times, Total::Integer(5), now_ms);
-        sum.map(|total| total.number())
+        sum.map(|(total, _)| total.number())
     }
 
     #[test]
@@ -305,10 +306,12 @@ mod tests {
     #[test]
     fn integers_stay_exact_until_a_double_comes() {
         let (totals, key) = totals();
-        let add = |t, delta| totals.add(key, (0, t), delta, 0).unwrap();
+        let add = |t, delta| totals.add(key, (t - 1, t), delta, 0).unwrap();
         add(1, Total::Integer(1 << 53));
-        assert!(matches!(add(2, Total::Integer(1)), Total::Integer(sum) if sum == (1 << 53) + 1));
-        assert!(matches!(add(3, Total::Double(0.5)), Total::Double(_)));
+        assert!(
+            matches!(add(2, Total::Integer(1)), (Total::Integer(sum), 0) if sum == (1 << 53) + 1)
+        );
+        assert!(matches!(add(3, Total::Double(0.5)), (Total::Double(_), 0)));
     }
 
     #[test]

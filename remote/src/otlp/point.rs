@@ -90,7 +90,7 @@ impl Metric<'_> {
                 _ => (),
             }
         }
-        let Some(number) = self.total(&point, number, sink) else {
+        let Some(number) = self.total(&mut point, number, sink) else {
             return Ok(());
         };
         let labels = self.begin(&point, sink);
@@ -156,7 +156,8 @@ impl Metric<'_> {
                 _ => (),
             }
         }
-        let Some(Total::Explicit(found)) = self.total(&point, Total::Explicit(found), sink) else {
+        let Some(Total::Explicit(found)) = self.total(&mut point, Total::Explicit(found), sink)
+        else {
             return Ok(());
         };
         let labels = self.begin(&point, sink);
@@ -213,7 +214,7 @@ impl Metric<'_> {
             }
         }
         let found = Total::Exponential(found);
-        let Some(Total::Exponential(found)) = self.total(&point, found, sink) else {
+        let Some(Total::Exponential(found)) = self.total(&mut point, found, sink) else {
             return Ok(());
         };
         let labels = self.begin(&point, sink);
@@ -222,7 +223,7 @@ impl Metric<'_> {
 
     /// Returns what is to be stored of a point that counts `found`: the sum so far where points are added up. `None` if the
     /// point is dropped, of which the sender is told.
-    fn total(&self, point: &Point<'_>, found: Total, sink: &mut Sink<'_>) -> Option<Total> {
+    fn total(&self, point: &mut Point<'_>, found: Total, sink: &mut Sink<'_>) -> Option<Total> {
         let Some(stream) = &self.stream else {
             return Some(found);
         };
@@ -239,7 +240,9 @@ impl Metric<'_> {
             sink.report
                 .leave_out(1, || format!("metric {name:?}: {why}"));
         };
-        sum.inspect_err(told).ok()
+        let (sum, start) = sum.inspect_err(told).ok()?;
+        point.start = milliseconds(start);
+        Some(sum)
     }
 
     fn begin(&self, point: &Point<'_>, sink: &mut Sink<'_>) -> BTreeMap<String, String> {

@@ -589,21 +589,24 @@ fn deltas_are_added_up() {
             (later, delta(7, 4_000, other(8.0))),
         ],
     );
-    let line = |line: &str, seconds: i64| match seconds {
-        0 => (vec![line.to_owned()], 0),
-        _ => (vec![format!("{line} @{}", T + seconds * 1_000)], 0),
+    let line = |line: &str, seconds: i64, since: i64| {
+        let at = match seconds {
+            0 => String::new(),
+            _ => format!(" @{}", T + seconds * 1_000),
+        };
+        (vec![format!("{line}{at} since {}", T + since * 1_000)], 0)
     };
     let dropped = || (Vec::new(), 1);
     let expected = [
-        line("d_total 1.5", 0),
-        line("d_total 3.5", 1),
-        line(r#"d_total{path="/"} 7"#, 1),
+        line("d_total 1.5", 0, -1),
+        line("d_total 3.5", 1, -1),
+        line(r#"d_total{path="/"} 7"#, 1, 0),
         dropped(),
         dropped(),
-        line("d_total stale", 2),
-        line("d_total 4", 3),
+        line("d_total stale", 2, 1),
+        line("d_total 4", 3, 2),
         // It was forgotten.
-        line(r#"d_total{path="/"} 8"#, 4),
+        line(r#"d_total{path="/"} 8"#, 4, 3),
     ];
     assert_eq!(found, expected);
 }
@@ -627,7 +630,7 @@ fn histograms_of_deltas_are_added_up() {
         [0, 1_000].map(|end_ms| (NOW_MS, delta(field, end_ms, point())))
     };
     let found = write_all(&with_deltas(Deltas::AddedUp), &requests(9, &explicit));
-    let at = T + 1_000;
+    let at = format!("{} since {}", T + 1_000, T - 1_000);
     let second = [
         format!("d_sum 4 @{at}"),
         format!("d_count 6 @{at}"),
