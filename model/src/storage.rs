@@ -357,6 +357,12 @@ pub trait SeriesSet: Send + Sync {
     }
 }
 
+/// Returns the start timestamp of the sample at `index`, of which `starts` may lack those that are unknown; 0 if it is.
+#[inline]
+pub fn start_of(starts: &[i64], index: usize) -> i64 {
+    starts.get(index).copied().unwrap_or(0)
+}
+
 /// The samples of one series as columns.
 ///
 /// # Invariants
@@ -418,7 +424,7 @@ impl SampleColumns {
 
     /// Returns the start timestamp of the sample at `index`, 0 if it is unknown.
     pub fn start(&self, index: usize) -> i64 {
-        self.starts.get(index).copied().unwrap_or(0)
+        start_of(&self.starts, index)
     }
 
     /// Returns the histogram at `index`, if the sample is one.

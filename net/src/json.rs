@@ -3,8 +3,8 @@
 
 use std::io;
 
-use model::float;
-use serde::Serialize;
+use model::{Labels, float};
+use serde::{Serialize, Serializer};
 
 /// Appends `data`.
 ///
@@ -26,6 +26,15 @@ pub fn to_string(data: &impl Serialize) -> Result<String, serde_json::Error> {
     append(&mut out, data)?;
     // The serializer writes whole characters only.
     Ok(String::from_utf8(out).unwrap_or_default())
+}
+
+/// Serializes labels as an object.
+pub struct LabelsJson<'a>(pub &'a Labels);
+
+impl Serialize for LabelsJson<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter())
+    }
 }
 
 /// Go's habits, where they differ from `serde_json`'s.

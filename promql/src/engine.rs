@@ -142,6 +142,17 @@ struct Times {
     is_instant: bool,
 }
 
+impl Times {
+    /// The steps of a range query.
+    fn range(start_ms: i64, end_ms: i64, step_ms: i64) -> Self {
+        Times {
+            steps: Steps::between(start_ms, end_ms, step_ms),
+            end: end_ms,
+            is_instant: false,
+        }
+    }
+}
+
 impl Engine {
     /// Returns an engine whose instruments are in `registry`.
     pub fn new(options: EngineOptions, registry: &Registry) -> Engine {
@@ -290,11 +301,7 @@ impl Engine {
                 "the step of a range query must be positive",
             ));
         }
-        let times = Times {
-            steps: Steps::between(start_ms, end_ms, step_ms),
-            end: end_ms,
-            is_instant: false,
-        };
+        let times = Times::range(start_ms, end_ms, step_ms);
         self.run(storage, expr, times, options)
     }
 

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use http::header;
 use model::labels::Labels;
 use model::{FloatHistogram, float};
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 /// The content type of every answer in JSON.
 pub(super) const CONTENT_TYPE: &str = "application/json";
@@ -95,15 +95,6 @@ pub(super) fn append_serialized(out: &mut Vec<u8>, data: &impl Serialize) {
 /// Appends `text` as a string in the serializer's dialect.
 pub(super) fn append_go_string(out: &mut Vec<u8>, text: &str) {
     append_serialized(out, &text);
-}
-
-/// Serializes labels as an object.
-pub(super) struct LabelsJson<'a>(pub(super) &'a Labels);
-
-impl Serialize for LabelsJson<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter())
-    }
 }
 
 /// Appends a comma, unless `index` is 0.
@@ -445,7 +436,7 @@ mod tests {
         );
         let labels = Labels::from_pairs([("b", "<"), ("a", "1")]);
         assert_eq!(
-            written(|out| append_serialized(out, &LabelsJson(&labels))),
+            written(|out| append_serialized(out, &net::json::LabelsJson(&labels))),
             r#"{"a":"1","b":"\u003c"}"#
         );
         assert_eq!(

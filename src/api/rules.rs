@@ -8,10 +8,11 @@ use alertmanager::rule::status::{
     AlertState, AlertStatus, AlertingStatus, GroupStatus, RuleStatus,
 };
 use model::{Matcher, float};
+use net::json::LabelsJson;
 use serde::Serialize;
 
 use super::error::ApiError;
-use super::json::{self, LabelsJson};
+use super::json;
 use super::params::{Params, parse_bool, parse_int};
 use super::series::match_sets;
 use super::status::{GO_ZERO_TIME, rfc3339};

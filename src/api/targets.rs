@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, HashSet};
 
 use model::labels::Labels;
 use model::{Duration, LabelsBuilder, Matcher};
+use net::json::LabelsJson;
 use scraper::config::RelabelConfig;
 use scraper::metadata::FamilyMetadata;
 use scraper::{DroppedTarget, TargetMetadata, TargetState, TargetsSnapshot, relabel};
 use serde::{Serialize, Serializer};
 
 use super::error::ApiError;
-use super::json::{self, LabelsJson};
+use super::json;
 use super::params::Params;
 use super::series::matches_everything;
 use super::status::{GO_ZERO_TIME, rfc3339};

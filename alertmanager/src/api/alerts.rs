@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use model::Labels;
 use model::name::Quoted;
+use net::json::LabelsJson;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
@@ -22,7 +23,7 @@ const POSTABLE: &str = r#"value of type struct { Annotations models.LabelSet "js
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Shown<'a> {
-    annotations: Pairs<'a>,
+    annotations: LabelsJson<'a>,
     ends_at: String,
     fingerprint: String,
     receivers: Vec<Name<'a>>,
@@ -31,16 +32,7 @@ struct Shown<'a> {
     updated_at: String,
     #[serde(rename = "generatorURL", skip_serializing_if = "str::is_empty")]
     generator_url: &'a str,
-    labels: Pairs<'a>,
-}
-
-/// Labels as an object.
-struct Pairs<'a>(&'a Labels);
-
-impl Serialize for Pairs<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter())
-    }
+    labels: LabelsJson<'a>,
 }
 
 #[derive(Serialize)]
@@ -63,7 +55,7 @@ impl<'a> Shown<'a> {
         let is_suppressed = snapshot.is_suppressed() || !muted_by.is_empty();
         let inhibited_by = snapshot.inhibited_by.iter();
         Shown {
-            annotations: Pairs(&alert.annotations),
+            annotations: LabelsJson(&alert.annotations),
             ends_at: time::print(snapshot.ends_at_ms),
             fingerprint: format!("{:016x}", alert.fingerprint),
             receivers: snapshot
@@ -84,7 +76,7 @@ impl<'a> Shown<'a> {
             },
             updated_at: time::print(snapshot.updated_at_ms),
             generator_url: &alert.generator_url,
-            labels: Pairs(&alert.labels),
+            labels: LabelsJson(&alert.labels),
         }
     }
 }
@@ -105,7 +97,7 @@ impl Serialize for ShownAlerts<'_> {
 #[derive(Serialize)]
 struct ShownGroup<'a> {
     alerts: ShownAlerts<'a>,
-    labels: Pairs<'a>,
+    labels: LabelsJson<'a>,
     receiver: Name<'a>,
 }
 
@@ -119,7 +111,7 @@ impl Serialize for ShownGroups<'_> {
                 alerts: &group.alerts,
                 muted_by: &group.muted_by,
             },
-            labels: Pairs(&group.labels),
+            labels: LabelsJson(&group.labels),
             receiver: Name {
                 name: &group.receiver,
             },

@@ -10,9 +10,9 @@ use crate::operator::parallel::{SAMPLE_EVERY, WORK_OF_SERIES};
 use crate::row::Steps;
 
 impl Engine {
-    /// Returns about how much work evaluating `expr` at `start_ms` and every `step_ms` (positive) up to `end_ms` is, in units of some ten nanoseconds. Too much rather than
-    /// too little, but for native histograms, which are more work than floats. `usize::MAX` when nothing is known, and for
-    /// what will not be evaluated.
+    /// Returns about how much work evaluating `expr` at `start_ms` and every `step_ms` (positive) up to `end_ms` is, in
+    /// units of some ten nanoseconds. Too much rather than too little, but for native histograms, which are more work than
+    /// floats. `usize::MAX` when nothing is known, and for what will not be evaluated.
     pub fn effort(
         &self,
         storage: &dyn Queryable,
@@ -22,19 +22,13 @@ impl Engine {
         step_ms: i64,
         options: &QueryOptions,
     ) -> usize {
-        let times = Times {
-            steps: Steps::between(start_ms, end_ms, step_ms),
-            end: end_ms,
-            is_instant: false,
+        let clock = Clock::new(Times::range(start_ms, end_ms, step_ms), options, self);
+        let guess = || {
+            let (mint, maxt) = time_range(expr, &clock).ok()?;
+            let querier = storage.querier(mint, maxt).ok()?;
+            of_tree(expr, clock.steps, &clock, &*querier)
         };
-        let clock = Clock::new(times, options, self);
-        self.guess(storage, expr, &clock).unwrap_or(usize::MAX)
-    }
-
-    fn guess(&self, storage: &dyn Queryable, expr: &Expr, clock: &Clock) -> Option<usize> {
-        let (mint, maxt) = time_range(expr, clock).ok()?;
-        let querier = storage.querier(mint, maxt).ok()?;
-        of_tree(expr, clock.steps, clock, &*querier).map(|guess| guess.work)
+        guess().map_or(usize::MAX, |guess| guess.work)
     }
 }
 
@@ -47,28 +41,25 @@ struct Guess {
 }
 
 fn of_tree(expr: &Expr, steps: Steps, clock: &Clock, querier: &dyn Querier) -> Option<Guess> {
-    let windows = match expr {
+    match expr {
         Expr::Vector(_) | Expr::Matrix(_) => return of_selector(expr, steps, clock, querier),
         // It selects what no selector says.
         Expr::Call(call) if call.function.name == "info" => return None,
         Expr::Subquery(subquery) => {
             let inner = Inner::of(subquery, steps, clock).ok()?;
-            let guess = of_tree(&subquery.expr, inner.steps, clock, querier)?;
+            let mut guess = of_tree(&subquery.expr, inner.steps, clock, querier)?;
             let window = usize::try_from(inner.range / inner.steps.step).unwrap_or(usize::MAX);
-            let windows = steps
-                .count
-                .saturating_mul(window)
-                .saturating_mul(guess.series);
-            return Some(Guess {
-                work: guess.work.saturating_add(windows),
-                ..guess
-            });
+            let of_each = steps.count.saturating_mul(window);
+            guess.work = guess
+                .work
+                .saturating_add(of_each.saturating_mul(guess.series));
+            return Some(guess);
         }
-        _ => steps.count,
-    };
+        _ => (),
+    }
     let mut all = Guess {
         series: 1,
-        work: windows,
+        work: steps.count,
     };
     for child in expr.children() {
         let guess = of_tree(child, steps, clock, querier)?;

@@ -3,6 +3,8 @@
 //! A start timestamp is the time at which the counter began to count from zero. 0 means that it is unknown, and one that
 //! is not before its own sample says nothing either.
 
+use model::storage::start_of;
+
 /// The times of some samples of one series, and their start timestamps.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Starts<'a> {
@@ -17,7 +19,7 @@ impl<'a> Starts<'a> {
     }
 
     fn of(&self, index: usize) -> i64 {
-        self.starts.get(index).copied().unwrap_or(0)
+        start_of(self.starts, index)
     }
 
     /// Returns whether the counter began anew between the sample before `index` and the sample `index`.

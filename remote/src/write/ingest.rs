@@ -10,7 +10,9 @@ use metrics::{Counter, Registry};
 use model::exemplar::{Exemplar, LABELS_RUNES_MAX};
 use model::labels::{Labels, METRIC_NAME};
 use model::name::Quoted;
-use model::storage::{AppendError, Appendable, Appender, FloatSample, Rejected, SeriesRef};
+use model::storage::{
+    AppendError, Appendable, Appender, FloatSample, Rejected, SeriesRef, start_of,
+};
 use parking_lot::Mutex;
 
 use super::batch::{Batch, RawExemplar, RawHistogram, Series};
@@ -456,7 +458,7 @@ impl<'a, D: Decode<'a>> Storing<'_, 'a, D> {
         for Rejected { index, error } in rejected {
             let sample = floats[*index];
             let owner = owners[&sample.series];
-            let start = starts.get(*index).copied().unwrap_or(0);
+            let start = start_of(starts, *index);
             match error {
                 AppendError::UnknownSeries => again.push((owner, start, sample)),
                 error => self.refuse(owner, error),

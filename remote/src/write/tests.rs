@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use metrics::Registry;
 use model::storage::{
-    AppendError, Appendable, Appender, FloatSample, HistogramSample, Rejected, SeriesRef,
+    AppendError, Appendable, Appender, FloatSample, HistogramSample, Rejected, SeriesRef, start_of,
 };
 use proptest::prelude::*;
 
@@ -78,7 +78,7 @@ impl Appender for Appending<'_> {
                 continue;
             }
             let name = state.series[usize::try_from(sample.series.0).unwrap()].clone();
-            let start = starts.get(index).copied().unwrap_or(0);
+            let start = start_of(starts, index);
             state.stored.push((name, start, sample.t));
         }
     }

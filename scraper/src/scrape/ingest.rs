@@ -4,7 +4,7 @@ use std::panic::AssertUnwindSafe;
 use std::time::Instant;
 
 use model::stale_nan;
-use model::storage::{AppendError, Appendable, Appender, FloatSample, SeriesRef};
+use model::storage::{AppendError, Appendable, Appender, FloatSample, SeriesRef, start_of};
 
 use super::ScrapeError;
 use super::fetch::Fetched;
@@ -359,7 +359,7 @@ impl Scrape<'_> {
             let entry = batch.sample_entries.get(rejected.index);
             match (&rejected.error, entry) {
                 (AppendError::UnknownSeries, Some(&id)) => {
-                    let start = batch.starts.get(rejected.index).copied().unwrap_or(0);
+                    let start = start_of(&batch.starts, rejected.index);
                     lost.floats.push((id, sample, start));
                 }
                 (AppendError::UnknownSeries, None) => {

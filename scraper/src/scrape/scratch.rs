@@ -1,7 +1,7 @@
 //! The buffers of a scrape, lent from a pool: memory grows with the scrapes under way, not with the targets.
 
 use model::exemplar::Exemplar;
-use model::storage::{FloatSample, HistogramSample, Rejected, SeriesRef};
+use model::storage::{FloatSample, HistogramSample, Rejected, SeriesRef, start_of};
 use parking_lot::Mutex;
 
 use crate::cache::EntryId;
@@ -76,7 +76,7 @@ impl Batch {
 
     /// Returns since when the counter of the sample at `index` counts, 0 if that is unknown.
     pub(crate) fn start(&self, index: usize) -> i64 {
-        self.starts.get(index).copied().unwrap_or(0)
+        start_of(&self.starts, index)
     }
 
     /// Takes out samples of the body, by index and ascending.

@@ -5,7 +5,9 @@ mod records;
 
 use model::exemplar::Exemplar;
 use model::metadata::Metadata;
-use model::storage::{AppendError, Appender, FloatSample, HistogramSample, Rejected, SeriesRef};
+use model::storage::{
+    AppendError, Appender, FloatSample, HistogramSample, Rejected, SeriesRef, start_of,
+};
 
 use self::check::{Bounds, New, Place, check, check_labels, takes_zero, zero_like};
 use self::records::{encode_pending, for_each_histogram_record};
@@ -151,11 +153,7 @@ impl Appender for HeadAppender<'_> {
             ..
         } = self.head.options;
         match (stores_starts || zeros_at_starts) && !starts.is_empty() {
-            true => self.check_floats(
-                batch,
-                |index| starts.get(index).copied().unwrap_or(0),
-                rejected,
-            ),
+            true => self.check_floats(batch, |index| start_of(starts, index), rejected),
             false => self.append_floats(batch, rejected),
         }
     }
@@ -425,7 +423,7 @@ impl HeadAppender<'_> {
                         let series = page.series.get(place_in_page(next.slot));
                         series.inspect(|series| series.prefetch());
                     }
-                    let start = starts.get(from + at).copied().unwrap_or(0);
+                    let start = start_of(starts, from + at);
                     let placed = append_to(page, p.slot, p.id, &applying, |series| {
                         series.append_float(start, p.t, p.value, shape, |chunk| {
                             head.hand_over(chunk, false)
@@ -482,7 +480,7 @@ impl HeadAppender<'_> {
         let floats = late.iter().enumerate().map(|(at, p)| {
             let sample = LateSample {
                 t: p.t,
-                start: late_starts.get(at).copied().unwrap_or(0),
+                start: start_of(late_starts, at),
                 value: LateValue::Float(p.value),
             };
             (p.slot, p.id, sample)
