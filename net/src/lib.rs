@@ -26,6 +26,7 @@ pub mod json;
 pub mod lease;
 pub mod listen;
 pub mod outbound;
+pub mod program;
 mod request_line;
 pub mod rsa;
 #[cfg(test)]
