@@ -203,15 +203,11 @@ macro_rules! sources {
 for_each_mechanism!(sources {});
 
 impl Sources {
-    /// Returns the keys of the service discoveries that are configured and find no targets yet, with the role where it is
-    /// only the role that is not built. They are read and checked all the same.
-    pub fn unbuilt(&self) -> Vec<String> {
+    /// Returns the keys of the service discoveries that are configured and find no targets yet. They are read and checked all
+    /// the same.
+    pub fn unbuilt(&self) -> Vec<&'static str> {
         let keys = self.keys().into_iter();
-        let keys = keys.filter(|key| !BUILT.contains(key)).map(str::to_owned);
-        let roles = self.aws_sd_configs.iter().filter_map(|aws| aws.role);
-        let roles = roles.filter(|role| !role.is_built());
-        keys.chain(roles.map(|role| format!("{} of the role {}", AwsSdConfig::KEY, role.name())))
-            .collect()
+        keys.filter(|key| !BUILT.contains(key)).collect()
     }
 }
 

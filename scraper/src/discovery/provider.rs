@@ -10,7 +10,10 @@ use net::outbound::HttpClient;
 use super::aws::Region;
 use super::aws::ec2::{self, Ec2Source};
 use super::aws::ecs::{self, EcsSource};
+use super::aws::elasticache::{self, ElastiCacheSource};
 use super::aws::lightsail::{self, LightsailSource};
+use super::aws::msk::{self, MskSource};
+use super::aws::rds::{self, RdsSource};
 use super::azure::AzureSource;
 use super::consul::{ConsulDiscovery, ConsulSource};
 use super::digitalocean::DigitalOceanSource;
@@ -77,10 +80,6 @@ macro_rules! providers {
                     let configs = config.$key.iter().cloned().map(Box::new);
                     all.extend(configs.map(ProviderConfig::$variant));
                 )*
-                all.retain(|config| match config {
-                    ProviderConfig::Aws(aws) => aws.role.is_some_and(AwsRole::is_built),
-                    _ => true,
-                });
                 all
             }
 
@@ -218,7 +217,24 @@ impl ProviderConfig {
                     let source = EcsSource::new(region, config.port, &config.clusters);
                     refreshing(source, config.refresh_interval, place)
                 }
-                _ => {
+                Some(AwsRole::Msk) => {
+                    let region = aws_region!(config, msk::SERVICE);
+                    let source = MskSource::new(region, config.port, &config.clusters);
+                    refreshing(source, config.refresh_interval, place)
+                }
+                Some(AwsRole::ElastiCache) => {
+                    let region = aws_region!(config, elasticache::SERVICE);
+                    let source = ElastiCacheSource::new(region, &config.clusters);
+                    refreshing(source, config.refresh_interval, place)
+                }
+                Some(AwsRole::Rds) => {
+                    let region = aws_region!(config, rds::SERVICE);
+                    let (clusters, filters) = (&config.clusters, &config.filters);
+                    let source = RdsSource::new(region, config.port, clusters, filters);
+                    refreshing(source, config.refresh_interval, place)
+                }
+                // The check of a configuration wants a role.
+                Some(AwsRole::Ec2) | None => {
                     let region = aws_region!(config, ec2::SERVICE);
                     let source = Ec2Source::new(region, config.port, &config.filters);
                     refreshing(source, config.refresh_interval, place)
