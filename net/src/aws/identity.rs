@@ -4,7 +4,7 @@
 //! (keys, then a web identity), the profile of the environment, the container, the machine. With a role in the
 //! configuration they only serve to take it on.
 
-use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use jiff::Timestamp;
 use tokio::sync::Mutex;
@@ -211,6 +211,42 @@ impl Identity {
         let headers = unsigned.headers(signing, Timestamp::now())?;
         let request = client.get(url).await?.headers(headers);
         self.answer(request, asked, bytes_max).await
+    }
+
+    /// Returns the headers of a POST without a body to `url`, an action of STS, `extra` and the host among them. Who gets them can ask
+    /// STS who we are.
+    ///
+    /// * `extra`: a header whose name comes after `x-amz-`.
+    ///
+    /// # Errors
+    ///
+    /// When there are no credentials, or the URL is none.
+    pub(crate) async fn caller(
+        &self,
+        client: &HttpClient,
+        url: &str,
+        extra: (&'static str, &str),
+    ) -> Result<HeaderMap, AwsError> {
+        let region = self.region().await?;
+        let credentials = self.credentials(client).await?;
+        let signing = Signing {
+            credentials: &credentials,
+            region: &region,
+            service: "sts",
+        };
+        let unsigned = Unsigned {
+            method: "POST",
+            url,
+            content_type: None,
+            target: None,
+            extra: Some(extra),
+            body: "",
+        };
+        let mut headers = unsigned.headers(signing, Timestamp::now())?;
+        let (_, host) = url_and_host(signing.service, url)?;
+        let host = HeaderValue::from_str(&host);
+        headers.extend(host.map(|host| (HOST, host)));
+        Ok(headers)
     }
 
     async fn answer(
