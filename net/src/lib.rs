@@ -10,7 +10,7 @@
 //!
 //! # Not here
 //!
-//! HTTP/2 of clients, but for those that send spans.
+//! HTTP/2 of scrapes.
 
 pub mod aws;
 pub mod azure;
