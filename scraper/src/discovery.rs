@@ -34,6 +34,7 @@ mod labels;
 mod linode;
 mod marathon;
 mod nomad;
+mod oci;
 pub mod once;
 mod openstack;
 mod outscale;

@@ -138,6 +138,7 @@ const BUILT: &[&str] = &[
     OvhCloudSdConfig::KEY,
     OutscaleSdConfig::KEY,
     UyuniSdConfig::KEY,
+    OciSdConfig::KEY,
 ];
 
 /// One item of a list, checked as soon as it is read.
@@ -203,11 +204,14 @@ macro_rules! sources {
 for_each_mechanism!(sources {});
 
 impl Sources {
-    /// Returns the keys of the service discoveries that are configured and find no targets yet. They are read and checked all
-    /// the same.
-    pub fn unbuilt(&self) -> Vec<&'static str> {
+    /// Returns the keys of the service discoveries that are configured and find no targets yet, with the way to authenticate where
+    /// it is only that which is not built. They are read and checked all the same.
+    pub fn unbuilt(&self) -> Vec<String> {
         let keys = self.keys().into_iter();
-        keys.filter(|key| !BUILT.contains(key)).collect()
+        let keys = keys.filter(|key| !BUILT.contains(key)).map(str::to_owned);
+        let oci = self.oci_sd_configs.iter().filter(|oci| !oci.is_built());
+        let oci = oci.map(|oci| format!("{} with auth {}", OciSdConfig::KEY, oci.auth.name()));
+        keys.chain(oci).collect()
     }
 }
 

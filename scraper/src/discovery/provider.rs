@@ -32,6 +32,7 @@ use super::kuma::{self, KumaSource};
 use super::linode::LinodeSource;
 use super::marathon::MarathonSource;
 use super::nomad::NomadSource;
+use super::oci::OciSource;
 use super::openstack::OpenStackSource;
 use super::outscale::OutscaleSource;
 use super::ovhcloud::OvhCloudSource;
@@ -46,9 +47,9 @@ use super::{Discovery, Static};
 use crate::config::sd::{
     AwsRole, AwsSdConfig, AzureSdConfig, DigitalOceanSdConfig, DockerSdConfig, DockerSwarmSdConfig,
     Ec2SdConfig, EurekaSdConfig, GceSdConfig, HetznerSdConfig, IonosSdConfig, KumaSdConfig,
-    LightsailSdConfig, LinodeSdConfig, MarathonSdConfig, NomadSdConfig, OpenStackSdConfig,
-    OutscaleSdConfig, OvhCloudSdConfig, PuppetDbSdConfig, ScalewaySdConfig, Sources,
-    StackitSdConfig, TritonSdConfig, UyuniSdConfig, VultrSdConfig,
+    LightsailSdConfig, LinodeSdConfig, MarathonSdConfig, NomadSdConfig, OciSdConfig,
+    OpenStackSdConfig, OutscaleSdConfig, OvhCloudSdConfig, PuppetDbSdConfig, ScalewaySdConfig,
+    Sources, StackitSdConfig, TritonSdConfig, UyuniSdConfig, VultrSdConfig,
 };
 use crate::config::{
     ConsulSdConfig, DnsSdConfig, FileSdConfig, HttpSdConfig, KubernetesSdConfig, StaticConfig,
@@ -80,6 +81,10 @@ macro_rules! providers {
                     let configs = config.$key.iter().cloned().map(Box::new);
                     all.extend(configs.map(ProviderConfig::$variant));
                 )*
+                all.retain(|config| match config {
+                    ProviderConfig::Oci(oci) => oci.is_built(),
+                    _ => true,
+                });
                 all
             }
 
@@ -124,6 +129,7 @@ providers! {
     OvhCloud(OvhCloudSdConfig): ovhcloud_sd_configs, "ovhcloud";
     Outscale(OutscaleSdConfig): outscale_sd_configs, "outscale";
     Uyuni(UyuniSdConfig): uyuni_sd_configs, "uyuni";
+    Oci(OciSdConfig): oci_sd_configs, "oci";
 }
 
 /// What surrounds the discoveries of a job.
@@ -324,6 +330,11 @@ impl ProviderConfig {
             }
             ProviderConfig::Uyuni(config) => {
                 let source = UyuniSource::new(config, client(config.http_config())?);
+                refreshing(source, config.refresh_interval, place)
+            }
+            ProviderConfig::Oci(config) => {
+                let client = client(config.http_config())?;
+                let source = OciSource::new(config, base_dir, client);
                 refreshing(source, config.refresh_interval, place)
             }
         })
