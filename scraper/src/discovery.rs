@@ -50,6 +50,7 @@ mod testing;
 mod triton;
 mod uyuni;
 mod vultr;
+mod zookeeper;
 
 pub use running::{Discoveries, DiscoveryHost};
 

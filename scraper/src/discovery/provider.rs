@@ -43,13 +43,14 @@ use super::stackit::StackitSource;
 use super::triton::TritonSource;
 use super::uyuni::UyuniSource;
 use super::vultr::VultrSource;
+use super::zookeeper::{Layout, ZooKeeperDiscovery};
 use super::{Discovery, Static};
 use crate::config::sd::{
     AwsRole, AwsSdConfig, AzureSdConfig, DigitalOceanSdConfig, DockerSdConfig, DockerSwarmSdConfig,
     Ec2SdConfig, EurekaSdConfig, GceSdConfig, HetznerSdConfig, IonosSdConfig, KumaSdConfig,
-    LightsailSdConfig, LinodeSdConfig, MarathonSdConfig, NomadSdConfig, OciSdConfig,
+    LightsailSdConfig, LinodeSdConfig, MarathonSdConfig, NerveSdConfig, NomadSdConfig, OciSdConfig,
     OpenStackSdConfig, OutscaleSdConfig, OvhCloudSdConfig, PuppetDbSdConfig, ScalewaySdConfig,
-    Sources, StackitSdConfig, TritonSdConfig, UyuniSdConfig, VultrSdConfig,
+    ServersetSdConfig, Sources, StackitSdConfig, TritonSdConfig, UyuniSdConfig, VultrSdConfig,
 };
 use crate::config::{
     ConsulSdConfig, DnsSdConfig, FileSdConfig, HttpSdConfig, KubernetesSdConfig, StaticConfig,
@@ -130,6 +131,8 @@ providers! {
     Outscale(OutscaleSdConfig): outscale_sd_configs, "outscale";
     Uyuni(UyuniSdConfig): uyuni_sd_configs, "uyuni";
     Oci(OciSdConfig): oci_sd_configs, "oci";
+    Serverset(ServersetSdConfig): serverset_sd_configs, "serverset";
+    Nerve(NerveSdConfig): nerve_sd_configs, "nerve";
 }
 
 /// What surrounds the discoveries of a job.
@@ -162,6 +165,15 @@ impl ProviderConfig {
             }};
         }
         let metrics = place.metrics.clone();
+        macro_rules! zookeeper {
+            ($layout:expr, $config:expr) => {{
+                let (servers, paths) = (&$config.servers, &$config.paths);
+                let (timeout, job) = ($config.timeout, place.job);
+                Box::new(ZooKeeperDiscovery::new(
+                    $layout, servers, paths, timeout, job, metrics,
+                ))
+            }};
+        }
         Ok(match self {
             ProviderConfig::Static(configs) => Box::new(Static(configs.clone())),
             ProviderConfig::File(config) => Box::new(FileDiscovery::new(config, base_dir, metrics)),
@@ -332,6 +344,8 @@ impl ProviderConfig {
                 let source = UyuniSource::new(config, client(config.http_config())?);
                 refreshing(source, config.refresh_interval, place)
             }
+            ProviderConfig::Serverset(config) => zookeeper!(Layout::Serverset, config),
+            ProviderConfig::Nerve(config) => zookeeper!(Layout::Nerve, config),
             ProviderConfig::Oci(config) => {
                 let client = client(config.http_config())?;
                 let source = OciSource::new(config, base_dir, client);
