@@ -1,7 +1,8 @@
 //! YAML of configuration and rule files.
 
-use serde::de::DeserializeOwned;
-use serde_saphyr::{Error, budget, options};
+use model::de::erased::{self, AnySeed};
+use serde::de::{DeserializeOwned, DeserializeSeed as _};
+use serde_saphyr::{Error, Options, budget, options, with_deserializer_from_str_with_options};
 
 /// Parses the one document of `text`.
 ///
@@ -16,7 +17,7 @@ pub(crate) fn from_str<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
             enforce_alias_anchor_ratio: false,
         },
     };
-    serde_saphyr::from_str_with_options(text, options)
+    read(text, options)
 }
 
 /// Parses a text that came out of a template: smaller limits, for what is in it may come from anybody.
@@ -27,7 +28,15 @@ pub(crate) fn from_expanded(text: &str) -> Result<serde_json::Value, Error> {
             max_nodes: 100_000,
         },
     };
-    serde_saphyr::from_str_with_options(text, options)
+    read(text, options)
+}
+
+fn read<T: DeserializeOwned>(text: &str, options: Options) -> Result<T, Error> {
+    erased::read(|seed| read_seed(text, options, seed))
+}
+
+fn read_seed<'de>(text: &'de str, options: Options, seed: AnySeed<'_, 'de>) -> Result<(), Error> {
+    with_deserializer_from_str_with_options(text, options, |reader| seed.deserialize(reader))
 }
 
 /// Returns `value` as YAML.

@@ -1,4 +1,6 @@
-//! How configuration types read what YAML leaves empty: sections, fields and items that are null.
+//! How configuration types are read, and what YAML leaves empty: sections, fields and items that are null.
+
+pub mod erased;
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};

@@ -2,8 +2,10 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use model::de::erased::{self, AnySeed};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, DeserializeSeed as _};
+use serde_saphyr::with_deserializer_from_str_with_options;
 
 /// How many nodes a document may have; a list of 100,000 targets has a million.
 const NODES_MAX: usize = 20_000_000;
@@ -26,11 +28,15 @@ pub struct YamlError {
 ///
 /// The first thing that is wrong, with its line and column.
 pub fn parse<T: DeserializeOwned>(text: &str) -> Result<T, YamlError> {
+    erased::read(|seed| read(text, seed)).map_err(|error| describe(&error, text))
+}
+
+fn read<'de>(text: &'de str, seed: AnySeed<'_, 'de>) -> Result<(), serde_saphyr::Error> {
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! { max_nodes: NODES_MAX, max_events: 2 * NODES_MAX },
         with_snippet: false,
     };
-    serde_saphyr::from_str_with_options(text, options).map_err(|error| describe(&error, text))
+    with_deserializer_from_str_with_options(text, options, |reader| seed.deserialize(reader))
 }
 
 /// Returns `value` as YAML.
