@@ -11,11 +11,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use alertmanager::rule::engine::EngineQuery;
-use alertmanager::rule::query::{QueriedSample, QueriedSeries, QuerySteps, RuleQuery};
+use alertmanager::rule::query::{QueriedSample, QueriedSeries, QuerySteps, RuleExpr, RuleQuery};
 use model::time::Clock;
 use model::trace::{Span, SpanKind, Tracer};
 use parking_lot::Mutex;
-use promql::Expr;
 
 /// The name of the file in the data directory.
 const FILE_NAME: &str = "queries.active";
@@ -110,33 +109,36 @@ pub(crate) struct LoggedRules {
 
 impl LoggedRules {
     /// Begins a query whose text is that; what is returned ends it.
-    fn begin(&self, query: impl FnOnce() -> String) -> Option<(Option<Slot>, Span)> {
+    fn begin(&self, query: &str) -> Option<(Option<Slot>, Span)> {
         if self.queries.is_none() && !self.tracer.is_on() {
             return None;
         }
-        let query = query();
         let now_s = self.clock.now_ms().div_euclid(1000);
         let queries = self.queries.as_ref();
-        let slot = queries.and_then(|queries| queries.begin(&query, now_s));
+        let slot = queries.and_then(|queries| queries.begin(query, now_s));
         let mut span = self.tracer.begin(EXECUTION, SpanKind::Internal, None);
-        span.set("query", query.as_str());
+        span.set("query", query);
         Some((slot, span))
     }
 }
 
 impl RuleQuery for LoggedRules {
-    fn vector(&self, expr: &Expr, at_ms: i64) -> Result<Vec<QueriedSample>, String> {
-        let _running = self.begin(|| expr.to_string());
+    fn vector(&self, expr: &RuleExpr, at_ms: i64) -> Result<Vec<QueriedSample>, String> {
+        let _running = self.begin(expr.text());
         self.query.vector(expr, at_ms)
     }
 
     fn vector_of_text(&self, query: &str, at_ms: i64) -> Result<Vec<QueriedSample>, String> {
-        let _running = self.begin(|| query.to_owned());
+        let _running = self.begin(query);
         self.query.vector_of_text(query, at_ms)
     }
 
-    fn range(&self, expr: &Expr, steps: QuerySteps) -> Option<Result<Vec<QueriedSeries>, String>> {
-        let _running = self.begin(|| expr.to_string());
+    fn range(
+        &self,
+        expr: &RuleExpr,
+        steps: QuerySteps,
+    ) -> Option<Result<Vec<QueriedSeries>, String>> {
+        let _running = self.begin(expr.text());
         self.query.range(expr, steps)
     }
 }
@@ -245,6 +247,7 @@ mod tests {
             clock: Arc::new(model::time::SystemClock),
         };
         let expr = promql::parse_with("sum(a)", &promql::ParseOptions::STABLE).unwrap();
+        let expr = RuleExpr::from(expr);
         assert!(rules.vector(&expr, 0).is_err());
         assert!(rules.vector_of_text("b > 1", 0).is_err());
         let steps = QuerySteps {

@@ -28,10 +28,10 @@ use tokio::sync::mpsc;
 use crate::api::admin;
 use crate::api::error::plain_error;
 use crate::api::own_metrics;
-use crate::cli::alertmanager::{CLUSTER_LISTEN, CLUSTER_PEER};
 use crate::cli::flag::Values;
+use crate::cluster;
 use crate::config::{LoadError, load_alertmanager};
-use crate::server::http::{Http, HttpOptions};
+use crate::server::http::{Http, HttpOptions, Inherited};
 use crate::server::settings::{UsageError, external_url, listen_port, route_prefix};
 use crate::server::{RELOADS_WAITING_MAX, ReloadRequest};
 
@@ -61,10 +61,6 @@ struct Settings {
 
 impl Settings {
     fn of(values: &Values) -> anyhow::Result<Settings> {
-        anyhow::ensure!(
-            !values.is_on("web.systemd-socket"),
-            "--web.systemd-socket is not built yet"
-        );
         let listen = match values.list("web.listen-address") {
             [] => vec!["0.0.0.0:9093".to_owned()],
             given => given.to_vec(),
@@ -100,7 +96,7 @@ impl Settings {
                     ),
                 },
             },
-            cluster: cluster(values)?,
+            cluster: cluster::options(values),
             matcher_mode: matcher_mode(values)?,
             warnings: warnings(values),
             listen,
@@ -118,50 +114,7 @@ fn matcher_mode(values: &Values) -> anyhow::Result<MatcherMode> {
         .map_err(|reason| anyhow::anyhow!("--enable-feature: {reason}"))
 }
 
-/// Returns how this one takes part in a cluster, unless that is switched off.
-fn cluster(values: &Values) -> anyhow::Result<Option<ClusterOptions>> {
-    let tls = values.text("cluster.tls-config");
-    anyhow::ensure!(
-        tls.is_empty(),
-        "--cluster.tls-config={tls}: TLS between members is not built yet; refusing to talk to them without it. Leave the flag out and keep the cluster's port within a network that you trust"
-    );
-    let peers = values.list(CLUSTER_PEER).to_vec();
-    let listen = values.text(CLUSTER_LISTEN).to_owned();
-    if listen.is_empty() {
-        return Ok(None);
-    }
-    let duration = |name: &str| values.duration(name).to_std();
-    Ok(Some(ClusterOptions {
-        may_stand_alone: peers.is_empty() && !values.is_given(CLUSTER_LISTEN),
-        listen,
-        advertise: values.text("cluster.advertise-address").to_owned(),
-        is_public_allowed: values
-            .is_on("cluster.allow-insecure-public-advertise-address-discovery"),
-        name: values.text("cluster.peer-name").to_owned(),
-        label: values.text("cluster.label").to_owned(),
-        peers,
-        peer_timeout: duration("cluster.peer-timeout"),
-        resolve_timeout: duration("cluster.peers-resolve-timeout"),
-        gossip_interval: duration("cluster.gossip-interval"),
-        pushpull_interval: duration("cluster.pushpull-interval"),
-        tcp_timeout: duration("cluster.tcp-timeout"),
-        probe_timeout: duration("cluster.probe-timeout"),
-        probe_interval: duration("cluster.probe-interval"),
-        settle_timeout: duration("cluster.settle-timeout"),
-        reconnect_interval: duration("cluster.reconnect-interval"),
-        reconnect_timeout: duration("cluster.reconnect-timeout"),
-    }))
-}
-
 fn warnings(values: &Values) -> Vec<String> {
-    let is_off = values.text(CLUSTER_LISTEN).is_empty();
-    let peers = values.list(CLUSTER_PEER);
-    let alone = (is_off && !peers.is_empty()).then(|| {
-        format!(
-            "--{CLUSTER_PEER}={} has no effect: --{CLUSTER_LISTEN} is empty, which switches clustering off",
-            peers.join(",")
-        )
-    });
     let features = values.list("enable-feature").iter();
     let features = features.flat_map(|list| list.split(',')).filter(|name| {
         // There is nothing to limit here; and the modes are obeyed.
@@ -170,7 +123,8 @@ fn warnings(values: &Values) -> Vec<String> {
     let unbuilt = features.map(|name| {
         format!("--enable-feature={name} is unknown or not built yet and has no effect")
     });
-    alone.into_iter().chain(unbuilt).collect()
+    let alone = cluster::warning(values).into_iter();
+    alone.chain(unbuilt).collect()
 }
 
 /// What `/metrics` says of the configuration.
@@ -206,7 +160,7 @@ impl ConfigMetrics {
 /// # Errors
 ///
 /// When it cannot start; each error is one clear line.
-pub(crate) async fn run(values: &Values) -> anyhow::Result<()> {
+pub(crate) async fn run(values: &Values, inherited: Inherited) -> anyhow::Result<()> {
     let settings = Settings::of(values).map_err(|reason| reason.context(UsageError))?;
     for warning in &settings.warnings {
         tracing::warn!("{warning}");
@@ -235,12 +189,13 @@ pub(crate) async fn run(values: &Values) -> anyhow::Result<()> {
     let mut stop = tokio::spawn(crate::signal::stop());
     let listen = HttpOptions {
         listen: &settings.listen,
+        inherited,
         connections_max: settings.connections_max,
         read_timeout: READ_TIMEOUT,
         web_config: &settings.web_config,
     };
     let router = router(&settings, &alertmanager, &registry, reload_sender);
-    let http = Http::start(&listen, router, &registry).await?;
+    let http = Http::start(listen, router, &registry).await?;
     tracing::info!("the alertmanager is ready");
     let reload = || {
         let outcome = apply(&settings, &alertmanager);

@@ -5,6 +5,7 @@
 //! node_exporter where they have the flag.
 
 pub(crate) mod alertmanager;
+pub(crate) mod cluster;
 pub(crate) mod exporter;
 pub(crate) mod flag;
 pub(crate) mod server;

@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 
 use crate::cli::exporter::UNBUILT_COLLECTORS;
 use crate::cli::flag::Values;
-use crate::server::http::{Http, HttpOptions};
+use crate::server::http::{Http, HttpOptions, Inherited};
 
 /// Connections that may be open at once; more wait.
 const CONNECTIONS_MAX: usize = 512;
@@ -132,7 +132,11 @@ fn selection(query: &str) -> (Vec<String>, Vec<String>) {
 /// # Errors
 ///
 /// When it cannot start; each error is one clear line.
-pub(crate) async fn run(values: &Values, switches: &[(String, bool)]) -> anyhow::Result<()> {
+pub(crate) async fn run(
+    values: &Values,
+    switches: &[(String, bool)],
+    inherited: Inherited,
+) -> anyhow::Result<()> {
     let own = Registry::new();
     own.register(metrics::process_collector());
     let shown = (!values.is_on("web.disable-exporter-metrics")).then(|| own.clone());
@@ -157,11 +161,12 @@ pub(crate) async fn run(values: &Values, switches: &[(String, bool)]) -> anyhow:
     let router = router.layer(tower_http::compression::CompressionLayer::new());
     let listen = HttpOptions {
         listen: values.list("web.listen-address"),
+        inherited,
         connections_max: CONNECTIONS_MAX,
         read_timeout: READ_TIMEOUT,
         web_config: values.text("web.config.file"),
     };
-    let http = Http::start(&listen, router, &own).await?;
+    let http = Http::start(listen, router, &own).await?;
     crate::signal::stop().await?;
     http.stop().await;
     Ok(())

@@ -12,6 +12,7 @@ mod alertmanagers;
 mod api;
 mod backtest;
 mod cli;
+mod cluster;
 mod config;
 mod exporter;
 mod files;
@@ -22,7 +23,10 @@ mod tool;
 
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use cli::Invocation;
+use cli::flag::Values;
+use server::http::Inherited;
 
 /// Threads for work that blocks (parsing is not among it): queries, rule evaluations, replay.
 const BLOCKING_THREADS_MAX: usize = 64;
@@ -33,33 +37,20 @@ fn main() -> ExitCode {
         // Help goes to standard output with code 0, wrong usage to standard error with code 2.
         Err(error) => error.exit(),
     };
-    if let Invocation::Tool(call) = &invocation {
+    let (Invocation::Server(values)
+    | Invocation::Alertmanager(values)
+    | Invocation::NodeExporter(values, _)) = &invocation
+    else {
         logging::init("warn", "logfmt");
-        return tool::run(call);
-    }
+        return match &invocation {
+            Invocation::Tool(call) => tool::run(call),
+            _ => unreachable!("all others have flags"),
+        };
+    };
+    logging::init(values.text("log.level"), values.text("log.format"));
     // An error means that another provider was installed before, which nobody here does.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .max_blocking_threads(BLOCKING_THREADS_MAX)
-        .build();
-    let outcome = match (runtime, &invocation) {
-        (Err(error), _) => Err(anyhow::Error::new(error).context("start the async runtime")),
-        (Ok(runtime), Invocation::Server(values)) => {
-            logging::init(values.text("log.level"), values.text("log.format"));
-            runtime.block_on(server::run(values))
-        }
-        (Ok(runtime), Invocation::Alertmanager(values)) => {
-            logging::init(values.text("log.level"), values.text("log.format"));
-            runtime.block_on(alerting::run(values))
-        }
-        (Ok(_), Invocation::Tool(_)) => unreachable!("has run"),
-        (Ok(runtime), Invocation::NodeExporter(values, switches)) => {
-            logging::init(values.text("log.level"), values.text("log.format"));
-            runtime.block_on(exporter::run(values, switches))
-        }
-    };
-    match outcome {
+    match run(invocation) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");
@@ -67,4 +58,42 @@ fn main() -> ExitCode {
             ExitCode::from(if is_usage { 2 } else { 1 })
         }
     }
+}
+
+/// Runs a program that goes on until it is told to stop.
+fn run(mut invocation: Invocation) -> anyhow::Result<()> {
+    let inherited = match &mut invocation {
+        Invocation::Server(values)
+        | Invocation::Alertmanager(values)
+        | Invocation::NodeExporter(values, _) => inherited(values)?,
+        Invocation::Tool(_) => None,
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
+        .build()
+        .context("start the async runtime")?;
+    match &invocation {
+        Invocation::Server(values) => runtime.block_on(server::run(values, inherited)),
+        Invocation::Alertmanager(values) => runtime.block_on(alerting::run(values, inherited)),
+        Invocation::NodeExporter(values, switches) => {
+            runtime.block_on(exporter::run(values, switches, inherited))
+        }
+        Invocation::Tool(_) => unreachable!("has run"),
+    }
+}
+
+/// Takes the sockets that systemd passes, if they are wanted; they are the addresses that are listened on then. The environment is
+/// changed by that, so there must be no other threads yet.
+fn inherited(values: &mut Values) -> anyhow::Result<Inherited> {
+    if !values.is_on("web.systemd-socket") {
+        return Ok(None);
+    }
+    let sockets = net::listen::inherited().context("--web.systemd-socket")?;
+    let addresses = sockets
+        .iter()
+        .map(|socket| Ok(socket.local_addr()?.to_string()));
+    let addresses: std::io::Result<Vec<String>> = addresses.collect();
+    values.set_list("web.listen-address", addresses?);
+    Ok(Some(sockets))
 }

@@ -53,7 +53,7 @@ pub(crate) const RELOADS_WAITING_MAX: usize = 4;
 /// # Errors
 ///
 /// When it cannot start; each error is one clear line.
-pub(crate) async fn run(values: &Values) -> anyhow::Result<()> {
+pub(crate) async fn run(values: &Values, inherited: http::Inherited) -> anyhow::Result<()> {
     let settings = Settings::of(values)?;
     for warning in &settings.warnings {
         tracing::warn!("{warning}");
@@ -84,12 +84,13 @@ pub(crate) async fn run(values: &Values) -> anyhow::Result<()> {
     let shared = Arc::new(api::Shared::new(early));
     let listen = http::HttpOptions {
         listen: &settings.listen,
+        inherited,
         connections_max: settings.connections_max,
         read_timeout: settings.read_timeout,
         web_config: &settings.web_config,
     };
     let router = http::router(&settings, &shared)?;
-    let http = http::Http::start(&listen, router, &registry).await?;
+    let http = http::Http::start(listen, router, &registry).await?;
 
     // Signals count from here on: one that comes while the log is replayed is served after that.
     let reload_signals = crate::signal::reload().context("install the handler of SIGHUP")?;
@@ -172,7 +173,7 @@ impl Server {
                     external_url: settings.external_url.clone(),
                     dispatch: DispatchOptions::default(),
                     storage: Some(settings.data_dir.join(ALERTMANAGER_DIR)),
-                    cluster: None,
+                    cluster: settings.cluster.clone(),
                 };
                 let started = Alertmanager::start(config, options);
                 Some(Arc::new(started.map_err(|reason| {

@@ -1,4 +1,5 @@
-//! Several `hearth alertmanager` that form a cluster: what one knows all know, and each notification is sent once.
+//! Several `hearth alertmanager`, or `hearth server` with one built in, that form a cluster: what one knows all know, and each
+//! notification is sent once.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -14,6 +15,7 @@ use serde_json::{Value, json};
 
 use support::http::{Connection, Response, Server};
 use support::monitor::{Monitor, free_address, hearth_binary};
+use support::tls::write_members;
 use support::wait::{PATIENCE, eventually, now_ms};
 
 const CONFIG: &str = "
@@ -68,10 +70,34 @@ impl Cluster {
 
     /// Starts a member; its storage is in `storage`.
     fn start(&self, member: usize, storage: &str) -> Monitor {
-        let mut flags = vec![
-            "alertmanager".to_owned(),
-            "--config.file=am.yml".to_owned(),
-            format!("--storage.path={storage}"),
+        let storage = format!("--storage.path={storage}");
+        let own = ["alertmanager", "--config.file=am.yml", &storage];
+        self.start_with(member, &own)
+    }
+
+    /// Starts a member that speaks TLS with the others.
+    fn start_secure(&self, member: usize, storage: &str) -> Monitor {
+        let storage = format!("--storage.path={storage}");
+        let tls = "--cluster.tls-config=tls.yml";
+        let own = ["alertmanager", "--config.file=am.yml", &storage, tls];
+        self.start_with(member, &own)
+    }
+
+    /// Starts a server with a built-in member.
+    fn start_server(&self, member: usize, storage: &str) -> Monitor {
+        let storage = format!("--storage.tsdb.path={storage}");
+        let own = [
+            "server",
+            "--config.file=hearth.yml",
+            "--alertmanager.config.file=am.yml",
+            &storage,
+        ];
+        self.start_with(member, &own)
+    }
+
+    fn start_with(&self, member: usize, own: &[&str]) -> Monitor {
+        let mut flags: Vec<String> = own.iter().map(|&flag| flag.to_owned()).collect();
+        flags.extend([
             format!("--cluster.listen-address={}", self.gossip[member]),
             format!("--cluster.peer-name=am-{member}"),
             format!("--cluster.peer-timeout={}ms", PEER_TIMEOUT.as_millis()),
@@ -80,7 +106,7 @@ impl Cluster {
             "--cluster.probe-interval=300ms".to_owned(),
             "--cluster.probe-timeout=200ms".to_owned(),
             "--cluster.reconnect-interval=1s".to_owned(),
-        ];
+        ]);
         let peers = self.gossip.iter();
         flags.extend(peers.map(|peer| format!("--cluster.peer={peer}")));
         let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
@@ -301,5 +327,88 @@ fn the_second_tells_when_the_first_is_dead_and_who_comes_back_gets_the_state() {
     thread::sleep(PEER_TIMEOUT + Duration::from_millis(500));
     assert_eq!(cluster.told("before", "firing"), 1);
     assert_eq!(cluster.told("after", "firing"), 1);
+    assert_eq!(cluster.told("quiet", "firing"), 0);
+}
+
+#[test]
+fn members_that_speak_tls_share_and_tell_once() {
+    let cluster = Cluster::new(3);
+    write_members(cluster.path());
+    let mut members: Vec<Monitor> = (0..3)
+        .map(|member| cluster.start_secure(member, &format!("data-{member}")))
+        .collect();
+    for member in &members {
+        wait_for_members(member, 3);
+    }
+    let quiet = send(&members[2], "/api/v2/silences", &silence("quiet", "c"));
+    let large = silence("large", &"c".repeat(5_000));
+    let large = send(&members[1], "/api/v2/silences", &large);
+    for member in &members {
+        for made in [&quiet, &large] {
+            let id = made["silenceID"].as_str().unwrap();
+            wait_for_silence(member, id, "active", Duration::from_secs(2));
+        }
+        let received = "alertmanager_tls_transport_packet_bytes_received_total";
+        assert!(0.0 < metric(member, received).unwrap());
+        assert_eq!(
+            metric(member, "alertmanager_cluster_failed_peers"),
+            Some(0.0)
+        );
+    }
+    for alertname in ["quiet", "told"] {
+        send_to_all(&members, alertname, 600);
+    }
+    cluster.wait_until_told("told", "firing");
+
+    // One without TLS is no member, and those that are do not mind.
+    let stranger = cluster.start(0, "data-stranger");
+    drop(stranger);
+    members[0].process.kill();
+    wait_for_members(&members[1], 2);
+    send_to_all(&members[1..], "after", 600);
+    cluster.wait_until_told("after", "firing");
+    let first = cluster.start_secure(0, "data-0-new");
+    wait_for_members(&first, 3);
+    thread::sleep(PEER_TIMEOUT * 2 + Duration::from_millis(500));
+    for alertname in ["told", "after"] {
+        assert_eq!(cluster.told(alertname, "firing"), 1, "{alertname}");
+    }
+    assert_eq!(cluster.told("quiet", "firing"), 0);
+}
+
+#[test]
+fn servers_with_built_in_members_tell_once() {
+    let cluster = Cluster::new(2);
+    let rules = "groups: [{name: g, rules: [{alert: built-in, expr: vector(1)}, {alert: quiet, expr: vector(1), for: 4s}]}]";
+    fs::write(cluster.path().join("rules.yml"), rules).unwrap();
+    // The label that tells the servers apart must not make two alerts of one.
+    let config = "
+global: {evaluation_interval: 500ms, external_labels: {replica: REPLICA}}
+rule_files: [rules.yml]
+alerting: {alert_relabel_configs: [{regex: replica, action: labeldrop}]}
+";
+    let servers: Vec<Monitor> = (0..2)
+        .map(|member| {
+            let config = config.replace("REPLICA", &format!("r{member}"));
+            fs::write(cluster.path().join("hearth.yml"), config).unwrap();
+            cluster.start_server(member, &format!("data-{member}"))
+        })
+        .collect();
+    for server in &servers {
+        wait_for_members(server, 2);
+    }
+    let quiet = send(&servers[1], "/api/v2/silences", &silence("quiet", "c"));
+    let id = quiet["silenceID"].as_str().unwrap();
+    wait_for_silence(&servers[0], id, "active", Duration::from_secs(2));
+    cluster.wait_until_told("built-in", "firing");
+    for server in &servers {
+        eventually("the second alert fires", PATIENCE, || {
+            let alerts = get(server, "/api/v2/alerts?filter=alertname%3D%22quiet%22");
+            let silenced = alerts[0]["status"]["state"] == "suppressed";
+            silenced.then_some(()).ok_or_else(|| alerts.to_string())
+        });
+    }
+    thread::sleep(PEER_TIMEOUT * 2);
+    assert_eq!(cluster.told("built-in", "firing"), 1);
     assert_eq!(cluster.told("quiet", "firing"), 0);
 }

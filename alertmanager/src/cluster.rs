@@ -1,7 +1,7 @@
 //! A cluster of Alertmanagers: who is there, the same silences and log for all, and each notification sent once.
 //!
 //! ```text
-//!              UDP: membership (foca), updates          TCP, same port: large updates, whole states
+//!     UDP, or kept TLS: membership (foca), updates      TCP or TLS, same port: large updates, whole states
 //!                         │                                        │
 //! server ◄── Replica ──► node::Cluster (sockets, tasks) ──► gossip::Gossip (pure) ──► position, settled
 //! ```
@@ -19,6 +19,7 @@ mod node;
 mod settle;
 #[cfg(test)]
 mod simulation;
+mod tls;
 mod update;
 mod wire;
 
@@ -47,6 +48,8 @@ pub struct ClusterOptions {
     pub name: String,
     /// Members of clusters with other labels are not listened to.
     pub label: String,
+    /// The file that says how members speak TLS with each other; empty for none.
+    pub tls_config: String,
     /// Others to begin with, host and port each.
     pub peers: Vec<String>,
     /// How long a member waits for each one before it in the list until it notifies.
@@ -81,6 +84,7 @@ impl Default for ClusterOptions {
             is_public_allowed: false,
             name: String::new(),
             label: String::new(),
+            tls_config: String::new(),
             peers: Vec::new(),
             peer_timeout: Duration::from_secs(15),
             resolve_timeout: Duration::from_secs(15),

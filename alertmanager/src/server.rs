@@ -30,7 +30,7 @@ use crate::dispatch::{ALERTS_MAX, DispatchOptions, Dispatcher, Notification};
 use crate::notify::Notifier;
 use crate::receiver::{Integration, Message, SendError};
 use crate::silence::{Silence, SilenceError, SilenceState};
-use crate::store::{Store, Stored};
+use crate::store::Store;
 use crate::template::Template;
 
 /// Notifications that are sent at once; further ones wait for their turn.
@@ -140,9 +140,9 @@ impl Alertmanager {
             Some(dir) => {
                 let (store, stored) = Store::open(dir, &options.registry)
                     .map_err(|error| format!("open the store of the alertmanager: {error}"))?;
-                let has_some = stored != Stored::default();
+                let is_settled = stored.is_settled();
                 dispatcher.restore(stored, now_ms);
-                if has_some {
+                if !is_settled {
                     // What was left out, or taken over from files, is settled on disk too.
                     store.submit_quietly(dispatcher.all_as_changes(now_ms));
                 }
@@ -572,6 +572,64 @@ mod tests {
             ends_at_ms: Some(ends_at_ms),
             generator_url: String::new(),
         }
+    }
+
+    /// Starts an Alertmanager over `dir` at `now_ms`; returns it with its registry.
+    fn start_in(dir: &std::path::Path, now_ms: i64) -> (Alertmanager, Registry) {
+        let text = "route: {receiver: a, group_wait: 1h}\nreceivers: [{name: a}]";
+        let registry = Registry::new();
+        let options = AlertmanagerOptions {
+            clock: Arc::new(ManualClock::at(now_ms)),
+            registry: registry.clone(),
+            storage: Some(dir.to_owned()),
+            ..AlertmanagerOptions::for_test()
+        };
+        let config = AlertmanagerConfig::parse(text).unwrap();
+        (Alertmanager::start(config, options).unwrap(), registry)
+    }
+
+    fn writes(registry: &Registry) -> f64 {
+        let written = registry.counter("hearth_alertmanager_store_writes_total", "");
+        written.value()
+    }
+
+    #[tokio::test]
+    async fn a_start_writes_nothing_that_is_stored_already() {
+        let dir = tempfile::tempdir().unwrap();
+        let (alertmanager, registry) = start_in(dir.path(), 1_000_000);
+        assert_eq!(writes(&registry), 0.0);
+        let silence = Silence {
+            matchers: crate::config::parse_matchers("a=b").unwrap(),
+            starts_at_ms: 1_000_000,
+            ends_at_ms: 9_000_000,
+            ..Silence::default()
+        };
+        let id = alertmanager.set_silence(silence).await.unwrap();
+        alertmanager.handle().notify(&[alert(1_060_000)]);
+        alertmanager.shutdown().await;
+        assert_eq!(
+            writes(&registry),
+            2.0,
+            "the silence, and all else at the end"
+        );
+
+        // A minute later: the alert is given that minute too, which is written with what comes next.
+        let (alertmanager, registry) = start_in(dir.path(), 1_060_000);
+        let (silences, alerts) = alertmanager.look(|dispatcher, now_ms| {
+            let silences = dispatcher.silences().get(&id).is_some();
+            (silences, dispatcher.states(now_ms))
+        });
+        assert!(silences && alerts == (1, 0), "{alerts:?}");
+        // Whatever was handed over is written before the store is closed.
+        drop(alertmanager.shared.store.lock().take());
+        assert_eq!(writes(&registry), 0.0);
+
+        let (alertmanager, registry) = start_in(dir.path(), 1_060_000);
+        alertmanager.shutdown().await;
+        assert_eq!(writes(&registry), 1.0);
+        let (_, stored) = Store::open(dir.path(), &Registry::new()).unwrap();
+        assert_eq!(stored.alerts[0].ends_at_ms, 1_120_000);
+        assert_eq!(stored.alive_at_ms, Some(1_060_000));
     }
 
     #[tokio::test]

@@ -13,6 +13,7 @@ mod record;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -71,6 +72,8 @@ pub(crate) struct Stored {
     pub(crate) alive_at_ms: Option<i64>,
     /// How much of it could not be read.
     pub(crate) unreadable: usize,
+    /// How much of it was taken over from files of an Alertmanager.
+    pub(crate) imported: usize,
 }
 
 /// Why a store cannot be opened.
@@ -135,6 +138,13 @@ impl Store {
             Err(redb::Error::DatabaseAlreadyOpen) => {
                 let reason = "another process has it open; give each its own storage directory";
                 return Err(fail(reason.to_owned()));
+            }
+            // There is nothing wrong with what is in it.
+            Err(redb::Error::Io(error)) if is_trouble_of_disk(error.kind()) => {
+                let reason = format!(
+                    "{error}; make room or let it be written, it has silences and the notification log"
+                );
+                return Err(fail(reason));
             }
             Err(error) => {
                 let aside = put_aside(&path).map_err(|why| fail(format!("{error}; {why}")))?;
@@ -258,8 +268,11 @@ fn builder() -> redb::Builder {
     builder
 }
 
-/// Makes the tables that are not there.
+/// Makes the tables that are not there. Where all are, nothing is written: a full disk is no reason not to start.
 fn prepare(database: &Database) -> Result<(), redb::Error> {
+    if has_tables(database)? {
+        return Ok(());
+    }
     let transaction = database.begin_write()?;
     for table in [SILENCES, LOG, ALERTS, GROUPS] {
         transaction.open_table(table)?;
@@ -267,6 +280,31 @@ fn prepare(database: &Database) -> Result<(), redb::Error> {
     transaction.open_table(TIMES)?;
     transaction.commit()?;
     Ok(())
+}
+
+fn has_tables(database: &Database) -> Result<bool, redb::Error> {
+    let names: BTreeSet<String> = database
+        .begin_read()?
+        .list_tables()?
+        .map(|table| table.name().to_owned())
+        .collect();
+    let records = [SILENCES, LOG, ALERTS, GROUPS]
+        .iter()
+        .map(|table| table.name());
+    let mut wanted = records.chain([TIMES.name()]);
+    Ok(wanted.all(|name| names.contains(name)))
+}
+
+/// Whether a file that cannot be opened may be as good as it was.
+fn is_trouble_of_disk(kind: std::io::ErrorKind) -> bool {
+    use std::io::ErrorKind;
+    matches!(
+        kind,
+        ErrorKind::StorageFull
+            | ErrorKind::QuotaExceeded
+            | ErrorKind::ReadOnlyFilesystem
+            | ErrorKind::PermissionDenied
+    )
 }
 
 /// Renames what cannot be read, so that somebody may look at it; returns its new name.
@@ -300,6 +338,11 @@ fn read(database: &Database) -> Result<Stored, redb::Error> {
 }
 
 impl Stored {
+    /// Returns whether the store itself has all of it, and nothing else.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.unreadable == 0 && self.imported == 0
+    }
+
     /// Takes in a record of the table `kind`.
     fn read(&mut self, kind: &str, value: &[u8]) -> Result<(), MeshError> {
         match kind {
@@ -340,6 +383,7 @@ fn import(dir: &Path, stored: &mut Stored) {
                 Err(_) => stored.unreadable += 1,
             }
         }
+        stored.imported += messages;
         tracing::info!(path = %path.display(), messages, "took over a file of Alertmanager");
     }
 }

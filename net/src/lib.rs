@@ -6,6 +6,7 @@
 //!                                        └► aws, azure, google, oracle: who we are in these clouds
 //! listen::bind ──► listen::LimitedListener ──► connections, at most so many at once
 //! web_config (YAML) ──► web_config::WebRules ──► TLS, users and headers of a listener
+//! MutualTlsConfig (YAML) ──► mutual_tls::MutualTls ──► TLS between equals
 //! ```
 //!
 //! # Not here
@@ -25,6 +26,7 @@ pub mod http_config;
 pub mod json;
 pub mod lease;
 pub mod listen;
+pub mod mutual_tls;
 pub mod oracle;
 pub mod outbound;
 pub mod program;

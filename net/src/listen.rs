@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use listenfd::ListenFd;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -30,6 +31,21 @@ pub enum ListenError {
         /// What was asked for.
         address: String,
     },
+    /// A socket that was passed is none that can be listened on.
+    #[error(
+        "take socket {number} of those that were passed: {source}; only TCP sockets can be listened on"
+    )]
+    Inherited {
+        /// Which one, from 1 on.
+        number: usize,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// No socket was passed.
+    #[error(
+        "no socket was passed: LISTEN_FDS is not set for this process; let a systemd .socket unit start it"
+    )]
+    NotPassed,
     /// Anything else: no such host, no such interface.
     #[error("listen on {address}: {source}")]
     Other {
@@ -64,6 +80,34 @@ pub async fn bind(address: &str) -> Result<TcpListener, ListenError> {
             _ => ListenError::Other { address, source },
         }
     })
+}
+
+/// Takes the TCP listeners that whoever started us has opened: the file descriptors from 3 on, as `LISTEN_FDS` and `LISTEN_PID`
+/// of the environment say. Both are taken out of the environment, so it must be called while there is only one thread.
+///
+/// # Errors
+///
+/// When there is none, or one of them is something else.
+///
+/// Source: systemd's documentation, `sd_listen_fds(3)`.
+pub fn inherited() -> Result<Vec<std::net::TcpListener>, ListenError> {
+    let mut passed = ListenFd::from_env();
+    let mut listeners = Vec::new();
+    for index in 0..passed.len() {
+        let fail = |source| ListenError::Inherited {
+            number: index + 1,
+            source,
+        };
+        let listener = passed.take_tcp_listener(index).map_err(fail)?;
+        if let Some(listener) = listener {
+            listener.set_nonblocking(true).map_err(fail)?;
+            listeners.push(listener);
+        }
+    }
+    match listeners.is_empty() {
+        true => Err(ListenError::NotPassed),
+        false => Ok(listeners),
+    }
 }
 
 /// How long to wait after the system refused a connection (out of file descriptors, for one).

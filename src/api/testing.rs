@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use alertmanager::notify::FanOut;
 use alertmanager::rule::group::RestoreOptions;
-use alertmanager::rule::query::{QueriedSample, RuleQuery};
+use alertmanager::rule::query::{QueriedSample, RuleExpr, RuleQuery};
 use alertmanager::{RuleManager, RuleManagerOptions};
 use arc_swap::ArcSwap;
 use axum::Router;
@@ -269,7 +269,7 @@ fn scrape_manager(db: &Arc<Db>, registry: &Registry) -> scraper::ScrapeManager {
 struct NoQuery;
 
 impl RuleQuery for NoQuery {
-    fn vector(&self, _: &promql::Expr, _: i64) -> Result<Vec<QueriedSample>, String> {
+    fn vector(&self, _: &RuleExpr, _: i64) -> Result<Vec<QueriedSample>, String> {
         Err("no rule is evaluated in these tests".to_owned())
     }
 }

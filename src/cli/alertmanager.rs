@@ -2,10 +2,15 @@
 
 use clap::Command;
 
-use super::flag::{Flag, Kind, LOG_FORMAT, LOG_LEVEL, add_flags};
+use super::cluster::{self, CLUSTER_LISTEN};
+use super::flag::{Flag, Kind, LOG_FORMAT, LOG_LEVEL, SYSTEMD_SOCKET, add_flags, joined};
 
 /// All flags of the Alertmanager.
-pub(crate) static FLAGS: &[Flag] = &[
+pub(crate) static FLAGS: &[Flag] =
+    &joined::<{ OWN.len() + cluster::FLAGS.len() }>(OWN, cluster::FLAGS);
+
+/// Those besides the cluster's.
+const OWN: &[Flag] = &[
     Flag::shown(
         "config.file",
         Kind::Text,
@@ -84,12 +89,7 @@ pub(crate) static FLAGS: &[Flag] = &[
         "",
         "File with TLS, users and headers of the listeners; read again when it, or a file that it names, changes.",
     ),
-    Flag::hidden(
-        "web.systemd-socket",
-        Kind::Bool,
-        "false",
-        "Not built yet: refused.",
-    ),
+    SYSTEMD_SOCKET,
     Flag::shown(
         "web.external-url",
         Kind::Text,
@@ -133,102 +133,6 @@ pub(crate) static FLAGS: &[Flag] = &[
         "Where to listen for other members of the cluster, over UDP and TCP; empty switches clustering off.",
     ),
     Flag::shown(
-        "cluster.advertise-address",
-        Kind::Text,
-        "",
-        "At which host:port the other members reach this one; by default the first private address of this machine.",
-    ),
-    Flag::shown(
-        "cluster.peer-name",
-        Kind::Text,
-        "",
-        "The name of this member; members are sorted by it. By default a ULID, so that who started first is first.",
-    ),
-    Flag::shown(
-        "cluster.label",
-        Kind::Text,
-        "",
-        "Members with another label are not listened to, so that clusters do not mix.",
-    ),
-    Flag::hidden(
-        "cluster.tls-config",
-        Kind::Text,
-        "",
-        "Not built yet: Hearth refuses to start rather than talk to members without TLS.",
-    ),
-    Flag::shown(
-        CLUSTER_PEER,
-        Kind::List,
-        "",
-        "Another member of the cluster, host:port; may be repeated. A name stands for all of its addresses and is looked up every 15 s.",
-    ),
-    Flag::shown(
-        "cluster.peer-timeout",
-        Kind::Duration,
-        "15s",
-        "How long a member waits, for each one before it in the sorted list, until it notifies itself.",
-    ),
-    Flag::shown(
-        "cluster.peers-resolve-timeout",
-        Kind::Duration,
-        "15s",
-        "How long looking up the names of peers may take.",
-    ),
-    Flag::shown(
-        "cluster.gossip-interval",
-        Kind::Duration,
-        "200ms",
-        "How often updates are sent to other members while there are some.",
-    ),
-    Flag::shown(
-        "cluster.pushpull-interval",
-        Kind::Duration,
-        "1m",
-        "How often the whole state is exchanged with another member.",
-    ),
-    Flag::shown(
-        "cluster.tcp-timeout",
-        Kind::Duration,
-        "10s",
-        "How long a TCP connection between members may last.",
-    ),
-    Flag::shown(
-        "cluster.probe-timeout",
-        Kind::Duration,
-        "500ms",
-        "How long a member may take to say that it is there; shorter than the probe interval.",
-    ),
-    Flag::shown(
-        "cluster.probe-interval",
-        Kind::Duration,
-        "1s",
-        "How often a member is asked whether it is there.",
-    ),
-    Flag::shown(
-        "cluster.settle-timeout",
-        Kind::Duration,
-        "1m",
-        "How long the first notification waits at most for the number of members to stay the same.",
-    ),
-    Flag::shown(
-        "cluster.reconnect-interval",
-        Kind::Duration,
-        "10s",
-        "How often members that were lost are tried again.",
-    ),
-    Flag::shown(
-        "cluster.reconnect-timeout",
-        Kind::Duration,
-        "6h",
-        "How long members that were lost are tried.",
-    ),
-    Flag::shown(
-        "cluster.allow-insecure-public-advertise-address-discovery",
-        Kind::Bool,
-        "false",
-        "Lets other members be told a public address of this machine when it has no private one.",
-    ),
-    Flag::shown(
         "enable-feature",
         Kind::List,
         "",
@@ -237,11 +141,6 @@ pub(crate) static FLAGS: &[Flag] = &[
     LOG_LEVEL,
     LOG_FORMAT,
 ];
-
-/// Where to listen for other members.
-pub(crate) const CLUSTER_LISTEN: &str = "cluster.listen-address";
-/// The members of the cluster to join.
-pub(crate) const CLUSTER_PEER: &str = "cluster.peer";
 
 /// Returns the command `name` with these flags.
 pub(crate) fn command(name: &'static str) -> Command {
@@ -273,7 +172,7 @@ mod tests {
         let values = super::super::flag::Values::of(FLAGS, &matches);
         assert_eq!(values.text("storage.path"), "/alertmanager");
         assert_eq!(values.duration("data.retention").as_ms(), 432_000_000);
-        assert_eq!(values.list(CLUSTER_PEER).len(), 1);
+        assert_eq!(values.list(cluster::CLUSTER_PEER).len(), 1);
         for flag in FLAGS {
             assert!(flag.help.ends_with('.'), "{}", flag.name);
         }

@@ -2,7 +2,7 @@
 
 use clap::{Arg, ArgAction, Command};
 
-use super::flag::{Flag, Kind, LOG_FORMAT, LOG_LEVEL, add_flags};
+use super::flag::{Flag, Kind, LOG_FORMAT, LOG_LEVEL, SYSTEMD_SOCKET, add_flags};
 
 /// All flags of the node exporter besides `--collector.NAME` and `--no-collector.NAME`.
 pub(crate) static FLAGS: &[Flag] = &[
@@ -36,6 +36,7 @@ pub(crate) static FLAGS: &[Flag] = &[
         "",
         "File with TLS, users and headers of the listeners; read again when it, or a file that it names, changes.",
     ),
+    SYSTEMD_SOCKET,
     Flag::shown(
         "path.procfs",
         Kind::Text,

@@ -7,6 +7,7 @@ use model::Duration;
 use model::size::ByteSize;
 
 /// A flag: name without dashes, default as text, what it takes, and a full sentence of help.
+#[derive(Clone, Copy)]
 pub(crate) struct Flag {
     /// Name without the dashes.
     pub(crate) name: &'static str,
@@ -75,6 +76,30 @@ pub(crate) enum Kind {
     Float,
     /// One of these words.
     Word(&'static [&'static str]),
+}
+
+/// Whether the sockets of a systemd unit are listened on.
+pub(crate) const SYSTEMD_SOCKET: Flag = Flag::shown(
+    "web.systemd-socket",
+    Kind::Bool,
+    "false",
+    "Listen on the TCP sockets that systemd passes (LISTEN_FDS) instead of --web.listen-address.",
+);
+
+/// Returns the flags of two tables as one; `N` is how many there are.
+pub(crate) const fn joined<const N: usize>(first: &[Flag], second: &[Flag]) -> [Flag; N] {
+    assert!(first.len() + second.len() == N);
+    let mut all = [first[0]; N];
+    let mut at = 0;
+    while at < N {
+        all[at] = if at < first.len() {
+            first[at]
+        } else {
+            second[at - first.len()]
+        };
+        at += 1;
+    }
+    all
 }
 
 /// From which severity on something is logged.
@@ -221,6 +246,11 @@ impl Values {
             self.values.insert(flag.name, vec![value]);
         }
         Ok(())
+    }
+
+    /// Gives a flag that may be repeated values from elsewhere, whatever the command line says.
+    pub(crate) fn set_list(&mut self, name: &'static str, values: Vec<String>) {
+        self.values.insert(name, values);
     }
 
     /// Whether the flag was on the command line.

@@ -2,10 +2,15 @@
 
 use clap::Command;
 
-use super::flag::{Flag, Kind, LOG_FORMAT, LOG_LEVEL, add_flags};
+use super::cluster::{self, CLUSTER_LISTEN};
+use super::flag::{Flag, Kind, LOG_FORMAT, LOG_LEVEL, SYSTEMD_SOCKET, add_flags, joined};
 
 /// All flags of the server.
-pub(crate) static FLAGS: &[Flag] = &[
+pub(crate) static FLAGS: &[Flag] =
+    &joined::<{ OWN.len() + cluster::FLAGS.len() }>(OWN, cluster::FLAGS);
+
+/// Those besides the cluster's.
+const OWN: &[Flag] = &[
     Flag::shown(
         "config.file",
         Kind::Text,
@@ -42,6 +47,7 @@ pub(crate) static FLAGS: &[Flag] = &[
         "",
         "File with TLS, users and headers of the listeners; read again when it, or a file that it names, changes.",
     ),
+    SYSTEMD_SOCKET,
     Flag::shown(
         "web.read-timeout",
         Kind::Duration,
@@ -381,6 +387,12 @@ pub(crate) static FLAGS: &[Flag] = &[
     ),
     LOG_LEVEL,
     LOG_FORMAT,
+    Flag::shown(
+        CLUSTER_LISTEN,
+        Kind::Text,
+        "",
+        "Where the built-in Alertmanager listens for other members of its cluster, over UDP and TCP, such as 0.0.0.0:9094; empty for no cluster.",
+    ),
 ];
 
 /// Flags that do nothing yet although leaving them out silently would surprise; a warning names them when they are set.

@@ -19,6 +19,7 @@ use metrics::Registry;
 use model::trace::Tracer;
 use net::listen::LimitedListener;
 use net::web_config::{WebConfig, WebRules};
+use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
@@ -36,10 +37,15 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// Scrapes of the built-in node exporter that may run at once.
 const NODE_SCRAPES_MAX: usize = 8;
 
+/// Sockets that were open when we were started, if they are to be listened on.
+pub(crate) type Inherited = Option<Vec<std::net::TcpListener>>;
+
 /// What is listened on, and how much is let in.
 pub(crate) struct HttpOptions<'a> {
     /// Addresses, at least one.
     pub(crate) listen: &'a [String],
+    /// What is listened on instead.
+    pub(crate) inherited: Inherited,
     /// Connections that may be open at once, over all addresses.
     pub(crate) connections_max: usize,
     /// How long a request's head may take, and a connection be idle.
@@ -75,7 +81,7 @@ impl Http {
     ///
     /// When an address cannot be had, or the web configuration makes no sense.
     pub(crate) async fn start(
-        options: &HttpOptions<'_>,
+        options: HttpOptions<'_>,
         router: Router,
         registry: &Registry,
     ) -> anyhow::Result<Http> {
@@ -101,9 +107,21 @@ impl Http {
                 router.layer(from_fn_with_state(door, guarded))
             }
         };
+        let mut sockets = Vec::new();
+        match options.inherited {
+            Some(inherited) => {
+                for socket in inherited {
+                    sockets.push(TcpListener::from_std(socket)?);
+                }
+            }
+            None => {
+                for address in options.listen {
+                    sockets.push(net::listen::bind(address).await?);
+                }
+            }
+        }
         let mut listeners = JoinSet::new();
-        for address in options.listen {
-            let listener = net::listen::bind(address).await?;
+        for listener in sockets {
             tracing::info!(address = %listener.local_addr()?, tls = rules.speaks_tls(), "listening");
             let listener = LimitedListener::new(listener, Arc::clone(&permits), waits.clone());
             listeners.spawn(serve(

@@ -5,6 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::time::Duration as StdDuration;
 
+use alertmanager::cluster::ClusterOptions;
 use alertmanager::config::{AlertmanagerConfig, MatcherMode};
 use alertmanager::notify::SenderOptions;
 use anyhow::Context as _;
@@ -15,8 +16,10 @@ use remote::write::Version;
 use scraper::{GlobalUrl, ScrapeOptions, StartOptions};
 
 use crate::alertmanagers;
+use crate::cli::cluster::CLUSTER_LISTEN;
 use crate::cli::flag::Values;
 use crate::cli::server::UNBUILT;
+use crate::cluster;
 use crate::config::{self, LoadError, Loaded, load_alertmanager};
 
 mod storage;
@@ -88,6 +91,8 @@ pub(crate) struct Settings {
     pub(crate) for_grace_period: Duration,
     /// Rule groups that may be evaluated at once.
     pub(crate) rule_concurrency: usize,
+    /// How the built-in Alertmanager takes part in a cluster; without it, it stands alone.
+    pub(crate) cluster: Option<ClusterOptions>,
     /// How alerts wait for Alertmanagers.
     pub(crate) sender: SenderOptions,
     /// How often to look for changes of the configuration.
@@ -167,6 +172,7 @@ impl Settings {
             },
             discovery_reload_interval: values.duration("scrape.discovery-reload-interval"),
             resend_delay: values.duration("rules.alert.resend-delay"),
+            cluster: cluster::options(values),
             sender: sender_options(values),
             for_outage_tolerance: values.duration("rules.alert.for-outage-tolerance"),
             for_grace_period: values.duration("rules.alert.for-grace-period"),
@@ -259,7 +265,17 @@ fn warnings(values: &Values, features: &[&str]) -> Vec<String> {
         .map(|name| {
             format!("--enable-feature={name} is unknown or not built yet and has no effect")
         });
-    unbuilt.chain(unknown).collect()
+    let has_alertmanager = !values.text("alertmanager.config.file").is_empty();
+    let has_cluster = !values.text(CLUSTER_LISTEN).is_empty();
+    let no_member = (has_cluster && !has_alertmanager).then(|| {
+        format!("--{CLUSTER_LISTEN} has no effect: there is no built-in Alertmanager without --alertmanager.config.file")
+    });
+    let alone = cluster::warning(values);
+    unbuilt
+        .chain(unknown)
+        .chain(no_member)
+        .chain(alone)
+        .collect()
 }
 
 /// Returns whether somebody is interested in start timestamps of targets: protobuf says them without further lines, and is

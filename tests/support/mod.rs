@@ -16,6 +16,7 @@ pub(crate) mod monitor;
 pub(crate) mod peers;
 pub(crate) mod process;
 pub(crate) mod protobuf;
+pub(crate) mod small_disk;
 pub(crate) mod smtp;
 pub(crate) mod tls;
 pub(crate) mod wait;

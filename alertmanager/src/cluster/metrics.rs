@@ -43,6 +43,54 @@ pub(crate) fn note_enabled(registry: &Registry, is_enabled: bool) {
     enabled.set(f64::from(u8::from(is_enabled)));
 }
 
+/// What TLS between members counts, under Alertmanager's names.
+pub(crate) struct TlsMetrics {
+    pub(crate) packet_bytes_sent: Counter,
+    pub(crate) packet_bytes_received: Counter,
+    pub(crate) read_errors: Counter,
+    write_errors: Family<Counter>,
+}
+
+impl TlsMetrics {
+    /// Returns the instruments; without TLS nobody sees them.
+    pub(crate) fn new(registry: &Registry, speaks_tls: bool) -> Self {
+        let own = Registry::new();
+        let registry = if speaks_tls { registry } else { &own };
+        let metrics = TlsMetrics {
+            packet_bytes_sent: registry.counter(
+                "alertmanager_tls_transport_packet_bytes_sent_total",
+                "Bytes of packets sent to members over TLS.",
+            ),
+            packet_bytes_received: registry.counter(
+                "alertmanager_tls_transport_packet_bytes_received_total",
+                "Bytes of packets received from members over TLS.",
+            ),
+            read_errors: registry.counter(
+                "alertmanager_tls_transport_read_errors_total",
+                "Connections of others with which no TLS could be spoken.",
+            ),
+            write_errors: registry.counter_vec(
+                "alertmanager_tls_transport_write_errors_total",
+                "Packets, and exchanges over connections of their own, that could not be sent over TLS.",
+                &["connection_type"],
+            ),
+        };
+        metrics.write_errors.with(&["packet"]);
+        metrics.write_errors.with(&["stream"]);
+        metrics
+    }
+
+    /// Counts a packet that could not be sent.
+    pub(crate) fn packet_lost(&self) {
+        self.write_errors.with(&["packet"]).inc();
+    }
+
+    /// Counts an exchange, or a large update, that could not be sent.
+    pub(crate) fn stream_failed(&self) {
+        self.write_errors.with(&["stream"]).inc();
+    }
+}
+
 impl ClusterMetrics {
     pub(crate) fn new(registry: &Registry, name: &str) -> Self {
         let gauge = |name: &str, help: &str| registry.gauge(name, help);
@@ -193,6 +241,7 @@ impl ClusterMetrics {
             "size",
             "connections",
             "time",
+            "tls",
         ] {
             self.refused.with(&[reason]);
         }

@@ -6,38 +6,46 @@
 //! resolve: names ────────┘                         └─► (updates) Replica::merge
 //! ```
 //!
+//! With TLS there is no UDP: packets go over connections that are kept (`line`).
+//!
 //! Lock order: the replica's locks, then the gossip's, which is held for microseconds; no updates are merged under it.
 
 mod exchange;
+mod line;
+mod link;
 mod names;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use metrics::Registry;
+use net::mutual_tls::MutualTls;
 use parking_lot::Mutex;
 use tokio::net::{TcpListener, UdpSocket};
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::address::{self, Advertise};
-use super::gossip::{Gossip, GossipOptions, Output};
+use super::gossip::{Gossip, GossipOptions, MEMBERS_MAX, Output};
 use super::member::{Member, NAME_BYTES_MAX};
-use super::metrics::ClusterMetrics;
+use super::metrics::{ClusterMetrics, TlsMetrics};
+use super::tls;
 use super::update::Update;
 use super::wire::{LABEL_BYTES_MAX, PACKET_BYTES_MAX};
 use super::{ClusterError, ClusterOptions, ClusterStatus, PEERS_MAX};
 
 /// Connections of others at once; further ones are closed.
 const INCOMING_MAX: usize = 16;
-/// Connections to others at once; a further exchange is tried later, a further update is dropped.
+/// Connections over which packets come, with TLS: one for each member that there may be; further ones are closed.
+const KEPT_MAX: usize = MEMBERS_MAX;
+/// Connections to others at once, besides those for packets; a further exchange is tried later, a further update is dropped.
 const OUTGOING_MAX: usize = 16;
 /// The longest sleep: after it the timers are looked at again.
 const SLEEP_MAX: Duration = Duration::from_secs(60);
@@ -59,7 +67,16 @@ pub(crate) struct Cluster(Arc<Node>);
 struct Node {
     gossip: Mutex<Gossip>,
     options: ClusterOptions,
-    udp: UdpSocket,
+    /// Whether only addresses of IPv4 can be reached.
+    is_ipv4: bool,
+    /// For packets, unless there is TLS.
+    udp: Option<UdpSocket>,
+    tls: Option<MutualTls>,
+    tls_metrics: TlsMetrics,
+    /// The packets on their way to each member, with TLS; none any more when this member leaves.
+    lines: Mutex<Option<HashMap<SocketAddr, mpsc::Sender<Vec<u8>>>>>,
+    /// The tasks of the lines.
+    talking: TaskTracker,
     started: Instant,
     /// A timer may have become due earlier.
     wake: Notify,
@@ -78,8 +95,11 @@ struct Node {
 pub(crate) struct Bound {
     gossip: Gossip,
     options: ClusterOptions,
-    udp: UdpSocket,
+    udp: Option<UdpSocket>,
     tcp: TcpListener,
+    tls: Option<MutualTls>,
+    tls_metrics: TlsMetrics,
+    is_ipv4: bool,
     started: Instant,
 }
 
@@ -91,8 +111,9 @@ impl Bound {
     /// When a flag makes no sense, or the address is not to be had.
     pub(crate) fn new(options: ClusterOptions, registry: &Registry) -> Result<Self, ClusterError> {
         check(&options)?;
+        let tls = tls::open(&options.tls_config)?;
         let wanted = address::listen(&options.listen)?;
-        let (tcp, udp) = bind(wanted).map_err(|source| ClusterError::Listen {
+        let (tcp, udp) = bind(wanted, tls.is_none()).map_err(|source| ClusterError::Listen {
             address: options.listen.clone(),
             source,
         })?;
@@ -120,7 +141,7 @@ impl Bound {
             given: advertised.to_string(),
             reason: error.to_string(),
         })?;
-        tracing::info!(%bound, %advertised, name, label = options.label, "listening for the cluster");
+        tracing::info!(%bound, %advertised, name, label = options.label, tls = tls.is_some(), "listening for the cluster");
         let metrics = ClusterMetrics::new(registry, &name);
         let gossip_options = GossipOptions {
             label: options.label.clone(),
@@ -139,6 +160,9 @@ impl Bound {
             options,
             udp,
             tcp,
+            tls_metrics: TlsMetrics::new(registry, tls.is_some()),
+            tls,
+            is_ipv4: bound.is_ipv4(),
             started: Instant::now(),
         })
     }
@@ -149,7 +173,12 @@ impl Bound {
             settled: watch::Sender::new(self.gossip.is_settled()),
             gossip: Mutex::new(self.gossip),
             options: self.options,
+            is_ipv4: self.is_ipv4,
             udp: self.udp,
+            tls: self.tls,
+            tls_metrics: self.tls_metrics,
+            lines: Mutex::new(Some(HashMap::new())),
+            talking: TaskTracker::new(),
             started: self.started,
             wake: Notify::new(),
             stop: CancellationToken::new(),
@@ -206,6 +235,7 @@ impl Cluster {
     /// Says goodbye and ends all tasks.
     pub(crate) async fn leave(&self) {
         self.0.act(Gossip::leave);
+        self.0.hang_up().await;
         self.0.stop.cancel();
         self.0.tasks.close();
         self.0.tasks.wait().await;
@@ -274,21 +304,25 @@ fn check(options: &ClusterOptions) -> Result<(), ClusterError> {
     Ok(())
 }
 
-/// Opens both sockets on the same port.
-fn bind(wanted: SocketAddr) -> io::Result<(TcpListener, UdpSocket)> {
+/// Opens the socket of TCP and, if it is wanted, that of UDP on the same port.
+fn bind(wanted: SocketAddr, wants_udp: bool) -> io::Result<(TcpListener, Option<UdpSocket>)> {
     let mut attempt = 0;
     loop {
         attempt += 1;
         let tcp = std::net::TcpListener::bind(wanted)?;
+        tcp.set_nonblocking(true)?;
+        if !wants_udp {
+            return Ok((TcpListener::from_std(tcp)?, None));
+        }
         let udp = match std::net::UdpSocket::bind(tcp.local_addr()?) {
             Ok(udp) => udp,
             // The system chose a port that is free for one of them only.
             Err(_) if wanted.port() == 0 && attempt < PORTS_TRIED => continue,
             Err(error) => return Err(error),
         };
-        tcp.set_nonblocking(true)?;
         udp.set_nonblocking(true)?;
-        return Ok((TcpListener::from_std(tcp)?, UdpSocket::from_std(udp)?));
+        let udp = UdpSocket::from_std(udp)?;
+        return Ok((TcpListener::from_std(tcp)?, Some(udp)));
     }
 }
 
@@ -314,8 +348,7 @@ impl Node {
         };
         for output in output {
             match output {
-                // Packets may get lost anyhow.
-                Output::Packet(address, packet) => drop(self.udp.try_send_to(&packet, address)),
+                Output::Packet(address, packet) => self.send_packet(address, packet),
                 Output::Push(address, kind, message) => {
                     self.push(address, kind, message);
                 }
@@ -356,8 +389,8 @@ impl Node {
             tokio::select! {
                 () = self.wake.notified() => {}
                 () = tokio::time::sleep(wait.min(SLEEP_MAX)) => {}
-                received = self.udp.recv_from(&mut buffer) => match received {
-                    Ok((length, _)) => {
+                received = self.receive(&mut buffer) => match received {
+                    Ok(length) => {
                         let packet = &buffer[..length];
                         let updates = self.act(|gossip, now_ms| gossip.receive(packet, now_ms));
                         self.merge(updates);
@@ -372,9 +405,18 @@ impl Node {
         }
     }
 
+    /// Receives a packet over UDP; never, if there is none.
+    async fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        match &self.udp {
+            Some(udp) => Ok(udp.recv_from(buffer).await?.0),
+            None => std::future::pending().await,
+        }
+    }
+
     /// The task that takes connections.
     async fn accept(self: Arc<Self>, listener: TcpListener) {
         let incoming = Arc::new(Semaphore::new(INCOMING_MAX));
+        let kept = Arc::new(Semaphore::new(KEPT_MAX));
         loop {
             let connection = match listener.accept().await {
                 Ok((connection, _)) => connection,
@@ -388,15 +430,21 @@ impl Node {
                 self.refuse("connections");
                 continue;
             };
-            let node = Arc::clone(&self);
+            let (node, kept) = (Arc::clone(&self), Arc::clone(&kept));
             self.spawn(async move {
                 let timeout = node.options.tcp_timeout;
-                match tokio::time::timeout(timeout, Arc::clone(&node).answer(connection)).await {
-                    Ok(Ok(())) => {}
+                let answering = Arc::clone(&node).answer(connection);
+                let answered = tokio::time::timeout(timeout, answering).await;
+                drop(permit);
+                match answered {
+                    Ok(Ok(None)) => {}
+                    Ok(Ok(Some((link, packet)))) => match kept.try_acquire_owned() {
+                        Ok(_permit) => node.listen_to(link, packet).await,
+                        Err(_) => node.refuse("connections"),
+                    },
                     Ok(Err(error)) => tracing::debug!(%error, "a connection of the cluster failed"),
                     Err(_) => node.refuse("time"),
                 }
-                drop(permit);
             });
         }
     }

@@ -1,6 +1,6 @@
 //! What of a dispatcher is stored, and how one comes back to life.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Dispatcher, Group, group_key};
 use crate::alert::StoredAlert;
@@ -70,7 +70,7 @@ impl Dispatcher {
         ends.into_iter().chain(all).collect()
     }
 
-    /// Goes on with what was stored. Nothing has come in yet.
+    /// Goes on with what was stored. Nothing has come in yet, and what is as it was stored has not changed.
     ///
     /// While the Alertmanager was down no sender could say that an alert goes on: that time does not count for alerts that
     /// were to end by themselves.
@@ -83,21 +83,33 @@ impl Dispatcher {
         }
         let alive_at_ms = stored.alive_at_ms.unwrap_or(now_ms).min(now_ms);
         let patience_ms = self.config.resolve_timeout.as_ms();
+        let mut prolonged = BTreeSet::new();
         for mut alert in stored.alerts {
             let was_firing = alive_at_ms < alert.ends_at_ms;
             if was_firing && alert.ends_at_ms <= now_ms.saturating_add(patience_ms) {
                 alert.ends_at_ms += now_ms - alive_at_ms;
+                prolonged.insert(alert.fingerprint);
             }
             self.inhibitor
                 .insert(alert.fingerprint, &alert.labels, alert.ends_at_ms);
             self.route(&alert, now_ms);
             self.alerts.insert(alert.fingerprint, alert);
         }
-        for (key, record) in stored.groups {
-            self.restore_group(key, &record, now_ms);
+        let known: BTreeMap<GroupKey, GroupRecord> = stored.groups.into_iter().collect();
+        for (key, record) in &known {
+            self.restore_group(key.clone(), record, now_ms);
         }
-        // What is gone must go from the store, and what is as it was need not be written; both are settled by the caller.
-        self.changed = Changed::default();
+        drop(self.take_urgent_changes());
+        let differs = |key: &&GroupKey| {
+            let record = self.groups.get(*key).map(Group::record);
+            record.as_ref() != known.get(*key)
+        };
+        let keys = self.groups.keys().chain(known.keys());
+        // The times of alerts and the one they were prolonged by are written together, a little later.
+        self.changed = Changed {
+            alerts: prolonged,
+            groups: keys.filter(differs).cloned().collect(),
+        };
     }
 
     fn restore_group(&mut self, key: GroupKey, record: &GroupRecord, now_ms: i64) {

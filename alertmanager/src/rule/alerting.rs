@@ -12,11 +12,10 @@ use std::collections::{BTreeMap, HashSet};
 
 use model::labels::METRIC_NAME;
 use model::{Duration, Labels, LabelsBuilder, SampleValue};
-use promql::Expr;
 
 use super::RuleError;
 use super::append::Output;
-use super::query::{QueriedSample, RuleQuery};
+use super::query::{QueriedSample, RuleExpr, RuleQuery};
 use super::status::{AlertState, AlertStatus, AlertingStatus};
 use crate::alert::Alert;
 use crate::template::prometheus::{RULE_FUNCTIONS, Sample, graph_path, labels_value, sample_value};
@@ -38,7 +37,7 @@ pub struct AlertingConfig {
     /// The alert's name.
     pub alert: String,
     /// What is evaluated.
-    pub expr: Expr,
+    pub expr: RuleExpr,
     /// How long the expression must be true before the alert fires.
     pub hold: Duration,
     /// How long the alert goes on firing after the expression became false.
@@ -237,10 +236,7 @@ impl AlertingRule {
         resend_delay_ms: i64,
         external_url: &str,
     ) -> Vec<Alert> {
-        let generator_url = format!(
-            "{external_url}{}",
-            graph_path(&self.config.expr.to_string(), 1)
-        );
+        let generator_url = format!("{external_url}{}", graph_path(self.config.expr.text(), 1));
         let valid_until_ms = at_ms + 4 * interval_ms.max(resend_delay_ms);
         let mut alerts = Vec::new();
         for (labels, alert) in &mut self.active {

@@ -32,7 +32,7 @@ use self::overlay::{Outputs, Overlay};
 use super::alerting::{ALERTS, ALERTS_FOR_STATE, AlertingRule};
 use super::file::{GroupConfig, RuleConfig};
 use super::group::{EvaluationContext, Group, GroupSettings, RuleView};
-use super::query::{QuerySteps, RuleQuery};
+use super::query::{QuerySteps, RuleExpr, RuleQuery};
 use super::status::AlertState;
 
 /// Evaluations of a group at most: a year of minutes.
@@ -239,7 +239,7 @@ fn run_quietly(
     for config in groups {
         running.push(Running::new(config, options, &registry)?);
     }
-    let mut ahead_rules: Vec<Vec<promql::Expr>> = Vec::new();
+    let mut ahead_rules: Vec<Vec<RuleExpr>> = Vec::new();
     for group in &running {
         let exprs = group.config.rules.iter().map(expr_of);
         let ahead = exprs.filter(|expr| can_be_ahead(expr, &outputs));
@@ -281,7 +281,7 @@ fn run_quietly(
     })
 }
 
-fn expr_of(rule: &RuleConfig) -> &promql::Expr {
+fn expr_of(rule: &RuleConfig) -> &RuleExpr {
     match rule {
         RuleConfig::Recording(rule) => &rule.expr,
         RuleConfig::Alerting(rule) => &rule.expr,

@@ -6,7 +6,7 @@ use model::storage::Queryable;
 use model::{Labels, SampleValue};
 use promql::{Engine, Expr, MatrixSeries, QueryOptions, Value};
 
-use super::query::{QueriedSample, QueriedSeries, QuerySteps, RuleQuery};
+use super::query::{QueriedSample, QueriedSeries, QuerySteps, RuleExpr, RuleQuery};
 
 /// Runs the queries of rules on the engine. Each query obeys the engine's limits.
 pub struct EngineQuery {
@@ -30,10 +30,8 @@ impl EngineQuery {
     pub fn with_options(self, options: QueryOptions) -> Self {
         EngineQuery { options, ..self }
     }
-}
 
-impl RuleQuery for EngineQuery {
-    fn vector(&self, expr: &Expr, at_ms: i64) -> Result<Vec<QueriedSample>, String> {
+    fn instant(&self, expr: &Expr, at_ms: i64) -> Result<Vec<QueriedSample>, String> {
         let result = self
             .engine
             .instant_expr(&*self.storage, expr, at_ms, &self.options)
@@ -55,16 +53,26 @@ impl RuleQuery for EngineQuery {
             }
         }
     }
+}
+
+impl RuleQuery for EngineQuery {
+    fn vector(&self, expr: &RuleExpr, at_ms: i64) -> Result<Vec<QueriedSample>, String> {
+        self.instant(expr, at_ms)
+    }
 
     fn vector_of_text(&self, query: &str, at_ms: i64) -> Result<Vec<QueriedSample>, String> {
         let expr = self
             .engine
             .parse(query)
             .map_err(|error| error.to_string())?;
-        self.vector(&expr, at_ms)
+        self.instant(&expr, at_ms)
     }
 
-    fn range(&self, expr: &Expr, steps: QuerySteps) -> Option<Result<Vec<QueriedSeries>, String>> {
+    fn range(
+        &self,
+        expr: &RuleExpr,
+        steps: QuerySteps,
+    ) -> Option<Result<Vec<QueriedSeries>, String>> {
         let result = self.engine.range_expr(
             &*self.storage,
             expr,

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde_saphyr::{Location, Spanned};
 
 use super::alerting::{AlertingConfig, parse_template};
+use super::query::RuleExpr;
 use super::recording::RecordingConfig;
 use crate::yaml;
 
@@ -323,7 +324,7 @@ impl Checker<'_> {
         if before < faults.faults.len() {
             return None;
         }
-        let (expr, labels) = (expr?, to_labels(&labels));
+        let (expr, labels) = (RuleExpr::from(expr?), to_labels(&labels));
         Some(match alert {
             Some(alert) => RuleConfig::Alerting(AlertingConfig {
                 alert: alert.value,

@@ -1,7 +1,47 @@
 //! What rules ask for: instant queries.
 
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+
 use model::{Labels, SampleValue};
 use promql::Expr;
+
+/// The expression of a rule with its text, which is printed once: a rule is evaluated, logged and shown far more often than
+/// it is loaded.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RuleExpr {
+    expr: Expr,
+    text: Arc<str>,
+}
+
+impl RuleExpr {
+    /// Returns the expression as it is printed.
+    pub fn text(&self) -> &Arc<str> {
+        &self.text
+    }
+}
+
+impl From<Expr> for RuleExpr {
+    fn from(expr: Expr) -> Self {
+        let text = expr.to_string().into();
+        RuleExpr { expr, text }
+    }
+}
+
+impl Deref for RuleExpr {
+    type Target = Expr;
+
+    fn deref(&self) -> &Expr {
+        &self.expr
+    }
+}
+
+impl fmt::Display for RuleExpr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
 
 /// One sample of a query's result.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,7 +79,7 @@ pub trait RuleQuery: Send + Sync {
     /// # Errors
     ///
     /// With the engine's message.
-    fn vector(&self, expr: &Expr, at_ms: i64) -> Result<Vec<QueriedSample>, String>;
+    fn vector(&self, expr: &RuleExpr, at_ms: i64) -> Result<Vec<QueriedSample>, String>;
 
     /// Returns the same for a query as text, as templates ask.
     ///
@@ -49,7 +89,7 @@ pub trait RuleQuery: Send + Sync {
     fn vector_of_text(&self, query: &str, at_ms: i64) -> Result<Vec<QueriedSample>, String> {
         let expr = promql::parse_with(query, &promql::ParseOptions::STABLE)
             .map_err(|error| error.to_string())?;
-        self.vector(&expr, at_ms)
+        self.vector(&expr.into(), at_ms)
     }
 
     /// Returns what [`vector`](RuleQuery::vector) returns at each of many steps, as series; `None` from an answerer that
@@ -58,7 +98,11 @@ pub trait RuleQuery: Send + Sync {
     /// # Errors
     ///
     /// When the query fails as a whole. That says nothing of a single step, which may be asked for alone.
-    fn range(&self, expr: &Expr, steps: QuerySteps) -> Option<Result<Vec<QueriedSeries>, String>> {
+    fn range(
+        &self,
+        expr: &RuleExpr,
+        steps: QuerySteps,
+    ) -> Option<Result<Vec<QueriedSeries>, String>> {
         let _ = (expr, steps);
         None
     }

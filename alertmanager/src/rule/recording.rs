@@ -4,11 +4,10 @@ use std::collections::HashSet;
 
 use model::Labels;
 use model::labels::METRIC_NAME;
-use promql::Expr;
 
 use super::RuleError;
 use super::append::Output;
-use super::query::RuleQuery;
+use super::query::{RuleExpr, RuleQuery};
 
 /// A recording rule as its file says.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,7 +15,7 @@ pub struct RecordingConfig {
     /// The metric name of the results.
     pub record: String,
     /// What is evaluated.
-    pub expr: Expr,
+    pub expr: RuleExpr,
     /// The labels that are set on the results, those of the group included.
     pub labels: Labels,
 }

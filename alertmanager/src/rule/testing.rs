@@ -9,9 +9,8 @@ use model::storage::{
     Rejected, SampleColumns, SelectHints, SeriesRef, SeriesSet,
 };
 use model::{Labels, Matcher, SampleValue};
-use promql::Expr;
 
-use super::query::{QueriedSample, RuleQuery};
+use super::query::{QueriedSample, RuleExpr, RuleQuery};
 
 /// Returns a folder of the conformance data, or says that it is not there.
 pub(crate) fn conformance(folder: &str) -> Option<PathBuf> {
@@ -183,8 +182,8 @@ impl<F> RuleQuery for FakeQuery<F>
 where
     F: Fn(&str, i64) -> Result<Vec<(&'static str, f64)>, String> + Send + Sync,
 {
-    fn vector(&self, expr: &Expr, at_ms: i64) -> Result<Vec<QueriedSample>, String> {
-        let samples = (self.0)(&expr.to_string(), at_ms)?;
+    fn vector(&self, expr: &RuleExpr, at_ms: i64) -> Result<Vec<QueriedSample>, String> {
+        let samples = (self.0)(expr.text(), at_ms)?;
         Ok(samples
             .into_iter()
             .map(|(labels, value)| sample(labels, value))

@@ -50,6 +50,7 @@ fn stored() -> Stored {
         groups: vec![(("{}:{}".to_owned(), "r".to_owned()), group)],
         alive_at_ms: Some(11),
         unreadable: 0,
+        imported: 0,
     }
 }
 
@@ -109,6 +110,36 @@ fn what_was_written_is_there_again() {
         ..Stored::default()
     };
     assert_eq!(found, nothing);
+}
+
+#[test]
+fn a_full_disk_is_no_reason_to_put_a_store_aside() {
+    for kind in [
+        std::io::ErrorKind::StorageFull,
+        std::io::ErrorKind::PermissionDenied,
+    ] {
+        assert!(is_trouble_of_disk(kind));
+    }
+    for kind in [
+        std::io::ErrorKind::UnexpectedEof,
+        std::io::ErrorKind::InvalidData,
+    ] {
+        assert!(!is_trouble_of_disk(kind));
+    }
+    // Not even begun on: all that was stored is read while nothing can be written.
+    let disk = Disk::of(usize::MAX);
+    let open = disk.clone();
+    let store = Store::start(
+        Box::new(move || open.open()),
+        disk.open().unwrap(),
+        &Registry::new(),
+    );
+    let store = store.unwrap();
+    let answer = store.submit(changes(&stored()));
+    assert_eq!(answer.blocking_recv().unwrap(), Ok(()));
+    drop(store);
+    disk.full_beyond_its_content();
+    assert_eq!(read(&disk.open().unwrap()).unwrap(), stored());
 }
 
 #[test]
@@ -186,7 +217,7 @@ fn files_of_alertmanager_are_taken_over() {
     let (store, found) = Store::open(dir.path(), &Registry::new()).unwrap();
     assert_eq!(found.silences, expected.silences);
     assert_eq!(found.entries, expected.entries);
-    assert_eq!(found.unreadable, 1);
+    assert_eq!((found.imported, found.unreadable), (2, 1));
     drop(store);
     // Once there is a store, the files no longer count.
     let (_, found) = Store::open(dir.path(), &Registry::new()).unwrap();
@@ -200,6 +231,12 @@ struct Disk(Arc<(parking_lot::Mutex<Vec<u8>>, std::sync::atomic::AtomicUsize)>);
 impl Disk {
     fn of(bytes: usize) -> Self {
         Disk(Arc::new((parking_lot::Mutex::default(), bytes.into())))
+    }
+
+    /// From now on only what is there can be written over.
+    fn full_beyond_its_content(&self) {
+        let bytes = self.0.0.lock().len();
+        self.grow(bytes);
     }
 
     fn grow(&self, bytes: usize) {

@@ -88,7 +88,11 @@ const CIPHERS: [&str; 13] = [
 
 impl TlsServerConfig {
     /// Checks that the fields go together, and that the files can be read.
-    pub(super) fn check(&self, dir: &Path) -> Result<(), InvalidWebConfig> {
+    ///
+    /// # Errors
+    ///
+    /// The first thing that is wrong.
+    pub fn check(&self, dir: &Path) -> Result<(), InvalidWebConfig> {
         self.check_words()?;
         if self.is_off() {
             return Ok(());

@@ -251,7 +251,7 @@ impl<'a> Running<'a> {
             .engine
             .parse(&test.expr.0)
             .map_err(|error| error.to_string())
-            .and_then(|expr| self.query.vector(&expr, at_ms));
+            .and_then(|expr| self.query.vector(&expr.into(), at_ms));
         let mut got: Vec<Sample> = match samples {
             Ok(samples) => samples
                 .into_iter()

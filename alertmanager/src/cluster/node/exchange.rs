@@ -9,6 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::Node;
+use super::link::Link;
 use crate::cluster::gossip::MEMBERS_MAX;
 use crate::cluster::member::Known;
 use crate::cluster::update::{Part, Parts};
@@ -18,18 +19,32 @@ use crate::cluster::wire::{self, FRAME_BYTES_MAX, Kind};
 const MERGED_AT_ONCE: usize = 256;
 
 impl Node {
-    /// Answers one connection.
-    pub(super) async fn answer(self: Arc<Self>, mut connection: TcpStream) -> io::Result<()> {
-        let frame = self.read_frame(&mut connection).await?;
+    /// Answers one connection, or returns it with the packet that it began with: then more may come.
+    pub(super) async fn answer(
+        self: Arc<Self>,
+        connection: TcpStream,
+    ) -> io::Result<Option<(Link, Vec<u8>)>> {
+        let mut link = match self.welcome(connection).await {
+            Ok(link) => link,
+            Err(error) => {
+                self.refuse("tls");
+                self.tls_metrics.read_errors.inc();
+                return Err(error);
+            }
+        };
+        let frame = self.read_frame(&mut link).await?;
+        if self.is_packet(&frame) {
+            return Ok(Some((link, frame)));
+        }
         let node = Arc::clone(&self);
         let kind = tokio::task::spawn_blocking(move || node.take(None, &frame)).await??;
         if kind == Kind::State {
-            self.send_state(&mut connection).await?;
+            self.send_state(&mut link).await?;
         }
-        Ok(())
+        Ok(None)
     }
 
-    async fn read_frame(&self, connection: &mut TcpStream) -> io::Result<Vec<u8>> {
+    async fn read_frame(&self, connection: &mut Link) -> io::Result<Vec<u8>> {
         let length = usize::try_from(connection.read_u32().await?).unwrap_or(usize::MAX);
         if FRAME_BYTES_MAX < length {
             self.refuse("size");
@@ -129,7 +144,7 @@ impl Node {
         message
     }
 
-    async fn send_state(self: &Arc<Self>, connection: &mut TcpStream) -> io::Result<()> {
+    async fn send_state(self: &Arc<Self>, connection: &mut Link) -> io::Result<()> {
         let node = Arc::clone(self);
         let message = tokio::task::spawn_blocking(move || node.state()).await?;
         send_frame(connection, &message).await
@@ -147,6 +162,9 @@ impl Node {
         let node = Arc::clone(self);
         self.spawn(async move {
             let outcome = node.within(node.exchange_now(address)).await;
+            if outcome.is_err() {
+                node.tls_metrics.stream_failed();
+            }
             node.busy.lock().remove(&address);
             if was_absent {
                 node.note_meeting(address, &outcome);
@@ -155,7 +173,10 @@ impl Node {
         });
     }
 
-    async fn within<T>(&self, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    pub(super) async fn within<T>(
+        &self,
+        work: impl Future<Output = io::Result<T>>,
+    ) -> io::Result<T> {
         match tokio::time::timeout(self.options.tcp_timeout, work).await {
             Ok(outcome) => outcome,
             Err(_) => Err(io::ErrorKind::TimedOut.into()),
@@ -163,7 +184,7 @@ impl Node {
     }
 
     async fn exchange_now(self: &Arc<Self>, address: SocketAddr) -> io::Result<()> {
-        let mut connection = TcpStream::connect(address).await?;
+        let mut connection = self.connect(address).await?;
         self.send_state(&mut connection).await?;
         let frame = self.read_frame(&mut connection).await?;
         let node = Arc::clone(self);
@@ -202,7 +223,7 @@ impl Node {
         let node = Arc::clone(self);
         self.spawn(async move {
             let sending = async {
-                let mut connection = TcpStream::connect(address).await?;
+                let mut connection = node.connect(address).await?;
                 send_frame(&mut connection, &message).await?;
                 connection.shutdown().await
             };
@@ -220,6 +241,7 @@ impl Node {
                     metrics.oversized.with(&[kind]).inc();
                 }
                 Err(error) => {
+                    node.tls_metrics.stream_failed();
                     metrics.oversized_failed.with(&[kind]).inc();
                     tracing::debug!(%address, %error, "a large update could not be sent to a peer");
                 }
@@ -229,7 +251,7 @@ impl Node {
     }
 }
 
-async fn send_frame(connection: &mut TcpStream, message: &[u8]) -> io::Result<()> {
+pub(super) async fn send_frame(connection: &mut Link, message: &[u8]) -> io::Result<()> {
     let length = u32::try_from(message.len()).map_err(io::Error::other)?;
     connection.write_u32(length).await?;
     connection.write_all(message).await?;

@@ -42,7 +42,7 @@ impl Node {
     async fn look_up(&self) -> (BTreeSet<SocketAddr>, bool) {
         let (mut found, mut is_complete) = (BTreeSet::new(), true);
         // A socket of IPv4 reaches nobody at the IPv6 address that a name may have besides.
-        let is_ipv4 = self.udp.local_addr().is_ok_and(|bound| bound.is_ipv4());
+        let is_ipv4 = self.is_ipv4;
         for peer in &self.options.peers {
             match tokio::net::lookup_host(peer).await {
                 Ok(addresses) => {

@@ -1,8 +1,10 @@
 //! Members with real sockets on the loopback, and others that mean them no good.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::mpsc;
 
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -91,10 +93,116 @@ async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     panic!("never: {what}");
 }
 
+/// Writes an authority, the certificate of its members, and the file of `--cluster.tls-config`, whose path is returned.
+fn tls_config(dir: &Path) -> String {
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority = params.self_signed(&key).unwrap();
+    let issuer = Issuer::new(params, key);
+    let key = KeyPair::generate().unwrap();
+    let params = CertificateParams::new(vec!["member.test".to_owned()]).unwrap();
+    let certificate = params.signed_by(&key, &issuer).unwrap();
+    let write = |name: &str, text: String| std::fs::write(dir.join(name), text).unwrap();
+    write("ca.crt", authority.pem());
+    write("member.crt", certificate.pem());
+    write("member.key", key.serialize_pem());
+    let own = "cert_file: member.crt\n  key_file: member.key\n";
+    write(
+        "tls.yml",
+        format!(
+            "tls_server_config:\n  {own}  client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: ca.crt\n\
+             tls_client_config:\n  {own}  ca_file: ca.crt\n  server_name: member.test\n"
+        ),
+    );
+    dir.join("tls.yml").display().to_string()
+}
+
+/// Returns options of a member that speaks TLS as `file` says.
+fn secure(file: &str, peers: &[SocketAddr]) -> ClusterOptions {
+    ClusterOptions {
+        tls_config: file.to_owned(),
+        ..options(peers)
+    }
+}
+
 #[tokio::test]
 async fn members_meet_exchange_and_part() {
-    let first = start(options(&[]), vec![entry("first")]);
-    let second = start(options(&[first.address]), vec![entry("second")]);
+    meet_exchange_and_part("").await;
+}
+
+#[tokio::test]
+async fn members_do_so_over_tls_too() {
+    let dir = tempfile::tempdir().unwrap();
+    meet_exchange_and_part(&tls_config(dir.path())).await;
+}
+
+#[tokio::test]
+async fn who_is_not_believed_is_no_member() {
+    let (ours, theirs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let ours = tls_config(ours.path());
+    let first = start(secure(&ours, &[]), vec![entry("secret")]);
+    // Of another authority, and without TLS.
+    let other = start(
+        secure(&tls_config(theirs.path()), &[first.address]),
+        Vec::new(),
+    );
+    let plain = start(options(&[first.address]), Vec::new());
+    until("both are turned away", || 1.5 < first.refused("tls")).await;
+    for stranger in [&other, &plain] {
+        assert_eq!(stranger.got.try_iter().count(), 0);
+        assert_eq!(stranger.cluster.status().peers.len(), 1);
+    }
+    assert_eq!(first.cluster.status().peers.len(), 1);
+    // Packets over UDP go nowhere.
+    assert!(UdpSocket::bind(first.address).await.is_ok());
+    for member in [&first, &other, &plain] {
+        member.cluster.leave().await;
+    }
+}
+
+#[tokio::test]
+async fn a_member_that_begins_another_life_is_found_again_over_tls() {
+    let dir = tempfile::tempdir().unwrap();
+    let tls = tls_config(dir.path());
+    let first = start(secure(&tls, &[]), Vec::new());
+    let named = |address: SocketAddr| ClusterOptions {
+        name: "second".to_owned(),
+        listen: address.to_string(),
+        ..secure(&tls, &[first.address])
+    };
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let second = start(named(any), Vec::new());
+    let knows_two = || first.cluster.status().peers.len() == 2;
+    until("they know each other", knows_two).await;
+    let address = second.address;
+    // It says no goodbye: its connections are cut.
+    second.cluster.0.stop.cancel();
+    second.cluster.0.tasks.close();
+    second.cluster.0.tasks.wait().await;
+    drop(second);
+    let second = start(named(address), Vec::new());
+    until("both know both", || {
+        knows_two() && second.cluster.status().peers.len() == 2
+    })
+    .await;
+    // What is sent over a line that was cut may be lost, and what comes after it is not.
+    let mut got = Vec::new();
+    until("an update comes", || {
+        first
+            .cluster
+            .publish(&[entry(&format!("update-{}", got.len()))]);
+        got.extend(second.got.try_iter());
+        !got.is_empty()
+    })
+    .await;
+    first.cluster.leave().await;
+    second.cluster.leave().await;
+}
+
+async fn meet_exchange_and_part(tls: &str) {
+    let first = start(secure(tls, &[]), vec![entry("first")]);
+    let second = start(secure(tls, &[first.address]), vec![entry("second")]);
     until("they know each other", || {
         [&first, &second]
             .iter()
@@ -204,6 +312,32 @@ fn flags_that_make_no_sense() {
         |options| options.peers = vec!["a:1".to_owned(); 257],
         "--cluster.peer=257: at most 256 peers may be given",
     );
+}
+
+#[test]
+fn files_of_tls_that_make_no_sense() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = tls_config(dir.path());
+    let text = std::fs::read_to_string(&file).unwrap();
+    for (change, expected) in [
+        (text.replace("member.key", "none.key"), "none.key"),
+        (
+            text.replace("tls_client_config", "tls_clients"),
+            "field tls_clients not found",
+        ),
+        (text.replace("client_ca_file: ca.crt", ""), "client_ca"),
+        ("tls_server_config: {}".to_owned(), "tls_client_config"),
+    ] {
+        std::fs::write(&file, &change).unwrap();
+        let error = tls::open(&file).err().unwrap().to_string();
+        assert!(
+            error.starts_with(&format!("--cluster.tls-config={file}: ")),
+            "{error}"
+        );
+        assert!(error.contains(expected), "{error}");
+    }
+    let error = tls::open("/nowhere/tls.yml").err().unwrap().to_string();
+    assert!(error.contains("No such file"), "{error}");
 }
 
 #[test]

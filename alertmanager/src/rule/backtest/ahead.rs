@@ -1,12 +1,13 @@
 //! Queries answered for many steps at once, where no rule of the file can change what they see.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 use promql::Expr;
 
 use super::overlay::Outputs;
-use crate::rule::query::{QueriedSample, QueriedSeries, QuerySteps, RuleQuery};
+use crate::rule::query::{QueriedSample, QueriedSeries, QuerySteps, RuleExpr, RuleQuery};
 
 /// Steps that are asked for at once.
 const WINDOW_STEPS: i64 = 512;
@@ -22,7 +23,7 @@ pub(super) struct Ahead<'a> {
     /// by one.
     held_samples_max: usize,
     /// By the expression's text.
-    windows: Mutex<HashMap<String, Window>>,
+    windows: Mutex<HashMap<Arc<str>, Window>>,
 }
 
 /// Some steps of an expression.
@@ -50,24 +51,24 @@ impl<'a> Ahead<'a> {
     }
 
     /// Says that `expr` will be asked for, and that all it selects is in storage already.
-    pub(super) fn add(&self, expr: &Expr) {
+    pub(super) fn add(&self, expr: &RuleExpr) {
         let window = Window {
             from_ms: i64::MAX,
             end_ms: i64::MIN,
             series: None,
             samples: 0,
         };
-        self.windows.lock().insert(expr.to_string(), window);
+        self.windows.lock().insert(Arc::clone(expr.text()), window);
     }
 
     /// Returns the vector at `at_ms` if it can be had from a window.
-    fn answer(&self, expr: &Expr, at_ms: i64) -> Option<Vec<QueriedSample>> {
+    fn answer(&self, expr: &RuleExpr, at_ms: i64) -> Option<Vec<QueriedSample>> {
         if !self.steps.has(at_ms) {
             return None;
         }
         let mut windows = self.windows.lock();
         let held: usize = windows.values().map(|window| window.samples).sum();
-        let window = windows.get_mut(&expr.to_string())?;
+        let window = windows.get_mut(&**expr.text())?;
         if !(window.from_ms <= at_ms && at_ms <= window.end_ms) {
             let room = self.held_samples_max.saturating_sub(held - window.samples);
             *window = Window::load(self.query, expr, at_ms, self.steps, room);
@@ -88,7 +89,7 @@ impl Window {
     /// Asks for the steps of `all` from `at_ms` on; keeps them if they are `samples_max` at most.
     fn load(
         query: &dyn RuleQuery,
-        expr: &Expr,
+        expr: &RuleExpr,
         at_ms: i64,
         all: QuerySteps,
         samples_max: usize,
@@ -136,7 +137,7 @@ impl Window {
 }
 
 impl RuleQuery for Ahead<'_> {
-    fn vector(&self, expr: &Expr, at_ms: i64) -> Result<Vec<QueriedSample>, String> {
+    fn vector(&self, expr: &RuleExpr, at_ms: i64) -> Result<Vec<QueriedSample>, String> {
         match self.answer(expr, at_ms) {
             Some(found) => Ok(found),
             None => self.query.vector(expr, at_ms),

@@ -1,10 +1,10 @@
 //! A backtest beside the plain truth: groups evaluated step by step, writing into the storage that they read.
 
-use promql::{Engine, EngineOptions, Expr};
+use promql::{Engine, EngineOptions};
 
 use super::super::engine::EngineQuery;
 use super::super::file::RuleFile;
-use super::super::query::{QueriedSample, QueriedSeries};
+use super::super::query::{QueriedSample, QueriedSeries, RuleExpr};
 use super::super::testing::VecStorage;
 use super::*;
 
@@ -190,7 +190,7 @@ fn a_backtest_is_what_an_evaluation_step_by_step_gives() {
 struct OneByOne(EngineQuery);
 
 impl RuleQuery for OneByOne {
-    fn vector(&self, expr: &Expr, at_ms: i64) -> Result<Vec<QueriedSample>, String> {
+    fn vector(&self, expr: &RuleExpr, at_ms: i64) -> Result<Vec<QueriedSample>, String> {
         self.0.vector(expr, at_ms)
     }
 }
@@ -199,12 +199,16 @@ impl RuleQuery for OneByOne {
 struct Counted(EngineQuery, Arc<std::sync::atomic::AtomicUsize>);
 
 impl RuleQuery for Counted {
-    fn vector(&self, expr: &Expr, at_ms: i64) -> Result<Vec<QueriedSample>, String> {
+    fn vector(&self, expr: &RuleExpr, at_ms: i64) -> Result<Vec<QueriedSample>, String> {
         self.1.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         self.0.vector(expr, at_ms)
     }
 
-    fn range(&self, expr: &Expr, steps: QuerySteps) -> Option<Result<Vec<QueriedSeries>, String>> {
+    fn range(
+        &self,
+        expr: &RuleExpr,
+        steps: QuerySteps,
+    ) -> Option<Result<Vec<QueriedSeries>, String>> {
         self.1.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         self.0.range(expr, steps)
     }
