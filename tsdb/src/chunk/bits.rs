@@ -73,11 +73,11 @@ impl BitWriter {
         std::mem::take(&mut self.bytes)
     }
 
-    /// Makes room for `more` bytes; grows the buffer by half rather than doubling it: there is one per series.
+    /// Makes room for `more` bytes; grows the buffer by a quarter rather than doubling it: there is one per series.
     pub fn make_room(&mut self, more: usize) {
         let (len, capacity) = (self.bytes.len(), self.bytes.capacity());
         if capacity < len + more {
-            let wanted = (capacity + capacity / 2)
+            let wanted = (capacity + capacity / 4)
                 .max(len + more)
                 .next_multiple_of(16);
             self.bytes.reserve_exact(wanted - len);

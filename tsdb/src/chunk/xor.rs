@@ -158,12 +158,12 @@ impl XorWriter {
         self.bytes[..COUNT_BYTES].copy_from_slice(&self.count.to_be_bytes());
     }
 
-    /// Grows the buffer by half rather than doubling it: there is one per series.
+    /// Grows the buffer by a quarter rather than doubling it: there is one per series.
     fn make_room(&mut self) {
         const SAMPLE_BYTES_MAX: usize = 20;
         let (len, capacity) = (self.bytes.len(), self.bytes.capacity());
         if capacity < len + SAMPLE_BYTES_MAX {
-            let wanted = (capacity + capacity / 2)
+            let wanted = (capacity + capacity / 4)
                 .max(len + SAMPLE_BYTES_MAX)
                 .next_multiple_of(16);
             self.bytes.reserve_exact(wanted - len);
