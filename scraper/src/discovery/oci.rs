@@ -130,7 +130,6 @@ impl Asking<'_> {
     }
 
     /// Asks once. Returns what is there, with the name of the next page if there is one; within, why we may not see it.
-    #[expect(clippy::type_complexity, reason = "only used here")]
     async fn get<T: DeserializeOwned>(
         &mut self,
         url: &str,

@@ -16,7 +16,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::wire::{self, Answer, Frame, Malformed, Question};
+use super::wire::{self, Answer, Frame, Malformed, Question, Reply};
 
 /// How long a message may be, in bytes; servers send no longer ones than 1 MiB, unless they are told to.
 const FRAME_BYTES_MAX: usize = 4 << 20;
@@ -125,11 +125,16 @@ impl Session {
         let mut answers = Vec::with_capacity(questions.len());
         let mut expected = first;
         for question in questions {
-            let (number, code, body) = self.reply().await?;
-            if number != expected {
-                return Err(SessionError::Malformed);
-            }
-            answers.push(wire::decode_answer(*question, code, &body)?);
+            let answer = loop {
+                let frame = self.frame(None).await?.ok_or(SessionError::Closed)?;
+                if let Some(reply) = self.take(&frame)? {
+                    if reply.number != expected {
+                        return Err(SessionError::Malformed);
+                    }
+                    break wire::decode_answer(*question, reply.code, reply.body)?;
+                }
+            };
+            answers.push(answer);
             expected = expected.checked_add(1).unwrap_or(0);
         }
         Ok(answers)
@@ -154,21 +159,10 @@ impl Session {
         }
     }
 
-    async fn reply(&mut self) -> Result<(i32, i32, Vec<u8>), SessionError> {
-        loop {
-            let Some(frame) = self.frame(None).await? else {
-                return Err(SessionError::Closed);
-            };
-            if let Some((number, code, body)) = self.take(&frame)? {
-                return Ok((number, code, body.to_vec()));
-            }
-        }
-    }
-
     /// Looks at a message: returns it if it is a reply, and keeps in mind what it says otherwise.
-    fn take<'b>(&mut self, frame: &'b [u8]) -> Result<Option<(i32, i32, &'b [u8])>, SessionError> {
+    fn take<'b>(&mut self, frame: &'b [u8]) -> Result<Option<Reply<'b>>, SessionError> {
         match wire::decode(frame)? {
-            Frame::Reply(number, code, body) => return Ok(Some((number, code, body))),
+            Frame::Reply(reply) => return Ok(Some(reply)),
             Frame::Changed(path) if path.len() <= PATH_BYTES_MAX => {
                 if CHANGED_MAX <= self.changed.len() {
                     return Err(SessionError::Many);

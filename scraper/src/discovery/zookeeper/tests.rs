@@ -204,9 +204,10 @@ async fn servers_that_refuse_keep_the_targets() {
 
 #[tokio::test]
 async fn silent_sessions_are_kept_alive_and_silent_servers_left() {
-    let server = ZooKeeper::start(&[("/n/1", &nerve("x"))], 60).await;
+    let server = ZooKeeper::start(&[("/n/1", &nerve("x"))], 600).await;
     let running = Running::one(Layout::Nerve, &server, &["/n"]);
-    eventually(|| 5 <= server.counts().1).await;
+    // The third is later than a silent server would have been waited for.
+    eventually(|| 3 <= server.counts().1).await;
     // All in the first session.
     assert_eq!(server.counts().0, 4);
     assert_eq!(running.addresses(), ["x:80"]);

@@ -59,8 +59,16 @@ pub(super) enum Frame<'b> {
     Noted,
     /// The session is over.
     Expired,
-    /// The answer to the request of that number: a code, and what follows it.
-    Reply(i32, i32, &'b [u8]),
+    /// An answer.
+    Reply(Reply<'b>),
+}
+
+/// The answer to the request of that number: a code, and what follows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Reply<'b> {
+    pub(super) number: i32,
+    pub(super) code: i32,
+    pub(super) body: &'b [u8],
 }
 
 /// Returns the first message of a connection, which asks for a new session; `timeout_ms` is how long it may be silent.
@@ -122,7 +130,11 @@ pub(super) fn decode(frame: &[u8]) -> Result<Frame<'_>, Malformed> {
                 (_, false) => Frame::Changed(path),
             })
         }
-        number => Ok(Frame::Reply(number, code, reader.0)),
+        number => Ok(Frame::Reply(Reply {
+            number,
+            code,
+            body: reader.0,
+        })),
     }
 }
 
@@ -204,7 +216,12 @@ mod tests {
     #[test]
     fn what_breaks_off_is_malformed() {
         assert_eq!(decode(&[0; 15]), Err(Malformed));
-        assert_eq!(decode(&[0; 16]), Ok(Frame::Reply(0, 0, &[])));
+        let empty = Reply {
+            number: 0,
+            code: 0,
+            body: &[],
+        };
+        assert_eq!(decode(&[0; 16]), Ok(Frame::Reply(empty)));
         let children = Question::Children("/");
         // More names than there are, and fewer than none.
         assert_eq!(
@@ -231,9 +248,9 @@ mod tests {
         #[test]
         fn any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..80), code in -1i32..1) {
             let _ = decode_hello(&bytes);
-            if let Ok(Frame::Reply(_, _, body)) = decode(&bytes) {
-                let _ = decode_answer(Question::Data("/"), code, body);
-                let _ = decode_answer(Question::Children("/"), code, body);
+            if let Ok(Frame::Reply(reply)) = decode(&bytes) {
+                let _ = decode_answer(Question::Data("/"), code, reply.body);
+                let _ = decode_answer(Question::Children("/"), code, reply.body);
             }
         }
     }
