@@ -8,6 +8,7 @@
 
 mod bounds;
 mod reduce;
+mod since;
 
 use std::fmt;
 

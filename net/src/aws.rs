@@ -1,11 +1,11 @@
 //! Amazon's cloud: who we are there, and requests that prove it.
 //!
-//! [`Identity`] finds credentials where AWS' own libraries look for them, keeps them until shortly before they end, and posts
-//! signed requests.
+//! [`Identity`] finds credentials where AWS' own libraries look for them, keeps them until shortly before they end, and signs
+//! requests.
 //!
 //! # Not here
 //!
-//! Single sign-on of profiles: an error names it. Requests other than POST.
+//! Single sign-on of profiles: an error names it. Requests other than POST and GET.
 
 mod credentials;
 mod identity;

@@ -54,10 +54,24 @@ struct Answer {
 }
 
 #[derive(Deserialize)]
-struct Refusal {
-    error: String,
+#[serde(untagged)]
+enum Refusal {
+    /// Of an endpoint for tokens.
+    OAuth {
+        error: String,
+        #[serde(default)]
+        error_description: String,
+    },
+    /// Of Google's other APIs.
+    Google { error: GoogleRefusal },
+}
+
+#[derive(Deserialize)]
+struct GoogleRefusal {
     #[serde(default)]
-    error_description: String,
+    status: String,
+    #[serde(default)]
+    message: String,
 }
 
 /// Sends a request for a token; `asked` says in errors whom.
@@ -79,14 +93,7 @@ pub async fn fetch(
     let body = crate::outbound::body(response, ANSWER_BYTES_MAX).await;
     let body = body.map_err(|error| wrong(error.to_string()))?;
     if status != 200 {
-        return Err(wrong(match serde_json::from_slice::<Refusal>(&body) {
-            Ok(refusal) => format!(
-                "HTTP status {status}: {}: {}",
-                beginning(&refusal.error),
-                beginning(&refusal.error_description)
-            ),
-            Err(_) => format!("HTTP status {status}"),
-        }));
+        return Err(wrong(refusal(status, &body)));
     }
     let answer: Answer = serde_json::from_slice(&body)
         .map_err(|_| wrong("the answer holds no access_token".to_owned()))?;
@@ -95,6 +102,20 @@ pub async fn fetch(
         value: Secret::new(answer.access_token),
         ends: ends.map(|seconds| Timestamp::now() + SignedDuration::from_secs(seconds)),
     })
+}
+
+/// Returns what is said of an answer that is no success, without showing all of it.
+pub(crate) fn refusal(status: u16, body: &[u8]) -> String {
+    let (code, message) = match serde_json::from_slice(body) {
+        Ok(Refusal::OAuth {
+            error,
+            error_description,
+        }) => (error, error_description),
+        Ok(Refusal::Google { error }) => (error.status, error.message),
+        Err(_) => return format!("HTTP status {status}"),
+    };
+    let (code, message) = (beginning(&code), beginning(&message));
+    format!("HTTP status {status}: {code}: {message}")
 }
 
 /// Returns a number of seconds that is a number or text.
@@ -129,6 +150,21 @@ pub fn authorized(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn refusals() {
+        let check =
+            |body: &str, expected: &str| assert_eq!(refusal(403, body.as_bytes()), expected);
+        check(
+            r#"{"error": "invalid_grant", "error_description": "no\nmore"}"#,
+            "HTTP status 403: invalid_grant: no",
+        );
+        check(
+            r#"{"error": {"code": 403, "message": "not you", "status": "PERMISSION_DENIED"}}"#,
+            "HTTP status 403: PERMISSION_DENIED: not you",
+        );
+        check("<html>", "HTTP status 403");
+    }
 
     #[test]
     fn lifetimes_are_numbers_or_text() {

@@ -3,7 +3,7 @@
 //! ```text
 //! http_config (YAML) ──► HttpConfig ──► client::Client ──► one GET into a caller's buffer, with deadline and byte limit
 //!                                        └► outbound::HttpClient ──► any other request
-//!                                        └► aws, azure, google: who we are in these clouds
+//!                                        └► aws, azure, google, oracle: who we are in these clouds
 //! listen::bind ──► listen::LimitedListener ──► connections, at most so many at once
 //! web_config (YAML) ──► web_config::WebRules ──► TLS, users and headers of a listener
 //! MutualTlsConfig (YAML) ──► mutual_tls::MutualTls ──► TLS between equals
@@ -11,7 +11,7 @@
 //!
 //! # Not here
 //!
-//! HTTP/2 of clients, but for those that send spans.
+//! HTTP/2 of scrapes.
 
 pub mod aws;
 pub mod azure;
@@ -27,7 +27,9 @@ pub mod json;
 pub mod lease;
 pub mod listen;
 pub mod mutual_tls;
+pub mod oracle;
 pub mod outbound;
+pub mod program;
 mod request_line;
 pub mod rsa;
 #[cfg(test)]

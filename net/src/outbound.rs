@@ -1,9 +1,10 @@
 //! The HTTP client for all but scrapes: requests to receivers, to other Alertmanagers and to what knows of targets, as an
-//! `http_config` says.
+//! `http_config` says. Over TLS it speaks HTTP/2 with servers that do, unless `enable_http2` is off.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration as StdDuration;
 
 use crate::client::{CredentialsError, PerFiles, ProxyRules, TlsError, TokenError, TokenSource};
 use crate::http_config::{HttpConfig, InvalidHttpConfig, Secret};
@@ -12,6 +13,11 @@ use reqwest::redirect::Policy;
 
 /// How many redirects are followed, as in Go.
 const REDIRECTS_MAX: usize = 10;
+
+/// After how long without a frame a server of HTTP/2 is pinged, and how long it may take to answer before the connection counts as
+/// lost, as in Prometheus.
+const PING_AFTER: StdDuration = StdDuration::from_secs(60);
+const PING_TIMEOUT: StdDuration = StdDuration::from_secs(15);
 
 /// Why a client could not be made, or not be used.
 #[derive(Debug, thiserror::Error)]
@@ -134,13 +140,20 @@ impl HttpClient {
     fn current(&self) -> Result<reqwest::Client, ClientError> {
         let tls = self.config.tls_config.clone().unwrap_or_default();
         self.client.get_or_make(&tls, &self.base_dir, || {
+            let mut tls = crate::client::client_config(&tls, &self.base_dir)?;
+            if self.config.speaks_http2() {
+                tls.alpn_protocols = [&b"h2"[..], b"http/1.1"].map(<[u8]>::to_vec).into();
+            }
             let mut builder = reqwest::Client::builder()
                 .user_agent(concat!("Hearth/", env!("CARGO_PKG_VERSION")))
                 // The environment's proxies are for those who ask for them.
                 .no_proxy()
                 .proxy(self.proxy())
                 .redirect(redirects(&self.config))
-                .tls_backend_preconfigured(crate::client::client_config(&tls, &self.base_dir)?);
+                .http2_keep_alive_interval(PING_AFTER)
+                .http2_keep_alive_timeout(PING_TIMEOUT)
+                .http2_keep_alive_while_idle(true)
+                .tls_backend_preconfigured(tls);
             if let Some(timeout) = self.timeout {
                 builder = builder.timeout(timeout.to_std());
             }
@@ -242,3 +255,6 @@ pub fn chain(error: &dyn Error) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests;

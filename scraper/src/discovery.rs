@@ -34,6 +34,7 @@ mod labels;
 mod linode;
 mod marathon;
 mod nomad;
+mod oci;
 pub mod once;
 mod openstack;
 mod outscale;
@@ -49,6 +50,7 @@ mod testing;
 mod triton;
 mod uyuni;
 mod vultr;
+mod zookeeper;
 
 pub use running::{Discoveries, DiscoveryHost};
 

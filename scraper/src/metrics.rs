@@ -53,6 +53,7 @@ pub(crate) struct DiscoveryMetrics {
     pub(crate) consul_failures: Counter,
     pub(crate) kuma_failures: Counter,
     pub(crate) kuma_skipped: Counter,
+    pub(crate) zookeeper_failures: Counter,
     pub(crate) kubernetes_failures: Counter,
     /// By role and event.
     pub(crate) kubernetes_events: Family<Counter>,
@@ -128,6 +129,10 @@ impl DiscoveryMetrics {
             kuma_skipped: registry.counter(
                 "prometheus_sd_kuma_fetch_skipped_updates_total",
                 "The number of Kuma MADS fetch calls that result in no updates to the targets.",
+            ),
+            zookeeper_failures: registry.counter(
+                "prometheus_treecache_zookeeper_failures_total",
+                "The total number of ZooKeeper failures.",
             ),
             consul_failures: registry.counter(
                 "prometheus_sd_consul_rpc_failures_total",

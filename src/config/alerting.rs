@@ -212,11 +212,13 @@ mod tests {
     #[test]
     fn what_is_not_built_is_named() {
         let unbuilt = config(
-            "alertmanagers:\n- dns_sd_configs: [{names: [a]}]\n- nerve_sd_configs: [{servers: [z], paths: [/a]}]\n",
+            "alertmanagers:\n- dns_sd_configs: [{names: [a]}]\n- oci_sd_configs: [{region: r, auth: instance_principal}]\n",
         );
         assert_eq!(
             unbuilt.check().unwrap(),
-            ["alerting.alertmanagers: nerve_sd_configs is not built yet and ignored"]
+            [
+                "alerting.alertmanagers: oci_sd_configs with auth instance_principal is not built yet and ignored"
+            ]
         );
     }
 

@@ -4,7 +4,7 @@
 //! (keys, then a web identity), the profile of the environment, the container, the machine. With a role in the
 //! configuration they only serve to take it on.
 
-use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use jiff::Timestamp;
 use tokio::sync::Mutex;
@@ -12,8 +12,9 @@ use tokio::sync::Mutex;
 use super::metadata::Metadata;
 use super::process;
 use super::profile::Profile;
+use super::signature::{Line, authorization_of};
 use super::sts::{Role, Sts};
-use super::{AwsError, Credentials, Signing, authorization};
+use super::{AwsError, Credentials, Signing};
 use crate::environment::Environment;
 use crate::http_config::Secret;
 use crate::lease::{Lease, Leases};
@@ -172,17 +173,100 @@ impl Identity {
     ) -> Result<Vec<u8>, AwsError> {
         let headers = self.sign(client, post).await?;
         let request = client.post(post.url).await?.headers(headers);
-        let response = request.body(post.body.to_owned()).send().await;
-        let response = response.map_err(|error| {
+        let request = request.body(post.body.to_owned());
+        self.answer(request, asked, bytes_max).await
+    }
+
+    /// Gets what is at `url`; otherwise as [`Identity::ask`].
+    ///
+    /// * `url`: names and values of a query must be escaped by [`crate::escape::component`].
+    /// * `service`: as signatures name it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Identity::ask`].
+    pub async fn get(
+        &self,
+        client: &HttpClient,
+        url: &str,
+        service: &str,
+        asked: &str,
+        bytes_max: usize,
+    ) -> Result<Vec<u8>, AwsError> {
+        let region = self.region().await?;
+        let credentials = self.credentials(client).await?;
+        let signing = Signing {
+            credentials: &credentials,
+            region: &region,
+            service,
+        };
+        let unsigned = Unsigned {
+            method: "GET",
+            url,
+            content_type: None,
+            target: None,
+            extra: None,
+            body: "",
+        };
+        let headers = unsigned.headers(signing, Timestamp::now())?;
+        let request = client.get(url).await?.headers(headers);
+        self.answer(request, asked, bytes_max).await
+    }
+
+    /// Returns the headers of a POST without a body to `url`, an action of STS, `extra` and the host among them. Who gets them can ask
+    /// STS who we are.
+    ///
+    /// * `extra`: a header whose name comes after `x-amz-`.
+    ///
+    /// # Errors
+    ///
+    /// When there are no credentials, or the URL is none.
+    pub(crate) async fn caller(
+        &self,
+        client: &HttpClient,
+        url: &str,
+        extra: (&'static str, &str),
+    ) -> Result<HeaderMap, AwsError> {
+        let region = self.region().await?;
+        let credentials = self.credentials(client).await?;
+        let signing = Signing {
+            credentials: &credentials,
+            region: &region,
+            service: "sts",
+        };
+        let unsigned = Unsigned {
+            method: "POST",
+            url,
+            content_type: None,
+            target: None,
+            extra: Some(extra),
+            body: "",
+        };
+        let mut headers = unsigned.headers(signing, Timestamp::now())?;
+        let (_, host) = url_and_host(signing.service, url)?;
+        let host = HeaderValue::from_str(&host);
+        headers.extend(host.map(|host| (HOST, host)));
+        Ok(headers)
+    }
+
+    async fn answer(
+        &self,
+        request: reqwest::RequestBuilder,
+        asked: &str,
+        bytes_max: usize,
+    ) -> Result<Vec<u8>, AwsError> {
+        let response = request.send().await.map_err(|error| {
             AwsError::request(asked, crate::outbound::chain(&error.without_url()))
         })?;
         let status = response.status().as_u16();
+        let kind = response.headers().get("x-amzn-errortype").cloned();
         let body = crate::outbound::body(response, bytes_max).await;
         let body = body.map_err(|error| AwsError::request(asked, error))?;
         if status == 200 {
             return Ok(body);
         }
-        let error = AwsError::of_answer(asked, status, &body);
+        let kind = kind.as_ref().and_then(|kind| kind.to_str().ok());
+        let error = AwsError::of_answer(asked, status, kind, &body);
         if error.is_about_credentials() {
             self.held.forget().await;
         }
@@ -368,28 +452,47 @@ impl<'a> Post<'a> {
         signing: Signing<'_>,
         now: Timestamp,
     ) -> Result<HeaderMap, AwsError> {
-        let wrong = || {
-            AwsError::request(
-                self.service,
-                "the endpoint is not a URL (write it like https://host/)",
-            )
+        let unsigned = Unsigned {
+            method: "POST",
+            url: self.url,
+            content_type: Some(self.content_type),
+            target: self.target,
+            extra: None,
+            body: self.body,
         };
-        let url = reqwest::Url::parse(self.url).map_err(|_| wrong())?;
-        let host = match (url.host_str(), url.port()) {
-            (Some(host), Some(port)) => format!("{host}:{port}"),
-            (Some(host), None) => host.to_owned(),
-            (None, _) => return Err(wrong()),
-        };
+        unsigned.headers(signing, now)
+    }
+}
+
+/// A request that is to be signed.
+struct Unsigned<'a> {
+    method: &'static str,
+    url: &'a str,
+    content_type: Option<&'a str>,
+    target: Option<&'a str>,
+    /// One more header, whose name comes after `x-amz-`.
+    extra: Option<(&'static str, &'a str)>,
+    body: &'a str,
+}
+
+impl Unsigned<'_> {
+    /// Returns the headers that sign it, content type included.
+    fn headers(self, signing: Signing<'_>, now: Timestamp) -> Result<HeaderMap, AwsError> {
+        let (url, host) = url_and_host(signing.service, self.url)?;
         let date = now.strftime("%Y%m%dT%H%M%SZ").to_string();
-        let mut signed = vec![
-            ("content-type", self.content_type),
-            ("host", &host),
-            ("x-amz-date", &date),
-        ];
+        let content_type = self.content_type.map(|kind| ("content-type", kind));
+        let mut signed: Vec<_> = content_type.into_iter().collect();
+        signed.extend([("host", host.as_str()), ("x-amz-date", &date)]);
         let token = signing.credentials.token.as_ref();
         signed.extend(token.map(|token| ("x-amz-security-token", token.reveal())));
         signed.extend(self.target.map(|target| ("x-amz-target", target)));
-        let authorization = authorization(signing, url.path(), &signed, self.body.as_bytes());
+        signed.extend(self.extra);
+        let line = Line {
+            method: self.method,
+            path: url.path(),
+            query: url.query().unwrap_or_default(),
+        };
+        let authorization = authorization_of(signing, line, &signed, self.body.as_bytes());
         let mut headers = HeaderMap::new();
         let mut insert = |name, text: &str| -> Result<(), AwsError> {
             let mut value = HeaderValue::from_str(text).map_err(|_| {
@@ -399,13 +502,32 @@ impl<'a> Post<'a> {
             headers.insert(name, value);
             Ok(())
         };
-        insert(CONTENT_TYPE, self.content_type)?;
         insert(AUTHORIZATION, &authorization)?;
-        for (name, value) in signed.iter().filter(|(name, _)| name.starts_with("x-amz-")) {
+        if let Some(kind) = self.content_type {
+            insert(CONTENT_TYPE, kind)?;
+        }
+        for (name, value) in signed.iter().filter(|(name, _)| name.starts_with("x-")) {
             insert(HeaderName::from_static(name), value)?;
         }
         Ok(headers)
     }
+}
+
+/// Returns a URL, and what the header `Host` of a request to it is.
+fn url_and_host(service: &str, url: &str) -> Result<(reqwest::Url, String), AwsError> {
+    let wrong = || {
+        AwsError::request(
+            service,
+            "the endpoint is not a URL (write it like https://host/)",
+        )
+    };
+    let url = reqwest::Url::parse(url).map_err(|_| wrong())?;
+    let host = match (url.host_str(), url.port()) {
+        (Some(host), Some(port)) => format!("{host}:{port}"),
+        (Some(host), None) => host.to_owned(),
+        (None, _) => return Err(wrong()),
+    };
+    Ok((url, host))
 }
 
 /// Returns the keys of a profile, or those that its program prints, if it has either.

@@ -173,7 +173,7 @@ pub(super) async fn answer(
     let body = body.map_err(|error| AwsError::request(asked, error))?;
     match status {
         200 => Ok(body),
-        _ => Err(AwsError::of_answer(asked, status, &body)),
+        _ => Err(AwsError::of_answer(asked, status, None, &body)),
     }
 }
 

@@ -3,22 +3,21 @@
 //! Source: AWS, "Sourcing credentials with an external process"; the shell, the time and the length of what is read are those of
 //! its library for Go.
 
-use std::process::Stdio;
 use std::time::Duration;
 
 use serde::Deserialize;
-use tokio::io::AsyncReadExt as _;
 use tokio::process::Command;
 
 use super::credentials::Issued;
 use super::{AwsError, Credentials};
 use crate::lease::Lease;
+use crate::program::{ProgramLimits, output};
 
-/// How long the program may take.
-const TIMEOUT: Duration = Duration::from_secs(60);
-
-/// How much it may print, in bytes.
-const PRINTED_BYTES_MAX: u64 = 8 * 1024;
+/// What the program may take.
+const LIMITS: ProgramLimits = ProgramLimits {
+    time: Duration::from_secs(60),
+    output_bytes: 8 * 1024,
+};
 
 /// The version of what is printed.
 const VERSION: u32 = 1;
@@ -37,21 +36,13 @@ struct Printed {
 ///
 /// When it fails, takes too long, prints too much or something else. What it printed is in no error.
 pub(super) async fn lease(profile: &str, command: &str) -> Result<Lease<Credentials>, AwsError> {
-    lease_within(profile, command, TIMEOUT).await
-}
-
-async fn lease_within(
-    profile: &str,
-    command: &str,
-    limit: Duration,
-) -> Result<Lease<Credentials>, AwsError> {
     let wrong = |why: String| {
         AwsError::NoCredentials(format!("credential_process of profile {profile:?} {why}"))
     };
-    let printed = match tokio::time::timeout(limit, run(command)).await {
-        Ok(printed) => printed.map_err(wrong)?,
-        Err(_) => return Err(wrong(format!("was not done within {limit:?}"))),
-    };
+    let mut program = Command::new("sh");
+    program.args(["-c", command]);
+    let printed = output(program, LIMITS).await;
+    let printed = printed.map_err(|error| wrong(error.to_string()))?;
     let printed: Printed = serde_json::from_slice(&printed).map_err(|error| {
         // The text of the error may have a part of what was printed.
         let (line, column) = (error.line(), error.column());
@@ -68,38 +59,12 @@ async fn lease_within(
     Ok(printed.issued.into())
 }
 
-async fn run(command: &str) -> Result<Vec<u8>, String> {
-    let mut child = Command::new("sh")
-        .args(["-c", command])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(|error| format!("could not be started: {error}"))?;
-    let mut printed = Vec::new();
-    if let Some(out) = child.stdout.take() {
-        let mut out = out.take(PRINTED_BYTES_MAX + 1);
-        let read = out.read_to_end(&mut printed).await;
-        read.map_err(|error| format!("could not be read: {error}"))?;
-    }
-    if PRINTED_BYTES_MAX < printed.len() as u64 {
-        return Err(format!("printed more than {PRINTED_BYTES_MAX} bytes"));
-    }
-    let status = child.wait().await;
-    match status.map_err(|error| format!("could not be waited for: {error}"))? {
-        status if status.success() => Ok(printed),
-        status => Err(format!("failed: {status}")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    async fn check(command: &str, limit: Duration, expected: &str) {
-        let error = lease_within("p", command, limit).await.unwrap_err();
-        let error = error.to_string();
+    async fn check(command: &str, expected: &str) {
+        let error = lease("p", command).await.unwrap_err().to_string();
         assert!(
             error.contains(expected) && !error.contains("hush"),
             "{error}"
@@ -120,26 +85,17 @@ mod tests {
     #[tokio::test]
     async fn what_is_wrong_is_told_without_secrets() {
         check(
-            "exit 3",
-            TIMEOUT,
-            "credential_process of profile \"p\" failed: exit status: 3",
+            "echo hush; exit 3",
+            "credential_process of profile \"p\" failed (exit status: 3)",
         )
         .await;
         check(
             "echo hush",
-            TIMEOUT,
             "printed something else than credentials (line 1,",
         )
         .await;
         let other = r#"echo '{"Version": 2, "AccessKeyId": "hush", "SecretAccessKey": "s"}'"#;
-        check(other, TIMEOUT, "printed version 2, expected 1").await;
-        check(
-            "head -c 9000 /dev/zero",
-            TIMEOUT,
-            "printed more than 8192 bytes",
-        )
-        .await;
-        let short = Duration::from_millis(100);
-        check("exec sleep 60", short, "was not done within 100ms").await;
+        check(other, "printed version 2, expected 1").await;
+        check("head -c 9000 /dev/zero", "printed more than 8192 bytes").await;
     }
 }

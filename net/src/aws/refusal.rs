@@ -60,9 +60,11 @@ impl AwsError {
     }
 
     /// Returns what an answer says whose status is not 200.
-    pub(super) fn of_answer(asked: &str, status: u16, body: &[u8]) -> Self {
+    ///
+    /// * `kind`: its header `x-amzn-ErrorType`, which APIs have that are no query API and know no `X-Amz-Target`.
+    pub(super) fn of_answer(asked: &str, status: u16, kind: Option<&str>, body: &[u8]) -> Self {
         let text = String::from_utf8_lossy(body);
-        match Said::of(&text) {
+        match Said::of(kind, &text) {
             Some(said) => AwsError::Refused {
                 asked: asked.to_owned(),
                 status,
@@ -104,6 +106,13 @@ struct Said {
     message: String,
 }
 
+/// The same without its code, which is in a header.
+#[derive(Deserialize)]
+struct Untyped {
+    #[serde(rename = "Message", alias = "message", default)]
+    message: String,
+}
+
 /// The errors of the query APIs; EC2 has them one level deeper.
 #[derive(Deserialize)]
 struct Outer {
@@ -120,9 +129,16 @@ struct Inner {
 }
 
 impl Said {
-    fn of(text: &str) -> Option<Said> {
+    fn of(kind: Option<&str>, text: &str) -> Option<Said> {
         if let Ok(said) = serde_json::from_str(text) {
             return Some(said);
+        }
+        if let Some(kind) = kind
+            && let Ok(Untyped { message }) = serde_json::from_str(text)
+        {
+            // A URL may follow.
+            let code = kind.split(':').next().unwrap_or_default().to_owned();
+            return Some(Said { code, message });
         }
         let outer: Outer = quick_xml::de::from_str(text).ok()?;
         outer.error.or_else(|| Some(outer.errors?.error))
@@ -135,7 +151,7 @@ mod tests {
 
     #[track_caller]
     fn check(body: &str, expected: &str) {
-        let error = AwsError::of_answer("X", 403, body.as_bytes());
+        let error = AwsError::of_answer("X", 403, None, body.as_bytes());
         assert_eq!(error.to_string(), expected);
     }
 
@@ -161,6 +177,16 @@ mod tests {
             "X: HTTP status 403: UnrecognizedClientException: who",
         );
         check("<html>\n<p>Bad gateway", "X: HTTP status 403: <html>");
+    }
+
+    #[test]
+    fn errors_whose_code_is_in_a_header() {
+        let of = |kind, body: &str| {
+            AwsError::of_answer("X", 403, Some(kind), body.as_bytes()).to_string()
+        };
+        let said = of("ForbiddenException:http://a/", r#"{"message": "not you"}"#);
+        assert_eq!(said, "X: HTTP status 403: ForbiddenException: not you");
+        assert_eq!(of("E", "<html>"), "X: HTTP status 403: <html>");
     }
 
     #[test]

@@ -29,6 +29,11 @@ impl HttpConfig {
         self.follow_redirects.unwrap_or(true)
     }
 
+    /// Returns whether HTTP/2 may be spoken over TLS.
+    pub fn speaks_http2(&self) -> bool {
+        self.enable_http2.unwrap_or(true)
+    }
+
     /// Returns whether requests have headers besides those that they are made with.
     pub fn sends_headers(&self) -> bool {
         let has_credentials = self.basic_auth.is_some()

@@ -1,8 +1,8 @@
 //! The `*_sd_configs`: one file and one struct for each mechanism, all checked in the same way.
 //!
 //! A struct holds every field that Prometheus knows, with Prometheus' defaults filled in. It is checked as a whole as
-//! soon as it is read, so that an error is said to be where the item is. A mechanism that is not built yet is read and
-//! checked like the others; [`Sources::unbuilt`] says which ones do nothing.
+//! soon as it is read, so that an error is said to be where the item is. What is not built is read and checked like the
+//! rest; [`Sources::unbuilt`] says what does nothing.
 //!
 //! To add a mechanism: a file with `sd_config!` and `check_own`, a line in `for_each_mechanism!`.
 //!
@@ -107,39 +107,6 @@ pub trait SdConfig: DeserializeOwned {
     fn check(&self) -> Result<(), ConfigError>;
 }
 
-/// The keys of the mechanisms that are built.
-const BUILT: &[&str] = &[
-    FileSdConfig::KEY,
-    HttpSdConfig::KEY,
-    DnsSdConfig::KEY,
-    ConsulSdConfig::KEY,
-    DockerSdConfig::KEY,
-    DockerSwarmSdConfig::KEY,
-    NomadSdConfig::KEY,
-    HetznerSdConfig::KEY,
-    DigitalOceanSdConfig::KEY,
-    VultrSdConfig::KEY,
-    LinodeSdConfig::KEY,
-    KubernetesSdConfig::KEY,
-    AwsSdConfig::KEY,
-    Ec2SdConfig::KEY,
-    LightsailSdConfig::KEY,
-    GceSdConfig::KEY,
-    AzureSdConfig::KEY,
-    EurekaSdConfig::KEY,
-    OpenStackSdConfig::KEY,
-    PuppetDbSdConfig::KEY,
-    TritonSdConfig::KEY,
-    IonosSdConfig::KEY,
-    KumaSdConfig::KEY,
-    MarathonSdConfig::KEY,
-    ScalewaySdConfig::KEY,
-    StackitSdConfig::KEY,
-    OvhCloudSdConfig::KEY,
-    OutscaleSdConfig::KEY,
-    UyuniSdConfig::KEY,
-];
-
 /// One item of a list, checked as soon as it is read.
 struct Checked<T>(T);
 
@@ -175,17 +142,6 @@ macro_rules! sources {
             )*
         }
 
-        impl Sources {
-            /// Returns the keys of the service discoveries that are configured, built or not.
-            fn keys(&self) -> Vec<&'static str> {
-                let mut keys = Vec::new();
-                $(if !self.$key.is_empty() {
-                    keys.push(stringify!($key));
-                })*
-                keys
-            }
-        }
-
         /// Returns the name in Prometheus of the struct that has the fields `expected`, if it is one of ours.
         pub(super) fn go_type(expected: &[&'static str]) -> Option<&'static str> {
             let known: &[(&[&str], &'static str)] = &[$(($name::FIELDS, $name::GO_TYPE),)*];
@@ -203,14 +159,11 @@ macro_rules! sources {
 for_each_mechanism!(sources {});
 
 impl Sources {
-    /// Returns the keys of the service discoveries that are configured and find no targets yet, with the role where it is
-    /// only the role that is not built. They are read and checked all the same.
+    /// Returns the keys of the service discoveries that are configured and find no targets, as the way to authenticate is not built.
+    /// They are read and checked all the same.
     pub fn unbuilt(&self) -> Vec<String> {
-        let keys = self.keys().into_iter();
-        let keys = keys.filter(|key| !BUILT.contains(key)).map(str::to_owned);
-        let roles = self.aws_sd_configs.iter().filter_map(|aws| aws.role);
-        let roles = roles.filter(|role| !role.is_built());
-        keys.chain(roles.map(|role| format!("{} of the role {}", AwsSdConfig::KEY, role.name())))
+        let oci = self.oci_sd_configs.iter().filter(|oci| !oci.is_built());
+        oci.map(|oci| format!("{} with auth {}", OciSdConfig::KEY, oci.auth.name()))
             .collect()
     }
 }

@@ -130,7 +130,7 @@ fn names_and_their_escaping() {
 
 #[test]
 fn printed_reads_back() {
-    let text = "scrape_configs:\n- job_name: a\n  basic_auth: {username: u, password: p}\n  params: {match: ['{a=\"b\"}']}\n  relabel_configs: [{target_label: x, replacement: ''}]\n  nerve_sd_configs: [{servers: [z], paths: [/a]}]\n";
+    let text = "scrape_configs:\n- job_name: a\n  basic_auth: {username: u, password: p}\n  params: {match: ['{a=\"b\"}']}\n  relabel_configs: [{target_label: x, replacement: ''}]\n  oci_sd_configs: [{region: r, auth: instance_principal}]\n";
     let config = &load(text).unwrap()[0];
     let printed = yaml::print(config).unwrap();
     assert!(
@@ -142,6 +142,8 @@ fn printed_reads_back() {
     assert_eq!(again.relabel_configs, config.relabel_configs);
     assert_eq!(
         config.unsupported(),
-        ["service discovery nerve is not built in yet, job \"a\" runs without it"]
+        [
+            "service discovery oci with auth instance_principal is not built in yet, job \"a\" runs without it"
+        ]
     );
 }

@@ -10,15 +10,26 @@ use net::escape::form;
 use net::outbound::HttpClient;
 use serde::de::DeserializeOwned;
 
+use self::xml::Element;
 use super::refresh::{ANSWER_BYTES_MAX, RefreshError};
 use crate::config::sd::{AwsSdConfig, Ec2SdConfig, LightsailSdConfig};
 
 pub(crate) mod ec2;
 pub(crate) mod ecs;
+pub(crate) mod elasticache;
 pub(crate) mod lightsail;
+pub(crate) mod msk;
+pub(crate) mod rds;
+mod xml;
 
 /// What the JSON APIs take and give.
 const JSON: &str = "application/x-amz-json-1.1";
+
+/// How many requests about single resources are under way at once.
+const AT_ONCE: usize = 10;
+
+/// The parameters of a query API: names and values.
+type Pairs = Vec<(String, String)>;
 
 /// The services of one region, as who we are there.
 pub(crate) struct Region {
@@ -63,6 +74,31 @@ impl Region {
         service: &str,
         pairs: &[(String, String)],
     ) -> Result<T, RefreshError> {
+        let (asked, answer) = self.answer(service, pairs).await?;
+        quick_xml::de::from_reader(answer.as_slice())
+            .map_err(|error| RefreshError(format!("{asked}: unexpected answer: {error}")))
+    }
+
+    /// Asks a query API and returns what is within the answer's result.
+    async fn elements(
+        &self,
+        service: &str,
+        pairs: &[(String, String)],
+    ) -> Result<Element, RefreshError> {
+        let (asked, answer) = self.answer(service, pairs).await?;
+        let wrong = |why: String| RefreshError(format!("{asked}: {why}"));
+        let root = Element::read(&answer).map_err(wrong)?;
+        let result = format!("{}Result", pairs[0].1);
+        let result = root.into_child(&result);
+        result.ok_or_else(|| wrong("unexpected answer: it holds no result".to_owned()))
+    }
+
+    /// Returns what a query API was asked, for errors, and what it answers. The first pair is the action.
+    async fn answer(
+        &self,
+        service: &str,
+        pairs: &[(String, String)],
+    ) -> Result<(String, Vec<u8>), RefreshError> {
         let asked = format!("{service} {}", pairs[0].1);
         let body: Vec<_> = pairs
             .iter()
@@ -72,7 +108,24 @@ impl Region {
         let body = body.join("&");
         let post = Post::form(&url, service, &body);
         let answer = self.ask(post, &asked).await?;
-        quick_xml::de::from_reader(answer.as_slice())
+        Ok((asked, answer))
+    }
+
+    /// Gets from an API of resources, which answers JSON.
+    ///
+    /// * `path`: with its query, both escaped.
+    async fn get<T: DeserializeOwned>(
+        &self,
+        service: &str,
+        path: &str,
+        asked: &str,
+    ) -> Result<T, RefreshError> {
+        let url = self.url(service).await?;
+        let url = format!("{}{path}", url.trim_end_matches('/'));
+        let answer = self
+            .identity
+            .get(&self.client, &url, service, asked, ANSWER_BYTES_MAX);
+        serde_json::from_slice(&answer.await?)
             .map_err(|error| RefreshError(format!("{asked}: unexpected answer: {error}")))
     }
 
@@ -113,6 +166,14 @@ impl Region {
         };
         Ok(self.identity.endpoint(service, &region, endpoint))
     }
+}
+
+/// Returns the parameters that name an action of a query API.
+fn action(name: &str, version: &str) -> Pairs {
+    vec![
+        ("Action".to_owned(), name.to_owned()),
+        ("Version".to_owned(), version.to_owned()),
+    ]
 }
 
 /// Returns who a configuration says that we are.

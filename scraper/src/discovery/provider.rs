@@ -10,7 +10,10 @@ use net::outbound::HttpClient;
 use super::aws::Region;
 use super::aws::ec2::{self, Ec2Source};
 use super::aws::ecs::{self, EcsSource};
+use super::aws::elasticache::{self, ElastiCacheSource};
 use super::aws::lightsail::{self, LightsailSource};
+use super::aws::msk::{self, MskSource};
+use super::aws::rds::{self, RdsSource};
 use super::azure::AzureSource;
 use super::consul::{ConsulDiscovery, ConsulSource};
 use super::digitalocean::DigitalOceanSource;
@@ -29,6 +32,7 @@ use super::kuma::{self, KumaSource};
 use super::linode::LinodeSource;
 use super::marathon::MarathonSource;
 use super::nomad::NomadSource;
+use super::oci::OciSource;
 use super::openstack::OpenStackSource;
 use super::outscale::OutscaleSource;
 use super::ovhcloud::OvhCloudSource;
@@ -39,13 +43,14 @@ use super::stackit::StackitSource;
 use super::triton::TritonSource;
 use super::uyuni::UyuniSource;
 use super::vultr::VultrSource;
+use super::zookeeper::{Layout, ZooKeeperDiscovery};
 use super::{Discovery, Static};
 use crate::config::sd::{
     AwsRole, AwsSdConfig, AzureSdConfig, DigitalOceanSdConfig, DockerSdConfig, DockerSwarmSdConfig,
     Ec2SdConfig, EurekaSdConfig, GceSdConfig, HetznerSdConfig, IonosSdConfig, KumaSdConfig,
-    LightsailSdConfig, LinodeSdConfig, MarathonSdConfig, NomadSdConfig, OpenStackSdConfig,
-    OutscaleSdConfig, OvhCloudSdConfig, PuppetDbSdConfig, ScalewaySdConfig, Sources,
-    StackitSdConfig, TritonSdConfig, UyuniSdConfig, VultrSdConfig,
+    LightsailSdConfig, LinodeSdConfig, MarathonSdConfig, NerveSdConfig, NomadSdConfig, OciSdConfig,
+    OpenStackSdConfig, OutscaleSdConfig, OvhCloudSdConfig, PuppetDbSdConfig, ScalewaySdConfig,
+    ServersetSdConfig, Sources, StackitSdConfig, TritonSdConfig, UyuniSdConfig, VultrSdConfig,
 };
 use crate::config::{
     ConsulSdConfig, DnsSdConfig, FileSdConfig, HttpSdConfig, KubernetesSdConfig, StaticConfig,
@@ -78,7 +83,7 @@ macro_rules! providers {
                     all.extend(configs.map(ProviderConfig::$variant));
                 )*
                 all.retain(|config| match config {
-                    ProviderConfig::Aws(aws) => aws.role.is_some_and(AwsRole::is_built),
+                    ProviderConfig::Oci(oci) => oci.is_built(),
                     _ => true,
                 });
                 all
@@ -125,6 +130,9 @@ providers! {
     OvhCloud(OvhCloudSdConfig): ovhcloud_sd_configs, "ovhcloud";
     Outscale(OutscaleSdConfig): outscale_sd_configs, "outscale";
     Uyuni(UyuniSdConfig): uyuni_sd_configs, "uyuni";
+    Oci(OciSdConfig): oci_sd_configs, "oci";
+    Serverset(ServersetSdConfig): serverset_sd_configs, "serverset";
+    Nerve(NerveSdConfig): nerve_sd_configs, "nerve";
 }
 
 /// What surrounds the discoveries of a job.
@@ -157,6 +165,15 @@ impl ProviderConfig {
             }};
         }
         let metrics = place.metrics.clone();
+        macro_rules! zookeeper {
+            ($layout:expr, $config:expr) => {{
+                let (servers, paths) = (&$config.servers, &$config.paths);
+                let (timeout, job) = ($config.timeout, place.job);
+                Box::new(ZooKeeperDiscovery::new(
+                    $layout, servers, paths, timeout, job, metrics,
+                ))
+            }};
+        }
         Ok(match self {
             ProviderConfig::Static(configs) => Box::new(Static(configs.clone())),
             ProviderConfig::File(config) => Box::new(FileDiscovery::new(config, base_dir, metrics)),
@@ -218,7 +235,24 @@ impl ProviderConfig {
                     let source = EcsSource::new(region, config.port, &config.clusters);
                     refreshing(source, config.refresh_interval, place)
                 }
-                _ => {
+                Some(AwsRole::Msk) => {
+                    let region = aws_region!(config, msk::SERVICE);
+                    let source = MskSource::new(region, config.port, &config.clusters);
+                    refreshing(source, config.refresh_interval, place)
+                }
+                Some(AwsRole::ElastiCache) => {
+                    let region = aws_region!(config, elasticache::SERVICE);
+                    let source = ElastiCacheSource::new(region, &config.clusters);
+                    refreshing(source, config.refresh_interval, place)
+                }
+                Some(AwsRole::Rds) => {
+                    let region = aws_region!(config, rds::SERVICE);
+                    let (clusters, filters) = (&config.clusters, &config.filters);
+                    let source = RdsSource::new(region, config.port, clusters, filters);
+                    refreshing(source, config.refresh_interval, place)
+                }
+                // The check of a configuration wants a role.
+                Some(AwsRole::Ec2) | None => {
                     let region = aws_region!(config, ec2::SERVICE);
                     let source = Ec2Source::new(region, config.port, &config.filters);
                     refreshing(source, config.refresh_interval, place)
@@ -308,6 +342,13 @@ impl ProviderConfig {
             }
             ProviderConfig::Uyuni(config) => {
                 let source = UyuniSource::new(config, client(config.http_config())?);
+                refreshing(source, config.refresh_interval, place)
+            }
+            ProviderConfig::Serverset(config) => zookeeper!(Layout::Serverset, config),
+            ProviderConfig::Nerve(config) => zookeeper!(Layout::Nerve, config),
+            ProviderConfig::Oci(config) => {
+                let client = client(config.http_config())?;
+                let source = OciSource::new(config, base_dir, client);
                 refreshing(source, config.refresh_interval, place)
             }
         })

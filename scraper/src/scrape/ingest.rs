@@ -383,7 +383,12 @@ impl Scrape<'_> {
             match appender.append_histogram_since(series, start, t, entry.sample.clone()) {
                 Ok(()) => (),
                 Err(AppendError::UnknownSeries) => lost.histograms.push(entry),
-                Err(error) => self.count_refused(&error),
+                Err(error) => {
+                    if let Some(synthesis) = &mut state.synthesis {
+                        synthesis.forget(series);
+                    }
+                    self.count_refused(&error);
+                }
             }
         }
         if !lost.is_empty() {
@@ -412,7 +417,7 @@ impl Scrape<'_> {
         }
         let (mut again, mut starts) = (Vec::new(), Vec::new());
         for (id, sample, start) in lost.floats {
-            if let Some(series) = self.ask_again(id, &texts, state, appender) {
+            if let Some(series) = self.ask_again(id, sample.series, &texts, state, appender) {
                 again.push(FloatSample { series, ..sample });
                 starts.push(start);
             }
@@ -424,7 +429,8 @@ impl Scrape<'_> {
         }
         appender.append_floats_since(&again, &starts, &mut batch.rejected);
         for entry in lost.histograms {
-            let Some(series) = self.ask_again(entry.id, &texts, state, appender) else {
+            let series = self.ask_again(entry.id, entry.series, &texts, state, appender);
+            let Some(series) = series else {
                 continue;
             };
             let HistogramEntry {
@@ -445,9 +451,11 @@ impl Scrape<'_> {
         }
     }
 
+    /// Returns the new handle of a line's series, which was `before` until storage dropped it.
     fn ask_again(
         &self,
         id: EntryId,
+        before: SeriesRef,
         texts: &Texts,
         state: &mut SeriesState,
         appender: &mut dyn Appender,
@@ -457,7 +465,12 @@ impl Scrape<'_> {
         let destination = labels::resolve(config, target, series, kind, appender).ok()?;
         state.cache.set_target(id, destination);
         match destination {
-            Destination::Series(series) => Some(series),
+            Destination::Series(series) => {
+                if let Some(synthesis) = &mut state.synthesis {
+                    synthesis.rename(before, series);
+                }
+                Some(series)
+            }
             Destination::Dropped => None,
         }
     }

@@ -1,19 +1,25 @@
 //! Start timestamps of counters that do not say theirs: they count from the first sample that was seen.
 //!
 //! That sample is left out, later ones are less its value and have its time as their start. A counter that went down began
-//! anew, a moment before it was seen. Native histograms are left as they are.
+//! anew, a moment before it was seen, and counts from nothing then, native histograms too; Prometheus takes the first histogram
+//! after a reset away from those after it as well, whose counts go down then without a new start. Gauge histograms are left as they are.
 //!
 //! Source: Prometheus, `scrape/st_synthesis.go`.
 
 use hashbrown::HashMap;
+use model::histogram::ResetHint;
 use model::metadata::MetricType;
-use model::storage::{FloatSample, SeriesRef};
+use model::storage::{FloatSample, HistogramSample, SeriesRef};
 
-use super::scratch::Batch;
+use super::scratch::{Batch, HistogramEntry};
 
-/// What is remembered of each counter of a target. Memory: one entry for each series of it that is live.
+/// What is remembered of each counter of a target. Memory: one entry for each series of it that is live, with two states of a
+/// native histogram.
 #[derive(Default)]
-pub(super) struct Synthesis(HashMap<u64, Counter>);
+pub(super) struct Synthesis {
+    counters: HashMap<SeriesRef, Counter>,
+    histograms: HashMap<SeriesRef, Distribution>,
+}
 
 #[derive(Clone, Copy)]
 struct Counter {
@@ -24,14 +30,22 @@ struct Counter {
     last: f64,
 }
 
+/// The same of a native histogram.
+struct Distribution {
+    start: i64,
+    /// Nothing, if it is known to have begun with nothing.
+    zero: Option<HistogramSample>,
+    last: HistogramSample,
+}
+
 impl Synthesis {
-    /// Gives start timestamps to the candidates in `batch` that have none, and takes out first samples.
+    /// Gives start timestamps to the candidates and the native histograms in `batch` that have none, and takes out first samples.
     pub(super) fn apply(&mut self, batch: &mut Batch) {
         let mut firsts = Vec::new();
         for at in std::mem::take(&mut batch.candidates) {
             let sample = batch.samples[at];
             if batch.start(at) != 0 {
-                self.0.remove(&sample.series.0);
+                self.counters.remove(&sample.series);
                 continue;
             }
             match self.adjust(sample) {
@@ -43,18 +57,25 @@ impl Synthesis {
             }
         }
         batch.take_out(&firsts);
+        batch.histograms.retain_mut(|entry| {
+            if entry.start != 0 || is_gauge(&entry.sample) {
+                self.histograms.remove(&entry.series);
+                return true;
+            }
+            self.adjust_histogram(entry)
+        });
     }
 
     /// Returns start timestamp and value of a sample; `None` of the first of its series.
     fn adjust(&mut self, sample: FloatSample) -> Option<(i64, f64)> {
         let FloatSample { series, t, value } = sample;
-        let Some(counter) = self.0.get_mut(&series.0) else {
+        let Some(counter) = self.counters.get_mut(&series) else {
             let first = Counter {
                 start: t,
                 zero: value,
                 last: value,
             };
-            self.0.insert(series.0, first);
+            self.counters.insert(series, first);
             return None;
         };
         if value < counter.last {
@@ -64,9 +85,68 @@ impl Synthesis {
         Some((counter.start, value - counter.zero))
     }
 
+    /// Gives a native histogram its start timestamp and what it counted since; returns whether it is not the first of its series.
+    fn adjust_histogram(&mut self, entry: &mut HistogramEntry) -> bool {
+        let now = entry.sample.clone();
+        let Some(known) = self.histograms.get_mut(&entry.series) else {
+            let first = Distribution {
+                start: entry.t,
+                zero: Some(now.clone()),
+                last: now,
+            };
+            self.histograms.insert(entry.series, first);
+            return false;
+        };
+        let grew = since(&now, &known.last).is_some();
+        let counted = match &known.zero {
+            Some(zero) if grew => since(&now, zero),
+            None if grew => Some(now.clone()),
+            _ => None,
+        };
+        entry.sample = counted.unwrap_or_else(|| {
+            (known.zero, known.start) = (None, entry.t.saturating_sub(1));
+            now.clone()
+        });
+        entry.start = known.start;
+        known.last = now;
+        true
+    }
+
     /// Forgets a series that ended, or whose sample was refused: its next sample is the first again.
     pub(super) fn forget(&mut self, series: SeriesRef) {
-        self.0.remove(&series.0);
+        self.counters.remove(&series);
+        self.histograms.remove(&series);
+    }
+
+    /// Goes over to the new handle of a series that storage had dropped.
+    pub(super) fn rename(&mut self, before: SeriesRef, now: SeriesRef) {
+        if let Some(counter) = self.counters.remove(&before) {
+            self.counters.insert(now, counter);
+        }
+        if let Some(histogram) = self.histograms.remove(&before) {
+            self.histograms.insert(now, histogram);
+        }
+    }
+}
+
+fn is_gauge(sample: &HistogramSample) -> bool {
+    let hint = match sample {
+        HistogramSample::Integer(histogram) => histogram.reset_hint,
+        HistogramSample::Float(histogram) => histogram.reset_hint,
+    };
+    hint == ResetHint::Gauge
+}
+
+/// Returns what was observed since `before`; `None` if the counter began anew.
+fn since(now: &HistogramSample, before: &HistogramSample) -> Option<HistogramSample> {
+    match (now, before) {
+        (HistogramSample::Integer(now), HistogramSample::Integer(before)) => now
+            .since(before)
+            .map(|h| HistogramSample::Integer(h.into())),
+        (HistogramSample::Float(now), HistogramSample::Float(before)) => {
+            now.since(before).map(|h| HistogramSample::Float(h.into()))
+        }
+        _ => None,
     }
 }
 

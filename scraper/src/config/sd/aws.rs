@@ -33,9 +33,9 @@ sd_config! {
         role_arn: String,
         /// The external id that the role asks for.
         external_id: String,
-        /// Which clusters; all, if empty.
+        /// Which clusters, for the roles `ecs`, `msk`, `elasticache` and `rds`; all, if empty.
         clusters: Vec<String>,
-        /// Which instances, for the role `ec2`.
+        /// Which instances, for the roles `ec2` and `rds`.
         filters: Vec<Ec2Filter>,
     }
     http
@@ -50,13 +50,6 @@ words! {
         Msk = "msk",
         ElastiCache = "elasticache",
         Rds = "rds",
-    }
-}
-
-impl AwsRole {
-    /// Returns whether there is something that finds targets.
-    pub(crate) fn is_built(self) -> bool {
-        matches!(self, AwsRole::Ec2 | AwsRole::Lightsail | AwsRole::Ecs)
     }
 }
 

@@ -20,9 +20,9 @@ sd_config! {
     fields {
         /// The region.
         region: String,
-        /// The tenancy.
+        /// The tenancy, for an API key as the following.
         tenancy: String,
-        /// The user, for an API key.
+        /// The user.
         user: String,
         /// The fingerprint of the key.
         fingerprint: String,
@@ -30,7 +30,9 @@ sd_config! {
         key_file: String,
         /// What the key is encrypted with.
         key_passphrase: Secret,
-        /// Which compartments; the tenancy, if empty.
+        /// A file that holds that.
+        key_passphrase_file: String,
+        /// Which compartments; all that may be seen, if empty.
         compartments: Vec<String>,
     }
     http
@@ -45,17 +47,43 @@ words! {
 }
 
 impl OciSdConfig {
+    /// Returns whether there is something that finds targets.
+    pub(crate) fn is_built(&self) -> bool {
+        self.auth == OciAuthentication::ApiKey
+    }
+
     fn check_own(&self) -> Result<(), ConfigError> {
-        if self.auth == OciAuthentication::InstancePrincipal {
-            return Ok(());
-        }
         ensure(!self.region.is_empty(), "oci_sd: region is required")?;
-        ensure(!self.tenancy.is_empty(), "oci_sd: tenancy is required")?;
-        ensure(!self.user.is_empty(), "oci_sd: user is required")?;
-        ensure(
-            !self.fingerprint.is_empty(),
-            "oci_sd: fingerprint is required",
-        )?;
-        ensure(!self.key_file.is_empty(), "oci_sd: key_file is required")
+        let of_key = [
+            ("tenancy", &self.tenancy),
+            ("user", &self.user),
+            ("fingerprint", &self.fingerprint),
+            ("key_file", &self.key_file),
+        ];
+        let has_passphrase = !self.key_passphrase.is_empty();
+        let has_passphrase_file = !self.key_passphrase_file.is_empty();
+        match self.auth {
+            OciAuthentication::ApiKey => {
+                for (name, value) in of_key {
+                    let text = format!("oci_sd: api_key auth requires {name}");
+                    ensure(!value.is_empty(), &text)?;
+                }
+                ensure(
+                    !has_passphrase || !has_passphrase_file,
+                    "oci_sd: at most one of key_passphrase and key_passphrase_file must be configured",
+                )?;
+            }
+            OciAuthentication::InstancePrincipal => ensure(
+                of_key.iter().all(|(_, value)| value.is_empty())
+                    && !has_passphrase
+                    && !has_passphrase_file,
+                "oci_sd: instance_principal auth must not have tenancy, user, fingerprint, key_file, key_passphrase, or key_passphrase_file set",
+            )?,
+        }
+        for (i, compartment) in self.compartments.iter().enumerate() {
+            let text = format!("oci_sd: compartments[{i}] must not be empty");
+            ensure(!compartment.is_empty(), &text)?;
+        }
+        Ok(())
     }
 }

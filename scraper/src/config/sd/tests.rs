@@ -146,8 +146,40 @@ fn contradictions() {
     );
     check_error("vultr_sd_configs", "{port: 99999}", "port");
     check_error(
+        "oci_sd_configs",
+        "{region: r, tenancy: t, user: u, fingerprint: f}",
+        "oci_sd: api_key auth requires key_file",
+    );
+    check_error(
+        "oci_sd_configs",
+        "{region: r, auth: instance_principal, user: u}",
+        "instance_principal auth must not have tenancy, user,",
+    );
+    check_error(
+        "oci_sd_configs",
+        "{region: r, auth: instance_principal, compartments: [a, '']}",
+        "oci_sd: compartments[1] must not be empty",
+    );
+    check_error("oci_sd_configs", "{}", "oci_sd: region is required");
+    check_error(
         "file_sd_configs",
         "{files: [a.txt]}",
         "path name \"a.txt\" is not valid",
     );
+}
+
+#[test]
+fn what_finds_no_targets_is_named() {
+    let unbuilt = |text: &str| {
+        let config: ScrapeConfig = yaml::parse(text).unwrap();
+        config.sources().unbuilt()
+    };
+    let oci = "oci_sd_configs: [{region: r, auth: instance_principal}, {region: r, tenancy: t, user: u, fingerprint: f, key_file: k}]";
+    assert_eq!(
+        unbuilt(oci),
+        ["oci_sd_configs with auth instance_principal"]
+    );
+    for role in ["ec2", "lightsail", "ecs", "msk", "elasticache", "rds"] {
+        assert!(unbuilt(&format!("aws_sd_configs: [{{role: {role}}}]")).is_empty());
+    }
 }

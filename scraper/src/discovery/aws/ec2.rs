@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::Region;
+use super::{Region, action};
 use crate::config::sd::Ec2Filter;
 use crate::discovery::TargetGroup;
 use crate::discovery::labels::MetaLabels;
@@ -167,14 +167,14 @@ impl Ec2Source {
     }
 
     async fn zones(&self) -> Result<BTreeMap<String, String>, RefreshError> {
-        let pairs = action("DescribeAvailabilityZones");
+        let pairs = action("DescribeAvailabilityZones", VERSION);
         let zones: Zones = self.region.query(SERVICE, &pairs).await?;
         let zones = zones.availability_zone_info.items.into_iter();
         Ok(zones.map(|zone| (zone.zone_name, zone.zone_id)).collect())
     }
 
     async fn page(&self, token: &str) -> Result<Page, RefreshError> {
-        let mut pairs = action("DescribeInstances");
+        let mut pairs = action("DescribeInstances", VERSION);
         for (i, filter) in (1..).zip(&self.filters) {
             pairs.push((format!("Filter.{i}.Name"), filter.name.clone()));
             for (j, value) in (1..).zip(&filter.values) {
@@ -258,7 +258,7 @@ pub(super) async fn instances_of(
     if ids.is_empty() {
         return Ok(Vec::new());
     }
-    let mut pairs = action("DescribeInstances");
+    let mut pairs = action("DescribeInstances", VERSION);
     let ids = (1..).zip(ids);
     pairs.extend(ids.map(|(i, id)| (format!("InstanceId.{i}"), id.clone())));
     let page: Page = region.query(SERVICE, &pairs).await?;
@@ -271,20 +271,13 @@ pub(super) async fn public_ips_of(
     region: &Region,
     ids: &[String],
 ) -> Result<Vec<(String, String)>, RefreshError> {
-    let mut pairs = action("DescribeNetworkInterfaces");
+    let mut pairs = action("DescribeNetworkInterfaces", VERSION);
     let ids = (1..).zip(ids);
     pairs.extend(ids.map(|(i, id)| (format!("NetworkInterfaceId.{i}"), id.clone())));
     let found: Interfaces = region.query(SERVICE, &pairs).await?;
     let found = found.network_interface_set.items.into_iter();
     let found = found.map(|i| (i.network_interface_id, i.association.public_ip));
     Ok(found.filter(|(_, ip)| !ip.is_empty()).collect())
-}
-
-fn action(name: &str) -> Vec<(String, String)> {
-    vec![
-        ("Action".to_owned(), name.to_owned()),
-        ("Version".to_owned(), VERSION.to_owned()),
-    ]
 }
 
 /// Returns the subnets of an instance's interfaces, each once, in their order.

@@ -10,23 +10,21 @@
 //! Source: Kubernetes documentation, "Authenticating", client-go credential plugins.
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use net::http_config::Secret;
 use net::lease::Lease;
+use net::program::{ProgramError, ProgramLimits, output};
 use serde::Deserialize;
 use serde_json::json;
-use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::Command;
 
-/// How long a program may take.
-const TIMEOUT: Duration = Duration::from_secs(60);
-/// How much it may say, in bytes.
-const OUTPUT_BYTES_MAX: u64 = 1 << 20;
-/// How much of its complaints is shown, in characters.
-const SHOWN_CHARS_MAX: usize = 256;
+/// What a program may take.
+const LIMITS: ProgramLimits = ProgramLimits {
+    time: Duration::from_secs(60),
+    output_bytes: 1 << 20,
+};
 
 /// The section `exec` of a user.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -67,7 +65,6 @@ pub(crate) struct Plugin {
     /// What a command with a slash is relative to.
     dir: PathBuf,
     cluster: ClusterInfo,
-    timeout: Duration,
 }
 
 /// What a program gave: a token, a certificate, or both.
@@ -127,7 +124,6 @@ impl Plugin {
             exec,
             dir: dir.to_owned(),
             cluster,
-            timeout: TIMEOUT,
         })
     }
 
@@ -137,14 +133,9 @@ impl Plugin {
             command: self.exec.command.clone(),
             reason,
         };
-        let output = tokio::time::timeout(self.timeout, self.output()).await;
-        let output = output.map_err(|_| {
-            wrong(format!(
-                "it took more than {} s",
-                self.timeout.as_secs_f64()
-            ))
-        })?;
-        let answer: Answer = serde_json::from_slice(&output.map_err(wrong)?).map_err(|error| {
+        let output = output(self.command(), LIMITS).await;
+        let output = output.map_err(|error| wrong(self.told(&error)))?;
+        let answer: Answer = serde_json::from_slice(&output).map_err(|error| {
             let place = format!("line {}, column {}", error.line(), error.column());
             wrong(format!("its output is no ExecCredential at {place}"))
         })?;
@@ -180,41 +171,29 @@ impl Plugin {
         })
     }
 
-    /// Runs the program, which is killed if nobody waits for it any more, and returns what it wrote.
-    async fn output(&self) -> Result<Vec<u8>, String> {
+    fn command(&self) -> Command {
         let exec = &self.exec;
-        let program = match exec.command.contains('/') {
+        let mut command = Command::new(match exec.command.contains('/') {
             true => self.dir.join(&exec.command),
             false => PathBuf::from(&exec.command),
-        };
-        let mut child = Command::new(program)
+        });
+        command
             .args(&exec.args)
             .envs(exec.env.iter().map(|v| (&v.name, &v.value)))
-            .env("KUBERNETES_EXEC_INFO", self.info())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(|error| match exec.install_hint.lines().next() {
-                Some(hint) => format!("it cannot be started: {error} ({hint})"),
-                None => format!("it cannot be started: {error}"),
-            })?;
-        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        let (output, said) = tokio::try_join!(bounded(stdout), bounded(stderr))
-            .map_err(|error| format!("its output cannot be read: {error}"))?;
-        if OUTPUT_BYTES_MAX < output.len() as u64 {
-            return Err("it writes more than 1 MiB".to_owned());
+            .env("KUBERNETES_EXEC_INFO", self.info());
+        command
+    }
+
+    /// Returns what is told of an error, with the kubeconfig's hint where that may help.
+    fn told(&self, error: &ProgramError) -> String {
+        let hint = match error {
+            ProgramError::Start(_) => self.exec.install_hint.lines().next(),
+            _ => None,
+        };
+        match hint {
+            Some(hint) => format!("it {error} ({hint})"),
+            None => format!("it {error}"),
         }
-        let status = child.wait().await;
-        let status = status.map_err(|error| format!("it cannot be waited for: {error}"))?;
-        if status.success() {
-            return Ok(output);
-        }
-        let said = String::from_utf8_lossy(&said);
-        let said = said.trim().lines().next().unwrap_or_default();
-        let said: String = said.chars().take(SHOWN_CHARS_MAX).collect();
-        Err(format!("it failed ({status}): {said}"))
     }
 
     /// Returns what the program is told.
@@ -236,16 +215,6 @@ impl Plugin {
         let version = &self.exec.api_version;
         json!({ "kind": "ExecCredential", "apiVersion": version, "spec": spec }).to_string()
     }
-}
-
-/// Reads at most one byte more than the bound.
-async fn bounded(stream: Option<impl AsyncRead + Unpin>) -> std::io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    if let Some(stream) = stream {
-        let mut stream = stream.take(OUTPUT_BYTES_MAX + 1);
-        stream.read_to_end(&mut bytes).await?;
-    }
-    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -321,7 +290,7 @@ mod tests {
                 r#"echo '{"kind": "ExecCredential", "status": {"clientKeyData": "K"}}'"#,
                 "it gave only one of certificate and key",
             ),
-            ("yes", "it writes more than 1 MiB"),
+            ("yes", "it printed more than 1048576 bytes"),
         ] {
             let error = run(script).await.err().unwrap();
             assert_eq!(
@@ -329,17 +298,6 @@ mod tests {
                 format!("credentials of the program \"sh\": {expected}")
             );
         }
-    }
-
-    #[tokio::test]
-    async fn a_program_that_hangs_is_ended() {
-        let mut plugin = plugin("exec sleep 1000", "").unwrap();
-        plugin.timeout = Duration::from_millis(50);
-        let error = plugin.run().await.err().unwrap().to_string();
-        assert_eq!(
-            error,
-            "credentials of the program \"sh\": it took more than 0.05 s"
-        );
     }
 
     #[tokio::test]

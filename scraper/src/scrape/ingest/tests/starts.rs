@@ -210,3 +210,65 @@ fn who_says_it_is_believed() {
     assert_eq!(fixture.scrape_messages(&families), "");
     fixture.check(&format!("m{{{I_J}}}"), &["0@5000"]);
 }
+
+/// A native histogram of which each number is `by` times that of [`native`].
+fn native_times(by: u64) -> Message {
+    let by_zigzag = by.cast_signed();
+    message()
+        .number(1, 4 * by)
+        .double(2, 7.5 * by as f64)
+        .zigzag(5, 1)
+        .double(6, 0.001)
+        .number(7, by)
+        .message(12, message().zigzag(1, 1).number(2, 2))
+        .zigzag(13, by_zigzag)
+        .zigzag(13, by_zigzag)
+}
+
+#[test]
+fn native_histograms_may_count_from_their_first_sample() {
+    let mut fixture = Fixture::with_starts("scrape_native_histograms: true", SYNTHESIZES);
+    let of = |by: u64, kind: u64| [family("h", kind, [message().message(7, native_times(by))])];
+    for by in [5, 7, 7, 2, 4] {
+        assert_eq!(fixture.scrape_messages(&of(by, 4)), "");
+    }
+    let counts = |fixture: &Fixture| -> Vec<String> {
+        let histograms = fixture.storage.histograms(&format!("h{{{I_J}}}"));
+        let count = |text: &String| {
+            let (count, rest) = text.split_once(", ").unwrap();
+            format!("{count}@{}", rest.rsplit('@').next().unwrap())
+        };
+        histograms.iter().map(count).collect()
+    };
+    // All of each is less what the first had; after a restart nothing is taken away.
+    let all = fixture.storage.histograms(&format!("h{{{I_J}}}"));
+    assert_eq!(
+        all[0],
+        "{count:8, sum:15, [-0.001,0.001]:2, (1,1.414213562373095]:2, (1.414213562373095,2]:4}@2000"
+    );
+    let expected = [
+        "{count:8@2000",
+        "{count:8@3000",
+        "{count:8@4000",
+        "{count:16@5000",
+    ];
+    assert_eq!(counts(&fixture), expected);
+    fixture.check_starts(
+        "h",
+        "",
+        &["1000@2000", "1000@3000", "3999@4000", "3999@5000"],
+    );
+
+    // Storage that forgets the series gives it another handle, under which it goes on.
+    fixture.storage.collect_garbage();
+    assert_eq!(fixture.scrape_messages(&of(5, 4)), "");
+    assert_eq!(fixture.scrape_messages(&of(6, 4)), "");
+    assert_eq!(counts(&fixture)[4..], ["{count:20@6000", "{count:24@7000"]);
+
+    // A gauge goes up and down as it likes.
+    let mut gauge = Fixture::with_starts("scrape_native_histograms: true", SYNTHESIZES);
+    assert_eq!(gauge.scrape_messages(&of(2, 5)), "");
+    assert_eq!(gauge.scrape_messages(&of(1, 5)), "");
+    assert_eq!(counts(&gauge), ["{count:8@1000", "{count:4@2000"]);
+    gauge.check_starts("h", "", &[]);
+}
