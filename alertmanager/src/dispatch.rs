@@ -97,6 +97,8 @@ pub struct Notification {
     pub reason: &'static str,
     /// What the group's alerts have in common by definition.
     pub group_labels: Labels,
+    /// The labels of the group's route; the values are templates.
+    pub(crate) route_labels: Arc<BTreeMap<String, String>>,
     /// The alerts, by job, instance and labels.
     pub alerts: Vec<NotifiedAlert>,
     /// How long sending may take, retries included, milliseconds.
@@ -151,6 +153,7 @@ pub struct Dispatcher {
 struct Group {
     labels: Labels,
     receiver: String,
+    route_labels: Arc<BTreeMap<String, String>>,
     wait_ms: i64,
     interval_ms: i64,
     repeat_ms: i64,
@@ -467,6 +470,7 @@ impl Group {
             quiet_until_ms,
             labels,
             receiver: route.receiver.clone(),
+            route_labels: Arc::clone(&route.labels),
             wait_ms: route.group_wait.as_ms(),
             interval_ms: route.group_interval.as_ms(),
             repeat_ms: route.repeat_interval.as_ms(),
@@ -557,6 +561,7 @@ impl Group {
                 integration,
                 reason,
                 group_labels: self.labels.clone(),
+                route_labels: Arc::clone(&self.route_labels),
                 alerts: told,
                 timeout_ms: self.interval_ms.max(10_000),
                 entry,

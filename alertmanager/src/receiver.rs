@@ -14,6 +14,7 @@ mod opsgenie;
 mod pagerduty;
 mod pushover;
 mod rocketchat;
+pub(crate) mod route_labels;
 mod slack;
 mod sns;
 mod telegram;
@@ -42,6 +43,7 @@ use crate::template::alertmanager::{NotificationData, default_templates};
 use crate::template::{Environment, Mode, Template, Value};
 use email::Email;
 use http::Http;
+use route_labels::RouteLabels;
 use sns::Sns;
 use webhook::Webhook;
 use wechat::Wechat;
@@ -229,6 +231,7 @@ impl Message {
             group_labels: notification.group_labels.clone(),
             common_labels: Labels::empty(),
             common_annotations: Labels::empty(),
+            route_labels: Labels::empty(),
             external_url: external_url.to_owned(),
             alerts: Vec::new(),
         };
@@ -241,6 +244,13 @@ impl Message {
             templates: default_templates(),
             trace: None,
         }
+    }
+
+    /// Expands the labels of the route, for the templates of the message; its own templates are known by now.
+    pub(crate) fn expand_route_labels(&mut self, texts: &RouteLabels) -> Result<(), SendError> {
+        let labels = route_labels::render(texts, &self.data, &self.templates, self.now_ms);
+        self.data.route_labels = labels.map_err(|error| SendError::fatal(error, "other"))?;
+        Ok(())
     }
 
     /// Begins the span of a request that tells it.
@@ -317,6 +327,10 @@ impl Environment for Message {
 
     fn external_url(&self) -> &str {
         &self.data.external_url
+    }
+
+    fn route_label(&self, name: &str) -> Result<String, String> {
+        Ok(self.data.route_labels.value(name).to_owned())
     }
 }
 

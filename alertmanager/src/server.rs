@@ -14,6 +14,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use ::metrics::Registry;
+use model::Labels;
 use model::time::Clock;
 use model::trace::{SpanKind, Tracer};
 use net::trace::Tracing;
@@ -25,13 +26,14 @@ use tokio_util::sync::CancellationToken;
 use self::metrics::ServerMetrics;
 use crate::alert::Alert;
 use crate::cluster::{Cluster, ClusterOptions, ClusterStatus, Update, note_enabled};
-use crate::config::AlertmanagerConfig;
-use crate::dispatch::{ALERTS_MAX, DispatchOptions, Dispatcher, Notification};
+use crate::config::{AlertmanagerConfig, Route};
+use crate::dispatch::{ALERTS_MAX, DispatchOptions, Dispatcher, GroupSnapshot, Notification};
 use crate::notify::Notifier;
-use crate::receiver::{Integration, Message, SendError};
+use crate::receiver::{Integration, Message, SendError, route_labels};
 use crate::silence::{Silence, SilenceError, SilenceState};
 use crate::store::Store;
 use crate::template::Template;
+use crate::template::alertmanager::NotificationData;
 
 /// Notifications that are sent at once; further ones wait for their turn.
 const SENDING_MAX: usize = 64;
@@ -266,6 +268,21 @@ impl Alertmanager {
         self.shared.cluster.get().map(Cluster::status)
     }
 
+    /// Returns the labels of a group's route as they are for its alerts; none where they cannot be made.
+    pub(crate) fn route_labels(&self, group: &GroupSnapshot) -> Labels {
+        if group.route_labels.is_empty() {
+            return Labels::empty();
+        }
+        let templates = Arc::clone(&self.shared.integrations.lock().templates);
+        let data = NotificationData::of_group(group, &self.shared.external_url);
+        route_labels::render(&group.route_labels, &data, &templates, self.now_ms()).unwrap_or_else(
+            |error| {
+                tracing::debug!(%error, receiver = group.receiver, "the labels of a route cannot be shown");
+                Labels::empty()
+            },
+        )
+    }
+
     /// Lets `look` look at the dispatcher, with the time; nothing else happens meanwhile.
     pub(crate) fn look<R>(&self, look: impl FnOnce(&Dispatcher, i64) -> R) -> R {
         look(&self.shared.dispatcher.lock(), self.shared.clock.now_ms())
@@ -294,6 +311,7 @@ impl Alertmanager {
 
 fn integrations(config: &AlertmanagerConfig) -> Result<Integrations, String> {
     let templates = config.load_templates().map_err(|error| error.to_string())?;
+    check_labels(&config.route, &templates)?;
     let mut ways = HashMap::new();
     for receiver in &config.receivers {
         let made = Integration::of(receiver, &config.base_dir)
@@ -307,6 +325,16 @@ fn integrations(config: &AlertmanagerConfig) -> Result<Integrations, String> {
         ways,
         templates: Arc::new(templates),
     })
+}
+
+/// Checks that the labels of routes are templates.
+fn check_labels(route: &Route, templates: &Template) -> Result<(), String> {
+    route_labels::check(&route.labels, templates)
+        .map_err(|error| format!("route {}: {error}", route.key))?;
+    let children = &route.routes;
+    children
+        .iter()
+        .try_for_each(|child| check_labels(child, templates))
 }
 
 struct Handle(Arc<Shared>);
@@ -474,9 +502,13 @@ impl Shared {
                     span.set("alerts", alerts.unwrap_or(i64::MAX));
                 }
                 message.trace = span.context().map(|context| (tracer.clone(), context));
-                let result = integration
-                    .send_with_retries(&message, timeout, attempted)
-                    .await;
+                let result = match message.expand_route_labels(&notification.route_labels) {
+                    Ok(()) => {
+                        let sending = integration.send_with_retries(&message, timeout, attempted);
+                        sending.await
+                    }
+                    Err(error) => Err(error),
+                };
                 if let Err(error) = &result {
                     span.fail(error);
                 }
@@ -561,7 +593,6 @@ fn note_end(ended: Result<(), tokio::task::JoinError>) {
 mod tests {
     use super::*;
     use crate::receiver::testing::HttpSink;
-    use model::Labels;
     use model::time::ManualClock;
 
     fn alert(ends_at_ms: i64) -> Alert {
@@ -630,6 +661,32 @@ mod tests {
         let (_, stored) = Store::open(dir.path(), &Registry::new()).unwrap();
         assert_eq!(stored.alerts[0].ends_at_ms, 1_120_000);
         assert_eq!(stored.alive_at_ms, Some(1_060_000));
+    }
+
+    #[tokio::test]
+    async fn labels_of_routes_are_told_and_must_be_templates() {
+        let mut sink = HttpSink::start(200).await;
+        let text = |label: &str| {
+            format!(
+                "route: {{receiver: a, group_wait: 0s, group_by: [alertname], labels: {{reason: '{label}'}}}}\nreceivers: [{{name: a, webhook_configs: [{{url: 'http://{}/{{{{ routeLabels \"reason\" }}}}'}}]}}]",
+                sink.address
+            )
+        };
+        let config = AlertmanagerConfig::parse(&text("{{ .GroupLabels.alertname }}!")).unwrap();
+        let broken = AlertmanagerConfig::parse(&text("{{ nofunc }}")).unwrap();
+        let options = AlertmanagerOptions {
+            clock: Arc::new(ManualClock::at(1_000_500)),
+            ..AlertmanagerOptions::for_test()
+        };
+        let alertmanager = Alertmanager::start(config, options).unwrap();
+        alertmanager.handle().notify(&[alert(9_000_000)]);
+        let request = sink.next().await;
+        assert!(request.head.contains("POST /A! "), "{}", request.head);
+        let expected = r#""routeLabels":{"reason":"A!"}"#;
+        assert!(request.body.contains(expected), "{}", request.body);
+        let error = alertmanager.apply(broken).unwrap_err();
+        assert!(error.starts_with("route {}: label reason: "), "{error}");
+        alertmanager.shutdown().await;
     }
 
     #[tokio::test]

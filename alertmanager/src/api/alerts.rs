@@ -99,14 +99,17 @@ struct ShownGroup<'a> {
     alerts: ShownAlerts<'a>,
     labels: LabelsJson<'a>,
     receiver: Name<'a>,
+    /// Alertmanager has it since 0.34.
+    #[serde(rename = "routeLabels", skip_serializing_if = "Option::is_none")]
+    route_labels: Option<LabelsJson<'a>>,
 }
 
-/// The same of groups.
-struct ShownGroups<'a>(&'a [GroupSnapshot]);
+/// The same of groups, each with the labels of its route.
+struct ShownGroups<'a>(&'a [(GroupSnapshot, Labels)]);
 
 impl Serialize for ShownGroups<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.iter().map(|group| ShownGroup {
+        serializer.collect_seq(self.0.iter().map(|(group, route_labels)| ShownGroup {
             alerts: ShownAlerts {
                 alerts: &group.alerts,
                 muted_by: &group.muted_by,
@@ -115,6 +118,7 @@ impl Serialize for ShownGroups<'_> {
             receiver: Name {
                 name: &group.receiver,
             },
+            route_labels: (!route_labels.is_empty()).then_some(LabelsJson(route_labels)),
         }))
     }
 }
@@ -131,6 +135,11 @@ impl Api {
 
     pub(super) fn groups(&self, query: &Query) -> Handled {
         let groups: Vec<GroupSnapshot> = self.filtered(query, Dispatcher::groups)?;
+        let groups = groups.into_iter().map(|group| {
+            let route_labels = self.alertmanager.route_labels(&group);
+            (group, route_labels)
+        });
+        let groups: Vec<_> = groups.collect();
         Ok(json(StatusCode::OK, &ShownGroups(&groups), "\n"))
     }
 

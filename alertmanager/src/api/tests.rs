@@ -16,6 +16,30 @@ fn unreadable(what: &str, why: &str) -> String {
 }
 
 #[tokio::test]
+async fn groups_have_the_labels_of_their_routes() {
+    let config = r#"
+route:
+  receiver: a
+  group_by: [alertname]
+  labels: {reason: '{{ .GroupLabels.alertname }}', text: 'firing: {{ routeLabels "reason" }}'}
+  routes:
+  - {receiver: b, matchers: [team=b], labels: {reason: '{{ len .Alerts }} of b'}}
+receivers: [{name: a}, {name: b}]
+"#;
+    let world = World::new(config, NOW_MS);
+    let alerts = r#"[{"labels":{"alertname":"A"}},{"labels":{"alertname":"A","team":"b"}}]"#;
+    check(&world, "/api/v2/alerts", alerts, 200, "").await;
+    let (_, _, text) = world.send("GET", "/api/v2/alerts/groups", &[], "").await;
+    let groups: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let expected = serde_json::json!([
+        {"reason": "A", "text": "firing: A"},
+        {"reason": "1 of b", "text": "firing: 1 of b"},
+    ]);
+    let found = [0, 1].map(|at| groups[at]["routeLabels"].clone());
+    assert_eq!(serde_json::json!(found), expected, "{text}");
+}
+
+#[tokio::test]
 async fn alerts_that_are_none() {
     let world = World::new(CONFIG, NOW_MS);
     let path = "/api/v2/alerts";

@@ -1,6 +1,7 @@
 //! The routing tree: which receivers hear of an alert, and in which groups.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use model::name::{Quoted, is_legacy_label_name};
 use model::{Duration, Labels, Matcher};
@@ -35,6 +36,8 @@ pub struct Route {
     pub mute_time_intervals: Vec<String>,
     /// The only time intervals in which its groups tell something, if there are any; not inherited.
     pub active_time_intervals: Vec<String>,
+    /// Its labels and those of the routes above it; the values are templates.
+    pub labels: Arc<BTreeMap<String, String>>,
     /// Its children, in order.
     pub routes: Vec<Route>,
 }
@@ -53,6 +56,7 @@ impl PartialEq for Route {
             && self.continues == other.continues
             && self.mute_time_intervals == other.mute_time_intervals
             && self.active_time_intervals == other.active_time_intervals
+            && self.labels == other.labels
             && self.routes == other.routes
     }
 }
@@ -135,6 +139,7 @@ pub(super) fn root(
         continues: false,
         mute_time_intervals: Vec::new(),
         active_time_intervals: Vec::new(),
+        labels: Arc::default(),
         routes: Vec::new(),
     };
     let mut builder = Builder {
@@ -187,6 +192,7 @@ impl Builder<'_> {
             continues: text.continues,
             mute_time_intervals: text.mute_time_intervals.clone(),
             active_time_intervals: text.active_time_intervals.clone(),
+            labels: merged(&parent.labels, &text.labels),
             routes: Vec::new(),
         };
         if route.repeat_interval < route.group_interval {
@@ -212,12 +218,21 @@ impl Builder<'_> {
                 ));
             }
         }
-        if !text.labels.is_empty() {
-            self.warnings
-                .push("labels of routes are not built yet".to_owned());
-        }
         Ok(())
     }
+}
+
+/// Returns the labels of a route: its own, and those of its parent that it does not have itself.
+fn merged(
+    parent: &Arc<BTreeMap<String, String>>,
+    own: &BTreeMap<String, String>,
+) -> Arc<BTreeMap<String, String>> {
+    if own.is_empty() {
+        return Arc::clone(parent);
+    }
+    let mut labels = BTreeMap::clone(parent);
+    labels.extend(own.clone());
+    Arc::new(labels)
 }
 
 fn group_by(names: &[String]) -> Result<GroupBy, String> {

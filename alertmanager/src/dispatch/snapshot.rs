@@ -1,5 +1,8 @@
 //! What the API shows of alerts and groups.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use model::Labels;
 
 use super::{Dispatcher, before, notified, order};
@@ -36,6 +39,8 @@ pub struct GroupSnapshot {
     pub labels: Labels,
     /// Who is told.
     pub receiver: String,
+    /// The labels of its route; the values are templates.
+    pub(crate) route_labels: Arc<BTreeMap<String, String>>,
     /// Its alerts.
     pub alerts: Vec<AlertSnapshot>,
     /// The names of time intervals that mute it.
@@ -128,6 +133,7 @@ impl Dispatcher {
                 groups.push(GroupSnapshot {
                     labels: group.labels.clone(),
                     receiver: group.receiver.clone(),
+                    route_labels: Arc::clone(&group.route_labels),
                     alerts,
                     muted_by,
                 });

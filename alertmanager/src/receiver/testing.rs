@@ -35,6 +35,7 @@ pub(crate) fn message() -> Message {
             group_labels: Labels::from_pairs([("alertname", "A")]),
             common_labels: Labels::from_pairs([("alertname", "A"), ("job", "api")]),
             common_annotations: Labels::empty(),
+            route_labels: Labels::empty(),
             external_url: "http://am.example/am".to_owned(),
         },
     }

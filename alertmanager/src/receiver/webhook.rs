@@ -69,6 +69,9 @@ struct Body<'a> {
     common_labels: BTreeMap<&'a str, &'a str>,
     #[serde(rename = "commonAnnotations")]
     common_annotations: BTreeMap<&'a str, &'a str>,
+    // Alertmanager has it since 0.34, always; as 0.33 it is not there where no route has labels.
+    #[serde(rename = "routeLabels", skip_serializing_if = "BTreeMap::is_empty")]
+    route_labels: BTreeMap<&'a str, &'a str>,
     #[serde(rename = "externalURL")]
     external_url: &'a str,
     version: &'a str,
@@ -123,6 +126,7 @@ pub(super) fn body(message: &Message, max_alerts: usize, version: &str) -> Strin
         group_labels: data.group_labels.iter().collect(),
         common_labels: data.common_labels.iter().collect(),
         common_annotations: data.common_annotations.iter().collect(),
+        route_labels: data.route_labels.iter().collect(),
         external_url: &data.external_url,
         version,
         group_key: &message.group_key,
@@ -197,6 +201,16 @@ mod tests {
                 .unwrap_err();
             assert_eq!((error.reason, error.is_retryable), (reason, is_retryable));
         }
+    }
+
+    #[test]
+    fn labels_of_the_route_stand_before_the_url() {
+        let mut message = message();
+        assert!(!body(&message, 0, "4").contains("routeLabels"));
+        message.data.route_labels = model::Labels::from_pairs([("reason", "why")]);
+        let found = body(&message, 0, "4");
+        let expected = r#"{},"routeLabels":{"reason":"why"},"externalURL""#;
+        assert!(found.contains(expected), "{found}");
     }
 
     #[tokio::test]

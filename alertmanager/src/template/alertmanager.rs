@@ -13,6 +13,7 @@ use super::prometheus::humanize_duration;
 use super::value::{Object, Value};
 use super::{Template, layout, time};
 use crate::alert::{NotifiedAlert, ZERO_TIME_MS};
+use crate::dispatch::GroupSnapshot;
 
 /// The functions of notification templates.
 pub static NOTIFICATION_FUNCTIONS: FunctionSet = FunctionSet(&[
@@ -102,6 +103,9 @@ pub static NOTIFICATION_FUNCTIONS: FunctionSet = FunctionSet(&[
             - moment(&a[0]).timestamp().as_nanosecond();
         let clamped = ns.clamp(i64::MIN.into(), i64::MAX.into());
         Ok(Value::Duration(i64::try_from(clamped).unwrap_or(i64::MAX)))
+    }),
+    Function::new("routeLabels", &[Param::String], |env, a| {
+        Ok(env.route_label(text(&a[0]))?.into())
     }),
     Function::new("urlUnescape", &[Param::String], |_, a| {
         Ok(url_unescape(text(&a[0]))?.into())
@@ -404,6 +408,8 @@ pub struct NotificationData {
     pub common_labels: Labels,
     /// The annotations that all alerts happen to share.
     pub common_annotations: Labels,
+    /// The labels of the route, expanded.
+    pub route_labels: Labels,
     /// Where Alertmanager is reached.
     pub external_url: String,
 }
@@ -449,8 +455,25 @@ impl NotificationData {
             group_labels: pairs(&json["groupLabels"]),
             common_labels: pairs(&json["commonLabels"]),
             common_annotations: pairs(&json["commonAnnotations"]),
+            route_labels: pairs(&json["routeLabels"]),
             external_url: text(&json["externalURL"]),
         })
+    }
+
+    /// Returns the data of a group that is not told now.
+    pub(crate) fn of_group(group: &GroupSnapshot, external_url: &str) -> Self {
+        let data = NotificationData {
+            receiver: group.receiver.clone(),
+            reason: String::new(),
+            alerts: Vec::new(),
+            group_labels: group.labels.clone(),
+            common_labels: Labels::empty(),
+            common_annotations: Labels::empty(),
+            route_labels: Labels::empty(),
+            external_url: external_url.to_owned(),
+        };
+        let alerts = group.alerts.iter().map(|shown| shown.alert.clone());
+        data.with_alerts(alerts.collect())
     }
 
     /// Returns the data with these alerts in place of its own.
@@ -500,6 +523,7 @@ impl Object for NotificationData {
             "GroupLabels" => Value::object(Pairs(self.group_labels.clone())),
             "CommonLabels" => Value::object(Pairs(self.common_labels.clone())),
             "CommonAnnotations" => Value::object(Pairs(self.common_annotations.clone())),
+            "RouteLabels" => Value::object(Pairs(self.route_labels.clone())),
             "ExternalURL" => Value::string(&self.external_url),
             _ => return None,
         })
@@ -572,6 +596,7 @@ mod tests {
             group_labels: Labels::from_pairs([("alertname", "A")]),
             common_labels: Labels::from_pairs([("alertname", "A"), ("job", "api")]),
             common_annotations: Labels::from_pairs([("summary", "it is <bad>")]),
+            route_labels: Labels::from_pairs([("reason", "why")]),
             external_url: "http://am.example".to_owned(),
         }
     }
@@ -616,6 +641,7 @@ mod tests {
             "{{ (index .Alerts 0).StartsAt }} {{ (index .Alerts 0).EndsAt.IsZero }}",
             "2026-03-01 10:00:00.123 +0000 UTC true",
         );
+        check("{{ .RouteLabels.reason }}{{ .RouteLabels.nope }}", "why");
         check("{{ title \"hello wORLD\" }}", "Hello World");
         check(
             "{{ index .Alerts 0 }}",

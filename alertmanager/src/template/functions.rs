@@ -21,6 +21,16 @@ pub trait Environment: Send + Sync {
         Err("there are no queries here".to_owned())
     }
 
+    /// Returns a label of the route that a notification took; empty, if there is none.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be made.
+    fn route_label(&self, name: &str) -> Result<String, String> {
+        let _ = name;
+        Ok(String::new())
+    }
+
     /// Returns the time of the evaluation, milliseconds since the epoch.
     fn now_ms(&self) -> i64;
 

@@ -15,6 +15,7 @@ use crate::tool::Outcome;
 /// The notification's surroundings.
 struct World {
     external_url: String,
+    route_labels: model::Labels,
 }
 
 impl Environment for World {
@@ -24,6 +25,10 @@ impl Environment for World {
 
     fn external_url(&self) -> &str {
         &self.external_url
+    }
+
+    fn route_label(&self, name: &str) -> Result<String, String> {
+        Ok(self.route_labels.value(name).to_owned())
     }
 }
 
@@ -44,6 +49,7 @@ pub(in crate::tool) fn render(call: &ToolCall, out: &mut dyn Write) -> anyhow::R
     let data = NotificationData::from_json(&data).map_err(anyhow::Error::msg)?;
     let world = World {
         external_url: data.external_url.clone(),
+        route_labels: data.route_labels.clone(),
     };
     let mode = match flags.text("template.type") {
         "html" => Mode::Html,

@@ -5,13 +5,20 @@
 //! borrows from the engine has a twin of its own: the parser's tree, matchers, and the addition, subtraction and scaling
 //! of native histograms (`histogram/total/tests.rs`).
 //!
-//! Errors are compared as "there is one"; annotations are not compared.
+//! Errors are compared as "there is one". Warnings and infos are said where they are due, each once with the last of its
+//! places, which is the engine's own bookkeeping ([`Notes`]); they are compared but for the numbers in what is said of
+//! buckets that do not ascend. Histograms with NaN observations, and classic ones beside native ones of the same name, are not
+//! generated, and so nothing is said of them.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use model::SampleValue;
+use model::histogram::ResetHint;
+use model::{FloatHistogram, SampleValue};
 
+use crate::annotations::Notes;
 use crate::ast::{At, Expr, Modifiers, Span};
+use crate::position::Position;
 
 mod aggregate;
 mod binary;
@@ -72,9 +79,32 @@ struct Twin<'a> {
     end: i64,
     step: i64,
     subquery_step: i64,
+    /// What there is to say so far.
+    notes: RefCell<Notes>,
 }
 
 impl Twin<'_> {
+    fn warn(&self, message: &str, position: Position) {
+        self.notes.borrow_mut().warn(message, position);
+    }
+
+    fn info(&self, message: &str, position: Position) {
+        self.notes.borrow_mut().info(message, position);
+    }
+
+    /// Warns of what is no quantile.
+    fn check_quantile(&self, q: f64, position: Position) {
+        if !(0.0..=1.0).contains(&q) {
+            let q = match q {
+                f64::INFINITY => "+Inf".to_owned(),
+                f64::NEG_INFINITY => "-Inf".to_owned(),
+                q => q.to_string(),
+            };
+            let message = format!("quantile value should be between 0 and 1, got {q}");
+            self.warn(&message, position);
+        }
+    }
+
     /// Evaluates `expr` at `t`.
     fn at(&self, expr: &Expr, t: i64) -> Result<Plain, Failure> {
         Ok(match expr {
@@ -92,7 +122,8 @@ impl Twin<'_> {
                 }
             }
             Expr::Binary(node) => {
-                binary::evaluate(node, self.at(&node.left, t)?, self.at(&node.right, t)?)?
+                let (left, right) = (self.at(&node.left, t)?, self.at(&node.right, t)?);
+                self.between(node, left, right)?
             }
             Expr::Aggregate(node) => Plain::Vector(self.aggregate(node, t)?),
             Expr::Call(node) => self.call(node, t)?,
@@ -137,6 +168,29 @@ fn milliseconds(span: &Span) -> i64 {
         Span::Ms(ms) => *ms,
         Span::Expr(_) => panic!("duration expressions are no concern of the twin"),
     }
+}
+
+/// ` for metric name "a"`, if there is a name.
+fn of_metric(labels: &Names) -> String {
+    let name = labels.get("__name__");
+    name.map_or(String::new(), |name| format!(" for metric name \"{name}\""))
+}
+
+/// The metric name, or nothing.
+fn metric(labels: &Names) -> &str {
+    labels.get("__name__").map_or("", String::as_str)
+}
+
+/// Whether adding one to the other must find bounds that both have.
+fn bounds_differ(a: &FloatHistogram, b: &FloatHistogram) -> bool {
+    a.has_custom_buckets() && b.has_custom_buckets() && a.custom_bounds != b.custom_bounds
+}
+
+/// Whether any is after a reset, and another one certainly not.
+fn hints_collide<'h>(mut histograms: impl Iterator<Item = &'h FloatHistogram> + Clone) -> bool {
+    let after_reset = |h: &FloatHistogram| h.reset_hint == ResetHint::CounterReset;
+    let after_none = |h: &FloatHistogram| h.reset_hint == ResetHint::NotCounterReset;
+    histograms.clone().any(after_reset) && histograms.any(after_none)
 }
 
 /// The labels without the name.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use SampleValue::{Float, Histogram};
 use model::{FloatHistogram, SampleValue};
 
-use super::{Element, Failure, Names, Twin, unique};
+use super::{Element, Failure, Names, Twin, bounds_differ, hints_collide, of_metric, unique};
 use crate::ast::{Aggregate, AggregateOp};
 use crate::histogram::add;
 use crate::histogram::arithmetic::{compacted, divided};
@@ -28,12 +28,25 @@ impl Twin<'_> {
         }
         let parameter = node.parameter.as_ref();
         let number = || self.scalar(parameter.unwrap(), t);
+        if node.op == AggregateOp::Quantile {
+            self.check_quantile(number()?, parameter.unwrap().position());
+        }
         let mut results = Vec::new();
         for (labels, elements) in groups {
             let values = elements.iter().map(|element| &element.value);
             let floats: Vec<f64> = values.clone().filter_map(SampleValue::as_float).collect();
+            let has_histogram = floats.len() < elements.len();
+            let ignored = |position| {
+                if has_histogram {
+                    let message = format!("ignored histogram in {} aggregation", node.op.as_str());
+                    self.info(&message, position);
+                }
+            };
             let value = match node.op {
                 AggregateOp::Topk | AggregateOp::Bottomk => {
+                    if 1.0 <= number()? {
+                        ignored(node.position);
+                    }
                     results.extend(best(elements, number()?, node.op == AggregateOp::Topk));
                     continue;
                 }
@@ -49,18 +62,83 @@ impl Twin<'_> {
                 AggregateOp::LimitRatio => panic!("limit_ratio depends on a hash"),
                 AggregateOp::Count => Some(Float(elements.len() as f64)),
                 AggregateOp::Group => Some(Float(1.0)),
-                AggregateOp::Sum => total(&elements, false),
-                AggregateOp::Avg => total(&elements, true),
-                _ if floats.is_empty() => None,
-                AggregateOp::Min => Some(Float(extreme(&floats, |new, old| new < old))),
-                AggregateOp::Max => Some(Float(extreme(&floats, |new, old| new > old))),
-                AggregateOp::Stddev => Some(Float(variance(&floats).sqrt())),
-                AggregateOp::Stdvar => Some(Float(variance(&floats))),
-                AggregateOp::Quantile => Some(Float(quantile(number()?, &floats))),
+                AggregateOp::Sum | AggregateOp::Avg => {
+                    self.note_total(&elements, node);
+                    total(&elements, node.op == AggregateOp::Avg)
+                }
+                _ => {
+                    ignored(node.expr.position());
+                    self.of_floats(node, &floats, t)?
+                }
             };
             results.extend(value.map(|value| Element { labels, value }));
         }
         unique(results)
+    }
+
+    /// Says what is odd about the histograms of a sum or mean. Those before the first float are added up all the same.
+    fn note_total(&self, elements: &[Element], node: &Aggregate) {
+        let position = node.expr.position();
+        let histograms = elements.iter().filter_map(|element| match &element.value {
+            Histogram(histogram) => Some((histogram, &element.labels)),
+            Float(_) => None,
+        });
+        let count = histograms.clone().count();
+        let begins_so = elements
+            .first()
+            .is_some_and(|first| first.value.as_float().is_none());
+        let mut is_broken = false;
+        if begins_so {
+            let mut sum: Option<FloatHistogram> = None;
+            for (histogram, labels) in histograms.clone() {
+                let Some(sum) = &mut sum else {
+                    sum = Some(FloatHistogram::clone(histogram));
+                    continue;
+                };
+                if bounds_differ(sum, histogram) {
+                    let message = "mismatched custom buckets were reconciled during aggregation";
+                    self.info(message, position);
+                }
+                if add(sum, histogram).is_err() {
+                    let message = format!(
+                        "vector contains a mix of histograms with exponential and custom buckets schemas{}",
+                        of_metric(labels)
+                    );
+                    self.warn(&message, position);
+                    is_broken = true;
+                    break;
+                }
+            }
+        }
+        if 0 < count && count < elements.len() {
+            let message = "encountered a mix of histograms and floats for aggregation";
+            self.warn(message, position);
+        } else if !is_broken && hints_collide(histograms.map(|(histogram, _)| &**histogram)) {
+            let message = "conflicting counter resets during histogram aggregation";
+            self.warn(message, position);
+        }
+    }
+
+    /// What is only of floats.
+    fn of_floats(
+        &self,
+        node: &Aggregate,
+        floats: &[f64],
+        t: i64,
+    ) -> Result<Option<SampleValue>, Failure> {
+        if floats.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(Float(match node.op {
+            AggregateOp::Min => extreme(floats, |new, old| new < old),
+            AggregateOp::Max => extreme(floats, |new, old| new > old),
+            AggregateOp::Stddev => variance(floats).sqrt(),
+            AggregateOp::Stdvar => variance(floats),
+            AggregateOp::Quantile => {
+                quantile(self.scalar(node.parameter.as_ref().unwrap(), t)?, floats)
+            }
+            other => panic!("{other:?} is not only of floats"),
+        })))
     }
 }
 

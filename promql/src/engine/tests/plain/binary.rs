@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 use SampleValue::{Float, Histogram};
+use model::histogram::ResetHint;
 use model::{FloatHistogram, SampleValue};
 
-use super::{Element, Failure, Names, Plain, histogram, nameless, unique};
+use super::{
+    Element, Failure, Names, Plain, Twin, bounds_differ, hints_collide, histogram, nameless, unique,
+};
 use crate::ast::{Binary, BinaryOp, Cardinality, VectorMatching};
 use crate::histogram::arithmetic::{compacted, divided};
 use crate::histogram::{add, scaled, subtract};
@@ -30,27 +33,36 @@ pub(super) fn negated(value: Plain) -> Result<Plain, Failure> {
     })
 }
 
-/// `left op right`
-pub(super) fn evaluate(node: &Binary, left: Plain, right: Plain) -> Result<Plain, Failure> {
-    Ok(match (left, right) {
-        (Plain::Scalar(left), Plain::Scalar(right)) => {
-            Plain::Scalar(match compare(node.op, left, right) {
-                Some(holds) => f64::from(u8::from(holds)),
-                None => arithmetic(node.op, left, right),
-            })
-        }
-        (Plain::Vector(left), Plain::Scalar(right)) => {
-            Plain::Vector(with_scalar(node, left, |value| (value, Float(right)))?)
-        }
-        (Plain::Scalar(left), Plain::Vector(right)) => {
-            Plain::Vector(with_scalar(node, right, |value| (Float(left), value))?)
-        }
-        (Plain::Vector(left), Plain::Vector(right)) if node.op.is_set() => {
-            Plain::Vector(set(node, left, right))
-        }
-        (Plain::Vector(left), Plain::Vector(right)) => Plain::Vector(join(node, left, right)?),
-        (left, right) => panic!("no operator between {left:?} and {right:?}"),
-    })
+impl Twin<'_> {
+    /// `left op right`
+    pub(super) fn between(
+        &self,
+        node: &Binary,
+        left: Plain,
+        right: Plain,
+    ) -> Result<Plain, Failure> {
+        Ok(match (left, right) {
+            (Plain::Scalar(left), Plain::Scalar(right)) => {
+                Plain::Scalar(match compare(node.op, left, right) {
+                    Some(holds) => f64::from(u8::from(holds)),
+                    None => arithmetic(node.op, left, right),
+                })
+            }
+            (Plain::Vector(left), Plain::Scalar(right)) => {
+                Plain::Vector(self.with_scalar(node, left, |value| (value, Float(right)))?)
+            }
+            (Plain::Scalar(left), Plain::Vector(right)) => {
+                Plain::Vector(self.with_scalar(node, right, |value| (Float(left), value))?)
+            }
+            (Plain::Vector(left), Plain::Vector(right)) if node.op.is_set() => {
+                Plain::Vector(set(node, left, right))
+            }
+            (Plain::Vector(left), Plain::Vector(right)) => {
+                Plain::Vector(self.join(node, left, right)?)
+            }
+            (left, right) => panic!("no operator between {left:?} and {right:?}"),
+        })
+    }
 }
 
 fn compare(op: BinaryOp, left: f64, right: f64) -> Option<bool> {
@@ -88,41 +100,88 @@ enum Outcome {
     Nothing,
 }
 
-fn combined(op: BinaryOp, left: &SampleValue, right: &SampleValue) -> Outcome {
-    let new = |histogram| Outcome::Value(Histogram(Arc::new(compacted(histogram))));
-    match (left, right) {
-        (Histogram(histogram), Float(bound)) if op == BinaryOp::TrimUpper => {
-            new(histogram::trimmed(histogram, f64::NEG_INFINITY, *bound))
-        }
-        (Histogram(histogram), Float(bound)) if op == BinaryOp::TrimLower => {
-            new(histogram::trimmed(histogram, *bound, f64::INFINITY))
-        }
-        (Float(_), Float(_)) if matches!(op, BinaryOp::TrimUpper | BinaryOp::TrimLower) => {
-            Outcome::Nothing
-        }
-        (Float(left), Float(right)) => match compare(op, *left, *right) {
-            Some(holds) => Outcome::Holds(holds),
-            None => Outcome::Value(Float(arithmetic(op, *left, *right))),
-        },
-        (Histogram(histogram), Float(factor)) | (Float(factor), Histogram(histogram))
-            if op == BinaryOp::Mul =>
-        {
-            new(scaled(FloatHistogram::clone(histogram), *factor))
-        }
-        (Histogram(histogram), Float(divisor)) if op == BinaryOp::Div => {
-            new(divided(FloatHistogram::clone(histogram), *divisor))
-        }
-        (Histogram(left), Histogram(right)) => {
-            let mut sum = FloatHistogram::clone(left);
-            match op {
-                BinaryOp::Add => add(&mut sum, right).map_or(Outcome::Nothing, |_| new(sum)),
-                BinaryOp::Sub => subtract(&mut sum, right).map_or(Outcome::Nothing, |_| new(sum)),
-                BinaryOp::Equal => Outcome::Holds(same(left, right)),
-                BinaryOp::NotEqual => Outcome::Holds(!same(left, right)),
-                _ => Outcome::Nothing,
+impl Twin<'_> {
+    fn combined(&self, node: &Binary, left: &SampleValue, right: &SampleValue) -> Outcome {
+        let op = node.op;
+        let new = |histogram| Outcome::Value(Histogram(Arc::new(compacted(histogram))));
+        match (left, right) {
+            (Histogram(histogram), Float(bound)) if op == BinaryOp::TrimUpper => {
+                new(histogram::trimmed(histogram, f64::NEG_INFINITY, *bound))
+            }
+            (Histogram(histogram), Float(bound)) if op == BinaryOp::TrimLower => {
+                new(histogram::trimmed(histogram, *bound, f64::INFINITY))
+            }
+            (Float(left), Float(right))
+                if !matches!(op, BinaryOp::TrimUpper | BinaryOp::TrimLower) =>
+            {
+                match compare(op, *left, *right) {
+                    Some(holds) => Outcome::Holds(holds),
+                    None => Outcome::Value(Float(arithmetic(op, *left, *right))),
+                }
+            }
+            (Histogram(histogram), Float(factor)) | (Float(factor), Histogram(histogram))
+                if op == BinaryOp::Mul =>
+            {
+                new(scaled(FloatHistogram::clone(histogram), *factor))
+            }
+            (Histogram(histogram), Float(divisor)) if op == BinaryOp::Div => {
+                new(divided(FloatHistogram::clone(histogram), *divisor))
+            }
+            (Histogram(left), Histogram(right)) if op == BinaryOp::Add => {
+                let mut sum = FloatHistogram::clone(left);
+                match add(&mut sum, right) {
+                    Ok(_) => self.note_added(node, left, right, "addition"),
+                    Err(_) => return self.other_layout(node),
+                }
+                new(sum)
+            }
+            (Histogram(left), Histogram(right)) if op == BinaryOp::Sub => {
+                let mut difference = FloatHistogram::clone(left);
+                match subtract(&mut difference, right) {
+                    Ok(_) => self.note_added(node, left, right, "subtraction"),
+                    Err(_) => return self.other_layout(node),
+                }
+                // It may be less than nothing.
+                difference.reset_hint = ResetHint::Gauge;
+                new(difference)
+            }
+            (Histogram(left), Histogram(right)) if op == BinaryOp::Equal => {
+                Outcome::Holds(same(left, right))
+            }
+            (Histogram(left), Histogram(right)) if op == BinaryOp::NotEqual => {
+                Outcome::Holds(!same(left, right))
+            }
+            _ => {
+                let kind = |value: &SampleValue| match value {
+                    Float(_) => "float",
+                    Histogram(_) => "histogram",
+                };
+                let (left, right, op) = (kind(left), kind(right), op.as_str());
+                let message = format!(
+                    "incompatible sample types encountered for binary operator \"{op}\": {left} {op} {right}"
+                );
+                self.info(&message, node.position);
+                Outcome::Nothing
             }
         }
-        _ => Outcome::Nothing,
+    }
+
+    fn note_added(&self, node: &Binary, left: &FloatHistogram, right: &FloatHistogram, what: &str) {
+        if bounds_differ(left, right) {
+            let message = format!("mismatched custom buckets were reconciled during {what}");
+            self.info(&message, node.position);
+        }
+        if hints_collide([left, right].into_iter()) {
+            let message = format!("conflicting counter resets during histogram {what}");
+            self.warn(&message, node.position);
+        }
+    }
+
+    fn other_layout(&self, node: &Binary) -> Outcome {
+        let op = node.op.as_str();
+        let message = format!("incompatible bucket layout encountered for binary operator {op}");
+        self.warn(&message, node.position);
+        Outcome::Nothing
     }
 }
 
@@ -141,18 +200,21 @@ pub(super) fn same(left: &FloatHistogram, right: &FloatHistogram) -> bool {
     left.schema == right.schema && parts(left) == parts(right)
 }
 
-/// The sample that an operator yields, if it yields one; a filter yields `kept`.
-fn yielded(
-    node: &Binary,
-    left: &SampleValue,
-    right: &SampleValue,
-    kept: &SampleValue,
-) -> Option<SampleValue> {
-    match combined(node.op, left, right) {
-        Outcome::Value(value) => Some(value),
-        Outcome::Holds(holds) if node.returns_bool => Some(Float(f64::from(u8::from(holds)))),
-        Outcome::Holds(true) => Some(kept.clone()),
-        Outcome::Holds(false) | Outcome::Nothing => None,
+impl Twin<'_> {
+    /// The sample that an operator yields, if it yields one; a filter yields `kept`.
+    fn yielded(
+        &self,
+        node: &Binary,
+        left: &SampleValue,
+        right: &SampleValue,
+        kept: &SampleValue,
+    ) -> Option<SampleValue> {
+        match self.combined(node, left, right) {
+            Outcome::Value(value) => Some(value),
+            Outcome::Holds(holds) if node.returns_bool => Some(Float(f64::from(u8::from(holds)))),
+            Outcome::Holds(true) => Some(kept.clone()),
+            Outcome::Holds(false) | Outcome::Nothing => None,
+        }
     }
 }
 
@@ -162,24 +224,27 @@ fn drops_name(node: &Binary) -> bool {
     node.returns_bool || !(keeps || node.op.is_comparison())
 }
 
-fn with_scalar(
-    node: &Binary,
-    elements: Vec<Element>,
-    sides: impl Fn(SampleValue) -> (SampleValue, SampleValue),
-) -> Result<Vec<Element>, Failure> {
-    let mut results = Vec::new();
-    for Element { labels, value } in elements {
-        let (left, right) = sides(value.clone());
-        if let Some(value) = yielded(node, &left, &right, &value) {
-            let labels = if drops_name(node) {
-                nameless(&labels)
-            } else {
-                labels
-            };
-            results.push(Element { labels, value });
+impl Twin<'_> {
+    fn with_scalar(
+        &self,
+        node: &Binary,
+        elements: Vec<Element>,
+        sides: impl Fn(SampleValue) -> (SampleValue, SampleValue),
+    ) -> Result<Vec<Element>, Failure> {
+        let mut results = Vec::new();
+        for Element { labels, value } in elements {
+            let (left, right) = sides(value.clone());
+            if let Some(value) = self.yielded(node, &left, &right, &value) {
+                let labels = if drops_name(node) {
+                    nameless(&labels)
+                } else {
+                    labels
+                };
+                results.push(Element { labels, value });
+            }
         }
+        unique(results)
     }
-    unique(results)
 }
 
 /// The labels by which two elements find each other.
@@ -222,54 +287,61 @@ fn set(node: &Binary, left: Vec<Element>, right: Vec<Element>) -> Vec<Element> {
     }
 }
 
-fn join(node: &Binary, left: Vec<Element>, right: Vec<Element>) -> Result<Vec<Element>, Failure> {
-    let matching = node.matching.as_ref().unwrap();
-    if left.is_empty() || right.is_empty() {
-        return Ok(Vec::new());
-    }
-    let swapped = matching.cardinality == Cardinality::OneToMany;
-    let (many, one) = if swapped {
-        (right, left)
-    } else {
-        (left, right)
-    };
-    for (index, element) in one.iter().enumerate() {
-        let key = group(matching, &element.labels);
-        if one[..index]
-            .iter()
-            .any(|other| group(matching, &other.labels) == key)
-        {
-            return Err("duplicate series on the one side");
+impl Twin<'_> {
+    fn join(
+        &self,
+        node: &Binary,
+        left: Vec<Element>,
+        right: Vec<Element>,
+    ) -> Result<Vec<Element>, Failure> {
+        let matching = node.matching.as_ref().unwrap();
+        if left.is_empty() || right.is_empty() {
+            return Ok(Vec::new());
         }
-    }
-    let mut results: Vec<(Names, Element)> = Vec::new();
-    for element in &many {
-        let key = group(matching, &element.labels);
-        let Some(partner) = one
-            .iter()
-            .find(|other| group(matching, &other.labels) == key)
-        else {
-            continue;
-        };
-        let (left, right) = if swapped {
-            (partner, element)
+        let swapped = matching.cardinality == Cardinality::OneToMany;
+        let (many, one) = if swapped {
+            (right, left)
         } else {
-            (element, partner)
+            (left, right)
         };
-        let Some(value) = yielded(node, &left.value, &right.value, &left.value) else {
-            continue;
-        };
-        let labels = result_labels(node, matching, element, partner);
-        let clashes = results.iter().any(|(other, result)| {
-            *other == key
-                && (matching.cardinality == Cardinality::OneToOne || result.labels == labels)
-        });
-        if clashes {
-            return Err("multiple matches");
+        for (index, element) in one.iter().enumerate() {
+            let key = group(matching, &element.labels);
+            if one[..index]
+                .iter()
+                .any(|other| group(matching, &other.labels) == key)
+            {
+                return Err("duplicate series on the one side");
+            }
         }
-        results.push((key, Element { labels, value }));
+        let mut results: Vec<(Names, Element)> = Vec::new();
+        for element in &many {
+            let key = group(matching, &element.labels);
+            let Some(partner) = one
+                .iter()
+                .find(|other| group(matching, &other.labels) == key)
+            else {
+                continue;
+            };
+            let (left, right) = if swapped {
+                (partner, element)
+            } else {
+                (element, partner)
+            };
+            let Some(value) = self.yielded(node, &left.value, &right.value, &left.value) else {
+                continue;
+            };
+            let labels = result_labels(node, matching, element, partner);
+            let clashes = results.iter().any(|(other, result)| {
+                *other == key
+                    && (matching.cardinality == Cardinality::OneToOne || result.labels == labels)
+            });
+            if clashes {
+                return Err("multiple matches");
+            }
+            results.push((key, Element { labels, value }));
+        }
+        unique(results.into_iter().map(|(_, element)| element).collect())
     }
-    unique(results.into_iter().map(|(_, element)| element).collect())
 }
 
 fn result_labels(node: &Binary, matching: &VectorMatching, many: &Element, one: &Element) -> Names {

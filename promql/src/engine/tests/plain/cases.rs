@@ -369,6 +369,7 @@ const HISTOGRAMS_ROUNDED: &[&str] = &[
     "histogram_quantile(0.5, c_bucket{le!='+Inf'})",
     "histogram_quantile(0.5, rate(c_bucket[80s]))",
     "histogram_quantile(scalar(one), c_bucket)",
+    "histogram_quantile(0.5, c_bucket % 7)",
     "histogram_quantiles(h, 'q', 0.25, 0.9)",
     "histogram_quantiles(c_bucket, 'q', 0.25, 0.5, 0.9)",
     "histogram_fraction(-1.5, 3, h)",

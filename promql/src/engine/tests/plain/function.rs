@@ -33,6 +33,11 @@ impl Twin<'_> {
         if name.starts_with("histogram_") {
             return Ok(Plain::Vector(self.of_histograms(node, t)?));
         }
+        if name.starts_with("sort") {
+            let message =
+                "sort is ineffective for range queries since results are always ordered by labels";
+            self.warn(message, node.position);
+        }
         Ok(match name {
             "time" => Plain::Scalar(seconds(t)),
             "pi" => Plain::Scalar(PI),

@@ -6,19 +6,37 @@ use model::FloatHistogram;
 use model::SampleValue::{Float, Histogram};
 use model::histogram::indexed;
 
-use super::{Element, Failure, Names, Twin, nameless, unique};
+use super::{Element, Failure, Names, Twin, nameless, of_metric, unique};
 use crate::ast::{Call, ValueType};
+use crate::position::Position;
 
 impl Twin<'_> {
     pub(super) fn of_histograms(&self, node: &Call, t: i64) -> Result<Vec<Element>, Failure> {
         let mut elements = Vec::new();
         let (mut numbers, mut label) = (Vec::new(), String::new());
+        let wants_quantiles = node.function.name.starts_with("histogram_quantile");
+        let mut position = node.position;
         for arg in &node.args {
             match arg.value_type() {
-                ValueType::Scalar => numbers.push(self.scalar(arg, t)?),
+                ValueType::Scalar => {
+                    let number = self.scalar(arg, t)?;
+                    if wants_quantiles {
+                        self.check_quantile(number, arg.unparenthesized().position());
+                    }
+                    numbers.push(number);
+                }
                 ValueType::String => label = self.text(arg, t)?,
-                _ => elements = self.vector(arg, t)?,
+                _ => {
+                    elements = self.vector(arg, t)?;
+                    position = arg.unparenthesized().position();
+                }
             }
+        }
+        if wants_quantiles || node.function.name == "histogram_fraction" {
+            self.note_bounds_missing(&elements, position);
+        }
+        if wants_quantiles {
+            self.note_descents(&elements, position);
         }
         let each = |function: &dyn Fn(&FloatHistogram) -> f64| {
             let results = elements.iter().filter_map(|element| match &element.value {
@@ -66,7 +84,46 @@ impl Twin<'_> {
             other => panic!("{other}() has no twin here"),
         })
     }
+
+    /// Warns of floats that are no buckets.
+    fn note_bounds_missing(&self, elements: &[Element], position: Position) {
+        for element in elements.iter().filter(|e| e.value.as_float().is_some()) {
+            let le = element.labels.get("le").map_or("", String::as_str);
+            if le.replace("+Inf", "inf").parse::<f64>().is_err() {
+                let message = format!(
+                    "bucket label \"le\" is missing or has a malformed value of \"{le}\"{}",
+                    of_metric(&element.labels)
+                );
+                self.warn(&message, position);
+            }
+        }
+    }
+
+    /// Says so if buckets hold less than those below them. A difference that is only of rounding is none.
+    fn note_descents(&self, elements: &[Element], position: Position) {
+        for (labels, mut buckets) in grouped(elements) {
+            buckets.sort_by(|a, b| a.0.partial_cmp(&b.0).unwrap());
+            let is_open = buckets.last().is_some_and(|last| last.0 == f64::INFINITY);
+            if !is_open || buckets.len() < 2 {
+                continue;
+            }
+            let mut most = buckets[0].1;
+            for &(_, count) in &buckets[1..] {
+                let is_near = (count - most).abs() < 1e-12 * (count.abs() + most.abs());
+                if count < most && !is_near {
+                    let message = format!("{DESCENTS}{}", of_metric(&labels));
+                    self.info(&message, position);
+                }
+                if count > most {
+                    most = count;
+                }
+            }
+        }
+    }
 }
+
+/// What is said of buckets that do not ascend, without the numbers.
+pub(super) const DESCENTS: &str = "input to histogram_quantile needed to be fixed for monotonicity (see https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile)";
 
 /// Where an observation of a bucket is taken to be, `part` of the way from its lower to its upper bound.
 fn inside(lower: f64, upper: f64, part: f64) -> f64 {
@@ -214,18 +271,23 @@ fn fraction(lower: f64, upper: f64, histogram: &FloatHistogram) -> f64 {
     within / histogram.count
 }
 
-/// Applies `function` to the buckets of each classic histogram: upper bounds and running counts, ascending.
-fn classic(elements: &[Element], function: impl Fn(&[(f64, f64)]) -> f64) -> Vec<Element> {
+/// The buckets of each classic histogram: upper bounds and running counts. The labels have the name still.
+fn grouped(elements: &[Element]) -> BTreeMap<Names, Vec<(f64, f64)>> {
     let mut all: BTreeMap<Names, Vec<(f64, f64)>> = BTreeMap::new();
     for element in elements {
         let le = element.labels.get("le").map(|le| le.replace("+Inf", "inf"));
         if let (Float(count), Some(Ok(upper))) = (&element.value, le.map(|le| le.parse::<f64>())) {
-            let mut labels = nameless(&element.labels);
+            let mut labels = element.labels.clone();
             labels.remove("le");
             all.entry(labels).or_default().push((upper, *count));
         }
     }
-    let results = all.into_iter().map(|(labels, mut buckets)| {
+    all
+}
+
+/// Applies `function` to the buckets of each classic histogram, ascending.
+fn classic(elements: &[Element], function: impl Fn(&[(f64, f64)]) -> f64) -> Vec<Element> {
+    let results = grouped(elements).into_iter().map(|(labels, mut buckets)| {
         buckets.sort_by(|a, b| a.0.partial_cmp(&b.0).unwrap());
         for index in 1..buckets.len() {
             let (before, now) = (buckets[index - 1].1, buckets[index].1);
@@ -234,7 +296,7 @@ fn classic(elements: &[Element], function: impl Fn(&[(f64, f64)]) -> f64) -> Vec
             }
         }
         Element {
-            labels,
+            labels: nameless(&labels),
             value: Float(function(&buckets)),
         }
     });

@@ -4,14 +4,19 @@ use std::sync::Arc;
 
 use SampleValue::{Float, Histogram};
 use model::histogram::{ResetHint, indexed};
+use model::name::Quoted;
 use model::{FloatHistogram, SampleValue};
 
 use super::aggregate::{extreme, quantile, total, variance};
 use super::function::{missing, seconds};
-use super::{Element, Failure, Twin, Window, binary, milliseconds, nameless, unique};
+use super::{
+    Element, Failure, Twin, Window, binary, bounds_differ, hints_collide, metric, milliseconds,
+    nameless, unique,
+};
 use crate::ast::{Call, Expr};
 use crate::histogram::arithmetic::{compacted, divided};
 use crate::histogram::{add, scaled, subtract};
+use crate::position::Position;
 
 impl Twin<'_> {
     pub(super) fn of_windows(&self, node: &Call, t: i64) -> Result<Vec<Element>, Failure> {
@@ -35,10 +40,22 @@ impl Twin<'_> {
         if name == "absent_over_time" {
             return Ok(missing(windows.is_empty(), &node.args[0]));
         }
+        let position = match name {
+            "quantile_over_time" => node.args[1].position(),
+            _ => node.args[0].position(),
+        };
         let keeps_name = matches!(name, "last_over_time" | "first_over_time");
         let mut results = Vec::new();
         for window in windows {
             assert_eq!(window.end - window.start, range);
+            self.note_window(name, &window, position);
+            let has_floats = window
+                .samples
+                .iter()
+                .any(|(_, value)| value.as_float().is_some());
+            if name == "quantile_over_time" && has_floats {
+                self.check_quantile(parameters[0], node.args[0].position());
+            }
             if let Some(value) = of_window(name, &window, &parameters, t) {
                 let labels = if keeps_name {
                     window.labels
@@ -50,7 +67,186 @@ impl Twin<'_> {
         }
         unique(results)
     }
+
+    /// Says what is odd about a window for this function.
+    fn note_window(&self, name: &str, window: &Window, position: Position) {
+        let of = Quoted(metric(&window.labels));
+        let histograms: Vec<&FloatHistogram> = window
+            .samples
+            .iter()
+            .filter_map(|(_, value)| match value {
+                Histogram(histogram) => Some(&**histogram),
+                Float(_) => None,
+            })
+            .collect();
+        let has_floats = histograms.len() < window.samples.len();
+        let is_mixed = has_floats && !histograms.is_empty();
+        let is_named_so =
+            ["_total", "_sum", "_count", "_bucket", ""]
+                .iter()
+                .any(|end| match *end {
+                    "" => metric(&window.labels).is_empty(),
+                    end => metric(&window.labels).ends_with(end),
+                });
+        if matches!(name, "rate" | "increase" | "irate" | "resets") && has_floats && !is_named_so {
+            let message = format!(
+                "metric might not be a counter, name does not end in _total/_sum/_count/_bucket: {of}"
+            );
+            self.info(&message, position);
+        }
+        let mixed = format!("encountered a mix of histograms and floats for metric name {of}");
+        match name {
+            "rate" | "increase" | "delta" if is_mixed => self.warn(&mixed, position),
+            "sum_over_time" | "avg_over_time" if is_mixed => self.warn(&mixed, position),
+            "rate" | "increase" | "delta" => {
+                self.note_change(name != "delta", &histograms, (&of, position))
+            }
+            "sum_over_time" | "avg_over_time" => self.note_sum(&histograms, (&of, position)),
+            "irate" | "idelta" => {
+                if let [.., (_, before), (_, now)] = &window.samples[..] {
+                    match (before, now) {
+                        (Histogram(before), Histogram(now)) => {
+                            self.note_two(name == "irate", before, now, (&of, position));
+                        }
+                        (Float(_), Float(_)) => {}
+                        _ => self.warn(&mixed, position),
+                    }
+                }
+            }
+            "min_over_time"
+            | "max_over_time"
+            | "stddev_over_time"
+            | "stdvar_over_time"
+            | "quantile_over_time"
+            | "mad_over_time"
+            | "ts_of_min_over_time"
+            | "ts_of_max_over_time"
+            | "deriv"
+            | "predict_linear"
+            | "double_exponential_smoothing"
+                if is_mixed =>
+            {
+                let message = format!(
+                    "ignored histograms in a range containing both floats and histograms for metric name {of}"
+                );
+                self.info(&message, position);
+            }
+            _ => {}
+        }
+    }
+
+    fn note_kind(&self, is_counter: bool, gauges: [bool; 2], (of, position): Place<'_>) {
+        if is_counter && gauges.contains(&true) {
+            self.warn(
+                &format!("this native histogram metric is not a counter: {of}"),
+                position,
+            );
+        }
+        if !is_counter && gauges.contains(&false) {
+            self.warn(
+                &format!("this native histogram metric is not a gauge: {of}"),
+                position,
+            );
+        }
+    }
+
+    fn note_schemas(&self, (of, position): Place<'_>) {
+        let message = format!(
+            "vector contains a mix of histograms with exponential and custom buckets schemas for metric name {of}"
+        );
+        self.warn(&message, position);
+    }
+
+    fn note_bounds(&self, what: &str, (_, position): Place<'_>) {
+        let message = format!("mismatched custom buckets were reconciled during {what}");
+        self.info(&message, position);
+    }
+
+    /// Of `rate`, `increase` and `delta`.
+    fn note_change(&self, is_counter: bool, histograms: &[&FloatHistogram], place: Place<'_>) {
+        let [first, second, ..] = histograms else {
+            return;
+        };
+        let last = histograms[histograms.len() - 1];
+        let gauges = [first, last].map(|h| h.reset_hint == ResetHint::Gauge);
+        let from = usize::from(is_counter && shrank(first, second));
+        let is_other = |h: &&FloatHistogram| h.has_custom_buckets() != last.has_custom_buckets();
+        if is_other(&histograms[from]) {
+            if is_counter {
+                self.note_kind(true, gauges, place);
+            }
+            return self.note_schemas(place);
+        }
+        if is_counter {
+            if histograms[from..].iter().any(is_other) {
+                return self.note_schemas(place);
+            }
+            let any = histograms.iter().any(|h| h.reset_hint == ResetHint::Gauge);
+            self.note_kind(true, [any; 2], place);
+        } else {
+            self.note_kind(false, gauges, place);
+        }
+        let mut change = FloatHistogram::clone(last);
+        if from == 0 {
+            if bounds_differ(&change, first) {
+                self.note_bounds("subtraction", place);
+            }
+            subtract(&mut change, first).unwrap();
+        }
+        for pair in histograms[from..].windows(2) {
+            if is_counter && shrank(pair[0], pair[1]) {
+                if bounds_differ(&change, pair[0]) {
+                    self.note_bounds("addition", place);
+                }
+                add(&mut change, pair[0]).unwrap();
+            }
+        }
+    }
+
+    /// Of `sum_over_time` and `avg_over_time`.
+    fn note_sum(&self, histograms: &[&FloatHistogram], place: Place<'_>) {
+        let Some((first, others)) = histograms.split_first() else {
+            return;
+        };
+        let (mut sum, mut is_reconciled) = (FloatHistogram::clone(first), false);
+        for histogram in others {
+            is_reconciled |= bounds_differ(&sum, histogram);
+            if add(&mut sum, histogram).is_err() {
+                return self.note_schemas(place);
+            }
+        }
+        if is_reconciled {
+            self.note_bounds("aggregation", place);
+        }
+        if hints_collide(histograms.iter().copied()) {
+            let message = "conflicting counter resets during histogram aggregation";
+            self.warn(message, place.1);
+        }
+    }
+
+    /// Of `irate` and `idelta`.
+    fn note_two(
+        &self,
+        is_rate: bool,
+        before: &FloatHistogram,
+        now: &FloatHistogram,
+        place: Place<'_>,
+    ) {
+        let gauges = [before, now].map(|h| h.reset_hint == ResetHint::Gauge);
+        self.note_kind(is_rate, gauges, place);
+        if is_rate && shrank(before, now) {
+            return;
+        }
+        if before.has_custom_buckets() != now.has_custom_buckets() {
+            self.note_schemas(place);
+        } else if bounds_differ(before, now) {
+            self.note_bounds("subtraction", place);
+        }
+    }
 }
+
+/// Of which metric something is said, and where.
+type Place<'a> = (&'a Quoted<'a>, Position);
 
 /// The function's value for one window, which is not empty.
 fn of_window(name: &str, window: &Window, parameters: &[f64], t: i64) -> Option<SampleValue> {
@@ -137,7 +333,13 @@ fn reset(before: &SampleValue, now: &SampleValue) -> bool {
 
 /// Whether anything that only grows has become less, in the buckets that both can tell apart. A resolution that became
 /// finer was not there before, nor was another kind of buckets.
-fn shrank(before: &FloatHistogram, now: &FloatHistogram) -> bool {
+pub(super) fn shrank(before: &FloatHistogram, now: &FloatHistogram) -> bool {
+    // Whoever stored it knew.
+    match now.reset_hint {
+        ResetHint::CounterReset => return true,
+        ResetHint::NotCounterReset => return false,
+        ResetHint::Unknown | ResetHint::Gauge => {}
+    }
     if now.count < before.count || before.has_custom_buckets() != now.has_custom_buckets() {
         return true;
     }
@@ -276,8 +478,10 @@ fn extrapolated(window: &Window, is_counter: bool, is_rate: bool) -> Option<Samp
             let mut change = FloatHistogram::clone(last);
             // What was before a reset at once says nothing.
             let from = usize::from(is_counter && shrank(histograms[0], histograms[1]));
-            let custom = histograms[from..].iter().filter(|h| h.has_custom_buckets());
-            if ![0, histograms.len() - from].contains(&custom.count()) {
+            let is_other =
+                |h: &&FloatHistogram| h.has_custom_buckets() != last.has_custom_buckets();
+            let between = histograms[from..].iter().filter(|_| is_counter);
+            if is_other(&histograms[from]) || between.clone().any(is_other) {
                 return None;
             }
             if from == 0 {

@@ -1,9 +1,22 @@
 //! Selectors and subqueries.
 
+use std::sync::Arc;
+
+use model::histogram::ResetHint;
 use model::{Matcher, SampleValue};
 
 use super::{Element, Failure, Names, Twin, Window, milliseconds};
 use crate::ast::{MatrixSelector, Subquery, VectorSelector};
+
+/// A sample of a subquery follows another one than in storage, or itself: what is known of resets is not true of it.
+fn of_subquery(mut value: SampleValue) -> SampleValue {
+    if let SampleValue::Histogram(histogram) = &mut value
+        && histogram.reset_hint != ResetHint::Gauge
+    {
+        Arc::make_mut(histogram).reset_hint = ResetHint::Unknown;
+    }
+    value
+}
 
 fn matches(matchers: &[Matcher], labels: &Names) -> bool {
     matchers.iter().all(|matcher| {
@@ -82,6 +95,7 @@ impl Twin<'_> {
         while inner + step <= end {
             inner += step;
             for Element { labels, value } in self.vector(&node.expr, inner)? {
+                let value = of_subquery(value);
                 match windows.iter_mut().find(|window| window.labels == labels) {
                     Some(window) => window.samples.push((inner, value)),
                     None => windows.push(Window {

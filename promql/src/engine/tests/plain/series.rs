@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use model::histogram::{CUSTOM_BUCKETS_SCHEMA, Span};
+use model::histogram::{CUSTOM_BUCKETS_SCHEMA, ResetHint, Span};
 use model::{FloatHistogram, Labels, SampleValue};
 use proptest::prelude::*;
 
+use super::range::shrank;
 use super::{Names, Series};
 use crate::script::MemoryStorage;
 
@@ -72,9 +73,34 @@ fn series_samples(metric: &str, is_custom: bool, draws: &[Draw]) -> Vec<(i64, Sa
             ("a_total", _) => SampleValue::Float(counter),
             _ => SampleValue::Float(f64::from(size) / 4.0 - 5.0),
         };
-        samples.push((t + jitter, value));
+        let hint = match (kind, samples.last()) {
+            (11..=14, Some((_, before))) if !value.is_stale() => known_hint(before, &value),
+            (15, _) => ResetHint::Gauge,
+            _ => ResetHint::Unknown,
+        };
+        samples.push((t + jitter, hinted(value, hint)));
     }
     samples
+}
+
+/// What who stores both knows of the second.
+fn known_hint(before: &SampleValue, now: &SampleValue) -> ResetHint {
+    match (before, now) {
+        (SampleValue::Histogram(before), SampleValue::Histogram(now)) => {
+            match shrank(before, now) {
+                true => ResetHint::CounterReset,
+                false => ResetHint::NotCounterReset,
+            }
+        }
+        _ => ResetHint::Unknown,
+    }
+}
+
+fn hinted(mut value: SampleValue, hint: ResetHint) -> SampleValue {
+    if let SampleValue::Histogram(histogram) = &mut value {
+        Arc::make_mut(histogram).reset_hint = hint;
+    }
+    value
 }
 
 /// A histogram that grows with `size`, in all of its parts.

@@ -88,15 +88,18 @@ impl RangeCall<'_> {
             _ => Total::sum(&values[0]),
         };
         let saw = |hint| values.iter().any(|value| value.reset_hint == hint);
+        // Nothing is said of what comes to nothing, but why.
+        let mut reconciled = false;
         for value in &values[1..] {
             match total.add(value) {
-                Ok(added) => note_bounds(self, added.bounds_reconciled, "aggregation", position),
+                Ok(added) => reconciled |= added.bounds_reconciled,
                 Err(_) => {
                     warn_schemas(self, name, position);
                     return None;
                 }
             }
         }
+        note_bounds(self, reconciled, "aggregation", position);
         if saw(ResetHint::CounterReset) && saw(ResetHint::NotCounterReset) {
             let message = "conflicting counter resets during histogram aggregation";
             self.call.context.warn(message, position);
@@ -118,19 +121,27 @@ impl RangeCall<'_> {
         let (first, last) = (&values[0], &values[values.len() - 1]);
         let hints = values.iter().map(|h| h.reset_hint);
         let is_delta = self.function == RangeFunction::Delta;
-        if !is_delta {
-            self.check_kind(hints.clone(), name, position);
-        }
         // After a reset between the first two, the first one says nothing.
         let starts_anew = resets.first() == Some(&true);
         let skipped = usize::from(starts_anew && !from_zero);
         let (looked_at, resets) = (&values[skipped..], &resets[skipped..]);
-        if looked_at
-            .iter()
-            .any(|h| h.has_custom_buckets() != last.has_custom_buckets())
-        {
+        let is_other =
+            |h: &Arc<FloatHistogram>| h.has_custom_buckets() != last.has_custom_buckets();
+        if is_other(&looked_at[0]) {
+            if !is_delta {
+                let ends = [first.reset_hint, last.reset_hint];
+                self.check_kind(ends.into_iter(), name, position);
+            }
             warn_schemas(self, name, position);
             return None;
+        }
+        // What lies between the ends is nothing to a difference; and where it is of another kind, only that is said.
+        if !is_delta {
+            if looked_at.iter().any(is_other) {
+                warn_schemas(self, name, position);
+                return None;
+            }
+            self.check_kind(hints.clone(), name, position);
         }
         let mut change = FloatHistogram::clone(last);
         if !starts_anew && !from_zero {
