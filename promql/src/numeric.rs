@@ -13,6 +13,16 @@ pub(crate) fn kahan_add(increment: f64, sum: f64, compensation: f64) -> (f64, f6
     (total, compensation)
 }
 
+/// As [`kahan_add`], without a branch and so for several sums at once: what is lost is found by Knuth's exact sum of two, the same to
+/// the last bit. Where a total is not finite, or almost not, the compensation is not finite from then on: such a sum is to be done
+/// again with [`kahan_add`].
+pub(crate) fn kahan_add_finite(increment: f64, sum: f64, compensation: f64) -> (f64, f64) {
+    let total = sum + increment;
+    let added = total - sum;
+    let lost = (sum - (total - added)) + (increment - added);
+    (total, compensation + lost)
+}
+
 /// A mean that is a compensated sum until that overflows, and is computed incrementally from then on.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Mean {
@@ -128,6 +138,8 @@ pub(crate) fn greatest(a: f64, b: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -136,6 +148,41 @@ mod tests {
             .into_iter()
             .fold((0.0, 0.0), |(sum, c), value| kahan_add(value, sum, c));
         assert_eq!(sum + compensation, 2.0);
+    }
+
+    proptest! {
+        #[test]
+        fn without_a_branch_the_bits_are_the_same(
+            values in proptest::collection::vec(prop_oneof![any::<f64>(), -1e3..1e3, Just(f64::MAX), Just(-0.0)], 1..20),
+        ) {
+            let by = |add: fn(f64, f64, f64) -> (f64, f64)| {
+                values.iter().fold((0.0, 0.0), |(sum, c), &value| add(value, sum, c))
+            };
+            let (sum, compensation) = by(kahan_add_finite);
+            let (expected, expected_compensation) = by(kahan_add);
+            if !compensation.is_finite() {
+                // Overflow is near, or there was an infinity or NaN.
+                let largest = values.iter().fold(0.0, |most: f64, value| most.max(value.abs()));
+                prop_assert!(!(largest < f64::MAX / 32.0) || values.iter().any(|value| value.is_nan()));
+            } else {
+                prop_assert_eq!(sum.to_bits(), expected.to_bits());
+                prop_assert_eq!(compensation.to_bits(), expected_compensation.to_bits());
+            }
+        }
+    }
+
+    #[test]
+    fn overflow_shows_without_a_branch() {
+        for values in [
+            [f64::MAX, f64::MAX, 1.0],
+            [f64::INFINITY, 1.0, 1.0],
+            [1.0, f64::NAN, 1.0],
+        ] {
+            let (_, compensation) = values.into_iter().fold((0.0, 0.0), |(sum, c), value| {
+                kahan_add_finite(value, sum, c)
+            });
+            assert!(!compensation.is_finite());
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::RangeFunction;
 use crate::error::QueryError;
-use crate::numeric::{self, Mean, kahan_add};
+use crate::numeric::{self, Mean, kahan_add, kahan_add_finite};
 use crate::row::{Row, Scalar};
 use crate::window::Windows;
 
@@ -16,7 +16,7 @@ pub(super) fn simple(
 ) -> Result<(), QueryError> {
     match function {
         RangeFunction::Avg => several(windows, row, means, mean)?,
-        RangeFunction::Sum => several(windows, row, |values| sums(values).map(total), sum)?,
+        RangeFunction::Sum => several(windows, row, sums, sum)?,
         RangeFunction::Stddev => each(windows, row, |values| variance(values).sqrt())?,
         RangeFunction::Stdvar => each(windows, row, variance)?,
         RangeFunction::Mad => each(windows, row, median_deviation)?,
@@ -112,24 +112,16 @@ fn means(windows: [&[f64]; LANES]) -> [f64; LANES] {
     let first = windows.map(|values| values[0]);
     let count = windows[0].len() as f64;
     let results = added(first, windows.map(|values| &values[1..]));
-    let mut windows = windows.into_iter();
-    results.map(|(sum, compensation)| match windows.next() {
+    std::array::from_fn(|at| match results[at] {
         // What overflows is another matter.
-        Some(values) if !sum.is_finite() => mean(values),
-        _ => sum / count + compensation / count,
+        (_, compensation) if !compensation.is_finite() => mean(windows[at]),
+        (sum, compensation) => sum / count + compensation / count,
     })
 }
 
 fn sum(values: &[f64]) -> f64 {
-    let [(sum, compensation)] = added([0.0], [values]);
-    total((sum, compensation))
-}
-
-fn sums(windows: [&[f64]; LANES]) -> [(f64, f64); LANES] {
-    added([0.0; LANES], windows)
-}
-
-fn total((sum, compensation): (f64, f64)) -> f64 {
+    let add = |(sum, c), &value: &f64| kahan_add(value, sum, c);
+    let (sum, compensation) = values.iter().fold((0.0, 0.0), add);
     if sum.is_infinite() {
         sum
     } else {
@@ -137,19 +129,26 @@ fn total((sum, compensation): (f64, f64)) -> f64 {
     }
 }
 
-/// Adds to each of `sums` the values of its window, all of which are equally long; with what is lost to rounding.
-fn added<const N: usize>(mut sums: [f64; N], windows: [&[f64]; N]) -> [(f64, f64); N] {
+fn sums(windows: [&[f64]; LANES]) -> [f64; LANES] {
+    let results = added([0.0; LANES], windows);
+    std::array::from_fn(|at| match results[at] {
+        (_, compensation) if !compensation.is_finite() => sum(windows[at]),
+        (sum, compensation) => sum + compensation,
+    })
+}
+
+/// Adds to each of `sums` the values of its window, all of which are equally long, by [`kahan_add_finite`].
+fn added(mut sums: [f64; LANES], windows: [&[f64]; LANES]) -> [(f64, f64); LANES] {
     let len = windows.iter().map(|values| values.len()).min().unwrap_or(0);
     let windows = windows.map(|values| &values[..len]);
-    let mut compensations = [0.0; N];
+    let mut compensations = [0.0; LANES];
     for at in 0..len {
-        let values = windows.map(|values| values[at]);
-        for ((sum, compensation), value) in sums.iter_mut().zip(&mut compensations).zip(values) {
-            (*sum, *compensation) = kahan_add(value, *sum, *compensation);
+        for lane in 0..LANES {
+            (sums[lane], compensations[lane]) =
+                kahan_add_finite(windows[lane][at], sums[lane], compensations[lane]);
         }
     }
-    let mut sums = sums.into_iter();
-    compensations.map(|compensation| (sums.next().unwrap_or_default(), compensation))
+    std::array::from_fn(|lane| (sums[lane], compensations[lane]))
 }
 
 /// Population variance, updated value by value with compensated sums.

@@ -1,7 +1,7 @@
 //! Lines through the samples of a window, and smoothing.
 
 use crate::error::QueryError;
-use crate::numeric::kahan_add;
+use crate::numeric::{kahan_add, kahan_add_finite};
 use crate::row::{Row, Scalar};
 use crate::window::Windows;
 
@@ -14,12 +14,12 @@ fn line(timestamps: &[i64], values: &[f64], origin: i64) -> (f64, f64) {
         }
         return (0.0, first);
     }
-    let mut sums = [(0.0, 0.0); 4];
-    for (&t, &y) in timestamps.iter().zip(values) {
-        let x = (t - origin) as f64 / 1e3;
-        for (sum, term) in sums.iter_mut().zip([x, y, x * y, x * x]) {
-            *sum = kahan_add(term, sum.0, sum.1);
-        }
+    let mut sums = sums(timestamps, values, origin, kahan_add_finite);
+    if sums
+        .iter()
+        .any(|(_, compensation)| !compensation.is_finite())
+    {
+        sums = self::sums(timestamps, values, origin, kahan_add);
     }
     let [sum_x, sum_y, sum_xy, sum_xx] = sums.map(|(sum, compensation)| sum + compensation);
     let count = values.len() as f64;
@@ -27,6 +27,25 @@ fn line(timestamps: &[i64], values: &[f64], origin: i64) -> (f64, f64) {
     let variance = sum_xx - sum_x * sum_x / count;
     let slope = covariance / variance;
     (slope, sum_y / count - slope * sum_x / count)
+}
+
+/// Returns the sums of x, y, x·y and x², each with what was lost to rounding; x is seconds since `origin`.
+#[inline]
+fn sums(
+    timestamps: &[i64],
+    values: &[f64],
+    origin: i64,
+    add: impl Fn(f64, f64, f64) -> (f64, f64),
+) -> [(f64, f64); 4] {
+    let (mut sums, mut compensations) = ([0.0; 4], [0.0; 4]);
+    for (&t, &y) in timestamps.iter().zip(values) {
+        let x = (t - origin) as f64 / 1e3;
+        let terms = [x, y, x * y, x * x];
+        for at in 0..4 {
+            (sums[at], compensations[at]) = add(terms[at], sums[at], compensations[at]);
+        }
+    }
+    std::array::from_fn(|at| (sums[at], compensations[at]))
 }
 
 /// The slope of each window's line.
