@@ -98,22 +98,14 @@ impl Labels {
     ///
     /// In debug builds, when they are not.
     pub fn from_sorted<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)> + Clone) -> Self {
-        let mut text = SCRATCH.take();
-        text.clear();
-        match pairs.clone().count() {
-            0 => {}
-            count => push_number(&mut text, count),
-        }
-        for (name, value) in pairs {
-            for part in [name, value] {
-                push_number(&mut text, part.len());
-                text.push_str(part);
+        let labels = Labels::put_together(pairs.clone().count(), |text| {
+            for (name, value) in pairs {
+                for part in [name, value] {
+                    push_number(text, part.len());
+                    text.push_str(part);
+                }
             }
-        }
-        let labels = Labels(Arc::from(text.as_str()));
-        if text.capacity() <= SCRATCH_MAX {
-            SCRATCH.set(text);
-        }
+        });
         debug_assert!(
             labels
                 .iter()
@@ -121,6 +113,21 @@ impl Labels {
                 .all(|(a, b)| a.0 < b.0)
         );
         debug_assert!(labels.iter().all(|(_, value)| !value.is_empty()));
+        labels
+    }
+
+    /// Returns the labels of `count` pairs, which `append` writes.
+    fn put_together(count: usize, append: impl FnOnce(&mut String)) -> Labels {
+        let mut text = SCRATCH.take();
+        text.clear();
+        if count != 0 {
+            push_number(&mut text, count);
+        }
+        append(&mut text);
+        let labels = Labels(Arc::from(text.as_str()));
+        if text.capacity() <= SCRATCH_MAX {
+            SCRATCH.set(text);
+        }
         labels
     }
 
@@ -179,6 +186,16 @@ impl Labels {
         hasher.finish()
     }
 
+    /// Returns these labels without the first `skipped`; none when there are no more.
+    pub fn rest(&self, skipped: usize) -> Rest<'_> {
+        let mut pairs = self.iter();
+        pairs.by_ref().take(skipped).for_each(drop);
+        Rest {
+            text: &self.0[pairs.at..],
+            len: pairs.left,
+        }
+    }
+
     /// Returns a builder that starts with these labels.
     pub fn to_builder(&self) -> LabelsBuilder {
         LabelsBuilder {
@@ -190,6 +207,36 @@ impl Labels {
     /// Returns the bytes held on the heap, shared between clones.
     pub fn heap_bytes(&self) -> usize {
         self.0.len() + 2 * size_of::<usize>()
+    }
+}
+
+/// Labels of a set but for the first few, see [`Labels::rest`]: they are compared and hashed in one piece.
+#[derive(Clone, Copy, Debug)]
+pub struct Rest<'a> {
+    /// The pairs as a label set has them.
+    text: &'a str,
+    /// How many there are.
+    len: usize,
+}
+
+impl Rest<'_> {
+    /// Returns them as a set of their own.
+    pub fn to_labels(self) -> Labels {
+        Labels::put_together(self.len, |text| text.push_str(self.text))
+    }
+}
+
+impl PartialEq for Rest<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Rest<'_> {}
+
+impl Hash for Rest<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.text.hash(state);
     }
 }
 
@@ -412,6 +459,20 @@ mod tests {
             &[("__name__", "my.metric"), ("l.x", "y")],
             r#"{"my.metric", "l.x"="y"}"#,
         );
+    }
+
+    #[test]
+    fn the_rest_is_one_piece() {
+        let labels = Labels::from_pairs([("a", "1"), ("b", "2"), ("c", "3")]);
+        let other = Labels::from_pairs([("b", "2"), ("c", "3")]);
+        assert_eq!(labels.rest(1), other.rest(0));
+        assert_ne!(labels.rest(2), other.rest(0));
+        assert_eq!(labels.rest(1).to_labels(), other);
+        assert_eq!(labels.rest(0).to_labels(), labels);
+        for skipped in [3, 4] {
+            assert_eq!(labels.rest(skipped).to_labels(), Labels::empty());
+        }
+        assert_eq!(Labels::empty().rest(0), labels.rest(3));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use model::labels::Rest;
 use model::{FloatHistogram, Labels};
 use smallvec::{SmallVec, smallvec};
 
@@ -278,6 +279,35 @@ impl Meta {
             return "";
         }
         self.labels.value(name)
+    }
+
+    /// Does `f` with the labels that other operators may see, and that are not `hidden` besides (some of [`RESERVED`]), as one
+    /// piece.
+    pub(crate) fn with_rest<R>(
+        &self,
+        delayed: bool,
+        hidden: &[&str],
+        f: impl FnOnce(Rest<'_>) -> R,
+    ) -> R {
+        let hides_reserved = self.drop_name && !delayed;
+        let is_hidden =
+            |name: &str| hides_reserved && RESERVED.contains(&name) || hidden.contains(&name);
+        let mut labels = self.labels.iter();
+        let mut next = labels.next();
+        let mut skipped = 0;
+        while next.is_some_and(|(name, _)| is_hidden(name)) {
+            skipped += 1;
+            next = labels.next();
+        }
+        // Names are sorted: mostly none that is hidden comes after the first that is not.
+        let last = RESERVED[RESERVED.len() - 1];
+        let others = next.into_iter().chain(labels);
+        let mut others = others.take_while(|(name, _)| *name <= last);
+        if others.any(|(name, _)| is_hidden(name)) {
+            f(self.labels.without(is_hidden).rest(0))
+        } else {
+            f(self.labels.rest(skipped))
+        }
     }
 
     /// The labels that other operators may see, as a set.

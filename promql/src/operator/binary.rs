@@ -9,7 +9,6 @@ use crate::engine::context::Context;
 use crate::engine::evaluate::{self, scalar};
 use crate::error::QueryError;
 use crate::histogram::binary::{Operand, combine};
-use crate::operator::merge::{SAME_LABELS, unique};
 use crate::row::{BoxRows, Meta, Row, Scalar, Steps};
 
 /// Evaluates a binary operator of which at least one side is a vector.
@@ -68,9 +67,9 @@ fn with_scalar<'q>(
     if drops_name(node) {
         return map::map(context, vector, steps.count, change);
     }
+    // The labels stay as they are, so they still differ.
     let series: Vec<Meta> = vector.series().to_vec();
-    let mapped = map::map_series(vector, series, change);
-    unique(context, mapped, steps.count, SAME_LABELS)
+    Ok(map::map_series(vector, series, change))
 }
 
 fn scalar_row(

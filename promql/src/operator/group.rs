@@ -3,6 +3,7 @@
 use std::hash::{Hash, Hasher};
 
 use hashbrown::HashTable;
+use model::labels::Rest;
 use model::{Labels, LabelsBuilder};
 use rapidhash::fast::RapidHasher;
 
@@ -28,6 +29,11 @@ impl Key<'_> {
         } else {
             name != METRIC_NAME && !self.labels.iter().any(|label| label == name)
         }
+    }
+
+    /// Whether all labels but the name count.
+    fn is_all(&self) -> bool {
+        !self.counts && self.labels.is_empty()
     }
 
     /// The labels of `meta` that count.
@@ -62,7 +68,22 @@ impl ByHash {
         for pair in pairs {
             pair.hash(&mut hasher);
         }
-        let hash = hasher.finish();
+        self.number_at(hasher.finish(), number, is_equal)
+    }
+
+    /// The same of what is one piece. A table numbers by either, not by both.
+    pub(crate) fn number_of_rest(
+        &mut self,
+        rest: Rest<'_>,
+        number: usize,
+        is_equal: impl Fn(usize) -> bool,
+    ) -> usize {
+        let mut hasher = RapidHasher::default();
+        rest.hash(&mut hasher);
+        self.number_at(hasher.finish(), number, is_equal)
+    }
+
+    fn number_at(&mut self, hash: u64, number: usize, is_equal: impl Fn(usize) -> bool) -> usize {
         let entry = self.0.entry(
             hash,
             |&(other, known)| other == hash && is_equal(known),
@@ -95,11 +116,26 @@ impl<'a> Groups<'a> {
 
     /// Returns the number of the group that `meta` is in; a new one if need be.
     pub(crate) fn of(&mut self, meta: &Meta) -> usize {
+        if self.key.is_all() {
+            return self.of_all(meta);
+        }
         if self.is_in(meta, self.last) {
             return self.last;
         }
         self.last = self.find(meta);
         self.last
+    }
+
+    fn of_all(&mut self, meta: &Meta) -> usize {
+        let (labels, by_hash) = (&mut self.labels, &mut self.by_hash);
+        meta.with_rest(self.key.delayed, &[METRIC_NAME], |rest| {
+            let next = labels.len();
+            let number = by_hash.number_of_rest(rest, next, |group| labels[group].rest(0) == rest);
+            if number == next {
+                labels.push(rest.to_labels());
+            }
+            number
+        })
     }
 
     fn is_in(&self, meta: &Meta, group: usize) -> bool {

@@ -18,7 +18,7 @@ use crate::engine::evaluate;
 use crate::error::QueryError;
 use crate::operator::group::{Groups, Key};
 use crate::operator::merge::{SAME_LABELS, unique};
-use crate::row::{Bits, BoxRows, Meta, Row, Rows, Steps};
+use crate::row::{Bits, BoxRows, Meta, RESERVED, Row, Rows, Steps};
 use crate::table::Table;
 use combine::Side;
 use plan::{Conflict, Output};
@@ -44,6 +44,9 @@ pub(super) fn rows<'q>(
     };
     let one = Table::collect(one, steps.count, context)?;
     let join = Join::new(context, node, matching, (many, one), steps.count)?;
+    if join.is_one_for_each_group() {
+        return Ok(Box::new(join));
+    }
     let message = match matching.cardinality {
         Cardinality::OneToOne => SAME_LABELS,
         _ => "multiple matches for labels: grouping labels must ensure unique matches",
@@ -134,6 +137,25 @@ impl<'q> Join<'q> {
         join.find_conflicts(&groups.labels)?;
         join.plan_outputs(&groups.labels)?;
         Ok(join)
+    }
+
+    /// Whether each group has one result at most, so that the results differ as the groups do.
+    fn is_one_for_each_group(&self) -> bool {
+        if self.matching.cardinality != Cardinality::OneToOne || self.fill != (None, None) {
+            return false;
+        }
+        let mut groups = vec![false; self.partners.len()];
+        let mut many = self.ids.iter().zip(self.many.series());
+        many.all(|(&id, meta)| {
+            // What goes with the name is part of the group.
+            let goes = meta
+                .labels
+                .iter()
+                .take_while(|(name, _)| *name <= RESERVED[2]);
+            let mut goes = goes.skip_while(|(name, _)| *name == RESERVED[0]);
+            !goes.any(|(name, _)| RESERVED.contains(&name))
+                && !std::mem::replace(&mut groups[id], true)
+        })
     }
 
     /// Reads the many side up to the row before `end`; the last one read is the current row.
