@@ -226,6 +226,13 @@ impl FloatHistogram {
 
     /// Returns the buckets with observations, ascending: negative, zero, positive.
     pub fn buckets(&self) -> Vec<Bucket> {
+        let mut buckets = self.all_buckets();
+        buckets.retain(|bucket| bucket.count != 0.0);
+        buckets
+    }
+
+    /// Returns the buckets with observations, and those without that the spans have.
+    pub fn all_buckets(&self) -> Vec<Bucket> {
         let mut buckets = Vec::new();
         for (index, count) in indexed(&self.negative_spans, &self.negative_buckets) {
             let (upper, lower) = (-self.bound(index.saturating_sub(1)), -self.bound(index));
@@ -260,7 +267,6 @@ impl FloatHistogram {
                 count,
             });
         }
-        buckets.retain(|bucket| bucket.count != 0.0);
         buckets
     }
 

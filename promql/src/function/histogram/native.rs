@@ -21,16 +21,18 @@ pub(super) fn quantile(q: f64, histogram: &FloatHistogram) -> (f64, Option<&'sta
     let from_below = has_nan || q < 0.5;
     let share = if from_below { q } else { 1.0 - q };
     let rank = share * histogram.count;
-    let mut buckets = histogram.buckets();
+    let mut buckets = histogram.all_buckets();
     if !from_below {
         buckets.reverse();
     }
     let mut count = 0.0;
     let mut found: Option<Bucket> = None;
     for bucket in buckets {
+        let is_empty = bucket.count == 0.0;
         count += bucket.count;
+        // An empty one is where negative counts end, which reach no rank.
         found = Some(bucket);
-        if rank <= count {
+        if !is_empty && rank <= count {
             break;
         }
     }
@@ -177,4 +179,33 @@ pub(super) fn variance(histogram: &FloatHistogram) -> f64 {
             crate::numeric::kahan_add(bucket.count * delta * delta, sum, compensation);
     }
     (sum + compensation) / histogram.count
+}
+
+#[cfg(test)]
+mod tests {
+    use model::histogram::Span;
+
+    use super::*;
+
+    /// No count reaches the rank, so it is the end: the last bucket that there is, empty or not.
+    #[test]
+    fn quantiles_of_negative_counts() {
+        let counting = |count: f64| FloatHistogram {
+            schema: 2,
+            count: 3.0 * count,
+            sum: 3.0,
+            positive_spans: vec![Span {
+                offset: 1,
+                length: 4,
+            }],
+            positive_buckets: vec![0.0, count, 2.0 * count, 0.0],
+            ..FloatHistogram::default()
+        };
+        let upper = |index| counting(1.0).bound(index);
+        assert_eq!(quantile(0.001, &counting(-1.0)), (upper(4), None));
+        assert_eq!(quantile(0.999, &counting(-1.0)), (upper(1), None));
+        // Where counts are positive an empty one is never the one.
+        assert_eq!(quantile(1.0, &counting(1.0)), (upper(3), None));
+        assert_eq!(quantile(0.0, &counting(1.0)), (upper(1), None));
+    }
 }
