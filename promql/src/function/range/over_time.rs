@@ -143,9 +143,9 @@ fn added(mut sums: [f64; LANES], windows: [&[f64]; LANES]) -> [(f64, f64); LANES
     let windows = windows.map(|values| &values[..len]);
     let mut compensations = [0.0; LANES];
     for at in 0..len {
-        for lane in 0..LANES {
-            (sums[lane], compensations[lane]) =
-                kahan_add_finite(windows[lane][at], sums[lane], compensations[lane]);
+        let values = windows.map(|values| values[at]);
+        for ((sum, compensation), value) in sums.iter_mut().zip(&mut compensations).zip(values) {
+            (*sum, *compensation) = kahan_add_finite(value, *sum, *compensation);
         }
     }
     std::array::from_fn(|lane| (sums[lane], compensations[lane]))
