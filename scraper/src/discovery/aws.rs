@@ -11,7 +11,7 @@ use net::outbound::HttpClient;
 use serde::de::DeserializeOwned;
 
 use self::xml::Element;
-use super::refresh::{ANSWER_BYTES_MAX, RefreshError};
+use super::refresh::{ANSWER_BYTES_MAX, PAGES_MAX, RefreshError};
 use crate::config::sd::{AwsSdConfig, Ec2SdConfig, LightsailSdConfig};
 
 pub(crate) mod ec2;
@@ -91,6 +91,34 @@ impl Region {
         let result = format!("{}Result", pairs[0].1);
         let result = root.into_child(&result);
         result.ok_or_else(|| wrong("unexpected answer: it holds no result".to_owned()))
+    }
+
+    /// Asks a query API for a list, all its pages.
+    ///
+    /// * `items`: the element that has the items. `next`: that with the next page's name, and the parameter.
+    async fn list(
+        &self,
+        service: &str,
+        pairs: Pairs,
+        items: &str,
+        next: &str,
+    ) -> Result<Vec<Element>, RefreshError> {
+        let mut all = Vec::new();
+        let mut token = String::new();
+        for _ in 0..PAGES_MAX {
+            let mut pairs = pairs.clone();
+            if !token.is_empty() {
+                pairs.push((next.to_owned(), token));
+            }
+            let page = self.elements(service, &pairs).await?;
+            all.extend_from_slice(page.items(items));
+            token = page.text_at(next).to_owned();
+            if token.is_empty() {
+                return Ok(all);
+            }
+        }
+        let asked = format!("{service} {}", pairs[0].1);
+        Err(RefreshError::too_many_pages(&asked))
     }
 
     /// Returns what a query API was asked, for errors, and what it answers. The first pair is the action.

@@ -16,10 +16,10 @@ use futures_util::future::try_join_all;
 
 use self::labels::{of_cluster, of_node, of_serverless};
 use super::xml::Element;
-use super::{AT_ONCE, Pairs, Region, action};
+use super::{AT_ONCE, Region, action};
 use crate::discovery::TargetGroup;
 use crate::discovery::labels::MetaLabels;
-use crate::discovery::refresh::{PAGES_MAX, RefreshError, Source};
+use crate::discovery::refresh::{RefreshError, Source};
 
 mod labels;
 
@@ -87,7 +87,10 @@ impl ElastiCacheSource {
         let mut pairs = action("DescribeCacheClusters", VERSION);
         pairs.push(("ShowCacheNodeInfo".to_owned(), "true".to_owned()));
         pairs.push(("MaxRecords".to_owned(), CLUSTERS_AT_ONCE.to_owned()));
-        let mut clusters = self.list(pairs, "CacheClusters", "Marker").await?;
+        let mut clusters = self
+            .region
+            .list(SERVICE, pairs, "CacheClusters", "Marker")
+            .await?;
         if !wanted.is_empty() {
             clusters.retain(|cluster| wanted.iter().any(|wanted| wanted.has(cluster)));
         }
@@ -99,7 +102,10 @@ impl ElastiCacheSource {
         let mut pairs = action("DescribeServerlessCaches", VERSION);
         pairs.push(("MaxResults".to_owned(), SERVERLESS_AT_ONCE.to_owned()));
         if wanted.is_empty() {
-            return self.list(pairs, "ServerlessCaches", "NextToken").await;
+            return self
+                .region
+                .list(SERVICE, pairs, "ServerlessCaches", "NextToken")
+                .await;
         }
         let names = wanted.iter().filter_map(|wanted| match wanted {
             Wanted::Serverless(name) => Some((*name).to_owned()),
@@ -112,38 +118,12 @@ impl ElastiCacheSource {
             let asked = names.iter().map(|name| {
                 let mut pairs = pairs.clone();
                 pairs.push(("ServerlessCacheName".to_owned(), name.clone()));
-                self.list(pairs, "ServerlessCaches", "NextToken")
+                self.region
+                    .list(SERVICE, pairs, "ServerlessCaches", "NextToken")
             });
             caches.extend(try_join_all(asked).await?.into_iter().flatten());
         }
         Ok(caches)
-    }
-
-    /// Asks for a list, all its pages.
-    ///
-    /// * `items`: the element that has the items. `next`: that with the next page's name, and the parameter.
-    async fn list(
-        &self,
-        pairs: Pairs,
-        items: &str,
-        next: &str,
-    ) -> Result<Vec<Element>, RefreshError> {
-        let asked = pairs[0].1.clone();
-        let mut all = Vec::new();
-        let mut token = String::new();
-        for _ in 0..PAGES_MAX {
-            let mut pairs = pairs.clone();
-            if !token.is_empty() {
-                pairs.push((next.to_owned(), token));
-            }
-            let page = self.region.elements(SERVICE, &pairs).await?;
-            all.extend_from_slice(page.items(items));
-            token = page.text_at(next).to_owned();
-            if token.is_empty() {
-                return Ok(all);
-            }
-        }
-        Err(RefreshError::too_many_pages(&format!("{SERVICE} {asked}")))
     }
 
     async fn tags(&self, resource: &Element) -> Result<BTreeMap<String, String>, RefreshError> {

@@ -15,7 +15,7 @@ use super::{AT_ONCE, Pairs, Region, action};
 use crate::config::sd::Ec2Filter;
 use crate::discovery::TargetGroup;
 use crate::discovery::labels::MetaLabels;
-use crate::discovery::refresh::{PAGES_MAX, RefreshError, Source};
+use crate::discovery::refresh::{RefreshError, Source};
 
 mod labels;
 
@@ -87,23 +87,8 @@ impl RdsSource {
 
     /// Asks for a list, all its pages; `items` is the element that has the items.
     async fn list(&self, mut pairs: Pairs, items: &str) -> Result<Vec<Element>, RefreshError> {
-        let asked = pairs[0].1.clone();
         pairs.push(("MaxRecords".to_owned(), PAGE_ITEMS.to_owned()));
-        let mut all = Vec::new();
-        let mut marker = String::new();
-        for _ in 0..PAGES_MAX {
-            let mut pairs = pairs.clone();
-            if !marker.is_empty() {
-                pairs.push(("Marker".to_owned(), marker));
-            }
-            let page = self.region.elements(SERVICE, &pairs).await?;
-            all.extend_from_slice(page.items(items));
-            marker = page.text_at("Marker").to_owned();
-            if marker.is_empty() {
-                return Ok(all);
-            }
-        }
-        Err(RefreshError::too_many_pages(&format!("{SERVICE} {asked}")))
+        self.region.list(SERVICE, pairs, items, "Marker").await
     }
 
     /// Returns the labels of an instance, if it has an address.
