@@ -292,22 +292,26 @@ impl Meta {
         let hides_reserved = self.drop_name && !delayed;
         let is_hidden =
             |name: &str| hides_reserved && RESERVED.contains(&name) || hidden.contains(&name);
-        let mut labels = self.labels.iter();
-        let mut next = labels.next();
-        let mut skipped = 0;
-        while next.is_some_and(|(name, _)| is_hidden(name)) {
-            skipped += 1;
-            next = labels.next();
-        }
-        // Names are sorted: mostly none that is hidden comes after the first that is not.
-        let last = RESERVED[RESERVED.len() - 1];
-        let others = next.into_iter().chain(labels);
-        let mut others = others.take_while(|(name, _)| *name <= last);
-        if others.any(|(name, _)| is_hidden(name)) {
-            f(self.labels.without(is_hidden).rest(0))
-        } else {
+        let hidden = self.reserved().filter(|(name, _)| is_hidden(name)).count();
+        let skipped = self.labels.iter().take_while(|(name, _)| is_hidden(name));
+        let skipped = skipped.count();
+        // Names are sorted: mostly those that are hidden are the first.
+        if skipped == hidden {
             f(self.labels.rest(skipped))
+        } else {
+            f(self.labels.without(is_hidden).rest(0))
         }
+    }
+
+    /// The labels that go when the name is dropped.
+    pub(crate) fn reserved(&self) -> impl Iterator<Item = (&str, &str)> {
+        let last = RESERVED[RESERVED.len() - 1];
+        // Labels are sorted, and so are the reserved names.
+        let first = self
+            .labels
+            .iter()
+            .take_while(move |(name, _)| *name <= last);
+        first.filter(|(name, _)| RESERVED.contains(name))
     }
 
     /// The labels that other operators may see, as a set.

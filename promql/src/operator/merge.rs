@@ -3,7 +3,7 @@
 use crate::engine::context::Context;
 use crate::error::QueryError;
 use crate::operator::group::ByHash;
-use crate::row::{BoxRows, Meta, RESERVED, Row};
+use crate::row::{BoxRows, Meta, Row};
 use crate::table::Table;
 
 /// The error of two series with the same labels.
@@ -42,22 +42,13 @@ pub(crate) fn unique<'q>(
 
 /// Whether series that differ, as those of an operator do, still do so without their names: they all have the same.
 pub(crate) fn differ_without_names(series: &[Meta], delayed: bool) -> bool {
-    fn reserved(meta: &Meta) -> impl Iterator<Item = (&str, &str)> {
-        let last = RESERVED[RESERVED.len() - 1];
-        // Labels are sorted, and so are the reserved names.
-        let first = meta
-            .labels
-            .iter()
-            .take_while(move |(name, _)| *name <= last);
-        first.filter(|(name, _)| RESERVED.contains(name))
-    }
     let Some((first, others)) = series.split_first() else {
         return true;
     };
     delayed
-        || others
-            .iter()
-            .all(|other| other.drop_name == first.drop_name && reserved(other).eq(reserved(first)))
+        || others.iter().all(|other| {
+            other.drop_name == first.drop_name && other.reserved().eq(first.reserved())
+        })
 }
 
 fn join(kept: &mut Row, row: &Row, message: &str) -> Result<(), QueryError> {

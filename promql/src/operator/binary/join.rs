@@ -148,13 +148,8 @@ impl<'q> Join<'q> {
         let mut many = self.ids.iter().zip(self.many.series());
         many.all(|(&id, meta)| {
             // What goes with the name is part of the group.
-            let goes = meta
-                .labels
-                .iter()
-                .take_while(|(name, _)| *name <= RESERVED[2]);
-            let mut goes = goes.skip_while(|(name, _)| *name == RESERVED[0]);
-            !goes.any(|(name, _)| RESERVED.contains(&name))
-                && !std::mem::replace(&mut groups[id], true)
+            let has_others = meta.reserved().any(|(name, _)| name != RESERVED[0]);
+            !has_others && !std::mem::replace(&mut groups[id], true)
         })
     }
 
