@@ -1,13 +1,12 @@
 //! The way of an alert: a target stops, the rule is pending, then firing, people hear of it, and of its end.
 //!
-//! Everything at 1 s, so that the whole story takes less than a minute: pending for 3 s, grouped for 1 s, told to a
+//! Everything at 1 s, so that the whole story takes less than a minute: pending for 5 s, grouped for 1 s, told to a
 //! webhook and to a mail server of the test by the Alertmanager inside the same process.
 
 mod support;
 
 use std::fs;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use serde_json::Value;
 
@@ -34,7 +33,7 @@ groups:
   rules:
   - alert: TargetDown
     expr: up == 0
-    for: 3s
+    for: 5s
     labels: {severity: page}
     annotations:
       summary: '{{ $labels.job }} does not answer, up is {{ $value }}'
@@ -212,15 +211,11 @@ fn rule_state(hearth: &Monitor, state: &str) -> Result<(), String> {
 
 #[track_caller]
 fn wait_for_health(hearth: &Monitor, health: &str) {
-    eventually(
-        &format!("the target is {health}"),
-        Duration::from_secs(10),
-        || {
-            let targets = hearth.active_targets()?;
-            let met = targets.iter().all(|target| target["health"] == health);
-            (met && !targets.is_empty())
-                .then_some(())
-                .ok_or_else(|| format!("{targets:?}"))
-        },
-    );
+    eventually(&format!("the target is {health}"), PATIENCE, || {
+        let targets = hearth.active_targets()?;
+        let met = targets.iter().all(|target| target["health"] == health);
+        (met && !targets.is_empty())
+            .then_some(())
+            .ok_or_else(|| format!("{targets:?}"))
+    });
 }

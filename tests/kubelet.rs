@@ -1,6 +1,7 @@
 //! The kubelets of a cluster by the configuration that is shipped, over TLS, with a token that changes.
 //!
-//! One server is the cluster's API and the kubelet of its only node. It knows one token at a time.
+//! One server is the cluster's API and the kubelet of its only node. While the token changes it knows both, as a real one
+//! does: a scrape under way has the old one.
 
 mod support;
 
@@ -27,10 +28,23 @@ const JOBS: [&str; 4] = [
 /// What the server knows.
 #[derive(Default)]
 struct Cluster {
-    token: String,
-    /// The paths of answers that were given to that token.
+    /// The newest last.
+    tokens: Vec<String>,
+    /// The paths of answers that were given to the newest token.
     served: Vec<String>,
     refused: usize,
+}
+
+impl Cluster {
+    /// Notes a request with that token, and says whether it is known.
+    fn admit(&mut self, token: &str, path: &str) -> bool {
+        if self.tokens.last().is_some_and(|newest| newest == token) {
+            self.served.push(path.to_owned());
+        }
+        let is_known = self.tokens.iter().any(|known| known == token);
+        self.refused += usize::from(!is_known);
+        is_known
+    }
 }
 
 /// Starts the server; writes the certificate of its authority to `ca.crt` in `dir`.
@@ -71,15 +85,7 @@ fn serve(
     }
     let target = first.split(' ').nth(1)?;
     let path = target.split('?').next()?;
-    let is_known = {
-        let mut cluster = cluster.lock().expect("nobody panicked");
-        let is_known = cluster.token == token;
-        match is_known {
-            true => cluster.served.push(path.to_owned()),
-            false => cluster.refused += 1,
-        }
-        is_known
-    };
+    let is_known = cluster.lock().expect("nobody panicked").admit(&token, path);
     let body = match path {
         _ if !is_known => String::new(),
         "/api/v1/nodes" if target.contains("watch=true") => {
@@ -130,7 +136,7 @@ fn up(hearth: &Monitor) -> usize {
 fn kubelets_are_scraped_by_the_shipped_configuration() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let cluster = Arc::new(Mutex::new(Cluster {
-        token: "first".to_owned(),
+        tokens: vec!["first".to_owned()],
         ..Cluster::default()
     }));
     let address = start(dir.path(), Arc::clone(&cluster));
@@ -154,38 +160,50 @@ fn kubelets_are_scraped_by_the_shipped_configuration() {
         count => Err(format!("{count} jobs are up")),
     });
     // The token changes: what is asked from now on has the new one.
-    let before = {
+    let refused = || cluster.lock().expect("nobody panicked").refused;
+    let before = refused();
+    {
         let mut cluster = cluster.lock().expect("nobody panicked");
-        fs::write(&token, "second\n").expect("the file is written");
-        cluster.token = "second".to_owned();
+        cluster.tokens.push("second".to_owned());
         cluster.served.clear();
-        cluster.refused
-    };
+    }
+    fs::write(&token, "second\n").expect("the file is written");
+    served_to_the_newest(&cluster);
+    assert_eq!(refused(), before);
+    // No scrape with the old one is under way any more.
+    {
+        let mut cluster = cluster.lock().expect("nobody panicked");
+        cluster.tokens.remove(0);
+        cluster.served.clear();
+    }
+    served_to_the_newest(&cluster);
+    assert_eq!(refused(), before);
+    assert_eq!(up(&hearth), JOBS.len());
+}
+
+/// Waits until each path of the kubelet was served twice to the newest token.
+#[track_caller]
+fn served_to_the_newest(cluster: &Mutex<Cluster>) {
+    let paths = [
+        "/metrics",
+        "/metrics/cadvisor",
+        "/metrics/resource",
+        "/metrics/probes",
+    ];
     eventually("every path is served to the new token", PATIENCE, || {
         let cluster = cluster.lock().expect("nobody panicked");
-        let paths = [
-            "/metrics",
-            "/metrics/cadvisor",
-            "/metrics/resource",
-            "/metrics/probes",
-        ];
-        let missing: Vec<&str> = paths
-            .into_iter()
-            .filter(|path| {
-                cluster
-                    .served
-                    .iter()
-                    .filter(|served| served == path)
-                    .count()
-                    < 2
-            })
-            .collect();
+        let times = |path: &&str| {
+            cluster
+                .served
+                .iter()
+                .filter(|served| served == path)
+                .count()
+        };
+        let missing: Vec<&str> = paths.into_iter().filter(|path| times(path) < 2).collect();
         if missing.is_empty() {
             Ok(())
         } else {
             Err(format!("not yet: {missing:?}"))
         }
     });
-    assert_eq!(cluster.lock().expect("nobody panicked").refused, before);
-    assert_eq!(up(&hearth), JOBS.len());
 }
