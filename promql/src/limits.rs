@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use model::FloatHistogram;
 
 use crate::error::QueryError;
+use crate::operator::parallel::{worker, workers};
 use crate::row::{Bits, Counts, Row, Steps};
 use crate::value::QueryStats;
 use bytes::{Bytes, raise};
@@ -75,14 +76,22 @@ pub(crate) struct Budget {
     held: AtomicUsize,
     peak: AtomicUsize,
     bytes: Bytes,
-    seen: AtomicU64,
+    tallies: Box<[Tally]>,
     /// Of each step of the query, if that is wanted.
     seen_per_step: Option<Vec<AtomicU64>>,
     /// How many steps the query has.
     steps: usize,
-    worked: AtomicU64,
     deadline: Option<Instant>,
     cancel: Option<Arc<AtomicBool>>,
+}
+
+/// What one thread of the pool counts, or all others together; in a place of its own in the cache, as each series is counted
+/// several times.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Tally {
+    seen: AtomicU64,
+    worked: AtomicU64,
 }
 
 impl Budget {
@@ -104,8 +113,7 @@ impl Budget {
             held: AtomicUsize::new(0),
             peak: AtomicUsize::new(0),
             bytes: Bytes::new(pool, bytes_max),
-            seen: AtomicU64::new(0),
-            worked: AtomicU64::new(0),
+            tallies: (0..=workers()).map(|_| Tally::default()).collect(),
             deadline: Instant::now().checked_add(timeout),
             cancel,
         }
@@ -138,6 +146,18 @@ impl Budget {
             });
         }
         self.bytes.check(held)
+    }
+
+    /// Counts `samples` as held in place of the `held` of before, mostly as many.
+    pub(crate) fn hold_instead(&self, held: &mut usize, samples: usize) -> Result<(), QueryError> {
+        let before = std::mem::replace(held, samples);
+        if before < samples {
+            return self.hold(samples - before);
+        }
+        if samples < before {
+            self.release(before - samples);
+        }
+        Ok(())
     }
 
     /// Counts `bytes` more as held, beside those of samples.
@@ -238,14 +258,14 @@ impl Budget {
         match steps.counts {
             Counts::Nothing => (),
             Counts::OwnStep => {
-                self.seen.fetch_add(count, Relaxed);
+                self.tally().seen.fetch_add(count, Relaxed);
                 if let Some(per_step) = &self.seen_per_step {
                     add(per_step);
                 }
             }
             Counts::EveryStep => {
                 let all = count.saturating_mul(self.steps as u64);
-                self.seen.fetch_add(all, Relaxed);
+                self.tally().seen.fetch_add(all, Relaxed);
                 for of_step in self.seen_per_step.iter().flatten() {
                     of_step.fetch_add(count, Relaxed);
                 }
@@ -259,13 +279,18 @@ impl Budget {
         self.check_work(WORK_PER_SERIES)
     }
 
+    fn tally(&self) -> &Tally {
+        let place = worker().map_or(0, |number| number + 1);
+        &self.tallies[place % self.tallies.len()]
+    }
+
     /// Counts `amount` samples or steps of work, and fails when time is up or the caller gave up.
     ///
-    /// The clock is looked at in the first call, and then each time that a certain amount of work is done: cheap
-    /// enough to be called per window.
+    /// The clock is looked at in a thread's first call, and then each time that it has done a certain amount of work:
+    /// cheap enough to be called per window.
     pub(crate) fn check_work(&self, amount: usize) -> Result<(), QueryError> {
         let amount = (amount as u64).max(1);
-        let before = self.worked.fetch_add(amount, Relaxed);
+        let before = self.tally().worked.fetch_add(amount, Relaxed);
         let after = before.wrapping_add(amount);
         if before != 0 && before / WORK_PER_LOOK == after / WORK_PER_LOOK {
             return Ok(());
@@ -286,6 +311,12 @@ impl Budget {
         Ok(())
     }
 
+    /// Returns how many samples were looked at.
+    fn seen(&self) -> u64 {
+        let of_each = self.tallies.iter().map(|tally| tally.seen.load(Relaxed));
+        of_each.fold(0, u64::saturating_add)
+    }
+
     /// Returns how many bytes are held now.
     pub(crate) fn bytes_held(&self) -> usize {
         self.bytes.held(self.held.load(Relaxed))
@@ -293,7 +324,7 @@ impl Budget {
 
     pub(crate) fn stats(&self) -> QueryStats {
         QueryStats {
-            samples_total: self.seen.load(Relaxed),
+            samples_total: self.seen(),
             samples_peak: self.peak.load(Relaxed) as u64,
             bytes_peak: self.bytes.peak() as u64,
             samples_per_step: self.seen_per_step.as_ref().map(|counts| {
@@ -394,6 +425,39 @@ mod tests {
         // Many small pieces add up as well.
         let looks = (0..work).filter(|_| budget.check_work(1).is_err());
         assert_eq!(looks.count(), 1);
+    }
+
+    #[test]
+    fn what_is_held_instead_counts_once() {
+        let budget = Budget::of_samples(10, None);
+        let mut held = 0;
+        for samples in [7, 7, 10, 3, 10] {
+            assert!(budget.hold_instead(&mut held, samples).is_ok());
+            assert_eq!(held, samples);
+        }
+        assert!(budget.hold_instead(&mut held, 11).is_err());
+        assert!(budget.hold_instead(&mut held, 0).is_ok());
+        assert!(budget.hold(10).is_ok());
+        assert_eq!(budget.stats().samples_peak, 11);
+    }
+
+    /// Threads of the pool and others count apart, and all of it counts.
+    #[test]
+    fn all_threads_count() {
+        let cancel = Arc::new(AtomicBool::new(false));
+        let budget = Budget::of_samples(10, Some(Arc::clone(&cancel)));
+        let steps = Steps::between(0, 2, 1);
+        let see = || budget.see_windows(steps, 6, &[], &[]).is_ok();
+        assert!(see());
+        assert!(rayon::broadcast(|_| see()).into_iter().all(|seen| seen));
+        let threads = 1 + workers() as u64;
+        assert_eq!(budget.stats().samples_total, 6 * threads);
+        // Each of them looks in its turn.
+        cancel.store(true, Relaxed);
+        let work = usize::try_from(WORK_PER_LOOK).unwrap();
+        assert!(budget.check_work(work).is_err());
+        let given_up = rayon::broadcast(|_| budget.check_work(work).is_err());
+        assert!(given_up.into_iter().all(|given_up| given_up));
     }
 
     #[test]

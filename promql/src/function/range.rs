@@ -21,7 +21,7 @@ use crate::error::QueryError;
 use crate::operator::aggregate::check_quantile;
 use crate::operator::merge::{SAME_LABELS, differ_without_names, unique};
 use crate::operator::parallel::{self, Ahead};
-use crate::operator::range::RangeSource;
+use crate::operator::range::{Held, RangeSource};
 use crate::row::{BoxRows, Meta, Row, Rows, Scalar};
 use crate::window::ends::Factors;
 use crate::window::extended::Reach;
@@ -228,15 +228,14 @@ impl RangeRows<'_> {
             let mut spare = self.ahead.spare(metas.len());
             move || -> Result<Vec<Row>, QueryError> {
                 let mut rows = Vec::with_capacity(metas.len());
+                let mut held = Held::default();
                 for (index, meta) in (from + begin..).zip(metas) {
                     let mut row = spare.pop().unwrap_or_default();
-                    let held = reader.read(index, &mut worker.columns)?;
-                    let name = worker.metric_name(meta);
-                    let computed = worker.compute(name, &mut row);
-                    reader.release(held);
-                    computed?;
+                    reader.read(index, &mut worker.columns, &mut held)?;
+                    worker.compute(worker.metric_name(meta), &mut row)?;
                     rows.push(row);
                 }
+                reader.release(held);
                 Ok(rows)
             }
         });

@@ -65,6 +65,11 @@ pub(crate) fn workers() -> usize {
     rayon::current_num_threads()
 }
 
+/// Returns the number of this thread, below [`workers`]; none of a thread that is not of the pool.
+pub(crate) fn worker() -> Option<usize> {
+    rayon::current_thread_index()
+}
+
 /// Returns how many of `series` each thread is to work on now, whose rows have `steps` and whose samples lie within
 /// `span` milliseconds; `None` when one thread does.
 pub(crate) fn share(series: usize, steps: usize, span: i64) -> Option<usize> {

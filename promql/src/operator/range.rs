@@ -13,7 +13,7 @@ use crate::engine::evaluate::rows;
 use crate::engine::selection::Selected;
 use crate::error::QueryError;
 use crate::histogram::reset::decide_hints;
-use crate::limits::weighed;
+use crate::limits::{Budget, weighed};
 use crate::profile::NodeId;
 use crate::row::{BoxRows, Meta, Row, Steps};
 use crate::window::WindowSpec;
@@ -33,9 +33,7 @@ pub(crate) struct RangeSource<'q> {
     pub(crate) reach: Option<Reach>,
     /// Of the query's profile.
     node: Option<NodeId>,
-    held: usize,
-    /// Bytes of the histograms among them.
-    histogram_bytes: usize,
+    held: Held,
 }
 
 enum Kind<'q> {
@@ -57,30 +55,44 @@ pub(crate) struct SelectorReader<'q> {
 }
 
 /// What is held of one series.
+#[derive(Default)]
 pub(crate) struct Held {
     samples: usize,
     /// Bytes of the histograms among them.
     histogram_bytes: usize,
 }
 
+impl Held {
+    /// Counts `columns` as held in place of what was held before.
+    fn replace(&mut self, budget: &Budget, columns: &SampleColumns) -> Result<(), QueryError> {
+        if self.histogram_bytes != 0 {
+            budget.release_bytes(self.histogram_bytes);
+        }
+        self.histogram_bytes = 0;
+        self.histogram_bytes = budget.hold_histograms(&columns.histograms)?;
+        let samples = weighed(columns.len(), &columns.histograms);
+        budget.hold_instead(&mut self.samples, samples)
+    }
+}
+
 impl SelectorReader<'_> {
-    /// Replaces `out` by the samples of series `index`, and holds them until [`release`](SelectorReader::release).
-    pub(crate) fn read(&self, index: usize, out: &mut SampleColumns) -> Result<Held, QueryError> {
+    /// Replaces `out` by the samples of series `index`, and holds them in place of those that `held` is of, until
+    /// [`release`](SelectorReader::release).
+    pub(crate) fn read(
+        &self,
+        index: usize,
+        out: &mut SampleColumns,
+        held: &mut Held,
+    ) -> Result<(), QueryError> {
         let budget = &self.context.budget;
         budget.check()?;
         out.clear();
         self.read_samples(index, out)?;
         budget.check_work(out.len())?;
-        let histogram_bytes = budget.hold_histograms(&out.histograms)?;
-        let samples = weighed(out.len(), &out.histograms);
-        budget.hold(samples)?;
-        Ok(Held {
-            samples,
-            histogram_bytes,
-        })
+        held.replace(budget, out)
     }
 
-    /// Gives back what was held of one series.
+    /// Gives back what was held of the last series.
     pub(crate) fn release(&self, held: Held) {
         self.context.budget.release_bytes(held.histogram_bytes);
         self.context.budget.release(held.samples);
@@ -154,8 +166,7 @@ impl<'q> RangeSource<'q> {
             range,
             reach,
             node: None,
-            held: 0,
-            histogram_bytes: 0,
+            held: Held::default(),
         })
     }
 
@@ -181,8 +192,7 @@ impl<'q> RangeSource<'q> {
             range: inner.range,
             reach: None,
             node: None,
-            held: 0,
-            histogram_bytes: 0,
+            held: Held::default(),
         })
     }
 
@@ -239,11 +249,7 @@ impl<'q> RangeSource<'q> {
         }
         self.next += 1;
         self.context.budget.check_work(out.len())?;
-        self.context.budget.release_bytes(self.histogram_bytes);
-        self.histogram_bytes = self.context.budget.hold_histograms(&out.histograms)?;
-        self.context.budget.release(self.held);
-        self.held = weighed(out.len(), &out.histograms);
-        self.context.budget.hold(self.held)
+        self.held.replace(&self.context.budget, out)
     }
 }
 
