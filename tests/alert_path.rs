@@ -6,7 +6,6 @@
 mod support;
 
 use std::fs;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
 
@@ -14,6 +13,7 @@ use support::http::{Response, Server};
 use support::monitor::Monitor;
 use support::smtp::SmtpSink;
 use support::wait::{PATIENCE, eventually};
+use support::webhook::Webhook;
 
 const CONFIG: &str = "
 global:
@@ -60,9 +60,6 @@ receivers:
     send_resolved: true
 ";
 
-/// The posts that the webhook got.
-type Posts = Arc<Mutex<Vec<Value>>>;
-
 fn victim() -> Response {
     Response::text("answer 42\n")
 }
@@ -72,8 +69,7 @@ fn a_stopped_target_is_told_and_so_is_its_return() {
     let dir = tempfile::tempdir().unwrap();
     let target = Server::start(|_| victim());
     let address = target.address();
-    let posts = Posts::default();
-    let webhook = webhook(Arc::clone(&posts));
+    let webhook = Webhook::start();
     let mail = SmtpSink::start();
     let alertmanager = ALERTMANAGER
         .replace("SMTP", &mail.address().to_string())
@@ -105,11 +101,11 @@ fn a_stopped_target_is_told_and_so_is_its_return() {
         has_alert(&hearth, "pending")
     });
     assert_eq!(rule_state(&hearth, "pending"), Ok(()));
-    assert!(told(&posts).is_empty(), "told while pending");
+    assert!(webhook.posts().is_empty(), "told while pending");
     eventually("the alert fires", PATIENCE, || has_alert(&hearth, "firing"));
 
     let post = eventually("the webhook hears of it", PATIENCE, || {
-        post_with(&posts, "firing")
+        post_with(&webhook, "firing")
     });
     assert_eq!(post["receiver"], "people");
     assert_eq!(post["groupLabels"]["alertname"], "TargetDown");
@@ -136,7 +132,7 @@ fn a_stopped_target_is_told_and_so_is_its_return() {
     let _returned = Server::start_at(address, |_| victim());
     wait_for_health(&hearth, "up");
     let post = eventually("the webhook hears of the end", PATIENCE, || {
-        post_with(&posts, "resolved")
+        post_with(&webhook, "resolved")
     });
     assert_eq!(post["alerts"][0]["status"], "resolved");
     assert_eq!(post["alerts"][0]["labels"]["alertname"], "TargetDown");
@@ -146,7 +142,8 @@ fn a_stopped_target_is_told_and_so_is_its_return() {
     assert_eq!(alert_states(&hearth), Ok(vec![]));
 
     // Both said each once: no repetition within the hour.
-    let statuses: Vec<Value> = told(&posts)
+    let statuses: Vec<Value> = webhook
+        .posts()
         .iter()
         .map(|post| post["status"].clone())
         .collect();
@@ -154,25 +151,10 @@ fn a_stopped_target_is_told_and_so_is_its_return() {
     assert_eq!(mail.mails().len(), 2);
 }
 
-fn webhook(posts: Posts) -> Server {
-    Server::start(move |request| {
-        let post = serde_json::from_slice(&request.body).unwrap_or(Value::Null);
-        posts
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(post);
-        Response::text("")
-    })
-}
-
-fn told(posts: &Posts) -> Vec<Value> {
-    posts.lock().unwrap_or_else(PoisonError::into_inner).clone()
-}
-
-fn post_with(posts: &Posts, status: &str) -> Result<Value, String> {
-    let told = told(posts);
-    let found = told.iter().find(|post| post["status"] == status);
-    found.cloned().ok_or_else(|| format!("told {told:?}"))
+fn post_with(webhook: &Webhook, status: &str) -> Result<Value, String> {
+    let posts = webhook.posts();
+    let found = posts.iter().find(|post| post["status"] == status);
+    found.cloned().ok_or_else(|| format!("told {posts:?}"))
 }
 
 /// Finds the mail about the target whose subject begins like this.

@@ -7,50 +7,16 @@ mod support;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use support::http::{Connection, Response, Server};
+use support::http::Connection;
 use support::monitor::{Monitor, free_address, hearth_binary, is_release};
 use support::peers;
 use support::wait::{PATIENCE, eventually, now_ms};
-
-const CONFIG: &str = "
-route:
-  receiver: people
-  group_by: [alertname]
-  group_wait: 100ms
-  group_interval: 500ms
-  repeat_interval: 1h
-receivers:
-- name: people
-  webhook_configs: [{url: 'http://WEBHOOK/'}]
-";
-
-/// The posts that the webhook got.
-type Posts = Arc<Mutex<Vec<Value>>>;
-
-fn webhook(posts: &Posts) -> Server {
-    let posts = Arc::clone(posts);
-    Server::start(move |request| {
-        let post = serde_json::from_slice(&request.body).unwrap_or(Value::Null);
-        let mut posts = posts.lock().unwrap_or_else(PoisonError::into_inner);
-        posts.push(post);
-        Response::text("")
-    })
-}
-
-/// Returns how often each alert was told as firing, by its name.
-fn told(posts: &Posts, alertname: &str) -> usize {
-    let posts = posts.lock().unwrap_or_else(PoisonError::into_inner);
-    let of_alert = posts
-        .iter()
-        .filter(|post| post["groupLabels"]["alertname"] == alertname && post["status"] == "firing");
-    of_alert.count()
-}
+use support::webhook::Webhook;
 
 fn start(address: &str, dir: &Path) -> Monitor {
     let flags = [
@@ -99,10 +65,8 @@ fn alert(name: &str) -> Value {
 #[test]
 fn after_kill_9_no_silence_is_lost_and_nothing_is_told_twice() {
     let dir = tempfile::tempdir().unwrap();
-    let posts = Posts::default();
-    let webhook = webhook(&posts);
-    let config = CONFIG.replace("WEBHOOK", &webhook.address().to_string());
-    fs::write(dir.path().join("am.yml"), config).unwrap();
+    let webhook = Webhook::start();
+    fs::write(dir.path().join("am.yml"), webhook.config()).unwrap();
     let address = free_address();
     let mut alertmanager = start(&address, dir.path());
     let lives = if is_release() { 20 } else { 6 };
@@ -115,7 +79,7 @@ fn after_kill_9_no_silence_is_lost_and_nothing_is_told_twice() {
         );
         let name = format!("told-{life}");
         eventually("the webhook hears of it", PATIENCE, || {
-            let count = told(&posts, &name);
+            let count = webhook.times_told(&name);
             (count == 1)
                 .then_some(())
                 .ok_or_else(|| format!("{count} times"))
@@ -146,24 +110,28 @@ fn after_kill_9_no_silence_is_lost_and_nothing_is_told_twice() {
     // Three times the interval of a group.
     thread::sleep(Duration::from_millis(1_500));
     for life in 0..lives {
-        assert_eq!(told(&posts, &format!("told-{life}")), 1, "alert {life}");
         assert_eq!(
-            told(&posts, &format!("quiet-{life}")),
+            webhook.times_told(&format!("told-{life}")),
+            1,
+            "alert {life}"
+        );
+        assert_eq!(
+            webhook.times_told(&format!("quiet-{life}")),
             0,
             "silenced alert {life}"
         );
     }
-    let posts = posts.lock().unwrap_or_else(PoisonError::into_inner);
+    let posts = webhook.posts();
     assert_eq!(posts.len(), lives, "{posts:?}");
 }
 
 #[test]
 fn alerts_and_their_groups_survive_a_restart() {
     let dir = tempfile::tempdir().unwrap();
-    let posts = Posts::default();
-    let webhook = webhook(&posts);
-    let config = CONFIG.replace("WEBHOOK", &webhook.address().to_string());
-    let config = config.replace("group_wait: 100ms", "group_wait: 4s");
+    let webhook = Webhook::start();
+    let config = webhook
+        .config()
+        .replace("group_wait: 100ms", "group_wait: 4s");
     fs::write(dir.path().join("am.yml"), config).unwrap();
     let address = free_address();
     let mut alertmanager = start(&address, dir.path());
@@ -178,9 +146,9 @@ fn alerts_and_their_groups_survive_a_restart() {
         groups[0]["alerts"][0]["labels"]["alertname"], "A",
         "{groups}"
     );
-    assert_eq!(told(&posts, "A"), 0, "the group still waits");
+    assert_eq!(webhook.times_told("A"), 0, "the group still waits");
     eventually("the group's wait is over", PATIENCE, || {
-        let count = told(&posts, "A");
+        let count = webhook.times_told("A");
         (count == 1)
             .then_some(())
             .ok_or_else(|| format!("{count} times"))
@@ -217,11 +185,8 @@ fn run(program: &Path, words: &[&str]) -> String {
 /// Lets a tool work on an Alertmanager of ours; `words` come before its commands.
 fn session(tool: &Path, words: &[&str]) -> Monitor {
     let dir = tempfile::tempdir().unwrap();
-    fs::write(
-        dir.path().join("am.yml"),
-        CONFIG.replace("WEBHOOK", "127.0.0.1:1"),
-    )
-    .unwrap();
+    let webhook = Webhook::start();
+    fs::write(dir.path().join("am.yml"), webhook.config()).unwrap();
     let alertmanager = start(&free_address(), dir.path());
     let url = format!("--alertmanager.url=http://{}", alertmanager.address);
     let run = |more: &[&str]| {

@@ -8,8 +8,8 @@ mod support;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -19,51 +19,10 @@ use support::http::{Connection, Reply, Response, Server};
 use support::monitor::{Monitor, free_address, hearth_binary};
 use support::small_disk::SmallDisk;
 use support::wait::{PATIENCE, eventually, now_ms};
+use support::webhook::Webhook;
 
 /// What neither program may need more of, whatever the disk does.
 const MEMORY_MIB_MAX: u64 = 250;
-
-const ALERTMANAGER: &str = "
-route:
-  receiver: people
-  group_by: [alertname]
-  group_wait: 100ms
-  group_interval: 500ms
-  repeat_interval: 1h
-receivers:
-- name: people
-  webhook_configs: [{url: 'http://WEBHOOK/'}]
-";
-
-/// The names of the alerts that the webhook was told of as firing, each as often as it was told.
-type Told = Arc<Mutex<Vec<String>>>;
-
-fn webhook(told: &Told) -> Server {
-    let told = Arc::clone(told);
-    Server::start(move |request| {
-        let post: Value = serde_json::from_slice(&request.body).unwrap_or(Value::Null);
-        if post["status"] == "firing" {
-            let name = post["groupLabels"]["alertname"].as_str().unwrap_or("?");
-            let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
-            told.push(name.to_owned());
-        }
-        Response::text("")
-    })
-}
-
-fn count(told: &Told, alertname: &str) -> usize {
-    let told = told.lock().unwrap_or_else(PoisonError::into_inner);
-    told.iter().filter(|name| *name == alertname).count()
-}
-
-#[track_caller]
-fn wait_until_told(told: &Told, alertname: &str) {
-    eventually(&format!("{alertname} is told"), PATIENCE, || {
-        (0 < count(told, alertname))
-            .then_some(())
-            .ok_or_else(|| "not told".to_owned())
-    });
-}
 
 fn send(monitor: &Monitor, path: &str, body: &Value) -> Reply {
     let mut connection = Connection::open(&monitor.address).unwrap();
@@ -165,15 +124,13 @@ fn the_alertmanager_goes_on_and_makes_up_for_what_it_could_not_write() {
     let Some(disk) = SmallDisk::mount_or_skip(test, &dir.path().join("disk"), 8 << 10) else {
         return;
     };
-    let told = Told::default();
-    let webhook = webhook(&told);
-    let config = ALERTMANAGER.replace("WEBHOOK", &webhook.address().to_string());
-    fs::write(dir.path().join("am.yml"), config).unwrap();
+    let webhook = Webhook::start();
+    fs::write(dir.path().join("am.yml"), webhook.config()).unwrap();
     let address = free_address();
     let mut alertmanager = start_alertmanager(&address, dir.path());
     let mut kept = BTreeSet::from([silence(&alertmanager, "quiet", "c").unwrap()]);
     alert(&alertmanager, "before");
-    wait_until_told(&told, "before");
+    webhook.wait_until_told("before");
 
     disk.fill();
     let (taken, reason) = silence_until_refused(&alertmanager);
@@ -186,7 +143,7 @@ fn the_alertmanager_goes_on_and_makes_up_for_what_it_could_not_write() {
     for name in ["quiet", "during"] {
         alert(&alertmanager, name);
     }
-    wait_until_told(&told, "during");
+    webhook.wait_until_told("during");
     let behind = "hearth_alertmanager_store_behind";
     wait_for_metric(&alertmanager, behind, |value| value == 1.0);
     assert!(
@@ -208,7 +165,7 @@ fn the_alertmanager_goes_on_and_makes_up_for_what_it_could_not_write() {
         alert(&alertmanager, name);
     }
     thread::sleep(Duration::from_millis(1_500));
-    let times = ["quiet", "before", "during", "later"].map(|name| count(&told, name));
+    let times = ["quiet", "before", "during", "later"].map(|name| webhook.times_told(name));
     assert_eq!(times, [0, 1, 1, 0]);
 
     // Even a start on a full disk loses nothing.
@@ -219,7 +176,7 @@ fn the_alertmanager_goes_on_and_makes_up_for_what_it_could_not_write() {
     let mut alertmanager = start_alertmanager(&address, dir.path());
     assert_eq!(silences(&alertmanager), kept);
     alert(&alertmanager, "at last");
-    wait_until_told(&told, "at last");
+    webhook.wait_until_told("at last");
     disk.make_room();
     eventually("a silence is taken", PATIENCE, || {
         silence(&alertmanager, "last", "c").map(|id| kept.insert(id))
@@ -230,7 +187,7 @@ fn the_alertmanager_goes_on_and_makes_up_for_what_it_could_not_write() {
     assert_eq!(silences(&alertmanager), kept);
     alert(&alertmanager, "at last");
     thread::sleep(Duration::from_millis(1_500));
-    let times = ["quiet", "before", "during", "at last"].map(|name| count(&told, name));
+    let times = ["quiet", "before", "during", "at last"].map(|name| webhook.times_told(name));
     assert_eq!(times, [0, 1, 1, 1]);
     drop(alertmanager);
 }
@@ -261,8 +218,7 @@ fn the_server_goes_on_and_stores_again_when_there_is_room() {
     let Some(disk) = SmallDisk::mount_or_skip(test, &dir.path().join("disk"), 32 << 10) else {
         return;
     };
-    let told = Told::default();
-    let webhook = webhook(&told);
+    let webhook = Webhook::start();
     let scrapes = Arc::new(AtomicI64::new(0));
     let counted = Arc::clone(&scrapes);
     let target = Server::start(move |_| {
@@ -281,10 +237,7 @@ fn the_server_goes_on_and_stores_again_when_there_is_room() {
     );
     let soon = now_ms() / 1_000 + 12;
     write("rules.yml", RULES.replace("THRESHOLD", &soon.to_string()));
-    write(
-        "am.yml",
-        ALERTMANAGER.replace("WEBHOOK", &webhook.address().to_string()),
-    );
+    write("am.yml", webhook.config());
     let address = free_address();
     let flags = [
         "--config.file=hearth.yml",
@@ -300,7 +253,7 @@ fn the_server_goes_on_and_stores_again_when_there_is_room() {
             .then_some(())
             .ok_or_else(|| count.to_string())
     });
-    wait_until_told(&told, "always");
+    webhook.wait_until_told("always");
     let kept = silence(&hearth, "quiet", "c").unwrap();
     let before = now_ms();
     let answer = hearth.ask("fleet_total[1m]", before);
@@ -315,7 +268,7 @@ fn the_server_goes_on_and_stores_again_when_there_is_room() {
     let failed = "prometheus_tsdb_wal_writes_failed_total";
     assert!(0.0 < metric(&hearth, failed));
     // Rules go on, and what they find is told.
-    wait_until_told(&told, "high");
+    webhook.wait_until_told("high");
     thread::sleep(Duration::from_secs(3));
     assert!(
         hearth
@@ -361,5 +314,8 @@ fn the_server_goes_on_and_stores_again_when_there_is_room() {
     assert!(missing.is_empty(), "{:?}", &missing[..missing.len().min(5)]);
     assert_eq!(silences(&hearth), BTreeSet::from([kept]));
     thread::sleep(Duration::from_secs(2));
-    assert_eq!(["always", "high"].map(|name| count(&told, name)), [1, 1]);
+    assert_eq!(
+        ["always", "high"].map(|name| webhook.times_told(name)),
+        [1, 1]
+    );
 }

@@ -20,3 +20,4 @@ pub(crate) mod small_disk;
 pub(crate) mod smtp;
 pub(crate) mod tls;
 pub(crate) mod wait;
+pub(crate) mod webhook;
