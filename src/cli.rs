@@ -21,14 +21,20 @@ use tool::ToolCall;
 
 /// What is to run.
 pub(crate) enum Invocation {
-    /// Scrape, store, query, alert.
-    Server(Values),
-    /// Only group, silence and route alerts that others send.
-    Alertmanager(Values),
-    /// Only export this node's metrics, with these collectors switched on or off.
-    NodeExporter(Values, Vec<(String, bool)>),
+    /// Go on until told to stop, with these flags.
+    Program(Program, Values),
     /// Do one thing and end.
     Tool(ToolCall),
+}
+
+/// What goes on until it is told to stop.
+pub(crate) enum Program {
+    /// Scrape, store, query, alert.
+    Server,
+    /// Only group, silence and route alerts that others send.
+    Alertmanager,
+    /// Only export this node's metrics, with these collectors switched on or off.
+    NodeExporter(Vec<(String, bool)>),
 }
 
 /// Reads the command line. A link named `prometheus`, `alertmanager`, `amtool`, `node_exporter` or `promtool` behaves as that program; no
@@ -98,19 +104,19 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocati
 }
 
 fn server_invocation(matches: clap::ArgMatches) -> Result<Invocation, clap::Error> {
-    Ok(Invocation::Server(Values::of(server::FLAGS, &matches)))
+    let values = Values::of(server::FLAGS, &matches);
+    Ok(Invocation::Program(Program::Server, values))
 }
 
 fn alertmanager_invocation(matches: &clap::ArgMatches) -> Invocation {
-    Invocation::Alertmanager(Values::of(alertmanager::FLAGS, matches))
+    let values = Values::of(alertmanager::FLAGS, matches);
+    Invocation::Program(Program::Alertmanager, values)
 }
 
 fn exporter_invocation(matches: clap::ArgMatches) -> Result<Invocation, clap::Error> {
-    let switches = exporter::collector_switches(&matches);
-    Ok(Invocation::NodeExporter(
-        Values::of(exporter::FLAGS, &matches),
-        switches,
-    ))
+    let program = Program::NodeExporter(exporter::collector_switches(&matches));
+    let values = Values::of(exporter::FLAGS, &matches);
+    Ok(Invocation::Program(program, values))
 }
 
 fn hearth() -> Command {
@@ -139,7 +145,9 @@ mod tests {
     #[track_caller]
     fn check_server(words: &[&str], flag: &str, expected: &str) {
         match parse_words(words).unwrap() {
-            Invocation::Server(values) => assert_eq!(values.printed()[flag], expected),
+            Invocation::Program(Program::Server, values) => {
+                assert_eq!(values.printed()[flag], expected)
+            }
             _ => panic!("not the server"),
         }
     }
@@ -178,16 +186,16 @@ mod tests {
         );
         assert!(matches!(
             parse_words(&["node_exporter", "--no-collector.hwmon"]),
-            Ok(Invocation::NodeExporter(..))
+            Ok(Invocation::Program(Program::NodeExporter(_), _))
         ));
         assert!(matches!(
             parse_words(&["hearth", "exporter", "node"]),
-            Ok(Invocation::NodeExporter(..))
+            Ok(Invocation::Program(Program::NodeExporter(_), _))
         ));
         for words in [&["alertmanager"][..], &["hearth", "alertmanager"]] {
             assert!(matches!(
                 parse_words(words),
-                Ok(Invocation::Alertmanager(_))
+                Ok(Invocation::Program(Program::Alertmanager, _))
             ));
         }
         for words in [

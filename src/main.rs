@@ -24,8 +24,8 @@ mod tool;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use cli::Invocation;
 use cli::flag::Values;
+use cli::{Invocation, Program};
 use server::http::Inherited;
 
 /// Threads for work that blocks (parsing is not among it): queries, rule evaluations, replay.
@@ -37,20 +37,17 @@ fn main() -> ExitCode {
         // Help goes to standard output with code 0, wrong usage to standard error with code 2.
         Err(error) => error.exit(),
     };
-    let (Invocation::Server(values)
-    | Invocation::Alertmanager(values)
-    | Invocation::NodeExporter(values, _)) = &invocation
-    else {
-        logging::init("warn", "logfmt");
-        return match &invocation {
-            Invocation::Tool(call) => tool::run(call),
-            _ => unreachable!("all others have flags"),
-        };
+    let (program, values) = match invocation {
+        Invocation::Program(program, values) => (program, values),
+        Invocation::Tool(call) => {
+            logging::init("warn", "logfmt");
+            return tool::run(&call);
+        }
     };
     logging::init(values.text("log.level"), values.text("log.format"));
     // An error means that another provider was installed before, which nobody here does.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    match run(invocation) {
+    match run(&program, values) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");
@@ -61,25 +58,19 @@ fn main() -> ExitCode {
 }
 
 /// Runs a program that goes on until it is told to stop.
-fn run(mut invocation: Invocation) -> anyhow::Result<()> {
-    let inherited = match &mut invocation {
-        Invocation::Server(values)
-        | Invocation::Alertmanager(values)
-        | Invocation::NodeExporter(values, _) => inherited(values)?,
-        Invocation::Tool(_) => None,
-    };
+fn run(program: &Program, mut values: Values) -> anyhow::Result<()> {
+    let inherited = inherited(&mut values)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .max_blocking_threads(BLOCKING_THREADS_MAX)
         .build()
         .context("start the async runtime")?;
-    match &invocation {
-        Invocation::Server(values) => runtime.block_on(server::run(values, inherited)),
-        Invocation::Alertmanager(values) => runtime.block_on(alerting::run(values, inherited)),
-        Invocation::NodeExporter(values, switches) => {
-            runtime.block_on(exporter::run(values, switches, inherited))
+    match program {
+        Program::Server => runtime.block_on(server::run(&values, inherited)),
+        Program::Alertmanager => runtime.block_on(alerting::run(&values, inherited)),
+        Program::NodeExporter(switches) => {
+            runtime.block_on(exporter::run(&values, switches, inherited))
         }
-        Invocation::Tool(_) => unreachable!("has run"),
     }
 }
 
