@@ -167,7 +167,9 @@ impl Budget {
 
     /// Counts `bytes` of [`hold_bytes`](Budget::hold_bytes) as given back.
     pub(crate) fn release_bytes(&self, bytes: usize) {
-        self.bytes.release(bytes);
+        if 0 < bytes {
+            self.bytes.release(bytes);
+        }
     }
 
     /// Counts the buckets of `histograms` as held; returns how many bytes these are.

@@ -65,10 +65,7 @@ pub(crate) struct Held {
 impl Held {
     /// Counts `columns` as held in place of what was held before.
     fn replace(&mut self, budget: &Budget, columns: &SampleColumns) -> Result<(), QueryError> {
-        if self.histogram_bytes != 0 {
-            budget.release_bytes(self.histogram_bytes);
-        }
-        self.histogram_bytes = 0;
+        budget.release_bytes(self.histogram_bytes);
         self.histogram_bytes = budget.hold_histograms(&columns.histograms)?;
         let samples = weighed(columns.len(), &columns.histograms);
         budget.hold_instead(&mut self.samples, samples)
