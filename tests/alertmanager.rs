@@ -12,10 +12,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use support::http::Connection;
 use support::monitor::{Monitor, free_address, hearth_binary, is_release};
 use support::peers;
-use support::wait::{PATIENCE, eventually, now_ms};
+use support::wait::{PATIENCE, eventually, moment};
 use support::webhook::Webhook;
 
 fn start(address: &str, dir: &Path) -> Monitor {
@@ -30,12 +29,7 @@ fn start(address: &str, dir: &Path) -> Monitor {
 
 #[track_caller]
 fn post(alertmanager: &Monitor, path: &str, body: &Value) -> Value {
-    let mut connection = Connection::open(&alertmanager.address).unwrap();
-    let headers = "Content-Type: application/json\r\n";
-    connection
-        .post(path, headers, body.to_string().as_bytes())
-        .unwrap();
-    let reply = connection.receive().unwrap();
+    let reply = alertmanager.post(path, body);
     assert_eq!(reply.status, 200, "{path} {body}: {}", reply.text());
     serde_json::from_slice(&reply.body).unwrap_or(Value::Null)
 }
@@ -44,22 +38,16 @@ fn get(alertmanager: &Monitor, path: &str) -> Value {
     serde_json::from_str(&alertmanager.page(path).unwrap()).unwrap()
 }
 
-/// Returns a moment `seconds` from now as the API has it.
-fn time(seconds: i64) -> String {
-    let time = jiff::Timestamp::from_millisecond(now_ms() + seconds * 1_000).unwrap();
-    time.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
-}
-
 fn silence(value: &str) -> Value {
     json!({
         "matchers": [{"name": "alertname", "value": value, "isRegex": false}],
-        "startsAt": time(0), "endsAt": time(3_600), "createdBy": "test", "comment": "c"
+        "startsAt": moment(0), "endsAt": moment(3_600), "createdBy": "test", "comment": "c"
     })
 }
 
 fn alert(name: &str) -> Value {
     // It ends soon unless it is heard of again, as Prometheus' alerts do.
-    json!([{"labels": {"alertname": name}, "startsAt": time(-60), "endsAt": time(60)}])
+    json!([{"labels": {"alertname": name}, "startsAt": moment(-60), "endsAt": moment(60)}])
 }
 
 #[test]
@@ -79,7 +67,7 @@ fn after_kill_9_no_silence_is_lost_and_nothing_is_told_twice() {
         );
         let name = format!("told-{life}");
         eventually("the webhook hears of it", PATIENCE, || {
-            let count = webhook.times_told(&name);
+            let count = webhook.times_told(&name, "firing");
             (count == 1)
                 .then_some(())
                 .ok_or_else(|| format!("{count} times"))
@@ -111,12 +99,12 @@ fn after_kill_9_no_silence_is_lost_and_nothing_is_told_twice() {
     thread::sleep(Duration::from_millis(1_500));
     for life in 0..lives {
         assert_eq!(
-            webhook.times_told(&format!("told-{life}")),
+            webhook.times_told(&format!("told-{life}"), "firing"),
             1,
             "alert {life}"
         );
         assert_eq!(
-            webhook.times_told(&format!("quiet-{life}")),
+            webhook.times_told(&format!("quiet-{life}"), "firing"),
             0,
             "silenced alert {life}"
         );
@@ -135,7 +123,7 @@ fn alerts_and_their_groups_survive_a_restart() {
     fs::write(dir.path().join("am.yml"), config).unwrap();
     let address = free_address();
     let mut alertmanager = start(&address, dir.path());
-    let body = json!([{"labels": {"alertname": "A"}, "startsAt": time(0), "endsAt": time(60)}]);
+    let body = json!([{"labels": {"alertname": "A"}, "startsAt": moment(0), "endsAt": moment(60)}]);
     post(&alertmanager, "/api/v2/alerts", &body);
     alertmanager.process.signal(rustix::process::Signal::TERM);
     let ended = alertmanager.process.wait(PATIENCE);
@@ -146,9 +134,13 @@ fn alerts_and_their_groups_survive_a_restart() {
         groups[0]["alerts"][0]["labels"]["alertname"], "A",
         "{groups}"
     );
-    assert_eq!(webhook.times_told("A"), 0, "the group still waits");
+    assert_eq!(
+        webhook.times_told("A", "firing"),
+        0,
+        "the group still waits"
+    );
     eventually("the group's wait is over", PATIENCE, || {
-        let count = webhook.times_told("A");
+        let count = webhook.times_told("A", "firing");
         (count == 1)
             .then_some(())
             .ok_or_else(|| format!("{count} times"))

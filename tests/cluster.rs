@@ -7,16 +7,15 @@ mod support;
 
 use std::fs;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use support::http::{Connection, Response, Server};
 use support::monitor::{Monitor, free_address, hearth_binary};
 use support::tls::write_members;
-use support::wait::{PATIENCE, eventually, now_ms};
+use support::wait::{PATIENCE, eventually, moment};
+use support::webhook::Webhook;
 
 const CONFIG: &str = "
 route:
@@ -38,20 +37,12 @@ struct Cluster {
     dir: tempfile::TempDir,
     gossip: Vec<String>,
     api: Vec<String>,
-    posts: Arc<Mutex<Vec<Value>>>,
-    _webhook: Server,
+    webhook: Webhook,
 }
 
 impl Cluster {
     fn new(members: usize) -> Self {
-        let posts = Arc::new(Mutex::new(Vec::new()));
-        let heard = Arc::clone(&posts);
-        let webhook = Server::start(move |request| {
-            let post = serde_json::from_slice(&request.body).unwrap_or(Value::Null);
-            let mut posts = heard.lock().unwrap_or_else(PoisonError::into_inner);
-            posts.push(post);
-            Response::text("")
-        });
+        let webhook = Webhook::start();
         let dir = tempfile::tempdir().unwrap();
         let config = CONFIG.replace("WEBHOOK", &webhook.address().to_string());
         fs::write(dir.path().join("am.yml"), config).unwrap();
@@ -59,8 +50,7 @@ impl Cluster {
             dir,
             gossip: (0..members).map(|_| free_address()).collect(),
             api: (0..members).map(|_| free_address()).collect(),
-            posts,
-            _webhook: webhook,
+            webhook,
         }
     }
 
@@ -113,33 +103,11 @@ impl Cluster {
         let address = &self.api[member];
         Monitor::program("hearth", &hearth_binary(), address, self.path(), &flags)
     }
-
-    /// Returns how often an alert was told with this status.
-    fn told(&self, alertname: &str, status: &str) -> usize {
-        let posts = self.posts.lock().unwrap_or_else(PoisonError::into_inner);
-        let of_alert = posts.iter().filter(|post| {
-            post["groupLabels"]["alertname"] == alertname && post["status"] == status
-        });
-        of_alert.count()
-    }
-
-    #[track_caller]
-    fn wait_until_told(&self, alertname: &str, status: &str) {
-        let what = format!("{alertname} is told as {status}");
-        eventually(&what, PATIENCE, || match self.told(alertname, status) {
-            0 => Err("not told".to_owned()),
-            _ => Ok(()),
-        });
-    }
 }
 
 #[track_caller]
 fn send(member: &Monitor, path: &str, body: &Value) -> Value {
-    let mut connection = Connection::open(&member.address).unwrap();
-    let headers = "Content-Type: application/json\r\n";
-    let body = body.to_string();
-    connection.post(path, headers, body.as_bytes()).unwrap();
-    let reply = connection.receive().unwrap();
+    let reply = member.post(path, body);
     assert_eq!(reply.status, 200, "{path} {body}: {}", reply.text());
     serde_json::from_slice(&reply.body).unwrap_or(Value::Null)
 }
@@ -153,7 +121,7 @@ fn send_to_all<'a>(
 ) {
     let body = json!([{
         "labels": {"alertname": alertname},
-        "startsAt": time(-60), "endsAt": time(ends_in_seconds),
+        "startsAt": moment(-60), "endsAt": moment(ends_in_seconds),
     }]);
     for member in members {
         send(member, "/api/v2/alerts", &body);
@@ -164,16 +132,10 @@ fn get(member: &Monitor, path: &str) -> Value {
     serde_json::from_str(&member.page(path).unwrap()).unwrap()
 }
 
-/// Returns a moment `seconds` from now as the API has it.
-fn time(seconds: i64) -> String {
-    let time = jiff::Timestamp::from_millisecond(now_ms() + seconds * 1_000).unwrap();
-    time.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
-}
-
 fn silence(alertname: &str, comment: &str) -> Value {
     json!({
         "matchers": [{"name": "alertname", "value": alertname, "isRegex": false}],
-        "startsAt": time(0), "endsAt": time(3_600), "createdBy": "test", "comment": comment,
+        "startsAt": moment(0), "endsAt": moment(3_600), "createdBy": "test", "comment": comment,
     })
 }
 
@@ -207,16 +169,6 @@ fn wait_for_silence(member: &Monitor, id: &str, state: &str, limit: Duration) {
     });
 }
 
-fn metric(member: &Monitor, name: &str) -> Option<f64> {
-    let page = member.page("/metrics").unwrap();
-    let line = page.lines().find_map(|line| {
-        line.strip_prefix(name)?
-            .strip_prefix(' ')
-            .map(str::to_owned)
-    });
-    line?.parse().ok()
-}
-
 #[test]
 fn three_members_share_silences_and_tell_once() {
     let cluster = Cluster::new(3);
@@ -234,14 +186,11 @@ fn three_members_share_silences_and_tell_once() {
             .collect();
         assert_eq!(names, ["am-0", "am-1", "am-2"]);
         assert_eq!(status["peers"][1]["address"], cluster.gossip[1]);
-        let found = metric(member, "alertmanager_peer_position");
-        assert_eq!(found, Some(position as f64));
-        assert_eq!(metric(member, "alertmanager_cluster_members"), Some(3.0));
-        assert_eq!(metric(member, "alertmanager_cluster_enabled"), Some(1.0));
-        assert_eq!(
-            metric(member, "alertmanager_cluster_failed_peers"),
-            Some(0.0)
-        );
+        let found = member.metric("alertmanager_peer_position");
+        assert_eq!(found, Ok(position as f64));
+        assert_eq!(member.metric("alertmanager_cluster_members"), Ok(3.0));
+        assert_eq!(member.metric("alertmanager_cluster_enabled"), Ok(1.0));
+        assert_eq!(member.metric("alertmanager_cluster_failed_peers"), Ok(0.0));
     }
 
     // A silence, its end, and one that is too large for a packet.
@@ -265,22 +214,26 @@ fn three_members_share_silences_and_tell_once() {
         send_to_all(&members, &format!("alert-{alert}"), 600);
     }
     for alert in 0..5 {
-        cluster.wait_until_told(&format!("alert-{alert}"), "firing");
+        cluster
+            .webhook
+            .wait_until_told(&format!("alert-{alert}"), "firing");
     }
     send_to_all(&members, "alert-0", -1);
-    cluster.wait_until_told("alert-0", "resolved");
+    cluster.webhook.wait_until_told("alert-0", "resolved");
     // The last one's turn has come and gone.
     thread::sleep(PEER_TIMEOUT * 2 + Duration::from_millis(500));
     for alert in 0..5 {
-        assert_eq!(cluster.told(&format!("alert-{alert}"), "firing"), 1);
+        assert_eq!(
+            cluster
+                .webhook
+                .times_told(&format!("alert-{alert}"), "firing"),
+            1
+        );
     }
-    assert_eq!(cluster.told("alert-0", "resolved"), 1);
-    assert_eq!(cluster.told("quiet", "firing"), 0);
-    let sent = metric(
-        &members[0],
-        "alertmanager_notifications_total{integration=\"webhook\"}",
-    );
-    assert_eq!(sent, Some(6.0), "the first has told them all");
+    assert_eq!(cluster.webhook.times_told("alert-0", "resolved"), 1);
+    assert_eq!(cluster.webhook.times_told("quiet", "firing"), 0);
+    let sent = members[0].metric("alertmanager_notifications_total{integration=\"webhook\"}");
+    assert_eq!(sent, Ok(6.0), "the first has told them all");
 }
 
 #[test]
@@ -291,11 +244,11 @@ fn the_second_tells_when_the_first_is_dead_and_who_comes_back_gets_the_state() {
     wait_for_members(&first, 2);
     wait_for_members(&second, 2);
     send_to_all([&first, &second], "before", 600);
-    cluster.wait_until_told("before", "firing");
+    cluster.webhook.wait_until_told("before", "firing");
     // Whoever dies before it could say so has told nobody that it told.
     eventually("the second hears that it was told", PATIENCE, || {
         let name = "alertmanager_cluster_messages_received_total{msg_type=\"update\"}";
-        let heard = metric(&second, name).unwrap_or_default();
+        let heard = second.metric(name).unwrap_or_default();
         (1.0 <= heard)
             .then_some(())
             .ok_or_else(|| "nothing yet".to_owned())
@@ -305,13 +258,10 @@ fn the_second_tells_when_the_first_is_dead_and_who_comes_back_gets_the_state() {
     first.process.kill();
     let started = Instant::now();
     send_to_all([&second], "after", 600);
-    cluster.wait_until_told("after", "firing");
+    cluster.webhook.wait_until_told("after", "firing");
     assert!(started.elapsed() < Duration::from_secs(10));
     wait_for_members(&second, 1);
-    assert_eq!(
-        metric(&second, "alertmanager_cluster_failed_peers"),
-        Some(1.0)
-    );
+    assert_eq!(second.metric("alertmanager_cluster_failed_peers"), Ok(1.0));
     let made = send(&second, "/api/v2/silences", &silence("quiet", "c"));
 
     // With nothing left on its disk.
@@ -325,9 +275,9 @@ fn the_second_tells_when_the_first_is_dead_and_who_comes_back_gets_the_state() {
         send_to_all([&first, &second], alertname, 600);
     }
     thread::sleep(PEER_TIMEOUT + Duration::from_millis(500));
-    assert_eq!(cluster.told("before", "firing"), 1);
-    assert_eq!(cluster.told("after", "firing"), 1);
-    assert_eq!(cluster.told("quiet", "firing"), 0);
+    assert_eq!(cluster.webhook.times_told("before", "firing"), 1);
+    assert_eq!(cluster.webhook.times_told("after", "firing"), 1);
+    assert_eq!(cluster.webhook.times_told("quiet", "firing"), 0);
 }
 
 #[test]
@@ -349,16 +299,13 @@ fn members_that_speak_tls_share_and_tell_once() {
             wait_for_silence(member, id, "active", Duration::from_secs(2));
         }
         let received = "alertmanager_tls_transport_packet_bytes_received_total";
-        assert!(0.0 < metric(member, received).unwrap());
-        assert_eq!(
-            metric(member, "alertmanager_cluster_failed_peers"),
-            Some(0.0)
-        );
+        assert!(0.0 < member.metric(received).unwrap());
+        assert_eq!(member.metric("alertmanager_cluster_failed_peers"), Ok(0.0));
     }
     for alertname in ["quiet", "told"] {
         send_to_all(&members, alertname, 600);
     }
-    cluster.wait_until_told("told", "firing");
+    cluster.webhook.wait_until_told("told", "firing");
 
     // One without TLS is no member, and those that are do not mind.
     let stranger = cluster.start(0, "data-stranger");
@@ -366,14 +313,18 @@ fn members_that_speak_tls_share_and_tell_once() {
     members[0].process.kill();
     wait_for_members(&members[1], 2);
     send_to_all(&members[1..], "after", 600);
-    cluster.wait_until_told("after", "firing");
+    cluster.webhook.wait_until_told("after", "firing");
     let first = cluster.start_secure(0, "data-0-new");
     wait_for_members(&first, 3);
     thread::sleep(PEER_TIMEOUT * 2 + Duration::from_millis(500));
     for alertname in ["told", "after"] {
-        assert_eq!(cluster.told(alertname, "firing"), 1, "{alertname}");
+        assert_eq!(
+            cluster.webhook.times_told(alertname, "firing"),
+            1,
+            "{alertname}"
+        );
     }
-    assert_eq!(cluster.told("quiet", "firing"), 0);
+    assert_eq!(cluster.webhook.times_told("quiet", "firing"), 0);
 }
 
 #[test]
@@ -400,7 +351,7 @@ alerting: {alert_relabel_configs: [{regex: replica, action: labeldrop}]}
     let quiet = send(&servers[1], "/api/v2/silences", &silence("quiet", "c"));
     let id = quiet["silenceID"].as_str().unwrap();
     wait_for_silence(&servers[0], id, "active", Duration::from_secs(2));
-    cluster.wait_until_told("built-in", "firing");
+    cluster.webhook.wait_until_told("built-in", "firing");
     for server in &servers {
         eventually("the second alert fires", PATIENCE, || {
             let alerts = get(server, "/api/v2/alerts?filter=alertname%3D%22quiet%22");
@@ -409,6 +360,6 @@ alerting: {alert_relabel_configs: [{regex: replica, action: labeldrop}]}
         });
     }
     thread::sleep(PEER_TIMEOUT * 2);
-    assert_eq!(cluster.told("built-in", "firing"), 1);
-    assert_eq!(cluster.told("quiet", "firing"), 0);
+    assert_eq!(cluster.webhook.times_told("built-in", "firing"), 1);
+    assert_eq!(cluster.webhook.times_told("quiet", "firing"), 0);
 }

@@ -15,30 +15,21 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use support::http::{Connection, Reply, Response, Server};
+use support::http::{Response, Server};
 use support::monitor::{Monitor, free_address, hearth_binary};
 use support::small_disk::SmallDisk;
-use support::wait::{PATIENCE, eventually, now_ms};
+use support::wait::{PATIENCE, eventually, moment, now_ms};
 use support::webhook::Webhook;
 
 /// What neither program may need more of, whatever the disk does.
 const MEMORY_MIB_MAX: u64 = 250;
 
-fn send(monitor: &Monitor, path: &str, body: &Value) -> Reply {
-    let mut connection = Connection::open(&monitor.address).unwrap();
-    let headers = "Content-Type: application/json\r\n";
-    connection
-        .post(path, headers, body.to_string().as_bytes())
-        .unwrap();
-    connection.receive().unwrap()
-}
-
 #[track_caller]
 fn alert(monitor: &Monitor, name: &str) {
     let body = json!([{
-        "labels": {"alertname": name}, "startsAt": time(-60), "endsAt": time(600)
+        "labels": {"alertname": name}, "startsAt": moment(-60), "endsAt": moment(600)
     }]);
-    let reply = send(monitor, "/api/v2/alerts", &body);
+    let reply = monitor.post("/api/v2/alerts", &body);
     assert_eq!(reply.status, 200, "{}", reply.text());
 }
 
@@ -46,9 +37,9 @@ fn alert(monitor: &Monitor, name: &str) {
 fn silence(monitor: &Monitor, value: &str, comment: &str) -> Result<String, String> {
     let body = json!({
         "matchers": [{"name": "alertname", "value": value, "isRegex": false}],
-        "startsAt": time(0), "endsAt": time(3_600), "createdBy": "test", "comment": comment
+        "startsAt": moment(0), "endsAt": moment(3_600), "createdBy": "test", "comment": comment
     });
-    let reply = send(monitor, "/api/v2/silences", &body);
+    let reply = monitor.post("/api/v2/silences", &body);
     match reply.status {
         200 => {
             let made: Value = serde_json::from_slice(&reply.body).unwrap();
@@ -68,26 +59,10 @@ fn silences(monitor: &Monitor) -> BTreeSet<String> {
         .collect()
 }
 
-/// Returns a moment `seconds` from now as the API has it.
-fn time(seconds: i64) -> String {
-    let time = jiff::Timestamp::from_millisecond(now_ms() + seconds * 1_000).unwrap();
-    time.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
-}
-
-fn metric(monitor: &Monitor, name: &str) -> f64 {
-    let page = monitor.page("/metrics").unwrap();
-    let mut lines = page.lines();
-    let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    value
-        .unwrap_or_else(|| panic!("{name} is not in\n{page}"))
-        .parse()
-        .unwrap()
-}
-
 #[track_caller]
 fn wait_for_metric(monitor: &Monitor, name: &str, is_met: impl Fn(f64) -> bool) {
     eventually(name, PATIENCE, || {
-        let value = metric(monitor, name);
+        let value = monitor.metric(name).unwrap();
         is_met(value).then_some(()).ok_or_else(|| value.to_string())
     });
 }
@@ -130,7 +105,7 @@ fn the_alertmanager_goes_on_and_makes_up_for_what_it_could_not_write() {
     let mut alertmanager = start_alertmanager(&address, dir.path());
     let mut kept = BTreeSet::from([silence(&alertmanager, "quiet", "c").unwrap()]);
     alert(&alertmanager, "before");
-    webhook.wait_until_told("before");
+    webhook.wait_until_told("before", "firing");
 
     disk.fill();
     let (taken, reason) = silence_until_refused(&alertmanager);
@@ -143,14 +118,13 @@ fn the_alertmanager_goes_on_and_makes_up_for_what_it_could_not_write() {
     for name in ["quiet", "during"] {
         alert(&alertmanager, name);
     }
-    webhook.wait_until_told("during");
+    webhook.wait_until_told("during", "firing");
     let behind = "hearth_alertmanager_store_behind";
     wait_for_metric(&alertmanager, behind, |value| value == 1.0);
     assert!(
-        0.0 < metric(
-            &alertmanager,
-            "hearth_alertmanager_store_writes_failed_total"
-        )
+        0.0 < alertmanager
+            .metric("hearth_alertmanager_store_writes_failed_total")
+            .unwrap()
     );
 
     // The log of what was told while there was no room comes later, without a restart.
@@ -165,7 +139,8 @@ fn the_alertmanager_goes_on_and_makes_up_for_what_it_could_not_write() {
         alert(&alertmanager, name);
     }
     thread::sleep(Duration::from_millis(1_500));
-    let times = ["quiet", "before", "during", "later"].map(|name| webhook.times_told(name));
+    let times =
+        ["quiet", "before", "during", "later"].map(|name| webhook.times_told(name, "firing"));
     assert_eq!(times, [0, 1, 1, 0]);
 
     // Even a start on a full disk loses nothing.
@@ -176,7 +151,7 @@ fn the_alertmanager_goes_on_and_makes_up_for_what_it_could_not_write() {
     let mut alertmanager = start_alertmanager(&address, dir.path());
     assert_eq!(silences(&alertmanager), kept);
     alert(&alertmanager, "at last");
-    webhook.wait_until_told("at last");
+    webhook.wait_until_told("at last", "firing");
     disk.make_room();
     eventually("a silence is taken", PATIENCE, || {
         silence(&alertmanager, "last", "c").map(|id| kept.insert(id))
@@ -187,7 +162,8 @@ fn the_alertmanager_goes_on_and_makes_up_for_what_it_could_not_write() {
     assert_eq!(silences(&alertmanager), kept);
     alert(&alertmanager, "at last");
     thread::sleep(Duration::from_millis(1_500));
-    let times = ["quiet", "before", "during", "at last"].map(|name| webhook.times_told(name));
+    let times =
+        ["quiet", "before", "during", "at last"].map(|name| webhook.times_told(name, "firing"));
     assert_eq!(times, [0, 1, 1, 1]);
     drop(alertmanager);
 }
@@ -253,7 +229,7 @@ fn the_server_goes_on_and_stores_again_when_there_is_room() {
             .then_some(())
             .ok_or_else(|| count.to_string())
     });
-    webhook.wait_until_told("always");
+    webhook.wait_until_told("always", "firing");
     let kept = silence(&hearth, "quiet", "c").unwrap();
     let before = now_ms();
     let answer = hearth.ask("fleet_total[1m]", before);
@@ -266,9 +242,9 @@ fn the_server_goes_on_and_stores_again_when_there_is_room() {
             .ok_or_else(|| format!("{health}: {error}"))
     });
     let failed = "prometheus_tsdb_wal_writes_failed_total";
-    assert!(0.0 < metric(&hearth, failed));
+    assert!(0.0 < hearth.metric(failed).unwrap());
     // Rules go on, and what they find is told.
-    webhook.wait_until_told("high");
+    webhook.wait_until_told("high", "firing");
     thread::sleep(Duration::from_secs(3));
     assert!(
         hearth
@@ -315,7 +291,7 @@ fn the_server_goes_on_and_stores_again_when_there_is_room() {
     assert_eq!(silences(&hearth), BTreeSet::from([kept]));
     thread::sleep(Duration::from_secs(2));
     assert_eq!(
-        ["always", "high"].map(|name| webhook.times_told(name)),
+        ["always", "high"].map(|name| webhook.times_told(name, "firing")),
         [1, 1]
     );
 }

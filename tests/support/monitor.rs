@@ -97,6 +97,28 @@ impl Monitor {
         }
     }
 
+    /// Posts JSON.
+    #[track_caller]
+    pub(crate) fn post(&self, path: &str, body: &Value) -> http::Reply {
+        let mut connection = http::Connection::open(&self.address).expect("it listens");
+        let headers = "Content-Type: application/json\r\n";
+        connection
+            .post(path, headers, body.to_string().as_bytes())
+            .expect("it reads");
+        connection.receive().expect("it answers")
+    }
+
+    /// Returns the value of a series of its own metrics, all of its labels given.
+    pub(crate) fn metric(&self, series: &str) -> Result<f64, String> {
+        let page = self.page("/metrics")?;
+        let mut lines = page.lines();
+        let value = lines.find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        let value = value.ok_or_else(|| format!("{series} is not in\n{page}"))?;
+        value
+            .parse()
+            .map_err(|error| format!("{series} {value}: {error}"))
+    }
+
     /// Returns the `data` of an API answer.
     pub(crate) fn data(&self, path: &str) -> Result<Value, String> {
         let reply = http::get(&self.url(path))?;

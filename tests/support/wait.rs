@@ -38,3 +38,10 @@ pub(crate) fn now_ms() -> i64 {
 pub(crate) fn as_seconds(ms: i64) -> String {
     format!("{}.{:03}", ms / 1_000, ms % 1_000)
 }
+
+/// Returns a moment `seconds` from now as the Alertmanager's API has it.
+pub(crate) fn moment(seconds: i64) -> String {
+    let time = jiff::Timestamp::from_millisecond(now_ms() + seconds * 1_000)
+        .expect("the clock is ahead of every calendar");
+    time.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
+}

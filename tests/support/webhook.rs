@@ -57,27 +57,24 @@ impl Webhook {
         posts.clone()
     }
 
-    /// Returns how often it was told that the group of alerts of that name fires.
-    pub(crate) fn times_told(&self, alertname: &str) -> usize {
+    /// Returns how often it was told of the group of alerts of that name with this status.
+    pub(crate) fn times_told(&self, alertname: &str, status: &str) -> usize {
         let posts = self.posts();
         let of_alert = posts.iter().filter(|post| {
-            post["groupLabels"]["alertname"] == alertname && post["status"] == "firing"
+            post["groupLabels"]["alertname"] == alertname && post["status"] == status
         });
         of_alert.count()
     }
 
     /// Waits until it was told so.
     #[track_caller]
-    pub(crate) fn wait_until_told(&self, alertname: &str) {
-        eventually(
-            &format!("the webhook hears of {alertname}"),
-            PATIENCE,
-            || {
-                let posts = self.posts();
-                (0 < self.times_told(alertname))
-                    .then_some(())
-                    .ok_or_else(|| format!("told {posts:?}"))
-            },
-        );
+    pub(crate) fn wait_until_told(&self, alertname: &str, status: &str) {
+        let what = format!("the webhook hears of {alertname} as {status}");
+        eventually(&what, PATIENCE, || {
+            match self.times_told(alertname, status) {
+                0 => Err(format!("told {:?}", self.posts())),
+                _ => Ok(()),
+            }
+        });
     }
 }
