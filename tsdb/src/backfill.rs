@@ -16,6 +16,7 @@ use crate::chunk::Encoding;
 use crate::compact::encode::EncodedChunk;
 use crate::compact::source::{SeriesSource, SourceChunk};
 use crate::files::Files;
+use crate::head::lines::Lines;
 use crate::head::series::{ChunkShape, FullChunk, MemSeries, Placed};
 use crate::head_chunks::ChunkRef;
 use crate::ulid::Ulid;
@@ -26,6 +27,7 @@ use crate::ulid::Ulid;
 #[derive(Default)]
 pub struct BlockBuilder {
     series: Vec<Collected>,
+    lines: Lines,
     by_labels: HashMap<Labels, usize>,
     /// Times of the oldest and the newest sample.
     range: Option<(i64, i64)>,
@@ -68,7 +70,7 @@ impl BlockBuilder {
             floats: Encoding::Xor,
             histogram_starts: false,
         };
-        let placed = open.append_float(0, t, value, shape, |chunk| {
+        let placed = open.append_float(&mut self.lines, 0, t, value, shape, |chunk| {
             full.push(encoded(chunk));
             ChunkRef::from_number(full.len() as u64)
         });
@@ -96,7 +98,7 @@ impl BlockBuilder {
             return Ok(None);
         };
         let meta = BlockMeta::new(ulid, mint, maxt.saturating_add(1));
-        let mut source = CollectedSource::new(self.series);
+        let mut source = CollectedSource::new(self.series, &self.lines);
         write_block(files, data_dir, &mut source, meta, options)
     }
 }
@@ -118,9 +120,12 @@ struct CollectedSource {
 }
 
 impl CollectedSource {
-    fn new(mut series: Vec<Collected>) -> Self {
+    fn new(mut series: Vec<Collected>, lines: &Lines) -> Self {
         series.retain_mut(|series| {
-            series.full.extend(series.open.open().map(encoded));
+            let open = series.open.open(lines);
+            series
+                .full
+                .extend(open.map(|open| encoded(open.as_full(0))));
             !series.full.is_empty()
         });
         series.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));

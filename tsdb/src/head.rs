@@ -31,8 +31,10 @@ pub mod gc;
 pub mod index;
 pub mod isolation;
 pub mod late;
+pub mod lines;
 pub(crate) mod marks;
-mod open;
+pub mod open;
+pub mod page;
 pub mod postings;
 mod read;
 pub mod replay;
@@ -42,6 +44,7 @@ pub mod source;
 pub mod stale;
 pub mod status;
 pub mod symbols;
+pub mod tail;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -60,8 +63,9 @@ use crate::metrics::TsdbMetrics;
 use crate::tombstones::Tombstones;
 use crate::wal::segment::{self, LogBatch, Position, SegmentOptions, SegmentWriter};
 use index::Index;
-use isolation::{Isolation, Marks};
+use isolation::Isolation;
 use marks::HeadMarks;
+use page::Page;
 use series::{ChunkShape, MemSeries};
 
 pub use append::HeadAppender;
@@ -105,13 +109,6 @@ impl Default for HeadOptions {
             zeros_at_starts: false,
         }
     }
-}
-
-/// Series that share a lock.
-#[derive(Default)]
-struct Page {
-    series: Vec<MemSeries>,
-    marks: Marks,
 }
 
 type LockedPage = Mutex<Page>;
@@ -364,11 +361,8 @@ impl Head {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let mut pages = self.pages.write();
         if slot as usize / PAGE_SERIES == pages.len() {
-            let page = Page {
-                series: Vec::with_capacity(PAGE_SERIES),
-                marks: Marks::default(),
-            };
-            Arc::make_mut(&mut pages).push(Arc::new(Mutex::new(page)));
+            let page = Mutex::new(Page::with_room());
+            Arc::make_mut(&mut pages).push(Arc::new(page));
         }
         let mut page = pages[slot as usize / PAGE_SERIES].lock();
         debug_assert_eq!(page.series.len(), place_in_page(slot));

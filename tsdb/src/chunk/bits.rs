@@ -2,14 +2,29 @@
 
 use super::ChunkError;
 
-/// Appends `bit` to `out`, whose last byte has `free` unused low bits.
-pub fn push_bit(out: &mut Vec<u8>, free: &mut u8, bit: bool) {
-    push_bits(out, free, u64::from(bit), 1);
+/// Where bits are appended.
+pub trait BitSink {
+    /// Appends the low `count` bits of `value` (at most 64), most significant first.
+    fn push(&mut self, value: u64, count: u8);
+
+    /// Appends an unsigned LEB128 number.
+    fn push_uvarint(&mut self, mut value: u64) {
+        while 0x80 <= value {
+            self.push(value & 0x7f | 0x80, 8);
+            value >>= 7;
+        }
+        self.push(value, 8);
+    }
+
+    /// Appends a zigzagged number.
+    fn push_varint(&mut self, value: i64) {
+        self.push_uvarint(crate::varint::zigzag(value));
+    }
 }
 
-/// Appends the low `count` bits of `value` (at most 64), most significant first.
+/// Appends to `out`, whose last byte has `free` unused low bits, the low `count` bits of `value` (at most 64), most significant first.
 #[inline]
-pub fn push_bits(out: &mut Vec<u8>, free: &mut u8, value: u64, count: u8) {
+fn push_bits(out: &mut Vec<u8>, free: &mut u8, value: u64, count: u8) {
     if count == 0 {
         return;
     }
@@ -83,25 +98,12 @@ impl BitWriter {
             self.bytes.reserve_exact(wanted - len);
         }
     }
+}
 
-    /// Appends the low `count` bits of `value` (at most 64), most significant first.
+impl BitSink for BitWriter {
     #[inline]
-    pub fn push(&mut self, value: u64, count: u8) {
+    fn push(&mut self, value: u64, count: u8) {
         push_bits(&mut self.bytes, &mut self.free, value, count);
-    }
-
-    /// Appends an unsigned LEB128 number.
-    pub fn push_uvarint(&mut self, mut value: u64) {
-        while 0x80 <= value {
-            self.push(value & 0x7f | 0x80, 8);
-            value >>= 7;
-        }
-        self.push(value, 8);
-    }
-
-    /// Appends a zigzagged number.
-    pub fn push_varint(&mut self, value: i64) {
-        self.push_uvarint(crate::varint::zigzag(value));
     }
 }
 

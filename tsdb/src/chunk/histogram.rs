@@ -34,7 +34,7 @@ use model::storage::SampleColumns;
 use self::fields::{DeltaField, Fields, FloatFields, IntFields, Numbers, NumbersOf, Shape};
 use self::fit::{Fit, Side};
 use self::layout::{Layout, count_buckets};
-use super::bits::{BitReader, BitWriter};
+use super::bits::{BitReader, BitSink, BitWriter};
 use super::starts::{Starts, StartsWriter};
 use super::varbit::{push_int, read_int};
 use super::{ChunkError, Encoding};

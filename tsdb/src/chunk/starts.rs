@@ -12,7 +12,7 @@
 //! Source: Prometheus, the encodings `XOR2`, `histogramST` and `floathistogramST`.
 
 use super::ChunkError;
-use super::bits::{BitReader, BitWriter};
+use super::bits::{BitReader, BitSink, BitWriter};
 use super::varbit::{push_int, read_int};
 
 /// Where the header is in a chunk of any of the encodings.

@@ -10,7 +10,7 @@
 //! Source: Prometheus chunk format documentation, `varbit_int` and `varbit_uint`.
 
 use super::ChunkError;
-use super::bits::{BitReader, BitWriter};
+use super::bits::{BitReader, BitSink, BitWriter};
 
 /// Payload bits after one, two, … eight ones.
 const WIDTHS: [u8; 8] = [3, 6, 9, 12, 18, 25, 56, 64];

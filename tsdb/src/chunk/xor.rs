@@ -14,40 +14,137 @@
 use model::storage::SampleColumns;
 
 use super::ChunkError;
-use super::bits::{BitReader, push_bit, push_bits};
+use super::bits::{BitReader, BitSink, BitWriter};
 pub use super::count;
 use super::window::Window;
-use crate::varint::{encode_uvarint, encode_varint};
 
 /// Bytes of the sample count at the start.
 const COUNT_BYTES: usize = 2;
 
-/// A chunk that is being written, with what the next sample is a difference to.
-///
-/// Its bytes are a complete chunk after every append.
+/// What the next sample of a chunk is a difference to.
+#[derive(Clone, Copy, Debug)]
+pub struct XorState {
+    /// The last sample's time; meaningless before the first.
+    pub t: i64,
+    /// Difference of the last two timestamps.
+    pub t_delta: i64,
+    /// The last sample's value; meaningless before the first.
+    pub value: f64,
+    /// How many samples there are.
+    pub count: u16,
+    /// Which bits of a value were written last.
+    pub window: Window,
+}
+
+impl XorState {
+    /// No sample yet.
+    pub const EMPTY: XorState = XorState {
+        t: 0,
+        t_delta: 0,
+        value: 0.0,
+        count: 0,
+        window: Window::UNSET,
+    };
+
+    /// Returns the state after the last sample of a chunk, and how many low bits of its last byte are unused.
+    ///
+    /// # Errors
+    ///
+    /// When the bytes are no chunk.
+    pub fn after(chunk: &[u8]) -> Result<(Self, u8), ChunkError> {
+        let mut reader = XorReader::new(chunk)?;
+        while reader.next()?.is_some() {}
+        // What is left is the unused end of the last byte.
+        let free = u8::try_from(reader.bits.remaining()).ok();
+        let free = free.filter(|&free| free < 8).ok_or(ChunkError::Invalid)?;
+        let state = XorState {
+            t: reader.t,
+            t_delta: reader.t_delta,
+            value: f64::from_bits(reader.value),
+            count: reader.total,
+            // A reader cannot tell the full window from none; a writer may always begin a new one.
+            window: match reader.window {
+                Window::FULL => Window::UNSET,
+                known => known,
+            },
+        };
+        Ok((state, free))
+    }
+
+    /// Writes a sample, which must be newer than the last one; before the first comes the place of the count, with zeros.
+    ///
+    /// # Panics
+    ///
+    /// When the chunk is full (65,535 samples); callers cut long before.
+    #[inline]
+    pub fn append(&mut self, out: &mut impl BitSink, t: i64, value: f64) {
+        assert!(
+            self.count < u16::MAX,
+            "a chunk holds at most 65,535 samples"
+        );
+        debug_assert!(self.count == 0 || self.t < t);
+        match self.count {
+            0 => {
+                out.push(0, 8 * COUNT_BYTES as u8);
+                out.push_varint(t);
+                out.push(value.to_bits(), 64);
+                self.window = Window::UNSET;
+            }
+            1 => {
+                self.t_delta = t.wrapping_sub(self.t);
+                out.push_uvarint(self.t_delta.cast_unsigned());
+                self.append_value(out, value);
+            }
+            _ => {
+                let t_delta = t.wrapping_sub(self.t);
+                append_delta_of_delta(out, t_delta.wrapping_sub(self.t_delta));
+                self.t_delta = t_delta;
+                self.append_value(out, value);
+            }
+        }
+        (self.t, self.value) = (t, value);
+        self.count += 1;
+    }
+
+    #[inline]
+    fn append_value(&mut self, out: &mut impl BitSink, value: f64) {
+        let xor = value.to_bits() ^ self.value.to_bits();
+        self.window.push(xor, |bits, count| out.push(bits, count));
+    }
+}
+
+#[inline]
+fn append_delta_of_delta(out: &mut impl BitSink, dod: i64) {
+    let bits = dod.cast_unsigned();
+    match dod {
+        0 => out.push(0, 1),
+        -8_191..=8_192 => out.push(0b10 << 14 | bits & 0x3fff, 16),
+        -65_535..=65_536 => out.push(0b110 << 17 | bits & 0x1_ffff, 20),
+        -524_287..=524_288 => out.push(0b1110 << 20 | bits & 0xf_ffff, 24),
+        _ => {
+            out.push(0b1111, 4);
+            out.push(bits, 64);
+        }
+    }
+}
+
+/// Writes the count of samples into its place.
+pub fn set_count(chunk: &mut [u8], count: u16) {
+    chunk[..COUNT_BYTES].copy_from_slice(&count.to_be_bytes());
+}
+
+/// A chunk that is being written, whose bytes are a complete one after every append.
 #[derive(Debug)]
 pub struct XorWriter {
-    bytes: Vec<u8>,
-    t: i64,
-    /// Difference of the last two timestamps.
-    t_delta: i64,
-    value: f64,
-    count: u16,
-    /// Unused low bits of the last byte.
-    free: u8,
-    window: Window,
+    bits: BitWriter,
+    state: XorState,
 }
 
 impl Default for XorWriter {
     fn default() -> Self {
         XorWriter {
-            bytes: Vec::new(),
-            t: 0,
-            t_delta: 0,
-            value: 0.0,
-            count: 0,
-            free: 0,
-            window: Window::UNSET,
+            bits: BitWriter::default(),
+            state: XorState::EMPTY,
         }
     }
 }
@@ -58,144 +155,47 @@ impl XorWriter {
         Self::default()
     }
 
-    /// Returns a writer that goes on after the last sample of a chunk.
-    ///
-    /// # Errors
-    ///
-    /// When the bytes are no chunk.
-    pub fn resume(bytes: Vec<u8>) -> Result<Self, ChunkError> {
-        let mut reader = XorReader::new(&bytes)?;
-        while reader.next()?.is_some() {}
-        let (t, t_delta, value, window) = (reader.t, reader.t_delta, reader.value, reader.window);
-        let (count, left) = (reader.total, reader.bits.remaining());
-        // What is left is the unused end of the last byte.
-        let free = u8::try_from(left).ok().filter(|&free| free < 8);
-        Ok(XorWriter {
-            t,
-            t_delta,
-            value: f64::from_bits(value),
-            count,
-            free: free.ok_or(ChunkError::Invalid)?,
-            // A reader cannot tell the full window from none; a writer may always begin a new one.
-            window: match window {
-                Window::FULL => Window::UNSET,
-                known => known,
-            },
-            bytes,
-        })
-    }
-
     /// Returns the encoded chunk; empty before the first sample.
     pub fn bytes(&self) -> &[u8] {
-        &self.bytes
+        self.bits.bytes()
     }
 
     /// Returns how many samples there are.
     pub fn count(&self) -> u16 {
-        self.count
+        self.state.count
     }
 
     /// Returns the last sample's time; meaningless before the first.
     pub fn last_t(&self) -> i64 {
-        self.t
+        self.state.t
     }
 
     /// Returns the last sample's value; meaningless before the first.
     pub fn last_value(&self) -> f64 {
-        self.value
+        self.state.value
     }
 
     /// Returns the bytes reserved on the heap.
     pub fn heap_bytes(&self) -> usize {
-        self.bytes.capacity()
+        self.bits.heap_bytes()
     }
 
     /// Starts again with an empty chunk and keeps the buffer.
     pub fn clear(&mut self) {
-        self.bytes.clear();
-        self.count = 0;
-        self.free = 0;
-    }
-
-    /// Gives the buffer back as well.
-    pub fn release(&mut self) {
-        *self = XorWriter::default();
+        self.bits.clear();
+        self.state = XorState::EMPTY;
     }
 
     /// Appends a sample, which must be newer than the last one.
     ///
     /// # Panics
     ///
-    /// When the chunk is full (65,535 samples); callers cut long before.
+    /// As [`XorState::append`].
     pub fn append(&mut self, t: i64, value: f64) {
-        assert!(
-            self.count < u16::MAX,
-            "a chunk holds at most 65,535 samples"
-        );
-        debug_assert!(self.count == 0 || self.t < t);
-        self.make_room();
-        match self.count {
-            0 => {
-                self.bytes.extend_from_slice(&[0; COUNT_BYTES]);
-                encode_varint(&mut self.bytes, t);
-                self.bytes.extend_from_slice(&value.to_bits().to_be_bytes());
-                self.window = Window::UNSET;
-            }
-            1 => {
-                self.t_delta = t.wrapping_sub(self.t);
-                encode_uvarint(&mut self.bytes, self.t_delta.cast_unsigned());
-                self.append_value(value);
-            }
-            _ => {
-                let t_delta = t.wrapping_sub(self.t);
-                self.append_delta_of_delta(t_delta.wrapping_sub(self.t_delta));
-                self.t_delta = t_delta;
-                self.append_value(value);
-            }
-        }
-        (self.t, self.value) = (t, value);
-        self.count += 1;
-        self.bytes[..COUNT_BYTES].copy_from_slice(&self.count.to_be_bytes());
-    }
-
-    /// Grows the buffer by a quarter rather than doubling it: there is one per series.
-    fn make_room(&mut self) {
         const SAMPLE_BYTES_MAX: usize = 20;
-        let (len, capacity) = (self.bytes.len(), self.bytes.capacity());
-        if capacity < len + SAMPLE_BYTES_MAX {
-            let wanted = (capacity + capacity / 4)
-                .max(len + SAMPLE_BYTES_MAX)
-                .next_multiple_of(16);
-            self.bytes.reserve_exact(wanted - len);
-        }
-    }
-
-    fn append_delta_of_delta(&mut self, dod: i64) {
-        let (out, free) = (&mut self.bytes, &mut self.free);
-        let bits = dod.cast_unsigned();
-        match dod {
-            0 => push_bit(out, free, false),
-            -8_191..=8_192 => {
-                push_bits(out, free, 0b10 << 14 | bits & 0x3fff, 16);
-            }
-            -65_535..=65_536 => {
-                push_bits(out, free, 0b110 << 17 | bits & 0x1_ffff, 20);
-            }
-            -524_287..=524_288 => {
-                push_bits(out, free, 0b1110 << 20 | bits & 0xf_ffff, 24);
-            }
-            _ => {
-                push_bits(out, free, 0b1111, 4);
-                push_bits(out, free, bits, 64);
-            }
-        }
-    }
-
-    fn append_value(&mut self, value: f64) {
-        let (out, free) = (&mut self.bytes, &mut self.free);
-        let xor = value.to_bits() ^ self.value.to_bits();
-        self.window
-            .push(xor, |bits, count| push_bits(out, free, bits, count));
+        self.bits.make_room(SAMPLE_BYTES_MAX);
+        self.state.append(&mut self.bits, t, value);
+        set_count(self.bits.bytes_mut(), self.state.count);
     }
 }
 
@@ -480,30 +480,6 @@ fn middle_positive(value: u64, width: u32) -> i64 {
 mod tests {
     use super::*;
 
-    /// Writing on after a stop at any sample gives the same bytes.
-    #[test]
-    fn a_resumed_chunk_goes_on_as_if_nothing_was() {
-        let sample = |i: i64| {
-            let value = match i % 7 {
-                0..3 => 5.0,
-                3 => f64::NAN,
-                _ => (i * i) as f64 / 3.0,
-            };
-            (i * 15_000 + i % 3, value)
-        };
-        for stop in 1..130 {
-            let (mut whole, mut before) = (XorWriter::new(), XorWriter::new());
-            (0..130).map(sample).for_each(|(t, v)| whole.append(t, v));
-            (0..stop).map(sample).for_each(|(t, v)| before.append(t, v));
-            let mut resumed = XorWriter::resume(before.bytes().to_vec()).unwrap();
-            assert_eq!(resumed.last_t(), before.last_t());
-            (stop..130)
-                .map(sample)
-                .for_each(|(t, v)| resumed.append(t, v));
-            assert!(resumed.bytes() == whole.bytes(), "stopped at {stop}");
-        }
-        assert!(XorWriter::resume(vec![0, 5, 1]).is_err());
-    }
     use crate::chunk::testing::float_samples;
     use proptest::prelude::*;
 

@@ -19,7 +19,7 @@ use model::storage::SampleColumns;
 use model::{STALE_NAN_BITS, is_stale};
 
 use super::ChunkError;
-use super::bits::{BitReader, BitWriter};
+use super::bits::{BitReader, BitSink, BitWriter};
 use super::starts::{FROM_MAX, Starts, StartsWriter};
 use super::window::Window;
 

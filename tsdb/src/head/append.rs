@@ -14,8 +14,10 @@ use self::records::{encode_pending, for_each_histogram_record};
 use super::exemplars::{PendingExemplar, PendingMetadata};
 use super::isolation::Applying;
 use super::late::{LateSample, LateValue};
+use super::lines::Lines;
+use super::page::Page;
 use super::series::{FullChunk, PREFETCH_AHEAD, Placed};
-use super::{Head, HeadOptions, MemSeries, Page, SlotId, for_each_page, place_in_page};
+use super::{Head, HeadOptions, MemSeries, SlotId, for_each_page, place_in_page};
 use crate::head_chunks::{ChunkKind, ChunkRef, HeadChunks};
 use crate::wal::record::{self, MapMarker, RecordSample};
 use crate::wal::segment::LogBatch;
@@ -419,13 +421,13 @@ impl HeadAppender<'_> {
             |p| p.slot,
             |page, from, run| {
                 for (at, p) in run.iter().enumerate() {
-                    if let Some(next) = run.get(at + PREFETCH_AHEAD) {
+                    if let Some(next) = run.get(at + PREFETCH_AHEAD as usize) {
                         let series = page.series.get(place_in_page(next.slot));
-                        series.inspect(|series| series.prefetch());
+                        series.inspect(|series| series.prefetch(&page.lines));
                     }
                     let start = start_of(starts, from + at);
-                    let placed = append_to(page, p.slot, p.id, &applying, |series| {
-                        series.append_float(start, p.t, p.value, shape, |chunk| {
+                    let placed = append_to(page, p.slot, p.id, &applying, |series, lines| {
+                        series.append_float(lines, start, p.t, p.value, shape, |chunk| {
                             head.hand_over(chunk, false)
                         })
                     });
@@ -439,11 +441,17 @@ impl HeadAppender<'_> {
         // In their order: those of one series ascend.
         for p in histograms.drain(..) {
             let placed = match pages.get(p.slot as usize / super::PAGE_SERIES) {
-                Some(page) => append_to(&mut page.lock(), p.slot, p.id, &applying, |series| {
-                    series.append_histogram(p.start, p.t, &p.histogram, shape, |chunk| {
-                        head.hand_over(chunk, false)
-                    })
-                }),
+                Some(page) => append_to(
+                    &mut page.lock(),
+                    p.slot,
+                    p.id,
+                    &applying,
+                    |series, lines| {
+                        series.append_histogram(lines, p.start, p.t, &p.histogram, shape, |chunk| {
+                            head.hand_over(chunk, false)
+                        })
+                    },
+                ),
                 None => None,
             };
             if !done.count(p.t, placed, true) && takes_late {
@@ -630,7 +638,7 @@ fn append_to(
     slot: u32,
     id: u64,
     applying: &Applying<'_>,
-    append: impl FnOnce(&mut MemSeries) -> Placed,
+    append: impl FnOnce(&mut MemSeries, &mut Lines) -> Placed,
 ) -> Option<Appended> {
     let place = place_in_page(slot);
     let series = page.series.get_mut(place)?;
@@ -639,8 +647,8 @@ fn append_to(
     }
     series.logged = true;
     let before = series.last_t();
-    let was_empty = series.open().is_none();
-    let placed = append(series);
+    let was_empty = !series.has_open();
+    let placed = append(series, &mut page.lines);
     if placed == Placed::Stale {
         return None;
     }

@@ -4,7 +4,9 @@ use std::io;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use super::lines::Lines;
 use super::marks::HeadMarks;
+use super::page::Page;
 use super::series::MemSeries;
 use super::snapshot::SLOTS_PER_PAGE;
 use super::{Head, PAGE_SERIES};
@@ -64,8 +66,8 @@ impl Head {
         let mut oldest_file = self.chunks.current_file();
         let (mut oldest, mut chunks_removed) = (i64::MAX, 0);
         self.mint_since.store(i64::MAX, Ordering::SeqCst);
-        self.retain_series(|_, series| {
-            let removed = series.truncate(mint);
+        self.retain_series(|_, series, lines| {
+            let removed = series.truncate(lines, mint);
             chunks_removed += removed;
             let late = series.late.iter().flat_map(|late| late.full());
             for chunk in series.full().iter().chain(late) {
@@ -196,7 +198,7 @@ impl Head {
 
     /// Forgets series that had no sample at the last call and have none now: scrapes that failed leave them behind.
     pub fn drop_empty_series(&self) {
-        self.retain_series(|_, series| {
+        self.retain_series(|_, series, _| {
             let is_empty = series.first_t().is_none();
             let was_empty = std::mem::replace(&mut series.seen_empty, is_empty);
             !(was_empty && series.seen_empty)
@@ -204,18 +206,24 @@ impl Head {
     }
 
     /// Forgets the series that `keep` says no to by slot, in ascending order. Handles to them are unknown from then on.
-    pub(super) fn retain_series(&self, mut keep: impl FnMut(u32, &mut MemSeries) -> bool) {
+    pub(super) fn retain_series(
+        &self,
+        mut keep: impl FnMut(u32, &mut MemSeries, &mut Lines) -> bool,
+    ) {
         let pages = self.pages();
         let mut candidates = Vec::new();
         for (page_number, page) in (0u32..).zip(pages.iter()) {
-            for (place, series) in (0u32..).zip(page.lock().series.iter_mut()) {
+            let mut page = page.lock();
+            let Page { series, lines, .. } = &mut *page;
+            for (place, series) in (0u32..).zip(series) {
                 // Asked for since the last look, it may be about to get a sample of a batch that is being put together.
                 let is_wanted = std::mem::take(&mut series.is_wanted);
                 let slot = page_number * SLOTS_PER_PAGE + place;
-                if series.id != 0 && !keep(slot, series) && !is_wanted {
+                if series.id != 0 && !keep(slot, series, lines) && !is_wanted {
                     candidates.push(slot);
                 }
             }
+            page.tidy();
         }
         if candidates.is_empty() {
             return;
@@ -237,7 +245,7 @@ impl Head {
             }
             let is_last = page_number as usize + 1 == self.pages.read().len();
             if !is_last && page.series.iter().all(|series| series.id == 0) {
-                *page = super::Page::default();
+                *page = Page::default();
             }
         }
         if dropped.is_empty() {

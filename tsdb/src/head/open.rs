@@ -1,4 +1,7 @@
-//! What the head asks of an open chunk: the newest sample, and to take samples of whatever kind, cutting as needed.
+//! The open chunk of a series: it says the newest sample, and takes samples of whatever kind, cutting as needed.
+//!
+//! Floats in the encoding that nearly all have are in the page's [`Lines`]; all else is an [`OpenChunk`] with a buffer of its
+//! own, as late samples have while they are made chunks.
 
 use std::sync::Arc;
 
@@ -6,9 +9,10 @@ use model::histogram::ResetHint;
 use model::storage::HistogramSample;
 use model::{FloatHistogram, Histogram, is_stale};
 
+use super::lines::{ChunkBytes, Lines};
+use super::tail::XorTail;
 use crate::chunk::histogram::fields::Fields;
 use crate::chunk::histogram::{self, Appended, Writer};
-use crate::chunk::xor::XorWriter;
 use crate::chunk::{ChunkError, ChunkSample, Encoding, OpenChunk, samples};
 
 impl Default for OpenChunk {
@@ -40,9 +44,6 @@ impl OpenChunk {
     ///
     /// When the bytes are no chunk of that encoding.
     pub fn resume(encoding: Encoding, bytes: &[u8]) -> Result<Self, ChunkError> {
-        if encoding == Encoding::Xor {
-            return XorWriter::resume(bytes.to_vec()).map(OpenChunk::Xor);
-        }
         let mut chunk = OpenChunk::new(encoding);
         if !encoding.is_float()
             && let Some(header) = histogram::header(encoding, bytes)
@@ -104,11 +105,6 @@ impl OpenChunk {
             (OpenChunk::FloatHistogram(chunk), HistogramSample::Float(h)) => chunk.last_equals(h),
             _ => false,
         }
-    }
-
-    /// Starts again with an empty chunk and gives the buffers back.
-    pub fn release(&mut self) {
-        *self = OpenChunk::default();
     }
 
     /// Appends a float. Where this chunk is full, has histograms or no place for the start timestamp, `cut` is called with
@@ -206,6 +202,299 @@ impl OpenChunk {
             }
             *self = next;
         }
+    }
+}
+
+/// The open chunk of a series in the head.
+#[derive(Debug)]
+pub enum Open {
+    /// Of floats; also when there is no sample yet.
+    Floats(XorTail),
+    /// Of another encoding; never empty.
+    Other(Box<OtherChunk>),
+}
+
+/// An open chunk with a buffer of its own.
+#[derive(Debug)]
+pub struct OtherChunk {
+    mint: i64,
+    chunk: OpenChunk,
+}
+
+/// The samples of a chunk, and what is known of them.
+#[derive(Clone, Copy, Debug)]
+pub struct ChunkView<'a> {
+    /// Time of the first sample.
+    pub mint: i64,
+    /// Time of the last sample.
+    pub maxt: i64,
+    /// How its bytes are to be read.
+    pub encoding: Encoding,
+    /// The samples.
+    pub bytes: &'a [u8],
+}
+
+impl Default for Open {
+    fn default() -> Self {
+        Open::Floats(XorTail::default())
+    }
+}
+
+impl Open {
+    /// Returns a chunk that goes on after the last sample of `bytes`, which begin at `mint`.
+    ///
+    /// # Errors
+    ///
+    /// When the bytes are no chunk of that encoding.
+    pub fn resume(
+        mint: i64,
+        encoding: Encoding,
+        bytes: &[u8],
+        lines: &mut Lines,
+    ) -> Result<Self, ChunkError> {
+        if encoding == Encoding::Xor {
+            return XorTail::resume(mint, bytes, lines).map(Open::Floats);
+        }
+        let chunk = OpenChunk::resume(encoding, bytes)?;
+        match chunk.is_empty() {
+            true => Err(ChunkError::Invalid),
+            false => Ok(Open::Other(Box::new(OtherChunk { mint, chunk }))),
+        }
+    }
+
+    /// Returns how many samples there are.
+    #[inline]
+    pub fn count(&self) -> u16 {
+        match self {
+            Open::Floats(tail) => tail.count(),
+            Open::Other(other) => other.chunk.count(),
+        }
+    }
+
+    /// Returns whether there is no sample.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.count() == 0
+    }
+
+    /// Returns the time of the first sample; meaningless before it.
+    #[inline]
+    pub fn mint(&self) -> i64 {
+        match self {
+            Open::Floats(tail) => tail.mint(),
+            Open::Other(other) => other.mint,
+        }
+    }
+
+    /// Returns the time of the last sample; meaningless before the first.
+    #[inline]
+    pub fn last_t(&self) -> i64 {
+        match self {
+            Open::Floats(tail) => tail.last().0,
+            Open::Other(other) => other.chunk.last_t(),
+        }
+    }
+
+    /// Returns the last sample if it is a float.
+    #[inline]
+    pub fn last_float(&self) -> Option<(i64, f64)> {
+        match self {
+            Open::Floats(tail) => (0 < tail.count()).then(|| tail.last()),
+            Open::Other(other) => other.chunk.last_float(),
+        }
+    }
+
+    /// Returns whether the last sample is a staleness marker.
+    pub fn is_last_stale(&self) -> bool {
+        match self {
+            Open::Floats(_) => self.last_float().is_some_and(|(_, value)| is_stale(value)),
+            Open::Other(other) => other.chunk.is_last_stale(),
+        }
+    }
+
+    /// Returns whether the last sample is this float, bit for bit; the staleness marker is the same for all kinds.
+    #[inline]
+    pub fn is_last_float(&self, value: f64) -> bool {
+        match self.last_float() {
+            Some((_, last)) => last.to_bits() == value.to_bits(),
+            None => is_stale(value) && self.is_last_stale(),
+        }
+    }
+
+    /// Returns whether the last sample is this histogram, bit for bit.
+    pub fn is_last_histogram(&self, histogram: &HistogramSample) -> bool {
+        match self {
+            Open::Floats(_) => false,
+            Open::Other(other) => other.chunk.is_last_histogram(histogram),
+        }
+    }
+
+    /// Returns the encoding.
+    #[inline]
+    pub fn encoding(&self) -> Encoding {
+        match self {
+            Open::Floats(_) => Encoding::Xor,
+            Open::Other(other) => other.chunk.encoding(),
+        }
+    }
+
+    /// Returns how many bytes there are.
+    #[inline]
+    pub fn len(&self) -> usize {
+        match self {
+            Open::Floats(tail) => tail.len(),
+            Open::Other(other) => other.chunk.bytes().len(),
+        }
+    }
+
+    /// Returns whether a sample of this time, which is newer than the last one, is near enough to the first.
+    #[inline]
+    pub fn reaches(&self, t: i64) -> bool {
+        match self {
+            Open::Floats(tail) => tail.reaches(t),
+            Open::Other(_) => true,
+        }
+    }
+
+    /// Returns a copy of the chunk.
+    pub fn copy(&self, lines: &Lines) -> ChunkBytes {
+        match self {
+            Open::Floats(tail) => tail.copy(lines),
+            Open::Other(other) => ChunkBytes::from_slice(other.chunk.bytes()),
+        }
+    }
+
+    /// Starts again with an empty chunk and gives the room back.
+    pub fn release(&mut self, lines: &mut Lines) {
+        if let Open::Floats(tail) = self {
+            tail.release(lines);
+        }
+        *self = Open::default();
+    }
+
+    /// Fetches what the next sample will be written to into the cache.
+    #[inline]
+    pub fn prefetch(&self, lines: &Lines) {
+        if let Open::Floats(tail) = self {
+            tail.prefetch(lines);
+        }
+    }
+
+    /// Moves what is in `old`, which is about to go, to `new`.
+    pub fn move_to(&mut self, old: &Lines, new: &mut Lines) {
+        if let Open::Floats(tail) = self {
+            tail.move_to(old, new);
+        }
+    }
+
+    /// Appends a float; as [`OpenChunk::append_float`].
+    #[inline]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "those of the sample and those of the chunk"
+    )]
+    pub fn append_float(
+        &mut self,
+        lines: &mut Lines,
+        start: i64,
+        t: i64,
+        value: f64,
+        floats: Encoding,
+        is_full: bool,
+        cut: &mut dyn FnMut(ChunkView<'_>),
+    ) {
+        if let Open::Floats(tail) = self
+            && !is_full
+            && (start == 0 || !floats.has_starts())
+        {
+            return tail.append(lines, t, value);
+        }
+        self.append_float_slow(lines, start, t, value, floats, is_full, cut);
+    }
+
+    #[cold]
+    #[expect(clippy::too_many_arguments, reason = "as above")]
+    fn append_float_slow(
+        &mut self,
+        lines: &mut Lines,
+        start: i64,
+        t: i64,
+        value: f64,
+        floats: Encoding,
+        is_full: bool,
+        cut: &mut dyn FnMut(ChunkView<'_>),
+    ) {
+        self.end_floats(lines, t, cut);
+        self.append_other(t, cut, |chunk, cut| {
+            chunk.append_float(start, t, value, floats, is_full, cut);
+        });
+        // A chunk of floats that begins is in lines.
+        if let Open::Other(other) = self
+            && let OpenChunk::Xor(_) = &other.chunk
+        {
+            let mut tail = XorTail::default();
+            tail.append(lines, t, value);
+            *self = Open::Floats(tail);
+        }
+    }
+
+    /// Appends a histogram; as [`OpenChunk::append_histogram`].
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "those of the sample and those of the chunk"
+    )]
+    pub fn append_histogram(
+        &mut self,
+        lines: &mut Lines,
+        start: i64,
+        t: i64,
+        histogram: &HistogramSample,
+        with_starts: bool,
+        is_full: bool,
+        cut: &mut dyn FnMut(ChunkView<'_>),
+    ) {
+        self.end_floats(lines, t, cut);
+        self.append_other(t, cut, |chunk, cut| {
+            chunk.append_histogram(start, t, histogram, with_starts, is_full, cut);
+        });
+    }
+
+    /// Hands over a chunk of floats, and makes room for one of something else that begins at `t`.
+    fn end_floats(&mut self, lines: &mut Lines, t: i64, cut: &mut dyn FnMut(ChunkView<'_>)) {
+        let Open::Floats(tail) = self else { return };
+        if tail.count() != 0 {
+            let view = ChunkView {
+                mint: tail.mint(),
+                maxt: tail.last().0,
+                encoding: Encoding::Xor,
+                bytes: &tail.copy(lines),
+            };
+            cut(view);
+        }
+        tail.release(lines);
+        let chunk = OpenChunk::default();
+        *self = Open::Other(Box::new(OtherChunk { mint: t, chunk }));
+    }
+
+    /// Has `append` append a sample of time `t`; it may call what it is given with the chunk before it begins another.
+    fn append_other(
+        &mut self,
+        t: i64,
+        cut: &mut dyn FnMut(ChunkView<'_>),
+        append: impl FnOnce(&mut OpenChunk, &mut dyn FnMut(&OpenChunk)),
+    ) {
+        let Open::Other(other) = self else { return };
+        let OtherChunk { mint, chunk } = &mut **other;
+        let before = *mint;
+        append(chunk, &mut |full| {
+            *mint = t;
+            cut(ChunkView {
+                mint: before,
+                maxt: full.last_t(),
+                encoding: full.encoding(),
+                bytes: full.bytes(),
+            });
+        });
     }
 }
 

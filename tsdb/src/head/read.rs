@@ -10,8 +10,9 @@ use smallvec::SmallVec;
 
 use super::isolation::View;
 use super::late::merge_columns;
+use super::series::OpenCopy;
 use super::{Head, Pages, for_each_page, place_in_page};
-use crate::chunk::{self, ChunkError, Encoding};
+use crate::chunk::{self, ChunkError};
 use crate::head_chunks::ChunkMeta;
 use crate::tombstones::Intervals;
 
@@ -151,7 +152,7 @@ pub struct HeadSeriesSet<'a> {
 /// What was copied of a series under its lock, to be decoded without it.
 struct Copied {
     full: SmallVec<[ChunkMeta; 8]>,
-    open: Option<(Encoding, SmallVec<[u8; 512]>)>,
+    open: Option<OpenCopy>,
     late: Option<Box<CopiedLate>>,
     /// The newest in-order sample that the view sees.
     visible_until: i64,
@@ -176,10 +177,7 @@ impl HeadSeriesSet<'_> {
             .take_while(|chunk| chunk.mint <= maxt)
             .copied()
             .collect();
-        let open = series
-            .open()
-            .filter(|open| open.mint <= maxt && mint <= open.maxt)
-            .map(|open| (open.encoding, SmallVec::from_slice(open.bytes)));
+        let open = series.open_within(&page.lines, mint, maxt);
         let late = series.late.as_ref().filter(|l| l.overlaps(mint, maxt));
         let late = late.map(|late| {
             let chunks = late.full().iter();
@@ -233,8 +231,8 @@ impl HeadSeriesSet<'_> {
         for &chunk in &copied.full {
             self.decode_full(chunk, false, (mint, maxt), out)?;
         }
-        if let Some((encoding, bytes)) = &copied.open {
-            chunk::decode(*encoding, bytes, mint, maxt, out)
+        if let Some(open) = &copied.open {
+            chunk::decode(open.encoding, &open.bytes, mint, maxt, out)
                 .map_err(|error| in_memory(error, "open chunk"))?;
         }
         Ok(())

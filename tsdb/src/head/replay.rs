@@ -19,11 +19,12 @@ use parking_lot::{Mutex, RwLock};
 use rapidhash::fast::RandomState;
 
 use super::index::{Index, IndexFull};
-use super::isolation::{Isolation, Marks};
+use super::isolation::Isolation;
 use super::marks::HeadMarks;
-use super::series::{ChunkShape, MemSeries};
+use super::page::SeriesPages;
+use super::series::ChunkShape;
 use super::snapshot::Needed;
-use super::{Head, HeadOptions, OpenAppenders, PAGE_SERIES, Page};
+use super::{Head, HeadOptions, OpenAppenders};
 use crate::exemplars::Exemplars;
 use crate::files::{Files, OpenFile};
 use crate::head_chunks::{CHUNKS_DIR, ChunkMeta, FoundChunk, HeadChunks};
@@ -99,7 +100,7 @@ struct Replay {
     /// The segment that is being read.
     segment: u32,
     index: Index,
-    series: Vec<MemSeries>,
+    series: SeriesPages,
     slots: Slots,
     aliases: HashMap<u64, u32>,
     found: HashMap<u64, Found, RandomState>,
@@ -228,7 +229,7 @@ struct LogSegment {
 impl Replay {
     /// Takes in the time range of what is known, and the chunks that were found of known series.
     fn take_found(&mut self) {
-        for series in &self.series {
+        for series in self.series.iter() {
             if let (Some(first), Some(last)) = (series.first_in_order_t(), series.last_t()) {
                 (self.mint, self.maxt) = (self.mint.min(first), self.maxt.max(last));
             }
@@ -505,7 +506,7 @@ impl Replay {
         metrics.series.set(self.index.len() as f64);
         let (mut late_mint, mut late_maxt) = (i64::MAX, i64::MIN);
         let mut chunk_count = 0;
-        for series in &self.series {
+        for series in self.series.iter() {
             chunk_count += series.chunk_count();
             if let Some(late) = &series.late {
                 late_mint = late_mint.min(late.mint().unwrap_or(i64::MAX));
@@ -513,19 +514,8 @@ impl Replay {
             }
         }
         metrics.chunks.set(chunk_count as f64);
-        let mut pages = Vec::with_capacity(self.series.len().div_ceil(PAGE_SERIES));
-        let mut series = self.series.into_iter();
-        loop {
-            let mut page = Vec::with_capacity(PAGE_SERIES);
-            page.extend(series.by_ref().take(PAGE_SERIES));
-            if page.is_empty() {
-                break;
-            }
-            pages.push(Arc::new(Mutex::new(Page {
-                series: page,
-                marks: Marks::default(),
-            })));
-        }
+        let pages = self.series.into_pages().into_iter();
+        let pages = pages.map(|page| Arc::new(Mutex::new(page))).collect();
         let head = Head {
             files: self.files,
             dir: dir.to_owned(),

@@ -3,7 +3,9 @@
 use model::storage::HistogramSample;
 
 use super::late::LateSamples;
-use crate::chunk::{Encoding, OpenChunk};
+use super::lines::{ChunkBytes, Lines};
+use super::open::{ChunkView, Open};
+use crate::chunk::{ChunkError, Encoding};
 use crate::head_chunks::{ChunkMeta, ChunkRef};
 
 /// A chunk is cut when it is predicted to have about this many samples at an even division of the chunk range.
@@ -14,9 +16,10 @@ const CHUNK_BYTES_TARGET: usize = 1024 - 19;
 const HISTOGRAMS_PER_CHUNK_MIN: u16 = 10;
 
 /// How many series ahead of the one that is appended to [`MemSeries::prefetch`] is called for.
-pub const PREFETCH_AHEAD: usize = 8;
+pub const PREFETCH_AHEAD: u32 = 8;
 
-/// The samples of one series in the head.
+/// The samples of one series in the head. There are very many, so it is small; the open chunk is in the [`Lines`] of its page,
+/// which all calls that touch its bytes are given.
 #[derive(Debug, Default)]
 pub struct MemSeries {
     /// The series' id in the WAL and the head chunk files. Never given to another series of the same data directory.
@@ -29,11 +32,10 @@ pub struct MemSeries {
     pub is_wanted: bool,
     /// Samples that came late; most series have none.
     pub late: Option<Box<LateSamples>>,
-    open: OpenChunk,
-    open_mint: i64,
+    open: Open,
     /// The open chunk takes no sample from this time on.
     next_at: i64,
-    full: Vec<ChunkMeta>,
+    full: Box<[ChunkMeta]>,
 }
 
 /// How chunks are made.
@@ -73,6 +75,43 @@ pub struct FullChunk<'a> {
     pub bytes: &'a [u8],
 }
 
+/// A copy of an open chunk.
+#[derive(Debug)]
+pub struct OpenCopy {
+    /// Time of the first sample.
+    pub mint: i64,
+    /// Time of the last sample.
+    pub maxt: i64,
+    /// How its bytes are to be read.
+    pub encoding: Encoding,
+    /// The samples.
+    pub bytes: ChunkBytes,
+}
+
+impl OpenCopy {
+    /// Returns it as the full chunk of a series.
+    pub fn as_full(&self, series_id: u64) -> FullChunk<'_> {
+        FullChunk {
+            series_id,
+            mint: self.mint,
+            maxt: self.maxt,
+            encoding: self.encoding,
+            bytes: &self.bytes,
+        }
+    }
+}
+
+/// An open chunk as a snapshot has it.
+#[derive(Clone, Copy, Debug)]
+pub struct SavedChunk<'a> {
+    /// Time of the first sample.
+    pub mint: i64,
+    /// How its bytes are to be read.
+    pub encoding: Encoding,
+    /// The samples.
+    pub bytes: &'a [u8],
+}
+
 impl MemSeries {
     /// Returns a series without samples.
     pub fn new(id: u64) -> Self {
@@ -85,26 +124,33 @@ impl MemSeries {
 
     /// Returns a series as a snapshot has it, its labels in the WAL.
     ///
-    /// * `full`: ascending in time. `open`: the open chunk with the time of its first sample.
+    /// * `full`: ascending in time.
+    ///
+    /// # Errors
+    ///
+    /// When the bytes of the open chunk are none.
     pub fn restored(
         id: u64,
         full: Vec<ChunkMeta>,
         late: Option<Box<LateSamples>>,
-        open: Option<(i64, OpenChunk)>,
+        open: Option<SavedChunk<'_>>,
+        lines: &mut Lines,
         range_ms: i64,
-    ) -> Self {
-        let (open_mint, open) = open.unwrap_or_default();
-        MemSeries {
+    ) -> Result<Self, ChunkError> {
+        let open = match open {
+            Some(saved) => Open::resume(saved.mint, saved.encoding, saved.bytes, lines)?,
+            None => Open::default(),
+        };
+        Ok(MemSeries {
             id,
             logged: true,
             seen_empty: false,
             is_wanted: false,
             late,
-            next_at: range_end(open_mint, range_ms),
+            next_at: range_end(open.mint(), range_ms),
             open,
-            open_mint,
-            full,
-        }
+            full: full.into(),
+        })
     }
 
     /// Returns a series without samples whose labels are in the WAL.
@@ -147,13 +193,13 @@ impl MemSeries {
 
     /// Fetches what the next sample will be written to into the cache: it is elsewhere for each series.
     #[inline]
-    pub fn prefetch(&self) {
-        crate::prefetch::ends(self.open.bytes());
+    pub fn prefetch(&self, lines: &Lines) {
+        self.open.prefetch(lines);
     }
 
     /// Returns the time of the oldest in-order sample.
     pub fn first_in_order_t(&self) -> Option<i64> {
-        let open = (!self.open.is_empty()).then_some(self.open_mint);
+        let open = (!self.open.is_empty()).then_some(self.open.mint());
         self.full.first().map(|chunk| chunk.mint).or(open)
     }
 
@@ -174,7 +220,7 @@ impl MemSeries {
 
     /// Returns whether there is an in-order sample in `mint..=maxt`, as far as the first and the last tell.
     pub fn overlaps_in_order(&self, mint: i64, maxt: i64) -> bool {
-        let first = self.full.first().map_or(self.open_mint, |chunk| chunk.mint);
+        let first = self.first_in_order_t().unwrap_or(i64::MAX);
         self.last_t()
             .is_some_and(|last| mint <= last && first <= maxt)
     }
@@ -189,9 +235,30 @@ impl MemSeries {
         &self.full
     }
 
-    /// Returns the open chunk, if it has a sample.
-    pub fn open(&self) -> Option<FullChunk<'_>> {
-        (!self.open.is_empty()).then(|| full_chunk(self.id, self.open_mint, &self.open))
+    /// Returns whether the open chunk has a sample.
+    pub fn has_open(&self) -> bool {
+        !self.open.is_empty()
+    }
+
+    /// Returns a copy of the open chunk, if it has a sample.
+    pub fn open(&self, lines: &Lines) -> Option<OpenCopy> {
+        self.open_within(lines, i64::MIN, i64::MAX)
+    }
+
+    /// The same if it may have one in `mint..=maxt`.
+    pub fn open_within(&self, lines: &Lines, mint: i64, maxt: i64) -> Option<OpenCopy> {
+        let (first, last) = (self.open.mint(), self.open.last_t());
+        (self.has_open() && first <= maxt && mint <= last).then(|| OpenCopy {
+            mint: first,
+            maxt: last,
+            encoding: self.open.encoding(),
+            bytes: self.open.copy(lines),
+        })
+    }
+
+    /// Moves what is in `old`, which is about to go, to `new`.
+    pub fn move_to(&mut self, old: &Lines, new: &mut Lines) {
+        self.open.move_to(old, new);
     }
 
     /// Returns how many chunks there are, the open one included.
@@ -205,27 +272,24 @@ impl MemSeries {
     /// [`append_float`](MemSeries::append_float).
     pub fn add_found(
         &mut self,
+        lines: &mut Lines,
         chunks: Vec<ChunkMeta>,
         hand_over: impl FnOnce(FullChunk<'_>) -> ChunkRef,
     ) {
-        // A chunk that was found may be this one, in full.
-        let is_known = |open: FullChunk<'_>| {
-            let mut chunks = chunks.iter();
-            chunks.any(|c| c.mint <= open.mint && open.maxt <= c.maxt())
-        };
-        if self.open().is_some_and(is_known) {
-            self.open.release();
+        let mut full = std::mem::take(&mut self.full).into_vec();
+        if let Some(open) = self.open(lines) {
+            // A chunk that was found may be this one, in full.
+            let mut found = chunks.iter();
+            if !found.any(|c| c.mint <= open.mint && open.maxt <= c.maxt()) {
+                let chunk = hand_over(open.as_full(self.id));
+                full.push(ChunkMeta::new(chunk, open.mint, open.maxt, open.encoding));
+            }
+            self.open.release(lines);
         }
-        if let Some(open) = self.open() {
-            let meta = ChunkMeta::new(hand_over(open), open.mint, open.maxt, open.encoding);
-            self.full.push(meta);
-            self.open.release();
-        }
-        self.full.extend(chunks);
-        self.full
-            .sort_unstable_by_key(|chunk| (chunk.mint, chunk.chunk));
-        self.full.dedup_by_key(|chunk| chunk.chunk);
-        self.full.shrink_to_fit();
+        full.extend(chunks);
+        full.sort_unstable_by_key(|chunk| (chunk.mint, chunk.chunk));
+        full.dedup_by_key(|chunk| chunk.chunk);
+        self.full = full.into();
     }
 
     /// Appends a float, cutting the open chunk when it is full or has histograms. `hand_over` takes the full chunk and
@@ -235,20 +299,28 @@ impl MemSeries {
     #[inline]
     pub fn append_float(
         &mut self,
+        lines: &mut Lines,
         start: i64,
         t: i64,
         value: f64,
         shape: ChunkShape,
         hand_over: impl FnOnce(FullChunk<'_>) -> ChunkRef,
     ) -> Placed {
-        self.append(t, shape.range_ms, hand_over, |open, is_full, cut| {
-            open.append_float(start, t, value, shape.floats, is_full, cut)
-        })
+        self.append(
+            lines,
+            t,
+            shape.range_ms,
+            hand_over,
+            |open, lines, is_full, cut| {
+                open.append_float(lines, start, t, value, shape.floats, is_full, cut)
+            },
+        )
     }
 
     /// Appends a histogram; as [`append_float`](MemSeries::append_float).
     pub fn append_histogram(
         &mut self,
+        lines: &mut Lines,
         start: i64,
         t: i64,
         histogram: &HistogramSample,
@@ -256,51 +328,68 @@ impl MemSeries {
         hand_over: impl FnOnce(FullChunk<'_>) -> ChunkRef,
     ) -> Placed {
         let with_starts = shape.histogram_starts;
-        self.append(t, shape.range_ms, hand_over, |open, is_full, cut| {
-            open.append_histogram(start, t, histogram, with_starts, is_full, cut)
-        })
+        self.append(
+            lines,
+            t,
+            shape.range_ms,
+            hand_over,
+            |open, lines, is_full, cut| {
+                open.append_histogram(lines, start, t, histogram, with_starts, is_full, cut)
+            },
+        )
     }
 
     /// Cuts where it is due and has `push` append to the open chunk, which may cut as well, once.
     #[inline]
     fn append(
         &mut self,
+        lines: &mut Lines,
         t: i64,
         range_ms: i64,
         hand_over: impl FnOnce(FullChunk<'_>) -> ChunkRef,
-        push: impl FnOnce(&mut OpenChunk, bool, &mut dyn FnMut(&OpenChunk)),
+        push: impl FnOnce(&mut Open, &mut Lines, bool, &mut dyn FnMut(ChunkView<'_>)),
     ) -> Placed {
         if self.last_t().is_some_and(|last| t <= last) {
             return Placed::Stale;
         }
         let is_full = self.is_full_at(t, range_ms);
         let was_empty = self.open.is_empty();
-        let (id, mint) = (self.id, self.open_mint);
+        let series_id = self.id;
         let (mut hand_over, mut cut) = (Some(hand_over), None);
-        push(&mut self.open, is_full, &mut |chunk| {
+        push(&mut self.open, lines, is_full, &mut |chunk| {
             if let Some(hand_over) = hand_over.take() {
-                let full = full_chunk(id, mint, chunk);
-                cut = Some(ChunkMeta::new(
-                    hand_over(full),
+                let ChunkView {
                     mint,
-                    full.maxt,
-                    full.encoding,
-                ));
+                    maxt,
+                    encoding,
+                    bytes,
+                } = chunk;
+                let place = hand_over(FullChunk {
+                    series_id,
+                    mint,
+                    maxt,
+                    encoding,
+                    bytes,
+                });
+                cut = Some(ChunkMeta::new(place, mint, maxt, encoding));
             }
         });
         if was_empty || cut.is_some() {
-            self.open_mint = t;
             self.next_at = range_end(t, range_ms);
         }
         let Some(meta) = cut else {
             return Placed::Appended;
         };
-        // Every series has this list: it grows by half and not to the double.
-        if self.full.len() == self.full.capacity() {
-            self.full.reserve_exact((self.full.len() / 2).max(1));
-        }
-        self.full.push(meta);
+        self.push_full(meta);
         Placed::Cut
+    }
+
+    #[cold]
+    fn push_full(&mut self, meta: ChunkMeta) {
+        let mut full = std::mem::take(&mut self.full).into_vec();
+        full.reserve_exact(1);
+        full.push(meta);
+        self.full = full.into();
     }
 
     /// Returns whether the open chunk is to be cut before a sample of time `t`.
@@ -312,13 +401,13 @@ impl MemSeries {
         }
         if count == SAMPLES_PER_CHUNK / 4 {
             let range_end = self.next_at;
-            self.next_at = predicted_end(self.open_mint, self.open.last_t(), range_end);
+            self.next_at = predicted_end(self.open.mint(), self.open.last_t(), range_end);
             let starts_range = || {
                 let start = range_end.saturating_sub(range_ms);
                 self.full.last().is_none_or(|chunk| chunk.maxt() < start)
             };
             if self.next_at < range_end && starts_range() {
-                self.next_at = staggered_end(self.id, self.open_mint, self.next_at);
+                self.next_at = staggered_end(self.id, self.open.mint(), self.next_at);
             }
         }
         let count_min = match self.open.encoding().is_float() {
@@ -327,19 +416,19 @@ impl MemSeries {
         };
         self.next_at <= t
             || 2 * SAMPLES_PER_CHUNK <= count
-            || (CHUNK_BYTES_TARGET < self.open.bytes().len() && count_min <= count)
+            || (CHUNK_BYTES_TARGET < self.open.len() && count_min <= count)
+            || !self.open.reaches(t)
     }
 
     /// Forgets the chunks that end before `mint`; returns how many. An open chunk goes too when all of it is older.
-    pub fn truncate(&mut self, mint: i64) -> usize {
+    pub fn truncate(&mut self, lines: &mut Lines, mint: i64) -> usize {
         let old = self.full.partition_point(|chunk| chunk.maxt() < mint);
-        self.full.drain(..old);
+        if 0 < old {
+            self.full = self.full[old..].into();
+        }
         let open_is_old = !self.open.is_empty() && self.open.last_t() < mint;
         if open_is_old {
-            self.open.release();
-        }
-        if 0 < old {
-            self.full.shrink_to_fit();
+            self.open.release(lines);
         }
         old + usize::from(open_is_old)
     }
@@ -350,16 +439,6 @@ fn range_end(t: i64, range_ms: i64) -> i64 {
     t.div_euclid(range_ms)
         .saturating_add(1)
         .saturating_mul(range_ms)
-}
-
-fn full_chunk(series_id: u64, mint: i64, chunk: &OpenChunk) -> FullChunk<'_> {
-    FullChunk {
-        series_id,
-        mint,
-        maxt: chunk.last_t(),
-        encoding: chunk.encoding(),
-        bytes: chunk.bytes(),
-    }
 }
 
 /// Returns when to end a chunk that is a quarter full, so that the chunks up to `end` are about equally long.
@@ -400,16 +479,28 @@ mod tests {
 
     /// Appends `count` samples every `interval` ms from `start`; returns the ranges of the chunks handed over.
     fn chunks(start: i64, interval: i64, count: i64) -> Vec<(i64, i64)> {
-        let mut series = MemSeries::new(1);
+        let (mut series, mut lines) = (MemSeries::new(1), Lines::default());
         let mut handed = Vec::new();
         for i in 0..count {
-            series.append_float(0, start + i * interval, i as f64, SHAPE, |chunk| {
-                handed.push((chunk.mint, chunk.maxt));
-                ChunkRef::from_number(handed.len() as u64)
-            });
+            series.append_float(
+                &mut lines,
+                0,
+                start + i * interval,
+                i as f64,
+                SHAPE,
+                |chunk| {
+                    handed.push((chunk.mint, chunk.maxt));
+                    ChunkRef::from_number(handed.len() as u64)
+                },
+            );
         }
         assert_eq!(series.full().len(), handed.len());
         handed
+    }
+
+    #[test]
+    fn a_series_is_small() {
+        assert!(size_of::<MemSeries>() <= 88);
     }
 
     #[test]
@@ -431,12 +522,12 @@ mod tests {
 
     #[test]
     fn irregular_series_are_cut_by_count() {
-        let mut series = MemSeries::new(1);
+        let (mut series, mut lines) = (MemSeries::new(1), Lines::default());
         let mut handed = 0;
         for i in 0..2_000i64 {
             // Slow at first, so that the prediction says "no cut before the end", then fast.
             let t = if i < 31 { i * 60_000 } else { 31 * 60_000 + i };
-            series.append_float(0, t, 0.0, SHAPE, |_| {
+            series.append_float(&mut lines, 0, t, 0.0, SHAPE, |_| {
                 handed += 1;
                 ChunkRef::from_number(handed)
             });
@@ -446,20 +537,25 @@ mod tests {
 
     #[test]
     fn old_samples_are_refused() {
-        let mut series = MemSeries::new(1);
+        let (mut series, mut lines) = (MemSeries::new(1), Lines::default());
         let never = |_: FullChunk<'_>| unreachable!("nothing is full");
         assert_eq!(
-            series.append_float(0, 10, 1.0, SHAPE, never),
+            series.append_float(&mut lines, 0, 10, 1.0, SHAPE, never),
             Placed::Appended
         );
-        assert_eq!(series.append_float(0, 10, 2.0, SHAPE, never), Placed::Stale);
-        let placed = series.append_float(0, RANGE, 3.0, SHAPE, |_| ChunkRef::from_number(1));
+        assert_eq!(
+            series.append_float(&mut lines, 0, 10, 2.0, SHAPE, never),
+            Placed::Stale
+        );
+        let placed = series.append_float(&mut lines, 0, RANGE, 3.0, SHAPE, |_| {
+            ChunkRef::from_number(1)
+        });
         assert_eq!((placed, series.full()[0].maxt()), (Placed::Cut, 10));
     }
 
     #[test]
     fn kinds_of_samples_do_not_share_a_chunk() {
-        let mut series = MemSeries::new(1);
+        let (mut series, mut lines) = (MemSeries::new(1), Lines::default());
         let mut handed = Vec::new();
         let histogram = |count| {
             HistogramSample::Integer(std::sync::Arc::new(model::Histogram {
@@ -473,14 +569,14 @@ mod tests {
             handed.push((chunk.encoding, chunk.mint, chunk.maxt));
             ChunkRef::from_number(1)
         };
-        series.append_float(0, 1, 1.0, SHAPE, &mut hand_over);
-        series.append_histogram(0, 2, &histogram(5), SHAPE, &mut hand_over);
-        series.append_histogram(0, 3, &histogram(6), SHAPE, &mut hand_over);
+        series.append_float(&mut lines, 0, 1, 1.0, SHAPE, &mut hand_over);
+        series.append_histogram(&mut lines, 0, 2, &histogram(5), SHAPE, &mut hand_over);
+        series.append_histogram(&mut lines, 0, 3, &histogram(6), SHAPE, &mut hand_over);
         // A counter reset makes a new chunk, a staleness marker joins what it ends.
-        series.append_histogram(0, 4, &histogram(2), SHAPE, &mut hand_over);
-        series.append_float(0, 5, model::stale_nan(), SHAPE, &mut hand_over);
+        series.append_histogram(&mut lines, 0, 4, &histogram(2), SHAPE, &mut hand_over);
+        series.append_float(&mut lines, 0, 5, model::stale_nan(), SHAPE, &mut hand_over);
         assert!(series.is_stale() && series.is_last_float(model::stale_nan()));
-        series.append_float(0, 6, 1.0, SHAPE, &mut hand_over);
+        series.append_float(&mut lines, 0, 6, 1.0, SHAPE, &mut hand_over);
         let expected = [
             (Encoding::Xor, 1, 1),
             (Encoding::Histogram, 2, 3),
@@ -492,16 +588,16 @@ mod tests {
 
     #[test]
     fn truncation_drops_whole_chunks() {
-        let mut series = MemSeries::new(1);
+        let (mut series, mut lines) = (MemSeries::new(1), Lines::default());
         for i in 0..300 {
-            series.append_float(0, i * 15_000, 0.0, SHAPE, |_| {
+            series.append_float(&mut lines, 0, i * 15_000, 0.0, SHAPE, |_| {
                 ChunkRef::from_number(i as u64)
             });
         }
         let before = series.full().len();
-        assert_eq!(series.truncate(series.full()[1].mint), 1);
+        assert_eq!(series.truncate(&mut lines, series.full()[1].mint), 1);
         assert_eq!(series.full().len(), before - 1);
-        assert_eq!(series.truncate(i64::MAX), before);
+        assert_eq!(series.truncate(&mut lines, i64::MAX), before);
         assert_eq!((series.first_t(), series.last_t()), (None, None));
     }
 }

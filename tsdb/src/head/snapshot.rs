@@ -22,10 +22,12 @@ use hashbrown::HashSet;
 
 use super::index::Index;
 use super::late::LateSamples;
-use super::series::MemSeries;
+use super::lines::Lines;
+use super::page::SeriesPages;
+use super::series::{MemSeries, SavedChunk};
 use super::symbols::Symbols;
 use super::{Head, PAGE_SERIES};
-use crate::chunk::{Encoding, OpenChunk};
+use crate::chunk::Encoding;
 use crate::files::Files;
 use crate::files::file_writer::FileWriter;
 use crate::head_chunks::{CHUNKS_DIR, ChunkMeta, ChunkRef, HeadChunks};
@@ -72,7 +74,7 @@ pub struct Snapshot {
     /// Labels, by slot.
     pub index: Index,
     /// Series, by slot.
-    pub series: Vec<MemSeries>,
+    pub series: SeriesPages,
     /// Ids that the log uses for a series that has another id by now, with its slot.
     pub aliases: Vec<(u64, u32)>,
     /// What is deleted.
@@ -138,7 +140,7 @@ impl Head {
                 let run = run.filter(|run| run.iter().all(|&s| (s as usize) < symbol_count));
                 if let Some(run) = run {
                     new_slots.push(slot);
-                    encode_series(&mut out.payload, series, run);
+                    encode_series(&mut out.payload, series, &page.lines, run);
                 }
             }
             drop((page, index));
@@ -291,7 +293,7 @@ fn decode_state(bytes: &[u8]) -> Option<SnapshotState> {
 /// No open chunk.
 const NO_OPEN: u8 = 0;
 
-fn encode_series(out: &mut Vec<u8>, series: &MemSeries, run: &[u32]) {
+fn encode_series(out: &mut Vec<u8>, series: &MemSeries, lines: &Lines, run: &[u32]) {
     encode_uvarint(out, series.id);
     encode_uvarint(out, run.len() as u64);
     run.iter()
@@ -299,13 +301,13 @@ fn encode_series(out: &mut Vec<u8>, series: &MemSeries, run: &[u32]) {
     encode_metas(out, series.full());
     let late = series.late.as_deref();
     encode_metas(out, late.map_or(&[][..], LateSamples::full));
-    match series.open() {
+    match series.open(lines) {
         None => out.push(NO_OPEN),
         Some(open) => {
             out.push(open.encoding.as_byte());
             encode_varint(out, open.mint);
             encode_uvarint(out, open.bytes.len() as u64);
-            out.extend_from_slice(open.bytes);
+            out.extend_from_slice(&open.bytes);
         }
     }
 }
@@ -429,14 +431,16 @@ impl Snapshot {
         let mut snapshot = Self::of(&sections, range_ms).ok_or(NoSnapshot::Damaged)?;
         // Files go when all in them is in blocks; a chunk that still counts must be where it was.
         let is_gone = |chunk: &&ChunkMeta| !there.contains(&chunk.chunk.file());
-        for series in &mut snapshot.series {
-            series.truncate(needed.valid_from);
-            if let Some(late) = &mut series.late {
-                late.forget_full(|chunk| chunk.chunk < needed.late_from);
-            }
-            let late = series.late.iter().flat_map(|late| late.full());
-            if let Some(gone) = series.full().iter().chain(late).find(is_gone) {
-                return Err(NoSnapshot::Foreign(gone.chunk.file()));
+        for page in snapshot.series.pages_mut() {
+            for series in &mut page.series {
+                series.truncate(&mut page.lines, needed.valid_from);
+                if let Some(late) = &mut series.late {
+                    late.forget_full(|chunk| chunk.chunk < needed.late_from);
+                }
+                let late = series.late.iter().flat_map(|late| late.full());
+                if let Some(gone) = series.full().iter().chain(late).find(is_gone) {
+                    return Err(NoSnapshot::Foreign(gone.chunk.file()));
+                }
             }
         }
         Ok(snapshot)
@@ -453,7 +457,7 @@ impl Snapshot {
         // The labels are put together on this thread and the chunks on another: both take long.
         let (index, series) = std::thread::scope(|scope| {
             let chunks = scope.spawn(|| {
-                let mut series = Vec::new();
+                let mut series = SeriesPages::default();
                 for payload in &series_sections {
                     decode_chunks(payload, range_ms, &mut series)?;
                 }
@@ -583,7 +587,7 @@ fn skip_chunks(bytes: &[u8]) -> Option<&[u8]> {
     rest.get(usize::try_from(len).ok()?..)
 }
 
-fn decode_chunks(bytes: &[u8], range_ms: i64, out: &mut Vec<MemSeries>) -> Option<()> {
+fn decode_chunks(bytes: &[u8], range_ms: i64, out: &mut SeriesPages) -> Option<()> {
     let mut rest = bytes;
     while !rest.is_empty() {
         let (id, after) = decode_uvarint(rest)?;
@@ -597,12 +601,16 @@ fn decode_chunks(bytes: &[u8], range_ms: i64, out: &mut Vec<MemSeries>) -> Optio
             let (mint, next) = decode_varint(after)?;
             let (len, next) = decode_uvarint(next)?;
             let (chunk, next) = next.split_at_checked(usize::try_from(len).ok()?)?;
-            let chunk = OpenChunk::resume(Encoding::from_byte(encoding)?, chunk).ok()?;
-            open = Some((mint, chunk));
+            open = Some(SavedChunk {
+                mint,
+                encoding: Encoding::from_byte(encoding)?,
+                bytes: chunk,
+            });
             after = next;
         }
         let late = (!late.is_empty()).then(|| Box::new(LateSamples::of_chunks(late)));
-        out.push(MemSeries::restored(id, full, late, open, range_ms));
+        out.push_with(|lines| MemSeries::restored(id, full, late, open, lines, range_ms))
+            .ok()?;
         rest = after;
     }
     Some(())

@@ -143,8 +143,7 @@ impl HeadSource<'_> {
             let full = series.full().iter();
             let full = full.filter(|c| c.mint <= self.maxt && self.mint <= c.maxt());
             let open = series
-                .open()
-                .filter(|open| open.mint <= self.maxt && self.mint <= open.maxt)
+                .open_within(&page.lines, self.mint, self.maxt)
                 .map(|open| HeldChunk {
                     mint: open.mint,
                     maxt: open.maxt,

@@ -6,6 +6,7 @@
 
 use std::io;
 
+use super::page::Page;
 use super::snapshot::SLOTS_PER_PAGE;
 use super::{Head, place_in_page};
 use crate::wal::record::{self, RecordTombstone};
@@ -103,13 +104,14 @@ impl Head {
         let mut chunks = 0;
         for ended in &leaving {
             let mut page = pages[(ended.slot / SLOTS_PER_PAGE) as usize].lock();
-            chunks += page.series[place_in_page(ended.slot)].truncate(i64::MAX);
+            let Page { series, lines, .. } = &mut *page;
+            chunks += series[place_in_page(ended.slot)].truncate(lines, i64::MAX);
         }
         drop(nothing_commits);
         self.metrics.chunks_removed.add(chunks as f64);
         self.metrics.chunks.sub(chunks as f64);
         let mut slots = leaving.iter().map(|ended| ended.slot).peekable();
-        self.retain_series(|slot, _| slots.next_if_eq(&slot).is_none());
+        self.retain_series(|slot, _, _| slots.next_if_eq(&slot).is_none());
         Ok(leaving.len())
     }
 }

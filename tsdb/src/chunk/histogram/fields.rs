@@ -18,7 +18,7 @@ use model::is_stale;
 
 use super::layout::Layout;
 use crate::chunk::ChunkError;
-use crate::chunk::bits::{BitReader, BitWriter};
+use crate::chunk::bits::{BitReader, BitSink, BitWriter};
 use crate::chunk::varbit::{push_int, push_uint, read_int, read_uint};
 use crate::chunk::window::Window;
 

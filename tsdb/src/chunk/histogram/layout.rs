@@ -11,7 +11,7 @@
 use model::histogram::{CUSTOM_BUCKETS_SCHEMA, SCHEMA_MAX, SCHEMA_MIN, Span};
 
 use crate::chunk::ChunkError;
-use crate::chunk::bits::{BitReader, BitWriter};
+use crate::chunk::bits::{BitReader, BitSink, BitWriter};
 use crate::chunk::varbit::{push_int, push_uint, read_int, read_uint};
 
 /// The largest custom bound, in thousandths, that is written as an integer.

@@ -3,7 +3,7 @@
 use hashbrown::HashMap;
 use rapidhash::fast::RandomState;
 
-use crate::head::series::MemSeries;
+use crate::head::page::SeriesPages;
 
 /// Id in the log → slot.
 #[derive(Default)]
@@ -22,13 +22,11 @@ impl Slots {
         self.by_id.insert(id, slot);
     }
 
-    pub(super) fn find(&mut self, id: u64, series: &[MemSeries]) -> Option<u32> {
+    pub(super) fn find(&mut self, id: u64, series: &SeriesPages) -> Option<u32> {
         let (last_id, last_slot) = self.last;
         let next = last_slot.wrapping_add(1);
-        let guessed = id == last_id.wrapping_add(1)
-            && series
-                .get(next as usize)
-                .is_some_and(|series| series.id == id);
+        let guessed =
+            id == last_id.wrapping_add(1) && series.get(next).is_some_and(|series| series.id == id);
         let slot = if guessed { next } else { *self.by_id.get(&id)? };
         self.last = (id, slot);
         Some(slot)

@@ -8,7 +8,7 @@ use hashbrown::HashMap;
 use super::slots::Slots;
 use crate::files::Files;
 use crate::head::index::Index;
-use crate::head::series::MemSeries;
+use crate::head::page::SeriesPages;
 use crate::head::snapshot::{self, Needed, NoSnapshot, SNAPSHOT_FILE, Snapshot};
 use crate::head_chunks::{CHUNKS_DIR, ChunkRef, HeadChunks};
 use crate::tombstones::Tombstones;
@@ -18,7 +18,7 @@ use crate::wal::segment::Position;
 #[derive(Default)]
 pub(super) struct Start {
     pub(super) index: Index,
-    pub(super) series: Vec<MemSeries>,
+    pub(super) series: SeriesPages,
     pub(super) slots: Slots,
     pub(super) aliases: HashMap<u64, u32>,
     pub(super) tombstones: Tombstones,
@@ -85,7 +85,7 @@ impl Start {
             ..Start::default()
         };
         start.slots.reserve(start.series.len());
-        for (slot, series) in (0u32..).zip(&start.series) {
+        for (slot, series) in (0u32..).zip(start.series.iter()) {
             start.slots.insert(series.id, slot);
             start.id_max = start.id_max.max(series.id);
         }

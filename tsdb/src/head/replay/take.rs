@@ -1,5 +1,6 @@
 //! What becomes of each record of the logs.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use model::Labels;
@@ -40,13 +41,15 @@ impl Replay {
             Some(slot) => slot,
             None => match self.index.add(labels) {
                 Ok(slot) => {
-                    self.series.push(MemSeries::logged(id));
+                    let Ok(()) = self
+                        .series
+                        .push_with(|_| Ok::<_, Infallible>(MemSeries::logged(id)));
                     slot
                 }
                 Err(full) => return self.full = Some(full),
             },
         };
-        if self.series[slot as usize].id != id {
+        if self.series.at(slot).0.id != id {
             self.aliases.insert(id, slot);
         }
         self.slots.insert(id, slot);
@@ -57,7 +60,7 @@ impl Replay {
 
     pub(super) fn add_found(&mut self, slot: u32, found: Found) {
         let Replay { series, chunks, .. } = self;
-        let series = &mut series[slot as usize];
+        let (series, lines) = series.at(slot);
         for chunk in found.late {
             series.late.get_or_insert_default().add_found(chunk);
         }
@@ -69,7 +72,7 @@ impl Replay {
             self.maxt = self.maxt.max(chunk.maxt());
         }
         // Samples under an id of before come first; they must not stay in the open chunk behind what is found now.
-        series.add_found(found.in_order, |chunk| store(chunks, chunk, false));
+        series.add_found(lines, found.in_order, |chunk| store(chunks, chunk, false));
     }
 
     /// Returns the slot of the series with this id, and counts a sample of it.
@@ -96,14 +99,13 @@ impl Replay {
             return;
         }
         // Neighbours in a batch are neighbours here.
-        if let Some(next) = self.series.get(slot as usize + PREFETCH_AHEAD) {
-            next.prefetch();
-        }
+        self.series.prefetch(slot.saturating_add(PREFETCH_AHEAD));
         let chunks = &self.chunks;
-        let series = &mut self.series[slot as usize];
-        let placed = series.append_float(start, sample.t, sample.value, self.shape, |chunk| {
-            store(chunks, chunk, false)
-        });
+        let (series, lines) = self.series.at(slot);
+        let placed =
+            series.append_float(lines, start, sample.t, sample.value, self.shape, |chunk| {
+                store(chunks, chunk, false)
+            });
         self.placed(sample.t, placed);
     }
 
@@ -122,8 +124,8 @@ impl Replay {
             return;
         }
         let chunks = &self.chunks;
-        let series = &mut self.series[slot as usize];
-        let placed = series.append_histogram(start, t, &histogram, self.shape, |chunk| {
+        let (series, lines) = self.series.at(slot);
+        let placed = series.append_histogram(lines, start, t, &histogram, self.shape, |chunk| {
             store(chunks, chunk, false)
         });
         self.placed(t, placed);
@@ -154,8 +156,8 @@ impl Replay {
         if has_left {
             // Its samples are in blocks; late ones came afterwards, and so did what is newer. The housekeeping takes the
             // empty place.
-            let series = &mut self.series[slot as usize];
-            series.truncate(tombstone.maxt.saturating_add(1));
+            let (series, lines) = self.series.at(slot);
+            series.truncate(lines, tombstone.maxt.saturating_add(1));
             return;
         }
         // Late samples may be older than what is in blocks, so all count.
@@ -163,7 +165,7 @@ impl Replay {
             mint: tombstone.mint,
             maxt: tombstone.maxt,
         };
-        self.tombstones.add(self.series[slot as usize].id, interval);
+        self.tombstones.add(self.series.at(slot).0.id, interval);
     }
 
     /// Takes in a record of exemplars or metadata.
@@ -180,9 +182,7 @@ impl Replay {
                         labels: Labels::from_pairs(labels.iter().copied()),
                     };
                     // One that is there already, or older than that, was in the snapshot.
-                    let _ = self
-                        .exemplars
-                        .push(self.series[slot as usize].id, slot, stored);
+                    let _ = self.exemplars.push(self.series.at(slot).0.id, slot, stored);
                 })
             }
             RecordKind::Metadata => record::decode_metadata(bytes, |item| {
@@ -192,7 +192,7 @@ impl Replay {
                         help: item.help.to_owned(),
                         unit: item.unit.to_owned(),
                     };
-                    let id = self.series[slot as usize].id;
+                    let id = self.series.at(slot).0.id;
                     self.metadata.set(id, &metadata);
                 }
             }),
@@ -209,7 +209,7 @@ impl Replay {
         {
             return;
         }
-        let series = &mut self.series[slot as usize];
+        let (series, _) = self.series.at(slot);
         let late = series.late.get_or_insert_default();
         late.insert(sample);
         if late.is_full() {
@@ -225,7 +225,7 @@ impl Replay {
         let Some(slot) = self.slots.find(marker.id, &self.series) else {
             return;
         };
-        let Some(late) = &mut self.series[slot as usize].late else {
+        let Some(late) = &mut self.series.at(slot).0.late else {
             return;
         };
         let chunk = ChunkRef::from_number(marker.chunk);
