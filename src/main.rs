@@ -1,7 +1,7 @@
 //! The `hearth` binary: the only crate that knows the others.
 //!
 //! [`cli`] says what was typed, [`config`] what is configured, [`server`] joins the rooms and starts, reloads and stops
-//! them, [`api`] answers HTTP, [`active_queries`] notes on disk which queries run, [`exporter`] is the node exporter as a program and [`alerting`] the Alertmanager, [`tool`] does one thing and ends.
+//! them, [`api`] answers HTTP, [`active_queries`] notes on disk which queries run, [`exporter`] is the node exporter as a program and [`alerting`] the Alertmanager, [`footprint`] gives back memory that only starting needed, [`tool`] does one thing and ends.
 //!
 //! Exit codes: 0 stopped as asked, 1 could not start or run, 2 wrong command line or configuration; those of tools are
 //! in [`tool`].
@@ -16,6 +16,7 @@ mod cluster;
 mod config;
 mod exporter;
 mod files;
+mod footprint;
 mod logging;
 mod server;
 mod signal;
@@ -65,6 +66,7 @@ fn run(program: &Program, mut values: Values) -> anyhow::Result<()> {
         .max_blocking_threads(BLOCKING_THREADS_MAX)
         .build()
         .context("start the async runtime")?;
+    runtime.spawn(footprint::keep_small());
     match program {
         Program::Server => runtime.block_on(server::run(&values, inherited)),
         Program::Alertmanager => runtime.block_on(alerting::run(&values, inherited)),
