@@ -61,7 +61,7 @@ impl Ahead {
 }
 
 /// Returns how many threads there are.
-pub(crate) fn workers() -> usize {
+pub fn workers() -> usize {
     rayon::current_num_threads()
 }
 
@@ -83,7 +83,11 @@ pub(crate) fn share(series: usize, steps: usize, span: i64) -> Option<usize> {
 }
 
 /// Runs the tasks at the same time, the first on this thread; returns what they return, in order.
-fn run<T: Send>(tasks: Vec<impl FnOnce() -> T + Send>) -> Vec<T> {
+///
+/// # Panics
+///
+/// When a task does.
+pub fn run<T: Send>(tasks: Vec<impl FnOnce() -> T + Send>) -> Vec<T> {
     let mut done: Vec<Option<T>> = Vec::new();
     done.resize_with(tasks.len(), || None);
     rayon::in_place_scope(|scope| {
