@@ -15,6 +15,7 @@ mod explain;
 mod limits;
 mod parallel;
 mod plain;
+mod pruned;
 mod times;
 
 fn storage() -> MemoryStorage {

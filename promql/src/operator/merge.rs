@@ -21,6 +21,10 @@ pub(crate) fn unique<'q>(
     let Some(targets) = duplicates(rows.series(), context.delayed_name_removal) else {
         return Ok(rows);
     };
+    if rows.series().iter().any(|meta| meta.is_pruned) {
+        // With all labels they may be different.
+        return Err(context.misses_labels());
+    }
     let table = Table::collect_all(rows, steps, context)?;
     let mut merged: Vec<Option<(Meta, Row)>> = Vec::new();
     for (index, &target) in targets.iter().enumerate() {

@@ -17,7 +17,7 @@ use crate::engine::context::Context;
 use crate::engine::evaluate;
 use crate::error::QueryError;
 use crate::operator::group::{Groups, Key};
-use crate::operator::merge::{SAME_LABELS, unique};
+use crate::operator::merge::{SAME_LABELS, differ_without_names, unique};
 use crate::row::{Bits, BoxRows, Meta, RESERVED, Row, Rows, Steps};
 use crate::table::Table;
 use combine::Side;
@@ -44,7 +44,7 @@ pub(super) fn rows<'q>(
     };
     let one = Table::collect(one, steps.count, context)?;
     let join = Join::new(context, node, matching, (many, one), steps.count)?;
-    if join.is_one_for_each_group() {
+    if join.results_differ {
         return Ok(Box::new(join));
     }
     let message = match matching.cardinality {
@@ -73,6 +73,8 @@ struct Join<'q> {
     /// Steps at which some group has two samples on the one side, and what to say then.
     conflicts: Vec<Conflict>,
     conflicting: Bits,
+    /// Whether it is known that the results have different labels.
+    results_differ: bool,
     /// The result's series, in the order of the outputs.
     series: Vec<Meta>,
     outputs: Vec<Output>,
@@ -125,6 +127,7 @@ impl<'q> Join<'q> {
             fill: fill_values(matching),
             conflicts: Vec::new(),
             conflicting: Bits::new(steps),
+            results_differ: false,
             series: Vec::new(),
             outputs: Vec::new(),
             next: 0,
@@ -134,6 +137,7 @@ impl<'q> Join<'q> {
             many_has: no_steps.clone(),
             matched: no_steps,
         };
+        join.results_differ = join.is_one_for_each_group() || join.is_one_for_each_of_many();
         join.find_conflicts(&groups.labels)?;
         join.plan_outputs(&groups.labels)?;
         Ok(join)
@@ -153,6 +157,23 @@ impl<'q> Join<'q> {
         })
     }
 
+    /// Whether the results differ as the series of the many side do, and those of one of these by what they take from the one
+    /// side: all that is taken is new to them.
+    fn is_one_for_each_of_many(&self) -> bool {
+        let include = &self.matching.include;
+        let is_taken = |name: &str| include.iter().any(|other| other == name);
+        if self.matching.cardinality == Cardinality::OneToOne
+            || self.fill != (None, None)
+            || RESERVED.into_iter().any(is_taken)
+        {
+            return false;
+        }
+        let series = self.many.series();
+        let are_new = |meta: &Meta| !meta.labels.iter().any(|(name, _)| is_taken(name));
+        (include.is_empty() || series.iter().all(are_new))
+            && differ_without_names(series, self.context.delayed_name_removal)
+    }
+
     /// Reads the many side up to the row before `end`; the last one read is the current row.
     fn read_before(&mut self, end: usize) -> Result<(), QueryError> {
         while self.read < end {
@@ -165,8 +186,9 @@ impl<'q> Join<'q> {
                     .conflicts
                     .iter()
                     .find(|conflict| conflict.steps.get(step));
-                let message = conflict.map_or("", |conflict| conflict.message.as_str());
-                return Err(QueryError::execution(message));
+                if let Some(conflict) = conflict {
+                    return Err(self.error_of(conflict));
+                }
             }
         }
         Ok(())

@@ -74,11 +74,17 @@ impl Join<'_> {
         }
         // With a fill modifier the one side gives results by itself.
         match self.conflicts.first() {
-            Some(conflict) if self.fill != (None, None) => {
-                Err(QueryError::execution(conflict.message.as_str()))
-            }
+            Some(conflict) if self.fill != (None, None) => Err(self.error_of(conflict)),
             _ => Ok(()),
         }
+    }
+
+    /// What to say of a conflict.
+    pub(super) fn error_of(&self, conflict: &Conflict) -> QueryError {
+        if self.one.series.iter().any(|meta| meta.is_pruned) {
+            return self.context.misses_labels();
+        }
+        QueryError::execution(conflict.message.as_str())
     }
 
     /// Decides the labels of the result.
@@ -101,6 +107,10 @@ impl Join<'_> {
             }
             // A series without partners still counts for the other side's conflicts.
             if planned.is_empty() {
+                let meta = match self.results_differ {
+                    true => self.result_labels().of(&meta, &Meta::new(Labels::empty())),
+                    false => meta,
+                };
                 planned.push((meta, output(group, Some(many), false)));
             }
             self.add(planned);
