@@ -258,6 +258,11 @@ fn names_that_are_dropped_must_not_collide() {
         300,
         "execution: vector cannot contain metrics with the same labelset",
     );
+    check(
+        "{job=\"a\",code=\"\"} + on(__name__, job) {job=\"a\",code=\"\"}",
+        60,
+        "execution: vector cannot contain metrics with the same labelset",
+    );
     // One ends before the other begins: they are one series afterwards.
     check_range(
         "-(up{job=\"a\"} or limits)",

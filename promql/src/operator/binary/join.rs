@@ -148,6 +148,10 @@ impl<'q> Join<'q> {
         if self.matching.cardinality != Cardinality::OneToOne || self.fill != (None, None) {
             return false;
         }
+        if self.matching.on && self.matching.labels.iter().any(|name| name == RESERVED[0]) {
+            // Groups may differ by the name alone, which results have lost.
+            return false;
+        }
         let mut groups = vec![false; self.partners.len()];
         let mut many = self.ids.iter().zip(self.many.series());
         many.all(|(&id, meta)| {
