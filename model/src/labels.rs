@@ -44,6 +44,13 @@ fn push_number(text: &mut String, mut number: usize) {
     text.push(char::from(byte_of(number)));
 }
 
+fn push_pair(text: &mut String, (name, value): (&str, &str)) {
+    for part in [name, value] {
+        push_number(text, part.len());
+        text.push_str(part);
+    }
+}
+
 /// Reads the number at `at` and returns it and where it ends; 0 at the end of the text.
 #[inline]
 fn number_at(text: &str, at: usize) -> (usize, usize) {
@@ -99,12 +106,7 @@ impl Labels {
     /// In debug builds, when they are not.
     pub fn from_sorted<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)> + Clone) -> Self {
         let labels = Labels::put_together(pairs.clone().count(), |text| {
-            for (name, value) in pairs {
-                for part in [name, value] {
-                    push_number(text, part.len());
-                    text.push_str(part);
-                }
-            }
+            pairs.for_each(|pair| push_pair(text, pair));
         });
         debug_assert!(
             labels
@@ -223,6 +225,23 @@ impl Rest<'_> {
     /// Returns them as a set of their own.
     pub fn to_labels(self) -> Labels {
         Labels::put_together(self.len, |text| text.push_str(self.text))
+    }
+}
+
+/// Where pairs are put together that no label set has in one piece, to be used again and again.
+#[derive(Debug, Default)]
+pub struct RestBuffer(String);
+
+impl RestBuffer {
+    /// Returns `pairs`, which must be as [`Labels::from_sorted`] wants them, as one piece.
+    pub fn fill<'a>(&mut self, pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Rest<'_> {
+        self.0.clear();
+        let mut len = 0;
+        for pair in pairs {
+            push_pair(&mut self.0, pair);
+            len += 1;
+        }
+        Rest { text: &self.0, len }
     }
 }
 
@@ -473,6 +492,12 @@ mod tests {
             assert_eq!(labels.rest(skipped).to_labels(), Labels::empty());
         }
         assert_eq!(Labels::empty().rest(0), labels.rest(3));
+        let mut buffer = RestBuffer::default();
+        for skipped in 0..4 {
+            let filled = buffer.fill(labels.iter().skip(skipped));
+            assert_eq!(filled, labels.rest(skipped));
+            assert_eq!(filled.to_labels(), labels.rest(skipped).to_labels());
+        }
     }
 
     #[test]

@@ -290,22 +290,16 @@ impl Meta {
         self.labels.value(name)
     }
 
-    /// Does `f` with the labels that other operators may see, and that are not `hidden` besides (some of [`RESERVED`]), as one
-    /// piece.
-    pub(crate) fn with_rest<R>(
-        &self,
-        delayed: bool,
-        hidden: &[&str],
-        f: impl FnOnce(Rest<'_>) -> R,
-    ) -> R {
-        let hides_reserved = self.drop_name && !delayed;
-        let is_hidden =
-            |name: &str| hides_reserved && RESERVED.contains(&name) || hidden.contains(&name);
-        let hidden = self.reserved().filter(|(name, _)| is_hidden(name)).count();
+    /// Does `f` with the labels that other operators may see, as one piece.
+    pub(crate) fn with_rest<R>(&self, delayed: bool, f: impl FnOnce(Rest<'_>) -> R) -> R {
+        if !self.drop_name || delayed {
+            return f(self.labels.rest(0));
+        }
+        let is_hidden = |name: &str| RESERVED.contains(&name);
         let skipped = self.labels.iter().take_while(|(name, _)| is_hidden(name));
         let skipped = skipped.count();
         // Names are sorted: mostly those that are hidden are the first.
-        if skipped == hidden {
+        if skipped == self.reserved().count() {
             f(self.labels.rest(skipped))
         } else {
             f(self.labels.without(is_hidden).rest(0))

@@ -73,9 +73,9 @@ fn duplicates(series: &[Meta], delayed: bool) -> Option<Vec<usize>> {
     let mut targets = Vec::with_capacity(series.len());
     let mut found = false;
     for (index, meta) in series.iter().enumerate() {
-        let target = meta.with_rest(delayed, &[], |rest| {
-            by_hash.number_of_rest(rest, index, |other| {
-                series[other].with_rest(delayed, &[], |other| other == rest)
+        let target = meta.with_rest(delayed, |rest| {
+            by_hash.number_of(rest, index, |other| {
+                series[other].with_rest(delayed, |other| other == rest)
             })
         });
         found |= target != index;

@@ -104,8 +104,8 @@ impl<'q> Join<'q> {
             delayed: context.delayed_name_removal,
         };
         let mut groups = Groups::new(key);
-        let one_ids: Vec<usize> = one.series.iter().map(|meta| groups.of(meta)).collect();
-        let ids: Vec<usize> = many.series().iter().map(|meta| groups.of(meta)).collect();
+        let one_ids = groups.of(&one.series);
+        let ids = groups.of(many.series());
         let mut partners = vec![Partners::new(); groups.len()];
         for (series, &id) in one_ids.iter().enumerate() {
             partners[id].push(series);
