@@ -198,6 +198,26 @@ impl Labels {
         }
     }
 
+    /// Returns the first `count` of these labels, or all if there are fewer.
+    pub fn first(&self, count: usize) -> Rest<'_> {
+        let mut pairs = self.iter();
+        let (begin, all) = (pairs.at, pairs.left);
+        pairs.by_ref().take(count).for_each(drop);
+        Rest {
+            text: &self.0[begin..pairs.at],
+            len: all - pairs.left,
+        }
+    }
+
+    /// Returns these labels without those of `first`, if they begin with them. Cost: one comparison, however many there are.
+    pub fn after(&self, first: Rest<'_>) -> Option<Rest<'_>> {
+        let (len, begin) = number_at(&self.0, 0);
+        Some(Rest {
+            text: self.0[begin..].strip_prefix(first.text)?,
+            len: len.checked_sub(first.len)?,
+        })
+    }
+
     /// Returns a builder that starts with these labels.
     pub fn to_builder(&self) -> LabelsBuilder {
         LabelsBuilder {
@@ -212,7 +232,7 @@ impl Labels {
     }
 }
 
-/// Labels of a set but for the first few, see [`Labels::rest`]: they are compared and hashed in one piece.
+/// Neighbouring labels of a set, see [`Labels::rest`] and [`Labels::first`]: they are compared and hashed in one piece.
 #[derive(Clone, Copy, Debug)]
 pub struct Rest<'a> {
     /// The pairs as a label set has them.
@@ -221,7 +241,16 @@ pub struct Rest<'a> {
     len: usize,
 }
 
-impl Rest<'_> {
+impl<'a> Rest<'a> {
+    /// Iterates over the pairs, ascending by name.
+    pub fn iter(self) -> Iter<'a> {
+        Iter {
+            text: self.text,
+            at: 0,
+            left: self.len,
+        }
+    }
+
     /// Returns them as a set of their own.
     pub fn to_labels(self) -> Labels {
         Labels::put_together(self.len, |text| text.push_str(self.text))
@@ -492,6 +521,18 @@ mod tests {
             assert_eq!(labels.rest(skipped).to_labels(), Labels::empty());
         }
         assert_eq!(Labels::empty().rest(0), labels.rest(3));
+        for count in 0..5 {
+            let first = labels.first(count);
+            assert!(first.iter().eq(labels.iter().take(count)));
+            assert_eq!(labels.after(first), Some(labels.rest(count)));
+        }
+        assert!(labels.rest(1).iter().eq(other.iter()));
+        assert_eq!(labels.after(other.first(1)), None);
+        assert_eq!(labels.first(1).to_labels().after(labels.first(2)), None);
+        // What begins in the same way need not be the same label.
+        let longer = Labels::from_pairs([("a", "11")]);
+        assert_eq!(longer.after(labels.first(1)), None);
+        assert_eq!(labels.after(longer.first(1)), None);
         let mut buffer = RestBuffer::default();
         for skipped in 0..4 {
             let filled = buffer.fill(labels.iter().skip(skipped));

@@ -1,9 +1,11 @@
 //! Series that became equal: merged where they take turns, an error where they meet.
 
+use model::labels::Rest;
+
 use crate::engine::context::Context;
 use crate::error::QueryError;
 use crate::operator::group::ByHash;
-use crate::row::{BoxRows, Meta, Row};
+use crate::row::{BoxRows, Meta, RESERVED, Row};
 use crate::table::Table;
 
 /// The error of two series with the same labels.
@@ -49,10 +51,27 @@ pub(crate) fn differ_without_names(series: &[Meta], delayed: bool) -> bool {
     let Some((first, others)) = series.split_first() else {
         return true;
     };
-    delayed
-        || others.iter().all(|other| {
-            other.drop_name == first.drop_name && other.reserved().eq(first.reserved())
-        })
+    if delayed {
+        return true;
+    }
+    let is_same = same_reserved(first);
+    others
+        .iter()
+        .all(|other| other.drop_name == first.drop_name && is_same(other))
+}
+
+/// Whether others have the reserved labels of `meta`.
+fn same_reserved(meta: &Meta) -> impl Fn(&Meta) -> bool {
+    let last = RESERVED[RESERVED.len() - 1];
+    let count = meta.reserved().count();
+    let first = meta.labels.first(count);
+    // Names are sorted: mostly the reserved ones are the first, and one comparison does for all of them.
+    let are_first = first.iter().eq(meta.reserved());
+    move |other| {
+        let after = other.labels.after(first).filter(|_| are_first);
+        let has_no_more = |rest: Rest<'_>| rest.iter().next().is_none_or(|(name, _)| last < name);
+        after.is_some_and(has_no_more) || other.reserved().eq(meta.reserved())
+    }
 }
 
 fn join(kept: &mut Row, row: &Row, message: &str) -> Result<(), QueryError> {
@@ -82,4 +101,29 @@ fn duplicates(series: &[Meta], delayed: bool) -> Option<Vec<usize>> {
         targets.push(target);
     }
     found.then_some(targets)
+}
+
+#[cfg(test)]
+mod tests {
+    use model::Labels;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn reserved_labels_are_the_same_if_each_is(
+            sets in proptest::collection::vec(
+                proptest::collection::btree_map("__name__|__type__|__unit__|__other__|A|a", "xx?", 0..5), 2,
+            ),
+        ) {
+            let metas = sets.iter().map(|set| {
+                let pairs = set.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+                Meta::new(Labels::from_pairs(pairs))
+            });
+            let metas: Vec<Meta> = metas.collect();
+            let expected = RESERVED.iter().all(|&name| sets[0].get(name) == sets[1].get(name));
+            prop_assert_eq!(differ_without_names(&metas, false), expected);
+        }
+    }
 }
