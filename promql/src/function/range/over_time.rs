@@ -19,8 +19,13 @@ pub(super) fn simple(
     match function {
         RangeFunction::Avg => several(windows, row, means, mean)?,
         RangeFunction::Sum => several(windows, row, sums, sum)?,
-        RangeFunction::Stddev => each(windows, row, |values| variance(values).sqrt())?,
-        RangeFunction::Stdvar => each(windows, row, variance)?,
+        RangeFunction::Stddev => several(
+            windows,
+            row,
+            |windows| variances(windows).map(f64::sqrt),
+            |values| variance(values).sqrt(),
+        )?,
+        RangeFunction::Stdvar => several(windows, row, variances, variance)?,
         RangeFunction::Mad => each(windows, row, median_deviation)?,
         RangeFunction::Count => each(windows, row, |values| values.len() as f64)?,
         RangeFunction::Present => each(windows, row, |_| 1.0)?,
@@ -188,6 +193,31 @@ fn variance(values: &[f64]) -> f64 {
     (squares + squares_c) / count
 }
 
+/// As [`variance`], of windows that are equally long.
+fn variances(windows: [&[f64]; LANES]) -> [f64; LANES] {
+    let len = windows.iter().map(|values| values.len()).min().unwrap_or(0);
+    let equally_long = windows.map(|values| &values[..len]);
+    let (mut means, mut squares) = ([(0.0, 0.0); LANES], [(0.0, 0.0); LANES]);
+    let mut count = 0.0;
+    for at in 0..len {
+        count += 1.0;
+        let values = equally_long.map(|values| values[at]);
+        for ((mean, squares), value) in means.iter_mut().zip(&mut squares).zip(values) {
+            let delta = value - (mean.0 + mean.1);
+            *mean = kahan_add_finite(delta / count, mean.0, mean.1);
+            let square = delta * (value - (mean.0 + mean.1));
+            *squares = kahan_add_finite(square, squares.0, squares.1);
+        }
+    }
+    std::array::from_fn(|lane| match (means[lane], squares[lane]) {
+        ((_, mean_c), (squares, squares_c)) if mean_c.is_finite() && squares_c.is_finite() => {
+            (squares + squares_c) / count
+        }
+        // What overflows is another matter.
+        _ => variance(windows[lane]),
+    })
+}
+
 fn median_deviation(values: &[f64]) -> f64 {
     if values.iter().any(|value| value.is_nan()) {
         return f64::NAN;
@@ -345,7 +375,10 @@ mod tests {
             let budget = Budget::of_samples(1, None);
             let spec = WindowSpec::new(Steps::one(0), Look::default(), 1);
             let windows = Windows { budget: &budget, spec, timestamps: &timestamps, values: &values, starts: &[], bounds: &bounds, known: &Known::default() };
-            for (function, one) in [(RangeFunction::Avg, mean as fn(&[f64]) -> f64), (RangeFunction::Sum, plain_sum)] {
+            for (function, one) in [
+                (RangeFunction::Avg, mean as fn(&[f64]) -> f64), (RangeFunction::Sum, plain_sum),
+                (RangeFunction::Stdvar, variance), (RangeFunction::Stddev, |values| variance(values).sqrt()),
+            ] {
                 let mut row = Row::default();
                 row.reset(bounds.len());
                 simple(function, &windows, &mut row).unwrap();
