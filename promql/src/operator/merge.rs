@@ -46,6 +46,11 @@ pub(crate) fn unique<'q>(
     Ok(joined.into_rows())
 }
 
+/// Whether the visible labels of all series differ, as far as they are there.
+pub(crate) fn differ(series: &[Meta], delayed: bool) -> bool {
+    series.iter().any(|meta| meta.is_pruned) || duplicates(series, delayed).is_none()
+}
+
 /// Whether series that differ, as those of an operator do, still do so without their names: they all have the same.
 pub(crate) fn differ_without_names(series: &[Meta], delayed: bool) -> bool {
     let Some((first, others)) = series.split_first() else {

@@ -9,6 +9,7 @@ mod combine;
 mod labels;
 mod plan;
 
+use model::Labels;
 use smallvec::SmallVec;
 
 use super::drops_name;
@@ -17,7 +18,7 @@ use crate::engine::context::Context;
 use crate::engine::evaluate;
 use crate::error::QueryError;
 use crate::operator::group::{Groups, Key};
-use crate::operator::merge::{SAME_LABELS, differ_without_names, unique};
+use crate::operator::merge::{SAME_LABELS, differ, differ_without_names, unique};
 use crate::row::{Bits, BoxRows, Meta, RESERVED, Row, Rows, Steps};
 use crate::table::Table;
 use combine::Side;
@@ -45,6 +46,7 @@ pub(super) fn rows<'q>(
     let one = Table::collect(one, steps.count, context)?;
     let join = Join::new(context, node, matching, (many, one), steps.count)?;
     if join.results_differ {
+        debug_assert!(differ(&join.series, context.delayed_name_removal));
         return Ok(Box::new(join));
     }
     let message = match matching.cardinality {
@@ -162,20 +164,26 @@ impl<'q> Join<'q> {
     }
 
     /// Whether the results differ as the series of the many side do, and those of one of these by what they take from the one
-    /// side: all that is taken is new to them.
+    /// side: series of one group have nothing else in place of that, or all the same.
     fn is_one_for_each_of_many(&self) -> bool {
         let include = &self.matching.include;
-        let is_taken = |name: &str| include.iter().any(|other| other == name);
         if self.matching.cardinality == Cardinality::OneToOne
             || self.fill != (None, None)
-            || RESERVED.into_iter().any(is_taken)
+            || include.iter().any(|name| RESERVED.contains(&name.as_str()))
         {
             return false;
         }
         let series = self.many.series();
-        let are_new = |meta: &Meta| !meta.labels.iter().any(|(name, _)| is_taken(name));
-        (include.is_empty() || series.iter().all(are_new))
-            && differ_without_names(series, self.context.delayed_name_removal)
+        if !differ_without_names(series, self.context.delayed_name_removal) {
+            return false;
+        }
+        let mut firsts: Vec<Option<&Labels>> = vec![None; self.partners.len()];
+        include.is_empty()
+            || self.ids.iter().zip(series).all(|(&id, meta)| {
+                let first = *firsts[id].get_or_insert(&meta.labels);
+                let is_same = |name: &String| first.value(name) == meta.labels.value(name);
+                include.iter().all(is_same)
+            })
     }
 
     /// Reads the many side up to the row before `end`; the last one read is the current row.

@@ -56,6 +56,18 @@ impl Result<'_> {
         }
     }
 
+    /// The series that `many` gives without a counterpart: it has no samples, and is as different from the others as they are
+    /// from each other.
+    pub(super) fn alone(&self, many: &Meta) -> Meta {
+        if self.matching.cardinality == Cardinality::OneToOne {
+            return self.of(many, &Meta::new(Labels::empty()));
+        }
+        Meta {
+            drop_name: many.drop_name || self.drops_name,
+            ..many.clone()
+        }
+    }
+
     /// Returns `labels` with those of `one` that are included.
     fn with_included(&self, labels: Labels, one: &Meta) -> Labels {
         let include = &self.matching.include;

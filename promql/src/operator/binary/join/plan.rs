@@ -112,7 +112,7 @@ impl Join<'_> {
             // A series without partners still counts for the other side's conflicts.
             if planned.is_empty() {
                 let meta = match self.results_differ {
-                    true => self.result_labels().of(&meta, &Meta::new(Labels::empty())),
+                    true => self.result_labels().alone(&meta),
                     false => meta,
                 };
                 planned.push((meta, output(group, Some(many), false)));
