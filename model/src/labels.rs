@@ -44,6 +44,13 @@ fn push_number(text: &mut String, mut number: usize) {
     text.push(char::from(byte_of(number)));
 }
 
+fn push_pair(text: &mut String, (name, value): (&str, &str)) {
+    for part in [name, value] {
+        push_number(text, part.len());
+        text.push_str(part);
+    }
+}
+
 /// Reads the number at `at` and returns it and where it ends; 0 at the end of the text.
 #[inline]
 fn number_at(text: &str, at: usize) -> (usize, usize) {
@@ -99,12 +106,7 @@ impl Labels {
     /// In debug builds, when they are not.
     pub fn from_sorted<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)> + Clone) -> Self {
         let labels = Labels::put_together(pairs.clone().count(), |text| {
-            for (name, value) in pairs {
-                for part in [name, value] {
-                    push_number(text, part.len());
-                    text.push_str(part);
-                }
-            }
+            pairs.for_each(|pair| push_pair(text, pair));
         });
         debug_assert!(
             labels
@@ -196,6 +198,26 @@ impl Labels {
         }
     }
 
+    /// Returns the first `count` of these labels, or all if there are fewer.
+    pub fn first(&self, count: usize) -> Rest<'_> {
+        let mut pairs = self.iter();
+        let (begin, all) = (pairs.at, pairs.left);
+        pairs.by_ref().take(count).for_each(drop);
+        Rest {
+            text: &self.0[begin..pairs.at],
+            len: all - pairs.left,
+        }
+    }
+
+    /// Returns these labels without those of `first`, if they begin with them. Cost: one comparison, however many there are.
+    pub fn after(&self, first: Rest<'_>) -> Option<Rest<'_>> {
+        let (len, begin) = number_at(&self.0, 0);
+        Some(Rest {
+            text: self.0[begin..].strip_prefix(first.text)?,
+            len: len.checked_sub(first.len)?,
+        })
+    }
+
     /// Returns a builder that starts with these labels.
     pub fn to_builder(&self) -> LabelsBuilder {
         LabelsBuilder {
@@ -210,7 +232,7 @@ impl Labels {
     }
 }
 
-/// Labels of a set but for the first few, see [`Labels::rest`]: they are compared and hashed in one piece.
+/// Neighbouring labels of a set, see [`Labels::rest`] and [`Labels::first`]: they are compared and hashed in one piece.
 #[derive(Clone, Copy, Debug)]
 pub struct Rest<'a> {
     /// The pairs as a label set has them.
@@ -219,10 +241,36 @@ pub struct Rest<'a> {
     len: usize,
 }
 
-impl Rest<'_> {
+impl<'a> Rest<'a> {
+    /// Iterates over the pairs, ascending by name.
+    pub fn iter(self) -> Iter<'a> {
+        Iter {
+            text: self.text,
+            at: 0,
+            left: self.len,
+        }
+    }
+
     /// Returns them as a set of their own.
     pub fn to_labels(self) -> Labels {
         Labels::put_together(self.len, |text| text.push_str(self.text))
+    }
+}
+
+/// Where pairs are put together that no label set has in one piece, to be used again and again.
+#[derive(Debug, Default)]
+pub struct RestBuffer(String);
+
+impl RestBuffer {
+    /// Returns `pairs`, which must be as [`Labels::from_sorted`] wants them, as one piece.
+    pub fn fill<'a>(&mut self, pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Rest<'_> {
+        self.0.clear();
+        let mut len = 0;
+        for pair in pairs {
+            push_pair(&mut self.0, pair);
+            len += 1;
+        }
+        Rest { text: &self.0, len }
     }
 }
 
@@ -473,6 +521,24 @@ mod tests {
             assert_eq!(labels.rest(skipped).to_labels(), Labels::empty());
         }
         assert_eq!(Labels::empty().rest(0), labels.rest(3));
+        for count in 0..5 {
+            let first = labels.first(count);
+            assert!(first.iter().eq(labels.iter().take(count)));
+            assert_eq!(labels.after(first), Some(labels.rest(count)));
+        }
+        assert!(labels.rest(1).iter().eq(other.iter()));
+        assert_eq!(labels.after(other.first(1)), None);
+        assert_eq!(labels.first(1).to_labels().after(labels.first(2)), None);
+        // What begins in the same way need not be the same label.
+        let longer = Labels::from_pairs([("a", "11")]);
+        assert_eq!(longer.after(labels.first(1)), None);
+        assert_eq!(labels.after(longer.first(1)), None);
+        let mut buffer = RestBuffer::default();
+        for skipped in 0..4 {
+            let filled = buffer.fill(labels.iter().skip(skipped));
+            assert_eq!(filled, labels.rest(skipped));
+            assert_eq!(filled.to_labels(), labels.rest(skipped).to_labels());
+        }
     }
 
     #[test]

@@ -37,6 +37,7 @@ use crate::row::Steps;
 use crate::value::{QueryResult, QueryStats};
 use bounds::time_range;
 use context::{Clock, Context};
+use needed::Needed;
 
 /// What holds for all queries of an engine.
 #[derive(Clone, Debug)]
@@ -313,7 +314,7 @@ impl Engine {
         options: &QueryOptions,
     ) -> Result<QueryResult, QueryError> {
         let _running = Running::new(&self.instruments.queries);
-        let outcome = self.evaluate(storage, expr, times, options);
+        let outcome = self.evaluate(storage, expr, Needed::of(expr), times, options);
         let limit = match &outcome {
             Err(QueryError::TooManySamples { .. }) => "samples",
             Err(QueryError::TooManyBytes { .. }) => "bytes",
@@ -325,10 +326,12 @@ impl Engine {
         outcome
     }
 
+    /// Evaluates `expr` with the labels that are `needed`, or with all if others are missed.
     fn evaluate(
         &self,
         storage: &dyn Queryable,
         expr: &Expr,
+        needed: Needed,
         times: Times,
         options: &QueryOptions,
     ) -> Result<QueryResult, QueryError> {
@@ -337,11 +340,20 @@ impl Engine {
         let budget = self.budget(times.steps.count, options)?;
         let (mint, maxt) = time_range(expr, &clock)?;
         let querier = storage.querier(mint, maxt)?;
-        let context = Context::new(&*querier, expr, clock, budget, options, self)?;
+        let new =
+            |needed, budget| Context::new(&*querier, expr, clock, needed, budget, options, self);
+        let mut context = new(needed, budget)?;
         let preparation = self.observe("prepare_time", started);
         let started = Instant::now();
         let mut sorting = Duration::ZERO;
-        let value = result::evaluate(&context, expr, times.steps, times.is_instant, &mut sorting);
+        let mut run = |context: &Context<'_>| {
+            result::evaluate(context, expr, times.steps, times.is_instant, &mut sorting)
+        };
+        let mut value = run(&context);
+        if context.has_missed_labels() {
+            context = new(Needed::all(), context.budget.cleared())?;
+            value = run(&context);
+        }
         let inner = self.observe("inner_eval", started).saturating_sub(sorting);
         let stats = QueryStats {
             preparation,

@@ -119,6 +119,19 @@ impl Budget {
         }
     }
 
+    /// The same account with nothing counted yet; time goes on.
+    pub(crate) fn cleared(self) -> Self {
+        let zeros = |counts: Vec<AtomicU64>| counts.iter().map(|_| AtomicU64::new(0)).collect();
+        Budget {
+            held: AtomicUsize::new(0),
+            peak: AtomicUsize::new(0),
+            bytes: self.bytes.cleared(),
+            tallies: self.tallies.iter().map(|_| Tally::default()).collect(),
+            seen_per_step: self.seen_per_step.map(zeros),
+            ..self
+        }
+    }
+
     /// The account of a query of three steps, for tests.
     #[cfg(test)]
     pub(crate) fn of_samples(samples_max: usize, cancel: Option<Arc<AtomicBool>>) -> Self {

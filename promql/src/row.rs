@@ -255,6 +255,9 @@ pub(crate) struct Meta {
     pub(crate) labels: Labels,
     /// Whether the reserved labels are to be dropped. Unless name removal is delayed they count as gone already.
     pub(crate) drop_name: bool,
+    /// Whether it may have more labels, which nothing looks at: series that differ may look alike then. The reserved ones
+    /// are all here.
+    pub(crate) is_pruned: bool,
 }
 
 impl Meta {
@@ -262,7 +265,13 @@ impl Meta {
         Meta {
             labels,
             drop_name: false,
+            is_pruned: false,
         }
+    }
+
+    /// The same series with other labels.
+    pub(crate) fn with_labels(&self, labels: Labels) -> Self {
+        Meta { labels, ..*self }
     }
 
     /// The labels that other operators may see.
@@ -281,22 +290,16 @@ impl Meta {
         self.labels.value(name)
     }
 
-    /// Does `f` with the labels that other operators may see, and that are not `hidden` besides (some of [`RESERVED`]), as one
-    /// piece.
-    pub(crate) fn with_rest<R>(
-        &self,
-        delayed: bool,
-        hidden: &[&str],
-        f: impl FnOnce(Rest<'_>) -> R,
-    ) -> R {
-        let hides_reserved = self.drop_name && !delayed;
-        let is_hidden =
-            |name: &str| hides_reserved && RESERVED.contains(&name) || hidden.contains(&name);
-        let hidden = self.reserved().filter(|(name, _)| is_hidden(name)).count();
+    /// Does `f` with the labels that other operators may see, as one piece.
+    pub(crate) fn with_rest<R>(&self, delayed: bool, f: impl FnOnce(Rest<'_>) -> R) -> R {
+        if !self.drop_name || delayed {
+            return f(self.labels.rest(0));
+        }
+        let is_hidden = |name: &str| RESERVED.contains(&name);
         let skipped = self.labels.iter().take_while(|(name, _)| is_hidden(name));
         let skipped = skipped.count();
         // Names are sorted: mostly those that are hidden are the first.
-        if skipped == hidden {
+        if skipped == self.reserved().count() {
             f(self.labels.rest(skipped))
         } else {
             f(self.labels.without(is_hidden).rest(0))
@@ -325,6 +328,7 @@ impl Meta {
 
     /// The labels of the result.
     pub(crate) fn final_labels(&self) -> Labels {
+        debug_assert!(!self.is_pruned, "labels that are shown are needed");
         self.visible_labels(false)
     }
 
@@ -346,7 +350,7 @@ pub(crate) fn without_reserved(labels: &Labels) -> Labels {
 
 /// An operator: series, then one row for each.
 pub(crate) trait Rows {
-    /// The series, in order. No two have equal visible labels.
+    /// The series, in order. No two have equal visible labels, or would have if nothing were pruned.
     fn series(&self) -> &[Meta];
 
     /// Fills `row` with the samples of the next series; to be called once per series.

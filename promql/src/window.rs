@@ -71,8 +71,24 @@ pub(crate) struct Windows<'a> {
     /// Start timestamps; may be shorter, see [`Starts`].
     pub(crate) starts: &'a [i64],
     pub(crate) bounds: &'a [(usize, usize)],
-    /// What `rate` and its like know of windows of these times.
-    pub(crate) factors: &'a OnceCell<Factors>,
+    pub(crate) known: &'a Known,
+}
+
+/// What the times of samples say of all windows, for each function that asks; it is the same for all series of these times.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    /// For `rate` and its like.
+    pub(crate) factors: OnceCell<Factors>,
+    /// For lines, of each step.
+    pub(crate) spreads: OnceCell<Vec<Spread>>,
+}
+
+/// How the times of a window's samples are spread, in seconds since where its line starts.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Spread {
+    pub(crate) sum: f64,
+    /// The sum of squares, less what it would be if all times were their mean.
+    pub(crate) variance: f64,
 }
 
 impl<'a> Windows<'a> {

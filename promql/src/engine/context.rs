@@ -1,5 +1,7 @@
 //! What one query carries along: storage, times, limits, annotations.
 
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
 use model::storage::{Kept, Querier, SeriesSet};
 use parking_lot::Mutex;
 
@@ -27,6 +29,8 @@ pub(crate) struct Context<'s> {
     pub(crate) use_start_timestamps: bool,
     pub(crate) counts_only: CountsOnly,
     needed: Needed,
+    /// Whether labels were missed that were not among these.
+    misses_labels: AtomicBool,
     pub(crate) budget: Budget,
     /// What each operator does, if the plan is wanted.
     pub(crate) profile: Option<Profile>,
@@ -147,11 +151,12 @@ impl Clock {
 }
 
 impl<'s> Context<'s> {
-    /// Returns the state of a query for `expr`, which reads from `querier`.
+    /// Returns the state of a query for `expr`, which reads from `querier`; `needed` is of `expr` too.
     pub(super) fn new(
         querier: &'s dyn Querier,
         expr: &Expr,
         clock: Clock,
+        needed: Needed,
         budget: Budget,
         options: &QueryOptions,
         engine: &Engine,
@@ -162,7 +167,8 @@ impl<'s> Context<'s> {
             times: clock,
             delayed_name_removal: engine.features.delayed_name_removal,
             counts_only: CountsOnly::of(expr),
-            needed: Needed::of(expr),
+            needed,
+            misses_labels: AtomicBool::new(false),
             use_start_timestamps: engine.features.use_start_timestamps,
             budget,
             profile: options.explains.then(Profile::default),
@@ -178,12 +184,30 @@ impl<'s> Context<'s> {
         selector: &VectorSelector,
     ) -> Result<Vec<Meta>, QueryError> {
         let kept = self.needed.labels_of(selector);
-        let series = self.with_labels(set, kept)?;
-        // Where names differ, other labels tell whether series are the same without them.
-        if *kept == Kept::All || differ_without_names(&series, false) {
+        let mut series = self.with_labels(set, kept)?;
+        if *kept == Kept::All {
             return Ok(series);
         }
-        self.with_labels(set, &Kept::All)
+        // Where names differ, other labels tell whether series are the same without them.
+        if !differ_without_names(&series, false) {
+            return self.with_labels(set, &Kept::All);
+        }
+        for meta in &mut series {
+            meta.is_pruned = true;
+        }
+        Ok(series)
+    }
+
+    /// Says that labels matter that were not needed as far as one could tell: the query is to be evaluated once more, with
+    /// all labels. The error is there to end it until then; nobody sees it.
+    pub(crate) fn misses_labels(&self) -> QueryError {
+        self.misses_labels.store(true, Relaxed);
+        QueryError::execution("labels are missing")
+    }
+
+    /// Whether something [misses labels](Context::misses_labels).
+    pub(super) fn has_missed_labels(&self) -> bool {
+        self.misses_labels.load(Relaxed)
     }
 
     fn with_labels(&self, set: &dyn SeriesSet, kept: &Kept) -> Result<Vec<Meta>, QueryError> {

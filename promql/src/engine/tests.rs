@@ -15,6 +15,7 @@ mod explain;
 mod limits;
 mod parallel;
 mod plain;
+mod pruned;
 mod times;
 
 fn storage() -> MemoryStorage {
@@ -255,6 +256,11 @@ fn names_that_are_dropped_must_not_collide() {
     check(
         "sum(rate({__name__=~\"up|limits\"}[5m]))",
         300,
+        "execution: vector cannot contain metrics with the same labelset",
+    );
+    check(
+        "{job=\"a\",code=\"\"} + on(__name__, job) {job=\"a\",code=\"\"}",
+        60,
         "execution: vector cannot contain metrics with the same labelset",
     );
     // One ends before the other begins: they are one series afterwards.

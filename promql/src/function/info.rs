@@ -234,9 +234,7 @@ fn enriched(
             builder.set(name, value);
         }
     }
-    let labels = builder.build();
-    let drop_name = base.drop_name;
-    (Meta { labels, drop_name }, None)
+    (base.with_labels(builder.build()), None)
 }
 
 impl Rows for Info<'_> {

@@ -125,5 +125,6 @@ fn with(call: Calling<'_>, meta: &Meta, destination: &str, value: &str) -> Meta 
         labels: builder.set(destination, value).build(),
         // A name that was just set is meant to stay.
         drop_name: meta.drop_name && !names_series,
+        ..*meta
     }
 }

@@ -9,7 +9,6 @@ mod over_time;
 mod rate;
 mod regression;
 
-use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -23,9 +22,8 @@ use crate::operator::merge::{SAME_LABELS, differ_without_names, unique};
 use crate::operator::parallel::{self, Ahead};
 use crate::operator::range::{Held, RangeSource};
 use crate::row::{BoxRows, Meta, Row, Rows, Scalar};
-use crate::window::ends::Factors;
 use crate::window::extended::Reach;
-use crate::window::{self, WindowSpec, Windows};
+use crate::window::{self, Known, WindowSpec, Windows};
 
 /// What is computed from a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -152,7 +150,7 @@ pub(super) fn rows<'q>(
         bounds: Vec::new(),
         times: Vec::new(),
         seen: 0,
-        factors: OnceCell::new(),
+        known: Known::default(),
         overlaps: BTreeMap::new(),
     };
     let range_rows = Box::new(RangeRows {
@@ -281,7 +279,7 @@ struct RangeCall<'q> {
     times: Vec<i64>,
     /// Samples in all windows together.
     seen: usize,
-    factors: OnceCell<Factors>,
+    known: Known,
     /// Per metric name, how many windows had samples whose start is before the sample before them.
     overlaps: BTreeMap<String, usize>,
 }
@@ -294,7 +292,7 @@ impl RangeCall<'_> {
             columns: SampleColumns::default(),
             bounds: Vec::new(),
             times: Vec::new(),
-            factors: OnceCell::new(),
+            known: Known::default(),
             overlaps: BTreeMap::new(),
             ..*self
         }
@@ -329,7 +327,7 @@ impl RangeCall<'_> {
                 values: &self.columns.floats,
                 starts: &self.columns.starts,
                 bounds: &self.bounds,
-                factors: &self.factors,
+                known: &self.known,
             };
             return self.floats(&windows, row);
         }
@@ -349,7 +347,7 @@ impl RangeCall<'_> {
             Some(reach) => window::extended::find(&self.spec, reach, timestamps, &mut self.bounds),
         };
         self.times.clone_from(timestamps);
-        self.factors.take();
+        self.known = Known::default();
     }
 
     /// Computes the function of windows without histograms.

@@ -89,6 +89,11 @@ impl Bytes {
         }
     }
 
+    /// The same with nothing held.
+    pub(super) fn cleared(self) -> Self {
+        Bytes::new(Arc::clone(&self.pool), self.max)
+    }
+
     /// Looks at the limits when `samples` are held, beside what else is.
     pub(super) fn check(&self, samples: usize) -> Result<(), QueryError> {
         let held = self.held(samples);

@@ -61,7 +61,7 @@ impl<'q> Grouped<'q> {
             delayed: context.delayed_name_removal,
         };
         let mut groups = Groups::new(key);
-        let ids: Vec<usize> = input.series().iter().map(|meta| groups.of(meta)).collect();
+        let ids = groups.of(input.series());
         let mut series: Vec<Meta> = groups.labels.into_iter().map(Meta::new).collect();
         if context.delayed_name_removal {
             for (meta, &id) in input.series().iter().zip(&ids) {

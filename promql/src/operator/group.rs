@@ -3,13 +3,13 @@
 use std::hash::{Hash, Hasher};
 
 use hashbrown::HashTable;
-use model::labels::Rest;
+use model::labels::{Rest, RestBuffer};
 use model::{Labels, LabelsBuilder};
 use rapidhash::fast::RapidHasher;
 
-use crate::row::Meta;
+use crate::row::{Meta, RESERVED};
 
-const METRIC_NAME: &str = "__name__";
+const METRIC_NAME: &str = RESERVED[0];
 
 /// Which labels make a group.
 #[derive(Clone, Copy, Debug)]
@@ -31,20 +31,22 @@ impl Key<'_> {
         }
     }
 
-    /// Whether all labels but the name count.
-    fn is_all(&self) -> bool {
-        !self.counts && self.labels.is_empty()
-    }
-
-    /// The labels of `meta` that count.
-    fn pairs<'m>(&'m self, meta: &'m Meta) -> impl Iterator<Item = (&'m str, &'m str)> + Clone {
-        meta.visible(self.delayed)
-            .filter(|(name, _)| self.has(name))
-    }
-
-    /// The labels of the group that `meta` is in.
-    pub(crate) fn labels_of(&self, meta: &Meta) -> Labels {
-        Labels::from_sorted(self.pairs(meta))
+    /// Does `f` with the labels of `meta` that count, as one piece; `buffer` may be used for it.
+    fn with_piece<R>(
+        &self,
+        meta: &Meta,
+        buffer: &mut RestBuffer,
+        f: impl FnOnce(Rest<'_>) -> R,
+    ) -> R {
+        let hides_reserved = meta.drop_name && !self.delayed;
+        let counts = |name: &str| self.has(name) && !(hides_reserved && RESERVED.contains(&name));
+        let mut pairs = meta.labels.iter();
+        let others = pairs.clone().take_while(|(name, _)| !counts(name)).count();
+        // Mostly those that count are the last.
+        if pairs.by_ref().skip(others).all(|(name, _)| counts(name)) {
+            return f(meta.labels.rest(others));
+        }
+        f(buffer.fill(meta.labels.iter().filter(|(name, _)| counts(name))))
     }
 }
 
@@ -57,22 +59,9 @@ impl ByHash {
         ByHash(HashTable::with_capacity(count))
     }
 
-    /// Returns the number of what `is_equal` says yes to among those of the same hash; `number` becomes it if there is none.
-    pub(crate) fn number_of<'a>(
-        &mut self,
-        pairs: impl Iterator<Item = (&'a str, &'a str)>,
-        number: usize,
-        is_equal: impl Fn(usize) -> bool,
-    ) -> usize {
-        let mut hasher = RapidHasher::default();
-        for pair in pairs {
-            pair.hash(&mut hasher);
-        }
-        self.number_at(hasher.finish(), number, is_equal)
-    }
-
-    /// The same of what is one piece. A table numbers by either, not by both.
-    pub(crate) fn number_of_rest(
+    /// Returns the number of what `is_equal` says yes to among what has the hash of `rest`; `number` becomes it if there is
+    /// none.
+    pub(crate) fn number_of(
         &mut self,
         rest: Rest<'_>,
         number: usize,
@@ -80,10 +69,7 @@ impl ByHash {
     ) -> usize {
         let mut hasher = RapidHasher::default();
         rest.hash(&mut hasher);
-        self.number_at(hasher.finish(), number, is_equal)
-    }
-
-    fn number_at(&mut self, hash: u64, number: usize, is_equal: impl Fn(usize) -> bool) -> usize {
+        let hash = hasher.finish();
         let entry = self.0.entry(
             hash,
             |&(other, known)| other == hash && is_equal(known),
@@ -102,6 +88,7 @@ pub(crate) struct Groups<'a> {
     pub(crate) labels: Vec<Labels>,
     /// The group of the series before: the next one is often in it too.
     last: usize,
+    buffer: RestBuffer,
 }
 
 impl<'a> Groups<'a> {
@@ -111,47 +98,40 @@ impl<'a> Groups<'a> {
             by_hash: ByHash::default(),
             labels: Vec::new(),
             last: 0,
+            buffer: RestBuffer::default(),
         }
     }
 
-    /// Returns the number of the group that `meta` is in; a new one if need be.
-    pub(crate) fn of(&mut self, meta: &Meta) -> usize {
-        if self.key.is_all() {
-            return self.of_all(meta);
-        }
-        if self.is_in(meta, self.last) {
-            return self.last;
-        }
-        self.last = self.find(meta);
-        self.last
-    }
-
-    fn of_all(&mut self, meta: &Meta) -> usize {
-        let (labels, by_hash) = (&mut self.labels, &mut self.by_hash);
-        meta.with_rest(self.key.delayed, &[METRIC_NAME], |rest| {
-            let next = labels.len();
-            let number = by_hash.number_of_rest(rest, next, |group| labels[group].rest(0) == rest);
-            if number == next {
-                labels.push(rest.to_labels());
+    /// Returns the number of the group that each of `series` is in; new ones if need be.
+    pub(crate) fn of(&mut self, series: &[Meta]) -> Vec<usize> {
+        let mut before: Option<&Meta> = None;
+        let groups = series.iter().map(|meta| {
+            // What is pruned is often the same, and then one piece of memory.
+            let is_same =
+                |before: &Meta| before.drop_name == meta.drop_name && before.labels == meta.labels;
+            if !before.is_some_and(is_same) {
+                self.last = self.find(meta);
             }
-            number
-        })
-    }
-
-    fn is_in(&self, meta: &Meta, group: usize) -> bool {
-        let labels = self.labels.get(group);
-        labels.is_some_and(|labels| labels.iter().eq(self.key.pairs(meta)))
+            before = Some(meta);
+            self.last
+        });
+        groups.collect()
     }
 
     fn find(&mut self, meta: &Meta) -> usize {
-        let next = self.labels.len();
-        let number = self.by_hash.number_of(self.key.pairs(meta), next, |group| {
-            self.labels[group].iter().eq(self.key.pairs(meta))
-        });
-        if number == next {
-            self.labels.push(self.key.labels_of(meta));
-        }
-        number
+        let (labels, by_hash, last) = (&mut self.labels, &mut self.by_hash, self.last);
+        self.key.with_piece(meta, &mut self.buffer, |piece| {
+            let is_in = |group: usize| labels[group].rest(0) == piece;
+            if last < labels.len() && is_in(last) {
+                return last;
+            }
+            let next = labels.len();
+            let number = by_hash.number_of(piece, next, is_in);
+            if number == next {
+                labels.push(piece.to_labels());
+            }
+            number
+        })
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -175,4 +155,56 @@ pub(crate) fn describe(labels: &Labels) -> String {
         })
         .collect();
     format!("{{{}}}", pairs.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The labels that count, one by one.
+    fn plainly<'m>(key: &Key<'_>, meta: &'m Meta) -> Vec<(&'m str, &'m str)> {
+        let visible = meta.visible(key.delayed);
+        let counts = |name: &str| key.labels.iter().any(|label| label == name) == key.counts;
+        let counting =
+            visible.filter(|&(name, _)| counts(name) && (key.counts || name != METRIC_NAME));
+        counting.collect()
+    }
+
+    proptest! {
+        #[test]
+        fn groups_are_as_one_by_one(
+            sets in proptest::collection::vec(
+                (
+                    proptest::collection::btree_map("[abc]|__name__|__unit__|Z", "[xy]", 0..5),
+                    any::<bool>(),
+                ),
+                0..12,
+            ),
+            names in proptest::collection::vec("[abc]|__name__|Z", 0..3),
+            counts: bool, delayed: bool,
+        ) {
+            let metas = sets.iter().map(|(set, drop_name)| Meta {
+                drop_name: *drop_name,
+                ..Meta::new(Labels::from_pairs(set.iter().map(|(n, v)| (n.as_str(), v.as_str()))))
+            });
+            let metas: Vec<Meta> = metas.collect();
+            let key = Key { labels: &names, counts, delayed };
+            let mut groups = Groups::new(key);
+            let ids = groups.of(&metas);
+            let mut known: Vec<Vec<(&str, &str)>> = Vec::new();
+            for (meta, id) in metas.iter().zip(ids) {
+                let pairs = plainly(&key, meta);
+                let at = known.iter().position(|other| *other == pairs);
+                let expected = at.unwrap_or(known.len());
+                prop_assert_eq!(id, expected);
+                prop_assert!(groups.labels[id].iter().eq(pairs.iter().copied()));
+                if at.is_none() {
+                    known.push(pairs);
+                }
+            }
+            prop_assert_eq!(groups.len(), known.len());
+        }
+    }
 }

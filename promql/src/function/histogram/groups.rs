@@ -153,8 +153,7 @@ pub(super) fn of_histograms<'q>(
                 None => meta.labels.clone(),
             };
             call.context.budget.hold(steps)?;
-            let drop_name = meta.drop_name;
-            output.push(Meta { labels, drop_name }, &row);
+            output.push(meta.with_labels(labels), &row);
         }
     }
     unique(call.context, output.into_rows(), steps, SAME_LABELS)
@@ -207,10 +206,7 @@ fn group_of(
 ) -> usize {
     *by_labels.entry(labels.clone()).or_insert_with(|| {
         groups.push(Group {
-            meta: Meta {
-                labels,
-                drop_name: meta.drop_name,
-            },
+            meta: meta.with_labels(labels),
             buckets: Vec::new(),
             native: Vec::new(),
         });

@@ -1,6 +1,5 @@
 //! rate, increase and delta of `anchored` and `smoothed` ranges: the change between the ends, nothing extrapolated.
 
-use std::cell::OnceCell;
 use std::sync::Arc;
 
 use model::FloatHistogram;
@@ -17,8 +16,8 @@ use crate::histogram::interpolate::interpolated;
 use crate::histogram::reset::is_reset;
 use crate::position::Position;
 use crate::row::Row;
-use crate::window::Windows;
 use crate::window::extended::{Extent, Point, Reach};
+use crate::window::{Known, Windows};
 
 /// The change over each window; per second if `is_rate`.
 pub(super) fn changes(
@@ -109,7 +108,7 @@ impl RangeCall<'_> {
             values: &columns.floats,
             starts: &columns.starts,
             bounds: &of_floats,
-            factors: &OnceCell::new(),
+            known: &Known::default(),
         };
         self.floats(&windows, row)
     }

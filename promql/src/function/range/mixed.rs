@@ -2,7 +2,6 @@
 
 pub(super) mod change;
 
-use std::cell::OnceCell;
 use std::sync::Arc;
 
 use model::FloatHistogram;
@@ -16,7 +15,7 @@ use crate::histogram::reset::is_reset;
 use crate::position::Position;
 use crate::row::Row;
 use crate::window::starts::Starts;
-use crate::window::{self, Windows};
+use crate::window::{self, Known, Windows};
 use change::{note_bounds, warn_schemas};
 
 /// How many samples of work one histogram is.
@@ -62,7 +61,7 @@ impl RangeCall<'_> {
         let (mut float_bounds, mut histogram_bounds) = (Vec::new(), Vec::new());
         window::find(&self.spec, &timestamps, &mut float_bounds);
         window::find(&self.spec, &histograms.timestamps, &mut histogram_bounds);
-        let factors = OnceCell::new();
+        let known = Known::default();
         let float_windows = |bounds| Windows {
             budget: &self.call.context.budget,
             spec: self.spec,
@@ -70,7 +69,7 @@ impl RangeCall<'_> {
             values: &floats,
             starts: &starts,
             bounds,
-            factors: &factors,
+            known: &known,
         };
         let position = self.position()?;
         match self.function {
@@ -87,7 +86,7 @@ impl RangeCall<'_> {
                     values: &self.columns.floats,
                     starts: &self.columns.starts,
                     bounds: &self.bounds,
-                    factors: &self.factors,
+                    known: &self.known,
                 };
                 self.floats(&all, row)?;
             }

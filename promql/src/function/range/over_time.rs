@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use smallvec::SmallVec;
+
 use super::RangeFunction;
 use crate::error::QueryError;
 use crate::numeric::{self, Mean, kahan_add, kahan_add_finite};
@@ -17,8 +19,13 @@ pub(super) fn simple(
     match function {
         RangeFunction::Avg => several(windows, row, means, mean)?,
         RangeFunction::Sum => several(windows, row, sums, sum)?,
-        RangeFunction::Stddev => each(windows, row, |values| variance(values).sqrt())?,
-        RangeFunction::Stdvar => each(windows, row, variance)?,
+        RangeFunction::Stddev => several(
+            windows,
+            row,
+            |windows| variances(windows).map(f64::sqrt),
+            |values| variance(values).sqrt(),
+        )?,
+        RangeFunction::Stdvar => several(windows, row, variances, variance)?,
         RangeFunction::Mad => each(windows, row, median_deviation)?,
         RangeFunction::Count => each(windows, row, |values| values.len() as f64)?,
         RangeFunction::Present => each(windows, row, |_| 1.0)?,
@@ -65,7 +72,33 @@ fn each(windows: &Windows<'_>, row: &mut Row, f: impl Fn(&[f64]) -> f64) -> Resu
 }
 
 /// How many windows are summed at once: each addition waits for the one before in its window, not for those in others.
-const LANES: usize = 4;
+pub(super) const LANES: usize = 4;
+
+/// A window: its step, its first sample, and one past its last sample.
+pub(super) type Window = (usize, usize, usize);
+
+/// Calls `f` with the windows of at least `least` samples whose steps are `wanted`: up to [`LANES`] at once, all equally long.
+pub(super) fn in_lanes(
+    windows: &Windows<'_>,
+    least: usize,
+    wanted: impl Fn(usize) -> bool,
+    mut f: impl FnMut(&[Window]),
+) -> Result<(), QueryError> {
+    let mut waiting: SmallVec<[Window; LANES]> = SmallVec::new();
+    windows.scanned(least, |step, from, to| {
+        if !wanted(step) {
+            return;
+        }
+        let is_other = |&(_, first, end): &Window| end - first != to - from;
+        if waiting.len() == LANES || waiting.first().is_some_and(is_other) {
+            f(&waiting);
+            waiting.clear();
+        }
+        waiting.push((step, from, to));
+    })?;
+    f(&waiting);
+    Ok(())
+}
 
 /// As [`each`], for several windows of the same length at once, by `f`, and for what is left by `one`.
 fn several(
@@ -74,29 +107,25 @@ fn several(
     f: impl Fn([&[f64]; LANES]) -> [f64; LANES],
     one: impl Fn(&[f64]) -> f64,
 ) -> Result<(), QueryError> {
-    let mut waiting: Vec<(usize, &[f64])> = Vec::with_capacity(LANES);
-    let mut finish = |waiting: &mut Vec<(usize, &[f64])>| {
-        if let Ok(lanes) = <[(usize, &[f64]); LANES]>::try_from(waiting.as_slice()) {
-            let results = f(lanes.map(|(_, values)| values));
-            for ((step, _), result) in lanes.into_iter().zip(results) {
-                row.set(step, result);
+    let values = |(_, from, to): Window| &windows.values[from..to];
+    in_lanes(
+        windows,
+        1,
+        |_| true,
+        |some| match <[Window; LANES]>::try_from(some) {
+            Ok(lanes) => {
+                let results = f(lanes.map(values));
+                for ((step, ..), result) in lanes.into_iter().zip(results) {
+                    row.set(step, result);
+                }
             }
-        } else {
-            for &(step, values) in waiting.iter() {
-                row.set(step, one(values));
+            Err(_) => {
+                for &window in some {
+                    row.set(window.0, one(values(window)));
+                }
             }
-        }
-        waiting.clear();
-    };
-    windows.scanned(1, |step, from, to| {
-        let is_other = |(_, values): &(usize, &[f64])| values.len() != to - from;
-        if waiting.len() == LANES || waiting.first().is_some_and(is_other) {
-            finish(&mut waiting);
-        }
-        waiting.push((step, &windows.values[from..to]));
-    })?;
-    finish(&mut waiting);
-    Ok(())
+        },
+    )
 }
 
 fn mean(values: &[f64]) -> f64 {
@@ -162,6 +191,31 @@ fn variance(values: &[f64]) -> f64 {
         (squares, squares_c) = kahan_add(delta * (value - (mean + mean_c)), squares, squares_c);
     }
     (squares + squares_c) / count
+}
+
+/// As [`variance`], of windows that are equally long.
+fn variances(windows: [&[f64]; LANES]) -> [f64; LANES] {
+    let len = windows.iter().map(|values| values.len()).min().unwrap_or(0);
+    let equally_long = windows.map(|values| &values[..len]);
+    let (mut means, mut squares) = ([(0.0, 0.0); LANES], [(0.0, 0.0); LANES]);
+    let mut count = 0.0;
+    for at in 0..len {
+        count += 1.0;
+        let values = equally_long.map(|values| values[at]);
+        for ((mean, squares), value) in means.iter_mut().zip(&mut squares).zip(values) {
+            let delta = value - (mean.0 + mean.1);
+            *mean = kahan_add_finite(delta / count, mean.0, mean.1);
+            let square = delta * (value - (mean.0 + mean.1));
+            *squares = kahan_add_finite(square, squares.0, squares.1);
+        }
+    }
+    std::array::from_fn(|lane| match (means[lane], squares[lane]) {
+        ((_, mean_c), (squares, squares_c)) if mean_c.is_finite() && squares_c.is_finite() => {
+            (squares + squares_c) / count
+        }
+        // What overflows is another matter.
+        _ => variance(windows[lane]),
+    })
 }
 
 fn median_deviation(values: &[f64]) -> f64 {
@@ -255,7 +309,7 @@ mod tests {
     use crate::engine::context::Look;
     use crate::limits::Budget;
     use crate::row::Steps;
-    use crate::window::{WindowSpec, find};
+    use crate::window::{Known, WindowSpec, find};
     use proptest::prelude::*;
 
     fn value() -> impl Strategy<Value = f64> {
@@ -274,7 +328,7 @@ mod tests {
             let mut bounds = Vec::new();
             find(&spec, &timestamps, &mut bounds);
             let budget = Budget::of_samples(1, None);
-            let windows = Windows { budget: &budget, spec, timestamps: &timestamps, values: &values, starts: &[], bounds: &bounds, factors: &std::cell::OnceCell::new() };
+            let windows = Windows { budget: &budget, spec, timestamps: &timestamps, values: &values, starts: &[], bounds: &bounds, known: &Known::default() };
             let run = |compute: &dyn Fn(&mut Row)| {
                 let mut row = Row::default();
                 row.reset(spec.steps.count);
@@ -320,8 +374,11 @@ mod tests {
             let timestamps: Vec<i64> = (0..).take(values.len()).collect();
             let budget = Budget::of_samples(1, None);
             let spec = WindowSpec::new(Steps::one(0), Look::default(), 1);
-            let windows = Windows { budget: &budget, spec, timestamps: &timestamps, values: &values, starts: &[], bounds: &bounds, factors: &std::cell::OnceCell::new() };
-            for (function, one) in [(RangeFunction::Avg, mean as fn(&[f64]) -> f64), (RangeFunction::Sum, plain_sum)] {
+            let windows = Windows { budget: &budget, spec, timestamps: &timestamps, values: &values, starts: &[], bounds: &bounds, known: &Known::default() };
+            for (function, one) in [
+                (RangeFunction::Avg, mean as fn(&[f64]) -> f64), (RangeFunction::Sum, plain_sum),
+                (RangeFunction::Stdvar, variance), (RangeFunction::Stddev, |values| variance(values).sqrt()),
+            ] {
                 let mut row = Row::default();
                 row.reset(bounds.len());
                 simple(function, &windows, &mut row).unwrap();

@@ -33,6 +33,7 @@ pub(super) fn extrapolated(
     }
     let values = windows.values;
     let factors = windows
+        .known
         .factors
         .get_or_init(|| Factors::of(windows, seconds));
     row.present.clone_from(&factors.present);
@@ -163,9 +164,8 @@ mod tests {
     use crate::engine::context::Look;
     use crate::limits::Budget;
     use crate::row::Steps;
-    use crate::window::{WindowSpec, find};
+    use crate::window::{Known, WindowSpec, find};
     use proptest::prelude::*;
-    use std::cell::OnceCell;
 
     /// The obvious way: scan each window.
     fn scanned(windows: &Windows<'_>, step: usize, from: usize, to: usize) -> Option<f64> {
@@ -226,7 +226,7 @@ mod tests {
                 values: &values,
                 starts: &starts,
                 bounds: &bounds,
-                factors: &OnceCell::new(),
+                known: &Known::default(),
             };
             let mut row = Row::default();
             row.reset(steps.count);

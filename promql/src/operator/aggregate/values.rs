@@ -100,13 +100,7 @@ pub(super) fn count_values<'q>(
                             let labels = new.key().clone();
                             let mut empty = Row::default();
                             empty.reset(steps);
-                            counted.push((
-                                Meta {
-                                    labels,
-                                    ..meta.clone()
-                                },
-                                empty,
-                            ));
+                            counted.push((meta.with_labels(labels), empty));
                             *new.insert(counted.len() - 1)
                         }
                     };

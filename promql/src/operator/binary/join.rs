@@ -9,6 +9,7 @@ mod combine;
 mod labels;
 mod plan;
 
+use model::Labels;
 use smallvec::SmallVec;
 
 use super::drops_name;
@@ -17,7 +18,7 @@ use crate::engine::context::Context;
 use crate::engine::evaluate;
 use crate::error::QueryError;
 use crate::operator::group::{Groups, Key};
-use crate::operator::merge::{SAME_LABELS, unique};
+use crate::operator::merge::{SAME_LABELS, differ, differ_without_names, unique};
 use crate::row::{Bits, BoxRows, Meta, RESERVED, Row, Rows, Steps};
 use crate::table::Table;
 use combine::Side;
@@ -44,7 +45,8 @@ pub(super) fn rows<'q>(
     };
     let one = Table::collect(one, steps.count, context)?;
     let join = Join::new(context, node, matching, (many, one), steps.count)?;
-    if join.is_one_for_each_group() {
+    if join.results_differ {
+        debug_assert!(differ(&join.series, context.delayed_name_removal));
         return Ok(Box::new(join));
     }
     let message = match matching.cardinality {
@@ -73,6 +75,8 @@ struct Join<'q> {
     /// Steps at which some group has two samples on the one side, and what to say then.
     conflicts: Vec<Conflict>,
     conflicting: Bits,
+    /// Whether it is known that the results have different labels.
+    results_differ: bool,
     /// The result's series, in the order of the outputs.
     series: Vec<Meta>,
     outputs: Vec<Output>,
@@ -102,8 +106,8 @@ impl<'q> Join<'q> {
             delayed: context.delayed_name_removal,
         };
         let mut groups = Groups::new(key);
-        let one_ids: Vec<usize> = one.series.iter().map(|meta| groups.of(meta)).collect();
-        let ids: Vec<usize> = many.series().iter().map(|meta| groups.of(meta)).collect();
+        let one_ids = groups.of(&one.series);
+        let ids = groups.of(many.series());
         let mut partners = vec![Partners::new(); groups.len()];
         for (series, &id) in one_ids.iter().enumerate() {
             partners[id].push(series);
@@ -125,6 +129,7 @@ impl<'q> Join<'q> {
             fill: fill_values(matching),
             conflicts: Vec::new(),
             conflicting: Bits::new(steps),
+            results_differ: false,
             series: Vec::new(),
             outputs: Vec::new(),
             next: 0,
@@ -134,6 +139,7 @@ impl<'q> Join<'q> {
             many_has: no_steps.clone(),
             matched: no_steps,
         };
+        join.results_differ = join.is_one_for_each_group() || join.is_one_for_each_of_many();
         join.find_conflicts(&groups.labels)?;
         join.plan_outputs(&groups.labels)?;
         Ok(join)
@@ -144,6 +150,10 @@ impl<'q> Join<'q> {
         if self.matching.cardinality != Cardinality::OneToOne || self.fill != (None, None) {
             return false;
         }
+        if self.matching.on && self.matching.labels.iter().any(|name| name == RESERVED[0]) {
+            // Groups may differ by the name alone, which results have lost.
+            return false;
+        }
         let mut groups = vec![false; self.partners.len()];
         let mut many = self.ids.iter().zip(self.many.series());
         many.all(|(&id, meta)| {
@@ -151,6 +161,29 @@ impl<'q> Join<'q> {
             let has_others = meta.reserved().any(|(name, _)| name != RESERVED[0]);
             !has_others && !std::mem::replace(&mut groups[id], true)
         })
+    }
+
+    /// Whether the results differ as the series of the many side do, and those of one of these by what they take from the one
+    /// side: series of one group have nothing else in place of that, or all the same.
+    fn is_one_for_each_of_many(&self) -> bool {
+        let include = &self.matching.include;
+        if self.matching.cardinality == Cardinality::OneToOne
+            || self.fill != (None, None)
+            || include.iter().any(|name| RESERVED.contains(&name.as_str()))
+        {
+            return false;
+        }
+        let series = self.many.series();
+        if !differ_without_names(series, self.context.delayed_name_removal) {
+            return false;
+        }
+        let mut firsts: Vec<Option<&Labels>> = vec![None; self.partners.len()];
+        include.is_empty()
+            || self.ids.iter().zip(series).all(|(&id, meta)| {
+                let first = *firsts[id].get_or_insert(&meta.labels);
+                let is_same = |name: &String| first.value(name) == meta.labels.value(name);
+                include.iter().all(is_same)
+            })
     }
 
     /// Reads the many side up to the row before `end`; the last one read is the current row.
@@ -165,8 +198,9 @@ impl<'q> Join<'q> {
                     .conflicts
                     .iter()
                     .find(|conflict| conflict.steps.get(step));
-                let message = conflict.map_or("", |conflict| conflict.message.as_str());
-                return Err(QueryError::execution(message));
+                if let Some(conflict) = conflict {
+                    return Err(self.error_of(conflict));
+                }
             }
         }
         Ok(())

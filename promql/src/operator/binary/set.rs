@@ -25,8 +25,8 @@ pub(super) fn rows<'q>(
         counts,
         delayed: context.delayed_name_removal,
     });
-    let left_ids: Vec<usize> = left.series().iter().map(|meta| groups.of(meta)).collect();
-    let right_ids: Vec<usize> = right.series().iter().map(|meta| groups.of(meta)).collect();
+    let left_ids = groups.of(left.series());
+    let right_ids = groups.of(right.series());
     // Bits per group and step.
     context
         .budget

@@ -74,7 +74,7 @@ proptest! {
         let mut bounds = Vec::new();
         extended::find(&spec, reach, &timestamps, &mut bounds);
         let budget = Budget::of_samples(1, None);
-        let windows = Windows { budget: &budget, spec, timestamps: &timestamps, values: &values, starts: &[], bounds: &bounds, factors: &std::cell::OnceCell::new() };
+        let windows = Windows { budget: &budget, spec, timestamps: &timestamps, values: &values, starts: &[], bounds: &bounds, known: &Known::default() };
         let mut row = Row::default();
         row.reset(steps.count);
         changes(&windows, reach, is_counter, is_rate, &mut row).unwrap();

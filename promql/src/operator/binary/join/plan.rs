@@ -74,17 +74,27 @@ impl Join<'_> {
         }
         // With a fill modifier the one side gives results by itself.
         match self.conflicts.first() {
-            Some(conflict) if self.fill != (None, None) => {
-                Err(QueryError::execution(conflict.message.as_str()))
-            }
+            Some(conflict) if self.fill != (None, None) => Err(self.error_of(conflict)),
             _ => Ok(()),
         }
+    }
+
+    /// What to say of a conflict.
+    pub(super) fn error_of(&self, conflict: &Conflict) -> QueryError {
+        if self.one.series.iter().any(|meta| meta.is_pruned) {
+            return self.context.misses_labels();
+        }
+        QueryError::execution(conflict.message.as_str())
     }
 
     /// Decides the labels of the result.
     pub(super) fn plan_outputs(&mut self, groups: &[Labels]) -> Result<(), QueryError> {
         for many in 0..self.ids.len() {
             let group = self.ids[many];
+            if self.looks_like_before(many) {
+                self.add_as_before(many)?;
+                continue;
+            }
             let meta = self.many.series()[many].clone();
             let mut planned = self.planned(group, Some(many), &meta)?;
             if self.fill.1.is_some() {
@@ -101,6 +111,10 @@ impl Join<'_> {
             }
             // A series without partners still counts for the other side's conflicts.
             if planned.is_empty() {
+                let meta = match self.results_differ {
+                    true => self.result_labels().alone(&meta),
+                    false => meta,
+                };
                 planned.push((meta, output(group, Some(many), false)));
             }
             self.add(planned);
@@ -110,6 +124,37 @@ impl Join<'_> {
                 let planned = self.planned(group, None, &Meta::new(labels.clone()))?;
                 self.add(planned);
             }
+        }
+        Ok(())
+    }
+
+    /// Whether series `many` of the many side has the labels of the one before it, as pruned ones often have.
+    fn looks_like_before(&self, many: usize) -> bool {
+        let Some(before) = many.checked_sub(1) else {
+            return false;
+        };
+        let series = self.many.series();
+        let (before, meta) = (&series[before], &series[many]);
+        before.drop_name == meta.drop_name && before.labels == meta.labels
+    }
+
+    /// Adds for `many` what the series before has.
+    fn add_as_before(&mut self, many: usize) -> Result<(), QueryError> {
+        let partners = self.partners[self.ids[many]].len();
+        self.context.budget.hold(partners)?;
+        self.context.budget.check_work(partners)?;
+        let newest = self.outputs.iter().rev();
+        let is_before = |output: &&Output| output.many == Some(many - 1);
+        let (count, end) = (newest.take_while(is_before).count(), self.outputs.len());
+        for at in end - count..end {
+            let same = &self.outputs[at];
+            let output = Output {
+                many: Some(many),
+                partners: same.partners.clone(),
+                ..*same
+            };
+            self.series.push(self.series[at].clone());
+            self.outputs.push(output);
         }
         Ok(())
     }
