@@ -35,11 +35,6 @@ mod window;
 
 pub mod script;
 
-/// The engine's pool of threads, for who has to do with its results.
-pub mod parallel {
-    pub use crate::operator::parallel::{run, workers};
-}
-
 mod annotations;
 mod error;
 mod value;

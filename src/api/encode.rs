@@ -1,25 +1,21 @@
 //! Results as JSON, a piece at a time.
 //!
-//! A short result is an answer with a length. A longer one is encoded while it is sent: the next pieces are written when the
-//! socket takes them, so that the text of an answer is never in memory as a whole.
+//! A result that fits in one piece is an answer with a length. A larger one is encoded while it is sent: the next piece
+//! is written when the socket takes it, so that the text of an answer is never in memory as a whole.
 
 use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
-use model::{FloatHistogram, Labels, SampleValue, float};
-use promql::{Value, parallel};
+use model::{Labels, SampleValue, float};
+use promql::Value;
 use serde::Serialize;
 use tsdb::exemplars::StoredExemplar;
 
 use super::json::{self, Notes};
 
-/// A piece ends with the sample that reaches this many bytes, about.
+/// A piece ends with the sample that reaches this many bytes.
 const PIECE_BYTES: usize = 64 << 10;
-/// Pieces are not made shorter than this to have several written at the same time.
-const PIECE_BYTES_MIN: usize = 24 << 10;
-/// How many pieces are written at the same time, at most.
-const AHEAD_MAX: usize = 4;
 
 /// What a query took, for the answer.
 #[derive(Clone, Debug)]
@@ -102,227 +98,120 @@ impl Stats {
 /// Returns the body of the answer with `value`.
 pub(super) fn body(value: Value, stats: Option<&Stats>, notes: &Notes) -> Body {
     let mut pieces = Pieces::new(value, stats, notes, PIECE_BYTES);
-    pieces.fill();
-    if pieces.is_filled {
-        return match pieces.ready.len() {
-            1 => Body::from(pieces.ready.remove(0)),
-            _ => Body::from(pieces.ready.concat()),
-        };
+    let first = pieces.next().unwrap_or_default();
+    if pieces.is_done {
+        return Body::from(first);
     }
-    let pieces = pieces
-        .map(Bytes::from)
+    let pieces = std::iter::once(first)
+        .chain(pieces)
         .map(Ok::<_, std::convert::Infallible>);
     Body::from_stream(futures_util::stream::iter(pieces))
 }
 
-/// A place in a value: before this sample of this series. The place before a series' first sample is before its labels.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Place {
-    series: usize,
-    sample: usize,
-}
-
-/// The pieces of an answer. Which samples are in which is decided by how long their text will be, about; so several pieces
-/// are written at the same time.
+/// The pieces of an answer; the place is always between two samples.
 struct Pieces {
     value: Value,
-    /// What comes before the value.
-    head: Vec<u8>,
     /// What comes after the value.
     tail: Vec<u8>,
+    times: json::Times,
     piece_bytes: usize,
-    /// Where what is ready ends.
-    at: Place,
-    /// About how long the text of what is left is.
-    left: usize,
-    /// Of each that writes.
-    times: Vec<json::Times>,
-    /// Pieces that were not asked for yet, in order.
-    ready: Vec<Vec<u8>>,
-    /// Whether what is ready is all.
-    is_filled: bool,
+    series: usize,
+    sample: usize,
+    is_begun: bool,
+    is_done: bool,
 }
 
 impl Pieces {
     fn new(value: Value, stats: Option<&Stats>, notes: &Notes, piece_bytes: usize) -> Self {
-        let head = [
-            json::ENVELOPE,
-            b"{\"resultType\":\"",
-            kind(&value).as_bytes(),
-            b"\",\"result\":",
-        ];
         let mut tail = Vec::new();
         if let Some(stats) = stats {
             stats.append_to(&mut tail);
         }
         tail.push(b'}');
         notes.append_to(&mut tail);
-        let (_, left) = walk(&value, Place::default(), usize::MAX);
-        let mut times = Vec::new();
-        times.resize_with(parallel::workers().min(AHEAD_MAX), json::Times::default);
         Pieces {
             value,
-            head: head.concat(),
             tail,
+            times: json::Times::default(),
             piece_bytes,
-            at: Place::default(),
-            left,
-            times,
-            ready: Vec::new(),
-            is_filled: false,
+            series: 0,
+            sample: 0,
+            is_begun: false,
+            is_done: false,
         }
     }
 
-    /// Writes the next pieces, as many at the same time as there are threads.
-    fn fill(&mut self) {
-        let workers = self.times.len();
-        // What is left is shared out if that makes fewer than whole pieces.
-        let share = self.left.div_ceil(workers).max(PIECE_BYTES_MIN);
-        let bytes_max = share.min(self.piece_bytes);
-        let mut tasks = Vec::with_capacity(workers);
-        let value = &self.value;
-        for times in &mut self.times {
-            let (from, (to, bytes)) = (self.at, walk(value, self.at, bytes_max));
-            (self.at, self.left) = (to, self.left.saturating_sub(bytes));
-            let mut out = std::mem::take(&mut self.head);
-            out.reserve(bytes + 256);
-            tasks.push(move || {
-                append_range(&mut out, times, value, from, to);
-                out
-            });
-            if is_end(value, to) {
-                self.is_filled = true;
-                break;
+    /// Appends samples until the piece is full; returns whether these were the last.
+    fn append_samples(&mut self, out: &mut Vec<u8>) -> bool {
+        match &self.value {
+            Value::Scalar { t, value } => {
+                append_scalar(out, *t, |out| json::append_quoted_float(out, *value))
+            }
+            Value::String { t, value } => {
+                append_scalar(out, *t, |out| json::append_go_string(out, value))
+            }
+            Value::Vector(samples) => {
+                while let Some(sample) = samples.get(self.series) {
+                    if self.piece_bytes <= out.len() {
+                        return false;
+                    }
+                    out.push(if self.series == 0 { b'[' } else { b',' });
+                    append_vector_sample(out, &mut self.times, sample);
+                    self.series += 1;
+                }
+                out.extend_from_slice(if samples.is_empty() { b"[]" } else { b"]" });
+            }
+            Value::Matrix(matrix) => {
+                while let Some(series) = matrix.get(self.series) {
+                    if self.sample == 0 {
+                        out.push(if self.series == 0 { b'[' } else { b',' });
+                        out.extend_from_slice(b"{\"metric\":");
+                        json::append_labels(out, &series.labels);
+                    }
+                    while self.sample < series.floats.len() + series.histograms.len() {
+                        if self.piece_bytes <= out.len() && 0 < self.sample {
+                            return false;
+                        }
+                        append_matrix_sample(out, &mut self.times, series, self.sample);
+                        self.sample += 1;
+                    }
+                    out.push(b'}');
+                    (self.series, self.sample) = (self.series + 1, 0);
+                    if self.piece_bytes <= out.len() {
+                        return false;
+                    }
+                }
+                out.extend_from_slice(if matrix.is_empty() { b"[]" } else { b"]" });
             }
         }
-        self.ready = match tasks.len() {
-            1 => tasks.into_iter().map(|write| write()).collect(),
-            _ => parallel::run(tasks),
-        };
-        if let Some(last) = self.ready.last_mut().filter(|_| self.is_filled) {
-            last.append(&mut self.tail);
-        }
+        true
     }
 }
 
 impl Iterator for Pieces {
-    type Item = Vec<u8>;
+    type Item = Bytes;
 
-    fn next(&mut self) -> Option<Vec<u8>> {
-        if self.ready.is_empty() && !self.is_filled {
-            self.fill();
+    fn next(&mut self) -> Option<Bytes> {
+        if self.is_done {
+            return None;
         }
-        (!self.ready.is_empty()).then(|| self.ready.remove(0))
-    }
-}
-
-/// Returns the place at which about `bytes_max` bytes of text have come since `from`, but one sample at least, and how many
-/// bytes that is about.
-fn walk(value: &Value, from: Place, bytes_max: usize) -> (Place, usize) {
-    /// Bytes of a float with its time, rather too many than too few; of a bucket; of what is around labels and samples.
-    const FLOAT: usize = 32;
-    const BUCKET: usize = 48;
-    const AROUND: usize = 32;
-    let of_labels = |labels: &Labels| labels.heap_bytes() + 6 * labels.len() + AROUND;
-    let of_histogram = |histogram: &FloatHistogram| {
-        let buckets = histogram.positive_buckets.len() + histogram.negative_buckets.len();
-        AROUND + BUCKET * (1 + buckets)
-    };
-    let (mut at, mut bytes) = (from, 0);
-    match value {
-        Value::Scalar { .. } | Value::String { .. } => (),
-        Value::Vector(samples) => {
-            while let Some(sample) = samples.get(at.series).filter(|_| bytes < bytes_max) {
-                bytes += of_labels(&sample.labels);
-                bytes += match &sample.value {
-                    SampleValue::Float(_) => FLOAT,
-                    SampleValue::Histogram(histogram) => of_histogram(histogram),
-                };
-                at.series += 1;
-            }
+        let mut out = Vec::with_capacity(if self.is_begun {
+            self.piece_bytes + 256
+        } else {
+            1024
+        });
+        if !self.is_begun {
+            self.is_begun = true;
+            out.extend_from_slice(json::ENVELOPE);
+            out.extend_from_slice(b"{\"resultType\":\"");
+            out.extend_from_slice(kind(&self.value).as_bytes());
+            out.extend_from_slice(b"\",\"result\":");
         }
-        Value::Matrix(matrix) => {
-            while let Some(series) = matrix.get(at.series).filter(|_| bytes < bytes_max) {
-                if at.sample == 0 {
-                    bytes += of_labels(&series.labels);
-                }
-                let floats = series.floats.len();
-                let count = floats + series.histograms.len();
-                while at.sample < count && (bytes < bytes_max || at.sample == 0) {
-                    bytes += match at.sample.checked_sub(floats) {
-                        None => FLOAT,
-                        Some(index) => of_histogram(&series.histograms[index].1),
-                    };
-                    at.sample += 1;
-                }
-                if at.sample < count {
-                    break;
-                }
-                at = Place {
-                    series: at.series + 1,
-                    sample: 0,
-                };
-            }
+        if self.append_samples(&mut out) {
+            out.append(&mut self.tail);
+            self.is_done = true;
         }
-    }
-    (at, bytes)
-}
-
-/// Returns whether nothing comes after `place`.
-fn is_end(value: &Value, place: Place) -> bool {
-    match value {
-        Value::Scalar { .. } | Value::String { .. } => true,
-        Value::Vector(samples) => samples.len() <= place.series,
-        Value::Matrix(matrix) => matrix.len() <= place.series,
-    }
-}
-
-/// Appends what is in `from..to`, which is where [`walk`] came to.
-fn append_range(out: &mut Vec<u8>, times: &mut json::Times, value: &Value, from: Place, to: Place) {
-    match value {
-        Value::Scalar { t, value } => {
-            append_scalar(out, *t, |out| json::append_quoted_float(out, *value))
-        }
-        Value::String { t, value } => {
-            append_scalar(out, *t, |out| json::append_go_string(out, value))
-        }
-        Value::Vector(samples) => {
-            for (index, sample) in (from.series..).zip(&samples[from.series..to.series]) {
-                out.push(if index == 0 { b'[' } else { b',' });
-                append_vector_sample(out, times, sample);
-            }
-            append_end(out, samples.len(), to);
-        }
-        Value::Matrix(matrix) => {
-            for (index, series) in (from.series..).zip(&matrix[from.series..]) {
-                let count = series.floats.len() + series.histograms.len();
-                let first = if index == from.series { from.sample } else { 0 };
-                let end = if index < to.series { count } else { to.sample };
-                if to.series <= index && end == 0 {
-                    break;
-                }
-                if first == 0 {
-                    out.push(if index == 0 { b'[' } else { b',' });
-                    out.extend_from_slice(b"{\"metric\":");
-                    json::append_labels(out, &series.labels);
-                }
-                for sample in first..end {
-                    append_matrix_sample(out, times, series, sample);
-                }
-                if to.series <= index {
-                    break;
-                }
-                out.push(b'}');
-            }
-            append_end(out, matrix.len(), to);
-        }
-    }
-}
-
-/// Appends what comes after the last of `count` series, if `place` is there.
-fn append_end(out: &mut Vec<u8>, count: usize, place: Place) {
-    if count == place.series {
-        out.extend_from_slice(if count == 0 { b"[]" } else { b"]" });
+        Some(Bytes::from(out))
     }
 }
 
@@ -435,7 +324,7 @@ mod tests {
         let expected =
             format!(r#"{{"status":"success","data":{{"resultType":"{kind}","result":{result}}}}}"#);
         assert_eq!(encoded(value, PIECE_BYTES), (expected.clone(), 1));
-        for piece_bytes in (1..expected.len() + 2).chain([10_000]) {
+        for piece_bytes in 1..expected.len() + 2 {
             assert_eq!(
                 encoded(value, piece_bytes).0,
                 expected,
@@ -537,13 +426,7 @@ mod tests {
             histograms: Vec::new(),
         }]);
         let (text, pieces) = encoded(&value, PIECE_BYTES);
-        let wanted = text.len().div_ceil(PIECE_BYTES);
-        assert!(
-            (wanted..=2 * wanted).contains(&pieces),
-            "{pieces} for {wanted}"
-        );
-        assert_eq!(encoded(&value, usize::MAX).0, text);
-        assert_eq!(encoded(&value, 1), (text, 10_000));
+        assert_eq!(pieces, text.len().div_ceil(PIECE_BYTES));
     }
 
     #[test]

@@ -61,7 +61,7 @@ impl Ahead {
 }
 
 /// Returns how many threads there are.
-pub fn workers() -> usize {
+pub(crate) fn workers() -> usize {
     rayon::current_num_threads()
 }
 
@@ -83,11 +83,7 @@ pub(crate) fn share(series: usize, steps: usize, span: i64) -> Option<usize> {
 }
 
 /// Runs the tasks at the same time, the first on this thread; returns what they return, in order.
-///
-/// # Panics
-///
-/// When a task does.
-pub fn run<T: Send>(tasks: Vec<impl FnOnce() -> T + Send>) -> Vec<T> {
+fn run<T: Send>(tasks: Vec<impl FnOnce() -> T + Send>) -> Vec<T> {
     let mut done: Vec<Option<T>> = Vec::new();
     done.resize_with(tasks.len(), || None);
     rayon::in_place_scope(|scope| {
