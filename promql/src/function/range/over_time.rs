@@ -96,7 +96,9 @@ pub(super) fn in_lanes(
         }
         waiting.push((step, from, to));
     })?;
-    f(&waiting);
+    if !waiting.is_empty() {
+        f(&waiting);
+    }
     Ok(())
 }
 

@@ -14,20 +14,22 @@ fn lines(
     origin: impl Fn(usize, i64) -> i64,
     result: impl Fn(usize, (f64, f64)) -> f64,
 ) -> Result<(), QueryError> {
-    for (step, from, to) in windows.filled(2) {
+    windows.scanned(2, |step, from, to| {
         if let Some(line) = level(&windows.values[from..to]) {
             row.set(step, result(step, line));
         }
-    }
+    })?;
     let are_level = row.present.clone();
+    if windows.filled(2).all(|(step, ..)| are_level.get(step)) {
+        return Ok(());
+    }
     let origin = |(step, from, _): Window| origin(step, windows.timestamps[from]);
+    let spreads = spreads(windows, origin)?;
     in_lanes(
         windows,
         2,
         |step| !are_level.get(step),
         |some| {
-            let known = &windows.known.spreads;
-            let spreads = known.get_or_init(|| spreads(windows, origin));
             each_sum(
                 windows,
                 some,
@@ -58,25 +60,35 @@ fn level(values: &[f64]) -> Option<(f64, f64)> {
     })
 }
 
-/// How the times of each window are spread; what is not finite about them is so whatever the values are.
-fn spreads(windows: &Windows<'_>, origin: impl Fn(Window) -> i64 + Copy) -> Vec<Spread> {
-    let mut spreads = vec![Spread::default(); windows.bounds.len()];
-    let lengths = windows.filled(2).collect::<Vec<Window>>();
-    let same_length = lengths.chunk_by(|(_, a, b), (_, c, d)| b - a == d - c);
-    for some in same_length.flat_map(|windows| windows.chunks(LANES)) {
-        each_sum(
-            windows,
-            some,
-            origin,
-            |x, _| [x, x * x],
-            |(step, from, to), [sum, squares]| {
-                let count = (to - from) as f64;
-                let variance = squares - sum * sum / count;
-                spreads[step] = Spread { sum, variance };
-            },
-        );
+/// Returns how the times of each window are spread, which is found once for all series of these times.
+fn spreads<'w>(
+    windows: &Windows<'w>,
+    origin: impl Fn(Window) -> i64 + Copy,
+) -> Result<&'w [Spread], QueryError> {
+    let known = &windows.known.spreads;
+    if let Some(known) = known.get() {
+        return Ok(known);
     }
-    spreads
+    let mut spreads = vec![Spread::default(); windows.bounds.len()];
+    in_lanes(
+        windows,
+        2,
+        |_| true,
+        |some| {
+            each_sum(
+                windows,
+                some,
+                origin,
+                |x, _| [x, x * x],
+                |(step, from, to), [sum, squares]| {
+                    let count = (to - from) as f64;
+                    let variance = squares - sum * sum / count;
+                    spreads[step] = Spread { sum, variance };
+                },
+            );
+        },
+    )?;
+    Ok(known.get_or_init(|| spreads))
 }
 
 /// Calls `f` with each of `some` windows, which are equally long, and the sums of both `terms` of x and y; x is seconds since
