@@ -547,13 +547,15 @@ impl Object for NotificationData {
     }
 }
 
-/// The templates that are there without a template file.
-pub(crate) const DEFAULT_TEMPLATES: &str = include_str!("default.tmpl");
+/// The templates that are there without a template file: the texts are Hearth's, the names are Alertmanager's, so that users'
+/// templates find them.
+const DEFAULT_TEMPLATES: &str = include_str!("default.tmpl");
 
 /// Returns the templates that are there without a template file, parsed once.
 pub(crate) fn default_templates() -> Arc<Template> {
     static PARSED: LazyLock<Arc<Template>> = LazyLock::new(|| {
-        let parsed = Template::parse("defaults", DEFAULT_TEMPLATES, NOTIFICATION_FUNCTIONS);
+        // Errors name the file as there.
+        let parsed = Template::parse("default.tmpl", DEFAULT_TEMPLATES, NOTIFICATION_FUNCTIONS);
         Arc::new(parsed.expect("the shipped templates are templates: tests run them"))
     });
     Arc::clone(&PARSED)
@@ -602,9 +604,7 @@ mod tests {
     }
 
     fn render(text: &str, mode: Mode) -> String {
-        let defaults =
-            Template::parse("defaults", DEFAULT_TEMPLATES, NOTIFICATION_FUNCTIONS).unwrap();
-        let template = defaults.with("t", text).unwrap();
+        let template = default_templates().with("t", text).unwrap();
         template
             .execute(&Value::object(data()), &World, mode)
             .unwrap()

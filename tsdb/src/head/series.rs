@@ -220,9 +220,11 @@ impl MemSeries {
 
     /// Returns whether there is an in-order sample in `mint..=maxt`, as far as the first and the last tell.
     pub fn overlaps_in_order(&self, mint: i64, maxt: i64) -> bool {
-        let first = self.first_in_order_t().unwrap_or(i64::MAX);
-        self.last_t()
-            .is_some_and(|last| mint <= last && first <= maxt)
+        self.last_t().is_some_and(|last| {
+            // Of what has begun before that: the list of full chunks is elsewhere in memory.
+            let begins_by = |t| self.first_in_order_t().is_some_and(|first| first <= t);
+            mint <= last && (last <= maxt || begins_by(maxt))
+        })
     }
 
     /// Returns the time of the newest sample that is in a full chunk.

@@ -3,7 +3,7 @@
 use super::over_time::{LANES, Window, in_lanes};
 use crate::error::QueryError;
 use crate::numeric::{kahan_add, kahan_add_finite};
-use crate::row::{Row, Scalar};
+use crate::row::{Bits, Row, Scalar};
 use crate::window::{Spread, Windows};
 
 /// Sets `result` for each window of at least two samples, of its step and of slope per second and value at the origin of the
@@ -24,6 +24,9 @@ fn lines(
         return Ok(());
     }
     let origin = |(step, from, _): Window| origin(step, windows.timestamps[from]);
+    if windows.filled(2).nth(1).is_none() && windows.known.spreads.get().is_none() {
+        return single(windows, row, &are_level, origin, result);
+    }
     let spreads = spreads(windows, origin)?;
     in_lanes(
         windows,
@@ -35,17 +38,56 @@ fn lines(
                 some,
                 origin,
                 |x, y| [y, x * y],
-                |(step, from, to), [sum_y, sum_xy]| {
-                    let Spread { sum, variance } = spreads[step];
-                    let count = (to - from) as f64;
-                    let covariance = sum_xy - sum * sum_y / count;
-                    let slope = covariance / variance;
-                    let line = (slope, sum_y / count - slope * sum / count);
-                    row.set(step, result(step, line));
+                |(step, from, to), sums| {
+                    row.set(step, result(step, spreads[step].line(to - from, sums)));
                 },
             );
         },
     )
+}
+
+/// The same of one window, of whose times nothing is known yet: all is summed at once.
+fn single(
+    windows: &Windows<'_>,
+    row: &mut Row,
+    are_level: &Bits,
+    origin: impl Fn(Window) -> i64,
+    result: impl Fn(usize, (f64, f64)) -> f64,
+) -> Result<(), QueryError> {
+    let mut spreads = vec![Spread::default(); windows.bounds.len()];
+    windows.scanned(2, |step, from, to| {
+        each_sum(
+            windows,
+            &[(step, from, to)],
+            &origin,
+            |x, y| [x, x * x, y, x * y],
+            |_, [sum, squares, sum_y, sum_xy]| {
+                spreads[step] = Spread::of(to - from, [sum, squares]);
+                if !are_level.get(step) {
+                    let line = spreads[step].line(to - from, [sum_y, sum_xy]);
+                    row.set(step, result(step, line));
+                }
+            },
+        );
+    })?;
+    windows.known.spreads.get_or_init(|| spreads);
+    Ok(())
+}
+
+impl Spread {
+    /// Returns how `count` times are spread whose sum, and that of their squares, are these.
+    fn of(count: usize, [sum, squares]: [f64; 2]) -> Self {
+        let variance = squares - sum * sum / count as f64;
+        Spread { sum, variance }
+    }
+
+    /// Returns slope and value at 0 of the line through `count` samples at these times; `sums` are those of y and of x·y.
+    fn line(self, count: usize, [sum_y, sum_xy]: [f64; 2]) -> (f64, f64) {
+        let count = count as f64;
+        let covariance = sum_xy - self.sum * sum_y / count;
+        let slope = covariance / self.variance;
+        (slope, sum_y / count - slope * self.sum / count)
+    }
 }
 
 /// The line through values that are all the same.
@@ -80,25 +122,21 @@ fn spreads<'w>(
                 some,
                 origin,
                 |x, _| [x, x * x],
-                |(step, from, to), [sum, squares]| {
-                    let count = (to - from) as f64;
-                    let variance = squares - sum * sum / count;
-                    spreads[step] = Spread { sum, variance };
-                },
+                |(step, from, to), sums| spreads[step] = Spread::of(to - from, sums),
             );
         },
     )?;
     Ok(known.get_or_init(|| spreads))
 }
 
-/// Calls `f` with each of `some` windows, which are equally long, and the sums of both `terms` of x and y; x is seconds since
+/// Calls `f` with each of `some` windows, which are equally long, and the sums of the `terms` of x and y; x is seconds since
 /// the window's `origin`.
-fn each_sum(
+fn each_sum<const T: usize>(
     windows: &Windows<'_>,
     some: &[Window],
     origin: impl Fn(Window) -> i64,
-    terms: impl Fn(f64, f64) -> [f64; 2] + Copy,
-    mut f: impl FnMut(Window, [f64; 2]),
+    terms: impl Fn(f64, f64) -> [f64; T] + Copy,
+    mut f: impl FnMut(Window, [f64; T]),
 ) {
     let samples = |window: Window| Samples {
         timestamps: &windows.timestamps[window.1..window.2],
@@ -127,11 +165,11 @@ struct Samples<'a> {
     origin: i64,
 }
 
-/// Returns the compensated sums of both terms of each window.
-fn sums<const N: usize>(
+/// Returns the compensated sums of the terms of each window.
+fn sums<const N: usize, const T: usize>(
     windows: [Samples<'_>; N],
-    terms: impl Fn(f64, f64) -> [f64; 2] + Copy,
-) -> [[f64; 2]; N] {
+    terms: impl Fn(f64, f64) -> [f64; T] + Copy,
+) -> [[f64; T]; N] {
     let sums = added(windows, terms, kahan_add_finite);
     std::array::from_fn(|lane| {
         let is_finite = |(_, compensation): &(f64, f64)| compensation.is_finite();
@@ -143,18 +181,18 @@ fn sums<const N: usize>(
     })
 }
 
-/// Returns the sums of both terms of each window, all of which are equally long, each with what was lost to rounding.
+/// Returns the sums of the terms of each window, all of which are equally long, each with what was lost to rounding.
 #[inline]
-fn added<const N: usize>(
+fn added<const N: usize, const T: usize>(
     windows: [Samples<'_>; N],
-    terms: impl Fn(f64, f64) -> [f64; 2],
+    terms: impl Fn(f64, f64) -> [f64; T],
     add: impl Fn(f64, f64, f64) -> (f64, f64),
-) -> [[(f64, f64); 2]; N] {
+) -> [[(f64, f64); T]; N] {
     let len = windows.iter().map(|window| window.values.len()).min();
     let len = len.unwrap_or(0);
     let timestamps = windows.map(|window| &window.timestamps[..len]);
     let values = windows.map(|window| &window.values[..len]);
-    let mut sums = [[(0.0, 0.0); 2]; N];
+    let mut sums = [[(0.0, 0.0); T]; N];
     for at in 0..len {
         for lane in 0..N {
             let x = (timestamps[lane][at] - windows[lane].origin) as f64 / 1e3;
