@@ -44,6 +44,7 @@ fn push_number(text: &mut String, mut number: usize) {
     text.push(char::from(byte_of(number)));
 }
 
+#[inline]
 fn push_pair(text: &mut String, (name, value): (&str, &str)) {
     for part in [name, value] {
         push_number(text, part.len());
@@ -196,6 +197,22 @@ impl Labels {
             text: &self.0[pairs.at..],
             len: pairs.left,
         }
+    }
+
+    /// Returns these labels from the first on of whose name `counts` says yes, if it does so of all from there on.
+    pub fn last_ones(&self, counts: impl Fn(&str) -> bool) -> Option<Rest<'_>> {
+        let mut pairs = self.iter();
+        let (mut begin, mut len) = (pairs.at, pairs.left);
+        while let Some((name, _)) = pairs.next() {
+            if counts(name) {
+                return pairs.all(|(name, _)| counts(name)).then(|| Rest {
+                    text: &self.0[begin..],
+                    len,
+                });
+            }
+            (begin, len) = (pairs.at, pairs.left);
+        }
+        Some(Rest { text: "", len: 0 })
     }
 
     /// Returns the first `count` of these labels, or all if there are fewer.
@@ -527,6 +544,12 @@ mod tests {
             assert_eq!(labels.after(first), Some(labels.rest(count)));
         }
         assert!(labels.rest(1).iter().eq(other.iter()));
+        let names: Vec<&str> = labels.iter().map(|(name, _)| name).collect();
+        for skipped in 0..=names.len() {
+            let last = labels.last_ones(|name| names[skipped..].contains(&name));
+            assert_eq!(last, Some(labels.rest(skipped)));
+        }
+        assert_eq!(labels.last_ones(|name| name == names[0]), None);
         assert_eq!(labels.after(other.first(1)), None);
         assert_eq!(labels.first(1).to_labels().after(labels.first(2)), None);
         // What begins in the same way need not be the same label.

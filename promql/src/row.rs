@@ -295,11 +295,20 @@ impl Meta {
         if !self.drop_name || delayed {
             return f(self.labels.rest(0));
         }
-        let is_hidden = |name: &str| RESERVED.contains(&name);
+        self.with_others(|name| RESERVED.contains(&name), f)
+    }
+
+    /// Does `f` with the labels that are not hidden, which only some of [`RESERVED`] are, as one piece.
+    pub(crate) fn with_others<R>(
+        &self,
+        is_hidden: impl Fn(&str) -> bool,
+        f: impl FnOnce(Rest<'_>) -> R,
+    ) -> R {
+        let hidden = self.reserved().filter(|(name, _)| is_hidden(name)).count();
         let skipped = self.labels.iter().take_while(|(name, _)| is_hidden(name));
         let skipped = skipped.count();
         // Names are sorted: mostly those that are hidden are the first.
-        if skipped == self.reserved().count() {
+        if skipped == hidden {
             f(self.labels.rest(skipped))
         } else {
             f(self.labels.without(is_hidden).rest(0))

@@ -39,14 +39,17 @@ impl Key<'_> {
         f: impl FnOnce(Rest<'_>) -> R,
     ) -> R {
         let hides_reserved = meta.drop_name && !self.delayed;
-        let counts = |name: &str| self.has(name) && !(hides_reserved && RESERVED.contains(&name));
-        let mut pairs = meta.labels.iter();
-        let others = pairs.clone().take_while(|(name, _)| !counts(name)).count();
-        // Mostly those that count are the last.
-        if pairs.by_ref().skip(others).all(|(name, _)| counts(name)) {
-            return f(meta.labels.rest(others));
+        if !self.counts && self.labels.is_empty() {
+            let is_hidden =
+                |name: &str| name == METRIC_NAME || hides_reserved && RESERVED.contains(&name);
+            return meta.with_others(is_hidden, f);
         }
-        f(buffer.fill(meta.labels.iter().filter(|(name, _)| counts(name))))
+        let counts = |name: &str| self.has(name) && !(hides_reserved && RESERVED.contains(&name));
+        // Mostly those that count are the last.
+        match meta.labels.last_ones(counts) {
+            Some(piece) => f(piece),
+            None => f(buffer.fill(meta.labels.iter().filter(|(name, _)| counts(name)))),
+        }
     }
 }
 
@@ -104,6 +107,13 @@ impl<'a> Groups<'a> {
 
     /// Returns the number of the group that each of `series` is in; new ones if need be.
     pub(crate) fn of(&mut self, series: &[Meta]) -> Vec<usize> {
+        if self.key.counts && self.key.labels.is_empty() {
+            // One group of all.
+            if self.labels.is_empty() && !series.is_empty() {
+                self.labels.push(Labels::empty());
+            }
+            return vec![0; series.len()];
+        }
         let mut before: Option<&Meta> = None;
         let groups = series.iter().map(|meta| {
             // What is pruned is often the same, and then one piece of memory.

@@ -85,7 +85,7 @@ impl XorState {
         debug_assert!(self.count == 0 || self.t < t);
         match self.count {
             0 => {
-                out.push(0, 8 * COUNT_BYTES as u8);
+                out.push(0, 16);
                 out.push_varint(t);
                 out.push(value.to_bits(), 64);
                 self.window = Window::UNSET;

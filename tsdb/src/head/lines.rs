@@ -9,12 +9,12 @@ use smallvec::SmallVec;
 
 use crate::chunk::bits::BitSink;
 
-/// Words of 32 bits in a line.
-const WORDS: usize = 15;
-/// Bytes in a line.
-const LINE_BYTES: usize = 4 * WORDS;
 /// Bits in a line.
-const LINE_BITS: u16 = 32 * WORDS as u16;
+const LINE_BITS: u16 = 480;
+/// Bytes in a line.
+const LINE_BYTES: usize = LINE_BITS as usize / 8;
+/// Words of 32 bits in a line.
+const WORDS: usize = LINE_BYTES / 4;
 /// Bytes of a chunk, most of which fit without an allocation.
 pub type ChunkBytes = SmallVec<[u8; 512]>;
 
@@ -171,7 +171,7 @@ impl Chain {
 
     /// Returns how many bytes it has, of which the last one may be begun only.
     #[inline]
-    pub fn len(&self) -> usize {
+    pub fn byte_count(&self) -> usize {
         usize::from(self.count).saturating_sub(1) * LINE_BYTES + usize::from(self.used.div_ceil(8))
     }
 
@@ -188,7 +188,7 @@ impl Chain {
             out.extend_from_slice(&bytes);
             next = line.next;
         }
-        out.truncate(self.len());
+        out.truncate(self.byte_count());
         out
     }
 
@@ -316,12 +316,12 @@ mod tests {
                         plain[at].push(value, count);
                     }
                 }
-                prop_assert_eq!(chains[at].len(), plain[at].bytes().len());
+                prop_assert_eq!(chains[at].byte_count(), plain[at].bytes().len());
             }
             for (chain, plain) in chains.iter_mut().zip(&plain) {
                 prop_assert_eq!(&chain.copy(&lines)[..], plain.bytes());
                 chain.release(&mut lines);
-                prop_assert_eq!(chain.len(), 0);
+                prop_assert_eq!(chain.byte_count(), 0);
             }
             prop_assert_eq!(lines.used, 0);
         }

@@ -340,9 +340,9 @@ impl Open {
 
     /// Returns how many bytes there are.
     #[inline]
-    pub fn len(&self) -> usize {
+    pub fn byte_count(&self) -> usize {
         match self {
-            Open::Floats(tail) => tail.len(),
+            Open::Floats(tail) => tail.byte_count(),
             Open::Other(other) => other.chunk.bytes().len(),
         }
     }

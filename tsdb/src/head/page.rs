@@ -43,7 +43,7 @@ pub struct SeriesPages(Vec<Page>);
 
 impl SeriesPages {
     /// Returns how many series there are.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.0.last().map_or(0, |last| {
             (self.0.len() - 1) * PAGE_SERIES + last.series.len()
         })

@@ -418,7 +418,7 @@ impl MemSeries {
         };
         self.next_at <= t
             || 2 * SAMPLES_PER_CHUNK <= count
-            || (CHUNK_BYTES_TARGET < self.open.len() && count_min <= count)
+            || (CHUNK_BYTES_TARGET < self.open.byte_count() && count_min <= count)
             || !self.open.reaches(t)
     }
 

@@ -469,7 +469,7 @@ impl Snapshot {
         });
         let (index, series) = (index?, series?);
         let (count, _) = decode_uvarint(find(END)?.payload)?;
-        if series.len() as u64 != count || index.len() as u64 != count {
+        if series.count() as u64 != count || index.len() as u64 != count {
             return None;
         }
         let mut aliases = Vec::new();

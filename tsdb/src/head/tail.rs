@@ -76,8 +76,8 @@ impl XorTail {
 
     /// Returns how many bytes there are.
     #[inline]
-    pub fn len(&self) -> usize {
-        self.chain.len()
+    pub fn byte_count(&self) -> usize {
+        self.chain.byte_count()
     }
 
     /// Returns whether a sample of this time, which is newer than the last one, is near enough to the first: 49 days.
@@ -160,7 +160,7 @@ mod tests {
                 tail.append(&mut lines, t, value);
                 if index <= stop {
                     plain.append(t, value);
-                    prop_assert_eq!(tail.len(), plain.bytes().len());
+                    prop_assert_eq!(tail.byte_count(), plain.bytes().len());
                 }
                 prop_assert_eq!((tail.mint(), tail.last().0), (samples[0].0, t));
                 if index == stop {

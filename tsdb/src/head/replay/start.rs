@@ -77,14 +77,14 @@ impl Start {
             position: snapshot.state.position,
             chunks_from: snapshot.state.chunks_end,
             id_max: snapshot.state.next_id.saturating_sub(1),
-            snapshot_series: Some(snapshot.series.len()),
+            snapshot_series: Some(snapshot.series.count()),
             index: snapshot.index,
             series: snapshot.series,
             tombstones: snapshot.tombstones,
             records: snapshot.records,
             ..Start::default()
         };
-        start.slots.reserve(start.series.len());
+        start.slots.reserve(start.series.count());
         for (slot, series) in (0u32..).zip(start.series.iter()) {
             start.slots.insert(series.id, slot);
             start.id_max = start.id_max.max(series.id);
