@@ -137,8 +137,8 @@ Anonymous:             0 kB
             "Anonymous:             4 kB",
             1,
         );
-        let left = unchanged(changed.as_bytes(), 0x3abc).unwrap();
-        assert_eq!(left, [0x3000..0x9000]);
+        let mut left = unchanged(changed.as_bytes(), 0x3abc).unwrap();
+        assert_eq!((left.pop(), left.pop()), (Some(0x3000..0x9000), None));
         assert!(unchanged(MAPS.as_bytes(), 0xf000).unwrap().is_empty());
         assert!(unchanged(&b""[..], 0x3abc).unwrap().is_empty());
     }
