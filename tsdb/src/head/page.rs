@@ -112,3 +112,44 @@ impl SeriesPages {
         self.0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chunk::Encoding;
+    use crate::head::series::{ChunkShape, FullChunk};
+
+    #[test]
+    fn what_most_chunks_have_left_is_given_back() {
+        let shape = ChunkShape {
+            range_ms: 7_200_000,
+            floats: Encoding::Xor,
+            histogram_starts: false,
+        };
+        let never = |_: FullChunk<'_>| unreachable!("nothing is full");
+        let mut page = Page::with_room();
+        for id in 1..=200 {
+            let mut series = MemSeries::new(id);
+            for t in 0..30 {
+                let value = (id * 31) as f64 / (t + 1) as f64;
+                series.append_float(&mut page.lines, 0, t, value, shape, never);
+            }
+            page.series.push(series);
+        }
+        page.tidy();
+        assert!(!page.lines.is_sparse());
+        for series in &mut page.series[10..] {
+            series.truncate(&mut page.lines, i64::MAX);
+        }
+        assert!(page.lines.is_sparse());
+        let copies = |page: &Page| -> Vec<_> {
+            let open = page.series.iter().map(|series| series.open(&page.lines));
+            open.map(|open| open.map(|open| open.bytes)).collect()
+        };
+        let before = copies(&page);
+        page.tidy();
+        assert!(!page.lines.is_sparse());
+        assert_eq!(copies(&page), before);
+        assert_eq!(before.iter().flatten().count(), 10);
+    }
+}
