@@ -424,11 +424,17 @@ impl Open {
         is_full: bool,
         cut: &mut dyn FnMut(ChunkView<'_>),
     ) {
-        self.end_floats(lines, t, cut);
+        self.hand_over_floats(lines, cut);
+        if let Open::Floats(tail) = self
+            && floats == Encoding::Xor
+        {
+            return tail.append(lines, t, value);
+        }
+        self.begin_other(t);
         self.append_other(t, cut, |chunk, cut| {
             chunk.append_float(start, t, value, floats, is_full, cut);
         });
-        // A chunk of floats that begins is in lines.
+        // A chunk of floats that begins after another kind is in lines.
         if let Open::Other(other) = self
             && let OpenChunk::Xor(_) = &other.chunk
         {
@@ -453,14 +459,15 @@ impl Open {
         is_full: bool,
         cut: &mut dyn FnMut(ChunkView<'_>),
     ) {
-        self.end_floats(lines, t, cut);
+        self.hand_over_floats(lines, cut);
+        self.begin_other(t);
         self.append_other(t, cut, |chunk, cut| {
             chunk.append_histogram(start, t, histogram, with_starts, is_full, cut);
         });
     }
 
-    /// Hands over a chunk of floats, and makes room for one of something else that begins at `t`.
-    fn end_floats(&mut self, lines: &mut Lines, t: i64, cut: &mut dyn FnMut(ChunkView<'_>)) {
+    /// Hands over a chunk of floats; it is empty then.
+    fn hand_over_floats(&mut self, lines: &mut Lines, cut: &mut dyn FnMut(ChunkView<'_>)) {
         let Open::Floats(tail) = self else { return };
         if tail.count() != 0 {
             let view = ChunkView {
@@ -472,8 +479,14 @@ impl Open {
             cut(view);
         }
         tail.release(lines);
-        let chunk = OpenChunk::default();
-        *self = Open::Other(Box::new(OtherChunk { mint: t, chunk }));
+    }
+
+    /// Makes room for a chunk of something else that begins at `t`, unless there is one.
+    fn begin_other(&mut self, t: i64) {
+        if let Open::Floats(_) = self {
+            let chunk = OpenChunk::default();
+            *self = Open::Other(Box::new(OtherChunk { mint: t, chunk }));
+        }
     }
 
     /// Has `append` append a sample of time `t`; it may call what it is given with the chunk before it begins another.
