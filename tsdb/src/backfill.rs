@@ -12,12 +12,12 @@ use model::storage::ReadError;
 
 use crate::block::meta::BlockMeta;
 use crate::block::write::{WriteBlockError, WriteBlockOptions, write_block};
-use crate::chunk::Encoding;
 use crate::compact::encode::EncodedChunk;
 use crate::compact::source::{SeriesSource, SourceChunk};
 use crate::files::Files;
 use crate::head::lines::Lines;
-use crate::head::series::{ChunkShape, FullChunk, MemSeries, Placed};
+use crate::head::open::{ChunkView, Encodings, Times};
+use crate::head::series::{ChunkShape, MemSeries, Placed};
 use crate::head_chunks::ChunkRef;
 use crate::ulid::Ulid;
 
@@ -67,11 +67,10 @@ impl BlockBuilder {
         let Collected { full, open, .. } = &mut self.series[series];
         let shape = ChunkShape {
             range_ms,
-            floats: Encoding::Xor,
-            histogram_starts: false,
+            encodings: Encodings::PLAIN,
         };
-        let placed = open.append_float(&mut self.lines, 0, t, value, shape, |chunk| {
-            full.push(encoded(chunk));
+        let placed = open.append_float(&mut self.lines, Times::at(t), value, shape, |chunk| {
+            full.push(encoded(chunk.samples));
             ChunkRef::from_number(full.len() as u64)
         });
         if placed == Placed::Stale {
@@ -103,12 +102,12 @@ impl BlockBuilder {
     }
 }
 
-fn encoded(chunk: FullChunk<'_>) -> EncodedChunk {
+fn encoded(samples: ChunkView<'_>) -> EncodedChunk {
     EncodedChunk {
-        mint: chunk.mint,
-        maxt: chunk.maxt,
-        encoding: chunk.encoding,
-        bytes: chunk.bytes.to_vec(),
+        mint: samples.mint,
+        maxt: samples.maxt,
+        encoding: samples.encoding,
+        bytes: samples.bytes.to_vec(),
     }
 }
 
@@ -123,9 +122,7 @@ impl CollectedSource {
     fn new(mut series: Vec<Collected>, lines: &Lines) -> Self {
         series.retain_mut(|series| {
             let open = series.open.open(lines);
-            series
-                .full
-                .extend(open.map(|open| encoded(open.as_full(0))));
+            series.full.extend(open.map(|open| encoded(open.view())));
             !series.full.is_empty()
         });
         series.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));

@@ -54,7 +54,6 @@ use hashbrown::HashMap;
 use model::storage::{AppendError, SeriesRef};
 use parking_lot::{Mutex, RwLock};
 
-use crate::chunk::Encoding;
 use crate::exemplars::Exemplars;
 use crate::files::{Files, OpenFile};
 use crate::head_chunks::HeadChunks;
@@ -65,6 +64,7 @@ use crate::wal::segment::{self, LogBatch, Position, SegmentOptions, SegmentWrite
 use index::Index;
 use isolation::Isolation;
 use marks::HeadMarks;
+use open::Encodings;
 use page::Page;
 use series::{ChunkShape, MemSeries};
 
@@ -99,8 +99,7 @@ impl Default for HeadOptions {
         HeadOptions {
             chunks: ChunkShape {
                 range_ms: CHUNK_RANGE_MS,
-                floats: Encoding::Xor,
-                histogram_starts: false,
+                encodings: Encodings::PLAIN,
             },
             segment: SegmentOptions::default(),
             exemplars_max: 0,

@@ -24,8 +24,8 @@ type Starts = BTreeMap<String, BTreeMap<i64, i64>>;
 fn with_starts() -> DbOptions {
     let mut options = options();
     options.head.stores_starts = true;
-    options.head.chunks.floats = Encoding::Xor2;
-    options.head.chunks.histogram_starts = true;
+    options.head.chunks.encodings.floats = Encoding::Xor2;
+    options.head.chunks.encodings.histogram_starts = true;
     options.late_window = model::Duration::from_secs(1_800);
     options
 }
@@ -177,7 +177,7 @@ fn late_samples_keep_their_start_timestamps() {
 fn without_the_encoding_histograms_forget_them_at_the_chunk() {
     let dir = tempfile::tempdir().unwrap();
     let mut options = with_starts();
-    options.head.chunks.histogram_starts = false;
+    options.head.chunks.encodings.histogram_starts = false;
     let samples = &samples()[150..300];
     let db = open(dir.path(), &options);
     samples.iter().for_each(|&(start, t)| append(&db, start, t));

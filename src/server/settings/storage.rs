@@ -127,8 +127,8 @@ impl StorageSettings {
         head.chunks.range_ms = range_ms;
         head.exemplars_max = loaded.exemplars_max(self.keeps_exemplars);
         head.logs_metadata = self.logs_metadata;
-        head.chunks.floats = floats;
-        head.chunks.histogram_starts = self.histogram_starts;
+        head.chunks.encodings.floats = floats;
+        head.chunks.encodings.histogram_starts = self.histogram_starts;
         head.stores_starts = self.stores_starts;
         head.zeros_at_starts = self.zeros_at_starts;
         Ok(DbOptions {

@@ -15,6 +15,7 @@ use super::exemplars::{PendingExemplar, PendingMetadata};
 use super::isolation::Applying;
 use super::late::{LateSample, LateValue};
 use super::lines::Lines;
+use super::open::Times;
 use super::page::Page;
 use super::series::{FullChunk, PREFETCH_AHEAD, Placed};
 use super::{Head, HeadOptions, MemSeries, SlotId, for_each_page, place_in_page};
@@ -98,11 +99,12 @@ impl Head {
 
 /// Gives a full chunk to the head chunk files.
 pub(super) fn store(chunks: &HeadChunks, chunk: FullChunk<'_>, is_out_of_order: bool) -> ChunkRef {
+    let FullChunk { series_id, samples } = chunk;
     let kind = ChunkKind {
-        encoding: chunk.encoding,
+        encoding: samples.encoding,
         is_out_of_order,
     };
-    chunks.append(chunk.series_id, chunk.mint, chunk.maxt, kind, chunk.bytes)
+    chunks.append(series_id, samples.mint, samples.maxt, kind, samples.bytes)
 }
 
 impl Drop for HeadAppender<'_> {
@@ -426,8 +428,9 @@ impl HeadAppender<'_> {
                         series.inspect(|series| series.prefetch(&page.lines));
                     }
                     let start = start_of(starts, from + at);
+                    let times = Times { start, t: p.t };
                     let placed = append_to(page, p.slot, p.id, &applying, |series, lines| {
-                        series.append_float(lines, start, p.t, p.value, shape, |chunk| {
+                        series.append_float(lines, times, p.value, shape, |chunk| {
                             head.hand_over(chunk, false)
                         })
                     });
@@ -440,6 +443,10 @@ impl HeadAppender<'_> {
         );
         // In their order: those of one series ascend.
         for p in histograms.drain(..) {
+            let times = Times {
+                start: p.start,
+                t: p.t,
+            };
             let placed = match pages.get(p.slot as usize / super::PAGE_SERIES) {
                 Some(page) => append_to(
                     &mut page.lock(),
@@ -447,7 +454,7 @@ impl HeadAppender<'_> {
                     p.id,
                     &applying,
                     |series, lines| {
-                        series.append_histogram(lines, p.start, p.t, &p.histogram, shape, |chunk| {
+                        series.append_histogram(lines, times, &p.histogram, shape, |chunk| {
                             head.hand_over(chunk, false)
                         })
                     },
@@ -501,7 +508,7 @@ impl HeadAppender<'_> {
             };
             (p.slot, p.id, sample)
         });
-        let histogram_starts = head.options.chunks.histogram_starts;
+        let histogram_starts = head.options.chunks.encodings.histogram_starts;
         for (slot, id, sample) in floats.chain(histograms) {
             let t = sample.t;
             let Some(page) = pages.get(slot as usize / super::PAGE_SERIES) else {

@@ -105,13 +105,12 @@ impl Head {
     fn cut_late(&self) -> io::Result<LateMark> {
         // No batch may be between its log and its list.
         let _nothing_commits = self.committing.write();
+        let with_starts = self.options.chunks.encodings.histogram_starts;
         for page in self.pages().iter() {
             for series in &mut page.lock().series {
                 let id = series.id;
                 if let Some(late) = series.late.as_mut().filter(|late| late.has_open()) {
-                    let chunks = late.cut(id, self.options.chunks.histogram_starts, |chunk| {
-                        self.hand_over(chunk, true)
-                    });
+                    let chunks = late.cut(id, with_starts, |chunk| self.hand_over(chunk, true));
                     self.count_new_chunks(u32::try_from(chunks).unwrap_or(u32::MAX));
                 }
             }

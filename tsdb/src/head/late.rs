@@ -9,6 +9,7 @@ use model::FloatHistogram;
 use model::histogram::ResetHint;
 use model::storage::{HistogramSample, SampleColumns};
 
+use super::open::{ChunkView, Encodings, Times};
 use super::series::{FullChunk, SAMPLES_PER_CHUNK};
 use crate::chunk::{ChunkSample, Encoding, OpenChunk};
 use crate::head_chunks::{ChunkMeta, ChunkRef};
@@ -184,15 +185,13 @@ impl LateSamples {
     ) -> usize {
         let encoded = encode_late(self.open(), histogram_starts);
         for (mint, maxt, encoding, bytes) in &encoded {
-            let place = hand_over(FullChunk {
-                series_id,
+            let samples = ChunkView {
                 mint: *mint,
                 maxt: *maxt,
                 encoding: *encoding,
                 bytes,
-            });
-            self.full
-                .push(ChunkMeta::new(place, *mint, *maxt, *encoding));
+            };
+            self.full.push(samples.handed_to(series_id, &mut hand_over));
         }
         self.open.clear();
         self.starts.clear();
@@ -225,11 +224,13 @@ pub fn encode_late<'v>(
     histogram_starts: bool,
 ) -> Vec<(i64, i64, Encoding, Vec<u8>)> {
     let has_starts = samples.clone().any(|(start, ..)| start != 0);
-    let floats = match has_starts {
-        true => Encoding::Xor2,
-        false => Encoding::Xor,
+    let encodings = Encodings {
+        floats: match has_starts {
+            true => Encoding::Xor2,
+            false => Encoding::Xor,
+        },
+        histogram_starts: has_starts && histogram_starts,
     };
-    let with_starts = has_starts && histogram_starts;
     let mut out = Vec::new();
     let mut open = OpenChunk::default();
     let mut mint = 0;
@@ -243,12 +244,14 @@ pub fn encode_late<'v>(
             out.push((mint, chunk.last_t(), chunk.encoding(), bytes));
             mint = t;
         };
+        let times = Times { start, t };
         match value {
             LateValue::Float(value) => {
-                open.append_float(start, t, *value, floats, is_full, &mut cut)
+                open.append_float(times, *value, encodings, is_full, &mut cut)
             }
             LateValue::Histogram(histogram) => {
-                open.append_histogram(start, t, histogram, with_starts, is_full, &mut cut)
+                let with_starts = encodings.histogram_starts;
+                open.append_histogram(times, histogram, with_starts, is_full, &mut cut)
             }
         };
     }
@@ -331,7 +334,10 @@ mod tests {
         assert_eq!(starts(&late.columns(0, 100)), expected);
         let mut columns = SampleColumns::default();
         late.cut(5, true, |chunk| {
-            crate::chunk::decode(chunk.encoding, chunk.bytes, 0, 100, &mut columns).unwrap();
+            let ChunkView {
+                encoding, bytes, ..
+            } = chunk.samples;
+            crate::chunk::decode(encoding, bytes, 0, 100, &mut columns).unwrap();
             ChunkRef::from_number(1)
         });
         assert_eq!(starts(&columns), expected);
@@ -353,7 +359,10 @@ mod tests {
         assert!(late.overlaps(15, 15) && !late.overlaps(31, 40));
         let mut columns = SampleColumns::default();
         let cut = late.cut(5, true, |chunk| {
-            crate::chunk::decode(chunk.encoding, chunk.bytes, 0, 100, &mut columns).unwrap();
+            let ChunkView {
+                encoding, bytes, ..
+            } = chunk.samples;
+            crate::chunk::decode(encoding, bytes, 0, 100, &mut columns).unwrap();
             ChunkRef::from_number(1)
         });
         assert_eq!((cut, late.open().count(), late.full().len()), (1, 0, 1));

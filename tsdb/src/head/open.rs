@@ -15,6 +15,39 @@ use crate::chunk::histogram::fields::Fields;
 use crate::chunk::histogram::{self, Appended, Writer};
 use crate::chunk::{ChunkError, ChunkSample, Encoding, OpenChunk, samples};
 
+/// When a sample is, in milliseconds since the epoch, and since when what it says has been counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Times {
+    /// The start timestamp, 0 if that is unknown.
+    pub start: i64,
+    /// The sample's own.
+    pub t: i64,
+}
+
+impl Times {
+    /// Returns the times of a sample without a start timestamp.
+    pub const fn at(t: i64) -> Self {
+        Times { start: 0, t }
+    }
+}
+
+/// The encodings of new chunks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Encodings {
+    /// Of chunks of floats.
+    pub floats: Encoding,
+    /// Whether chunks of histograms have a place for start timestamps.
+    pub histogram_starts: bool,
+}
+
+impl Encodings {
+    /// XOR, and histograms without start timestamps: what every version of Prometheus reads.
+    pub const PLAIN: Self = Encodings {
+        floats: Encoding::Xor,
+        histogram_starts: false,
+    };
+}
+
 impl Default for OpenChunk {
     fn default() -> Self {
         OpenChunk::new(Encoding::Xor)
@@ -110,45 +143,44 @@ impl OpenChunk {
     /// Appends a float. Where this chunk is full, has histograms or no place for the start timestamp, `cut` is called with
     /// it first, and a new one of encoding `floats` begins; but a staleness marker after histograms becomes one of theirs.
     ///
-    /// * `start`: since when its counter counts, 0 if that is unknown; forgotten if `floats` has no place for it.
+    /// A start timestamp is forgotten if the encoding has no place for it.
     #[inline]
     pub fn append_float(
         &mut self,
-        start: i64,
-        t: i64,
+        times: Times,
         value: f64,
-        floats: Encoding,
+        encodings: Encodings,
         is_full: bool,
         cut: &mut dyn FnMut(&OpenChunk),
     ) {
         if let OpenChunk::Xor(chunk) = self
             && !is_full
-            && start == 0
+            && times.start == 0
         {
-            return chunk.append(t, value);
+            return chunk.append(times.t, value);
         }
-        self.append_float_slow(start, t, value, floats, is_full, cut);
+        self.append_float_slow(times, value, encodings.floats, is_full, cut);
     }
 
     #[cold]
     fn append_float_slow(
         &mut self,
-        start: i64,
-        t: i64,
+        times: Times,
         value: f64,
         floats: Encoding,
         is_full: bool,
         cut: &mut dyn FnMut(&OpenChunk),
     ) {
+        let Times { start, t } = times;
         let has_starts = self.encoding().has_starts();
         match self {
             OpenChunk::Histogram(_) if is_stale(value) => {
                 let marker = HistogramSample::Integer(Arc::new(stale_histogram(value)));
-                self.append_histogram(start, t, &marker, has_starts, is_full, cut);
+                self.append_histogram(times, &marker, has_starts, is_full, cut);
             }
             OpenChunk::FloatHistogram(_) if is_stale(value) => {
                 let marker = HistogramSample::Float(Arc::new(stale_float_histogram(value)));
-                self.append_histogram(start, t, &marker, has_starts, is_full, cut);
+                self.append_histogram(times, &marker, has_starts, is_full, cut);
             }
             OpenChunk::Xor(chunk) if !is_full && !floats.has_starts() => chunk.append(t, value),
             OpenChunk::Xor2(chunk) if !is_full && chunk.takes_start(start) => {
@@ -168,11 +200,10 @@ impl OpenChunk {
     /// Appends a histogram. Where this chunk is full or the histogram does not fit into it, `cut` is called with it
     /// first, and a new one begins.
     ///
-    /// * `start`: since when it counts, 0 if that is unknown. `with_starts`: whether chunks have a place for that.
+    /// * `with_starts`: whether chunks have a place for a start timestamp.
     pub fn append_histogram(
         &mut self,
-        start: i64,
-        t: i64,
+        times: Times,
         histogram: &HistogramSample,
         with_starts: bool,
         is_full: bool,
@@ -184,7 +215,7 @@ impl OpenChunk {
                     OpenChunk::Histogram(chunk) => Some(&mut **chunk),
                     _ => None,
                 };
-                append_or_begin(open, start, t, histogram, with_starts, is_full)
+                append_or_begin(open, times, histogram, with_starts, is_full)
                     .map(OpenChunk::Histogram)
             }
             HistogramSample::Float(histogram) => {
@@ -192,7 +223,7 @@ impl OpenChunk {
                     OpenChunk::FloatHistogram(chunk) => Some(&mut **chunk),
                     _ => None,
                 };
-                append_or_begin(open, start, t, histogram, with_starts, is_full)
+                append_or_begin(open, times, histogram, with_starts, is_full)
                     .map(OpenChunk::FloatHistogram)
             }
         };
@@ -389,80 +420,68 @@ impl Open {
 
     /// Appends a float; as [`OpenChunk::append_float`].
     #[inline]
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "those of the sample and those of the chunk"
-    )]
     pub fn append_float(
         &mut self,
         lines: &mut Lines,
-        start: i64,
-        t: i64,
+        times: Times,
         value: f64,
-        floats: Encoding,
+        encodings: Encodings,
         is_full: bool,
         cut: &mut dyn FnMut(ChunkView<'_>),
     ) {
         if let Open::Floats(tail) = self
             && !is_full
-            && (start == 0 || !floats.has_starts())
+            && (times.start == 0 || !encodings.floats.has_starts())
         {
-            return tail.append(lines, t, value);
+            return tail.append(lines, times.t, value);
         }
-        self.append_float_slow(lines, start, t, value, floats, is_full, cut);
+        self.append_float_slow(lines, times, value, encodings, is_full, cut);
     }
 
     #[cold]
-    #[expect(clippy::too_many_arguments, reason = "as above")]
     fn append_float_slow(
         &mut self,
         lines: &mut Lines,
-        start: i64,
-        t: i64,
+        times: Times,
         value: f64,
-        floats: Encoding,
+        encodings: Encodings,
         is_full: bool,
         cut: &mut dyn FnMut(ChunkView<'_>),
     ) {
         self.hand_over_floats(lines, cut);
         if let Open::Floats(tail) = self
-            && floats == Encoding::Xor
+            && encodings.floats == Encoding::Xor
         {
-            return tail.append(lines, t, value);
+            return tail.append(lines, times.t, value);
         }
-        self.begin_other(t);
-        self.append_other(t, cut, |chunk, cut| {
-            chunk.append_float(start, t, value, floats, is_full, cut);
+        self.begin_other(times.t);
+        self.append_other(times.t, cut, |chunk, cut| {
+            chunk.append_float(times, value, encodings, is_full, cut);
         });
         // A chunk of floats that begins after another kind is in lines.
         if let Open::Other(other) = self
             && let OpenChunk::Xor(_) = &other.chunk
         {
             let mut tail = XorTail::default();
-            tail.append(lines, t, value);
+            tail.append(lines, times.t, value);
             *self = Open::Floats(tail);
         }
     }
 
     /// Appends a histogram; as [`OpenChunk::append_histogram`].
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "those of the sample and those of the chunk"
-    )]
     pub fn append_histogram(
         &mut self,
         lines: &mut Lines,
-        start: i64,
-        t: i64,
+        times: Times,
         histogram: &HistogramSample,
         with_starts: bool,
         is_full: bool,
         cut: &mut dyn FnMut(ChunkView<'_>),
     ) {
         self.hand_over_floats(lines, cut);
-        self.begin_other(t);
-        self.append_other(t, cut, |chunk, cut| {
-            chunk.append_histogram(start, t, histogram, with_starts, is_full, cut);
+        self.begin_other(times.t);
+        self.append_other(times.t, cut, |chunk, cut| {
+            chunk.append_histogram(times, histogram, with_starts, is_full, cut);
         });
     }
 
@@ -515,12 +534,12 @@ impl Open {
 /// histogram does not fit into it.
 fn append_or_begin<F: Fields>(
     open: Option<&mut Writer<F>>,
-    start: i64,
-    t: i64,
+    times: Times,
     histogram: &F::Histogram,
     with_starts: bool,
     is_full: bool,
 ) -> Option<Box<Writer<F>>> {
+    let Times { start, t } = times;
     let mut header = ResetHint::Unknown;
     if let Some(chunk) = open {
         let lacks_place = start != 0 && with_starts && !chunk.has_starts();

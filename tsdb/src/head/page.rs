@@ -116,15 +116,14 @@ impl SeriesPages {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chunk::Encoding;
+    use crate::head::open::{Encodings, Times};
     use crate::head::series::{ChunkShape, FullChunk};
 
     #[test]
     fn what_most_chunks_have_left_is_given_back() {
         let shape = ChunkShape {
             range_ms: 7_200_000,
-            floats: Encoding::Xor,
-            histogram_starts: false,
+            encodings: Encodings::PLAIN,
         };
         let never = |_: FullChunk<'_>| unreachable!("nothing is full");
         let mut page = Page::with_room();
@@ -132,7 +131,7 @@ mod tests {
             let mut series = MemSeries::new(id);
             for t in 0..30 {
                 let value = (id * 31) as f64 / (t + 1) as f64;
-                series.append_float(&mut page.lines, 0, t, value, shape, never);
+                series.append_float(&mut page.lines, Times::at(t), value, shape, never);
             }
             page.series.push(series);
         }

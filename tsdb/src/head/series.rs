@@ -4,7 +4,7 @@ use model::storage::HistogramSample;
 
 use super::late::LateSamples;
 use super::lines::{ChunkBytes, Lines};
-use super::open::{ChunkView, Open};
+use super::open::{ChunkView, Encodings, Open, Times};
 use crate::chunk::{ChunkError, Encoding};
 use crate::head_chunks::{ChunkMeta, ChunkRef};
 
@@ -43,10 +43,8 @@ pub struct MemSeries {
 pub struct ChunkShape {
     /// Chunks do not cross multiples of this, in milliseconds.
     pub range_ms: i64,
-    /// The encoding of new chunks of floats.
-    pub floats: Encoding,
-    /// Whether new chunks of histograms have a place for start timestamps.
-    pub histogram_starts: bool,
+    /// How what is in them is encoded.
+    pub encodings: Encodings,
 }
 
 /// What became of a sample.
@@ -65,14 +63,23 @@ pub enum Placed {
 pub struct FullChunk<'a> {
     /// The series' id.
     pub series_id: u64,
-    /// Time of the first sample.
-    pub mint: i64,
-    /// Time of the last sample.
-    pub maxt: i64,
-    /// How its bytes are to be read.
-    pub encoding: Encoding,
     /// The samples.
-    pub bytes: &'a [u8],
+    pub samples: ChunkView<'a>,
+}
+
+impl ChunkView<'_> {
+    /// Has `hand_over` take it as a full chunk of a series; returns where it is now.
+    pub fn handed_to(
+        self,
+        series_id: u64,
+        hand_over: impl FnOnce(FullChunk<'_>) -> ChunkRef,
+    ) -> ChunkMeta {
+        let place = hand_over(FullChunk {
+            series_id,
+            samples: self,
+        });
+        ChunkMeta::new(place, self.mint, self.maxt, self.encoding)
+    }
 }
 
 /// A copy of an open chunk.
@@ -89,10 +96,9 @@ pub struct OpenCopy {
 }
 
 impl OpenCopy {
-    /// Returns it as the full chunk of a series.
-    pub fn as_full(&self, series_id: u64) -> FullChunk<'_> {
-        FullChunk {
-            series_id,
+    /// Returns what it is a copy of.
+    pub fn view(&self) -> ChunkView<'_> {
+        ChunkView {
             mint: self.mint,
             maxt: self.maxt,
             encoding: self.encoding,
@@ -283,8 +289,8 @@ impl MemSeries {
             // A chunk that was found may be this one, in full.
             let mut found = chunks.iter();
             if !found.any(|c| c.mint <= open.mint && open.maxt <= c.maxt()) {
-                let chunk = hand_over(open.as_full(self.id));
-                full.push(ChunkMeta::new(chunk, open.mint, open.maxt, open.encoding));
+                let samples = open.view();
+                full.push(samples.handed_to(self.id, hand_over));
             }
             self.open.release(lines);
         }
@@ -297,59 +303,44 @@ impl MemSeries {
     /// Appends a float, cutting the open chunk when it is full or has histograms. `hand_over` takes the full chunk and
     /// says where it is now. A staleness marker after histograms becomes one of theirs.
     ///
-    /// * `start`: since when its counter counts, milliseconds since the epoch, 0 if that is unknown.
     #[inline]
     pub fn append_float(
         &mut self,
         lines: &mut Lines,
-        start: i64,
-        t: i64,
+        times: Times,
         value: f64,
         shape: ChunkShape,
         hand_over: impl FnOnce(FullChunk<'_>) -> ChunkRef,
     ) -> Placed {
-        self.append(
-            lines,
-            t,
-            shape.range_ms,
-            hand_over,
-            |open, lines, is_full, cut| {
-                open.append_float(lines, start, t, value, shape.floats, is_full, cut)
-            },
-        )
+        let (range_ms, encodings) = (shape.range_ms, shape.encodings);
+        self.append(times.t, range_ms, hand_over, |open, is_full, cut| {
+            open.append_float(lines, times, value, encodings, is_full, cut)
+        })
     }
 
     /// Appends a histogram; as [`append_float`](MemSeries::append_float).
     pub fn append_histogram(
         &mut self,
         lines: &mut Lines,
-        start: i64,
-        t: i64,
+        times: Times,
         histogram: &HistogramSample,
         shape: ChunkShape,
         hand_over: impl FnOnce(FullChunk<'_>) -> ChunkRef,
     ) -> Placed {
-        let with_starts = shape.histogram_starts;
-        self.append(
-            lines,
-            t,
-            shape.range_ms,
-            hand_over,
-            |open, lines, is_full, cut| {
-                open.append_histogram(lines, start, t, histogram, with_starts, is_full, cut)
-            },
-        )
+        let with_starts = shape.encodings.histogram_starts;
+        self.append(times.t, shape.range_ms, hand_over, |open, is_full, cut| {
+            open.append_histogram(lines, times, histogram, with_starts, is_full, cut)
+        })
     }
 
     /// Cuts where it is due and has `push` append to the open chunk, which may cut as well, once.
     #[inline]
     fn append(
         &mut self,
-        lines: &mut Lines,
         t: i64,
         range_ms: i64,
         hand_over: impl FnOnce(FullChunk<'_>) -> ChunkRef,
-        push: impl FnOnce(&mut Open, &mut Lines, bool, &mut dyn FnMut(ChunkView<'_>)),
+        push: impl FnOnce(&mut Open, bool, &mut dyn FnMut(ChunkView<'_>)),
     ) -> Placed {
         if self.last_t().is_some_and(|last| t <= last) {
             return Placed::Stale;
@@ -358,22 +349,9 @@ impl MemSeries {
         let was_empty = self.open.is_empty();
         let series_id = self.id;
         let (mut hand_over, mut cut) = (Some(hand_over), None);
-        push(&mut self.open, lines, is_full, &mut |chunk| {
+        push(&mut self.open, is_full, &mut |chunk| {
             if let Some(hand_over) = hand_over.take() {
-                let ChunkView {
-                    mint,
-                    maxt,
-                    encoding,
-                    bytes,
-                } = chunk;
-                let place = hand_over(FullChunk {
-                    series_id,
-                    mint,
-                    maxt,
-                    encoding,
-                    bytes,
-                });
-                cut = Some(ChunkMeta::new(place, mint, maxt, encoding));
+                cut = Some(chunk.handed_to(series_id, hand_over));
             }
         });
         if was_empty || cut.is_some() {
@@ -475,8 +453,7 @@ mod tests {
     const RANGE: i64 = 7_200_000;
     const SHAPE: ChunkShape = ChunkShape {
         range_ms: RANGE,
-        floats: Encoding::Xor,
-        histogram_starts: false,
+        encodings: Encodings::PLAIN,
     };
 
     /// Appends `count` samples every `interval` ms from `start`; returns the ranges of the chunks handed over.
@@ -484,17 +461,11 @@ mod tests {
         let (mut series, mut lines) = (MemSeries::new(1), Lines::default());
         let mut handed = Vec::new();
         for i in 0..count {
-            series.append_float(
-                &mut lines,
-                0,
-                start + i * interval,
-                i as f64,
-                SHAPE,
-                |chunk| {
-                    handed.push((chunk.mint, chunk.maxt));
-                    ChunkRef::from_number(handed.len() as u64)
-                },
-            );
+            let times = Times::at(start + i * interval);
+            series.append_float(&mut lines, times, i as f64, SHAPE, |chunk| {
+                handed.push((chunk.samples.mint, chunk.samples.maxt));
+                ChunkRef::from_number(handed.len() as u64)
+            });
         }
         assert_eq!(series.full().len(), handed.len());
         handed
@@ -529,7 +500,7 @@ mod tests {
         for i in 0..2_000i64 {
             // Slow at first, so that the prediction says "no cut before the end", then fast.
             let t = if i < 31 { i * 60_000 } else { 31 * 60_000 + i };
-            series.append_float(&mut lines, 0, t, 0.0, SHAPE, |_| {
+            series.append_float(&mut lines, Times::at(t), 0.0, SHAPE, |_| {
                 handed += 1;
                 ChunkRef::from_number(handed)
             });
@@ -542,14 +513,14 @@ mod tests {
         let (mut series, mut lines) = (MemSeries::new(1), Lines::default());
         let never = |_: FullChunk<'_>| unreachable!("nothing is full");
         assert_eq!(
-            series.append_float(&mut lines, 0, 10, 1.0, SHAPE, never),
+            series.append_float(&mut lines, Times::at(10), 1.0, SHAPE, never),
             Placed::Appended
         );
         assert_eq!(
-            series.append_float(&mut lines, 0, 10, 2.0, SHAPE, never),
+            series.append_float(&mut lines, Times::at(10), 2.0, SHAPE, never),
             Placed::Stale
         );
-        let placed = series.append_float(&mut lines, 0, RANGE, 3.0, SHAPE, |_| {
+        let placed = series.append_float(&mut lines, Times::at(RANGE), 3.0, SHAPE, |_| {
             ChunkRef::from_number(1)
         });
         assert_eq!((placed, series.full()[0].maxt()), (Placed::Cut, 10));
@@ -568,17 +539,42 @@ mod tests {
             }))
         };
         let mut hand_over = |chunk: FullChunk<'_>| {
-            handed.push((chunk.encoding, chunk.mint, chunk.maxt));
+            let samples = chunk.samples;
+            handed.push((samples.encoding, samples.mint, samples.maxt));
             ChunkRef::from_number(1)
         };
-        series.append_float(&mut lines, 0, 1, 1.0, SHAPE, &mut hand_over);
-        series.append_histogram(&mut lines, 0, 2, &histogram(5), SHAPE, &mut hand_over);
-        series.append_histogram(&mut lines, 0, 3, &histogram(6), SHAPE, &mut hand_over);
+        series.append_float(&mut lines, Times::at(1), 1.0, SHAPE, &mut hand_over);
+        series.append_histogram(
+            &mut lines,
+            Times::at(2),
+            &histogram(5),
+            SHAPE,
+            &mut hand_over,
+        );
+        series.append_histogram(
+            &mut lines,
+            Times::at(3),
+            &histogram(6),
+            SHAPE,
+            &mut hand_over,
+        );
         // A counter reset makes a new chunk, a staleness marker joins what it ends.
-        series.append_histogram(&mut lines, 0, 4, &histogram(2), SHAPE, &mut hand_over);
-        series.append_float(&mut lines, 0, 5, model::stale_nan(), SHAPE, &mut hand_over);
+        series.append_histogram(
+            &mut lines,
+            Times::at(4),
+            &histogram(2),
+            SHAPE,
+            &mut hand_over,
+        );
+        series.append_float(
+            &mut lines,
+            Times::at(5),
+            model::stale_nan(),
+            SHAPE,
+            &mut hand_over,
+        );
         assert!(series.is_stale() && series.is_last_float(model::stale_nan()));
-        series.append_float(&mut lines, 0, 6, 1.0, SHAPE, &mut hand_over);
+        series.append_float(&mut lines, Times::at(6), 1.0, SHAPE, &mut hand_over);
         let expected = [
             (Encoding::Xor, 1, 1),
             (Encoding::Histogram, 2, 3),
@@ -592,7 +588,7 @@ mod tests {
     fn truncation_drops_whole_chunks() {
         let (mut series, mut lines) = (MemSeries::new(1), Lines::default());
         for i in 0..300 {
-            series.append_float(&mut lines, 0, i * 15_000, 0.0, SHAPE, |_| {
+            series.append_float(&mut lines, Times::at(i * 15_000), 0.0, SHAPE, |_| {
                 ChunkRef::from_number(i as u64)
             });
         }

@@ -11,6 +11,7 @@ use super::{Found, Replay};
 use crate::exemplars::StoredExemplar;
 use crate::head::append::store;
 use crate::head::late::{LateSample, LateValue};
+use crate::head::open::Times;
 use crate::head::series::{MemSeries, PREFETCH_AHEAD, Placed};
 use crate::head_chunks::ChunkRef;
 use crate::tombstones::Interval;
@@ -102,10 +103,10 @@ impl Replay {
         self.series.prefetch(slot.saturating_add(PREFETCH_AHEAD));
         let chunks = &self.chunks;
         let (series, lines) = self.series.at(slot);
-        let placed =
-            series.append_float(lines, start, sample.t, sample.value, self.shape, |chunk| {
-                store(chunks, chunk, false)
-            });
+        let times = Times { start, t: sample.t };
+        let placed = series.append_float(lines, times, sample.value, self.shape, |chunk| {
+            store(chunks, chunk, false)
+        });
         self.placed(sample.t, placed);
     }
 
@@ -125,7 +126,8 @@ impl Replay {
         }
         let chunks = &self.chunks;
         let (series, lines) = self.series.at(slot);
-        let placed = series.append_histogram(lines, start, t, &histogram, self.shape, |chunk| {
+        let times = Times { start, t };
+        let placed = series.append_histogram(lines, times, &histogram, self.shape, |chunk| {
             store(chunks, chunk, false)
         });
         self.placed(t, placed);
@@ -214,7 +216,7 @@ impl Replay {
         late.insert(sample);
         if late.is_full() {
             let chunks = &self.chunks;
-            late.cut(series.id, self.shape.histogram_starts, |chunk| {
+            late.cut(series.id, self.shape.encodings.histogram_starts, |chunk| {
                 store(chunks, chunk, true)
             });
         }
