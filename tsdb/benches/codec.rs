@@ -11,6 +11,8 @@ use tsdb::chunk::xor::{self, XorReader, XorWriter};
 use tsz_compress::prelude::*;
 
 const SAMPLES: usize = 120;
+/// How many chunks are decoded in turn: of one that is decoded again and again the processor knows every branch by heart.
+const CHUNKS: u64 = 500;
 
 #[derive(Clone, Copy, Debug)]
 enum Kind {
@@ -28,7 +30,11 @@ struct Row {
 }
 
 fn samples(kind: Kind) -> Vec<(i64, f64)> {
-    let mut state = 7u64;
+    samples_of(kind, 7)
+}
+
+fn samples_of(kind: Kind, seed: u64) -> Vec<(i64, f64)> {
+    let mut state = seed;
     let mut noise = || {
         state = state
             .wrapping_mul(6_364_136_223_846_793_005)
@@ -85,12 +91,20 @@ fn xor_encode(bencher: Bencher<'_, '_>, kind: Kind) {
 
 #[divan::bench(args = KINDS)]
 fn xor_decode(bencher: Bencher<'_, '_>, kind: Kind) {
-    let mut writer = XorWriter::new();
-    encode_xor(&samples(kind), &mut writer);
+    let chunks = (0..CHUNKS).map(|seed| {
+        let mut writer = XorWriter::new();
+        encode_xor(&samples_of(kind, seed), &mut writer);
+        writer
+    });
+    let chunks: Vec<_> = chunks.collect();
     let mut out = SampleColumns::default();
-    bencher.counter(ItemsCount::new(SAMPLES)).bench_local(|| {
-        out.clear();
-        xor::decode(black_box(writer.bytes()), i64::MIN, i64::MAX, &mut out)
+    let all = ItemsCount::new(SAMPLES * chunks.len());
+    bencher.counter(all).bench_local(|| {
+        for chunk in &chunks {
+            out.clear();
+            xor::decode(black_box(chunk.bytes()), i64::MIN, i64::MAX, &mut out)
+                .expect("our own chunk");
+        }
     });
 }
 

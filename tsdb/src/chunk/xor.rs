@@ -258,8 +258,25 @@ impl Sink<'_> {
         }
     }
 
+    /// Adds samples, whose times ascend.
+    fn extend(&mut self, times: &[i64], values: &[f64]) {
+        let (Some(&first), Some(&last)) = (times.first(), times.last()) else {
+            return;
+        };
+        let (mut from, mut until) = (0, times.len());
+        if self.maxt < last {
+            until = times.partition_point(|&t| t <= self.maxt);
+        }
+        // What is wanted may be none of them: it begins after a sample that is there already.
+        if first < self.mint {
+            from = times[..until].partition_point(|&t| t < self.mint);
+        }
+        self.out.timestamps.extend_from_slice(&times[from..until]);
+        self.out.floats.extend_from_slice(&values[from..until]);
+    }
+
     /// Adds `count` samples of one value, `t_delta` apart and after `t`; the times do not overflow.
-    #[inline]
+    #[inline(never)]
     fn push_run(&mut self, t: i64, t_delta: i64, count: u16, value: f64) {
         let times = (1..=i64::from(count)).map(|n| t + n * t_delta);
         if self.mint <= t && t + i64::from(count) * t_delta <= self.maxt {
@@ -338,67 +355,33 @@ impl<'a> XorReader<'a> {
         Ok(Some((self.t, f64::from_bits(self.value))))
     }
 
-    /// Reads samples, not among the first two, as long as they are short and not among the last bytes.
+    /// Reads samples, not among the first two, as long as they are short.
     ///
-    /// The same as [`next`](XorReader::next) in fewer steps: what a sample needs is taken out of 57 bits or more that are
-    /// loaded at once, and the state is in local variables.
+    /// The same as [`next`](XorReader::next) in fewer steps, with the state in local variables.
     fn read_short(&mut self, bytes: &'a [u8], sink: &mut Sink<'_>) -> Result<(), ChunkError> {
-        let mut at = 8 * bytes.len() - self.bits.remaining();
-        let (mut t, mut t_delta, mut value) = (self.t, self.t_delta, self.value);
-        let (mut window, mut left) = (self.window, self.total - self.read);
-        while 0 < left && t <= sink.maxt {
-            let Some((bits, valid)) = load(bytes, at) else {
+        let mut place = Place {
+            at: 8 * bytes.len() - self.bits.remaining(),
+            t: self.t,
+            t_delta: self.t_delta,
+            value: self.value,
+            window: self.window,
+        };
+        let mut left = self.total - self.read;
+        let mut batch = Batch::default();
+        while 0 < left && place.t <= sink.maxt {
+            let count = place.read_equal(bytes, left, sink)?;
+            left -= count;
+            let read = place.read_differing(bytes, sink.maxt, left, &mut batch);
+            sink.extend(&batch.times[..read], &batch.values[..read]);
+            left -= u16::try_from(read).unwrap_or(left);
+            if count == 0 && read == 0 {
                 break;
-            };
-            // Each pair of zeros is a sample that differs in nothing.
-            let pairs = u16::try_from(bits.leading_zeros().min(valid) / 2).unwrap_or(0);
-            let run = pairs.min(left);
-            if 0 < run {
-                let length = t_delta.checked_mul(i64::from(run));
-                let last = length.and_then(|length| t.checked_add(length));
-                let last = last.filter(|&last| t < last).ok_or(ChunkError::Invalid)?;
-                sink.push_run(t, t_delta, run, f64::from_bits(value));
-                (t, at, left) = (last, at + 2 * usize::from(run), left - run);
-                continue;
             }
-            let Some((dod, mut used)) = short_dod(bits) else {
-                break;
-            };
-            let delta = t_delta.wrapping_add(dod);
-            let control = (!(bits << used)).leading_zeros();
-            let mut next = (value, window);
-            if control == 0 {
-                used += 1;
-            } else {
-                if control == 1 {
-                    used += 2;
-                } else {
-                    next.1 = Window::from_header(bits << (used + 2) >> 53)?;
-                    used += 13;
-                }
-                let width = u32::from(next.1.width());
-                let significant = if used + width <= valid {
-                    bits << used
-                } else {
-                    match load(bytes, at + used as usize) {
-                        Some((bits, valid)) if width <= valid => bits,
-                        _ => break,
-                    }
-                };
-                next.0 ^= next.1.place(significant);
-                used += width;
-            }
-            let next_t = t.checked_add(delta).filter(|&next| t < next);
-            t = next_t.ok_or(ChunkError::Invalid)?;
-            t_delta = delta;
-            (value, window) = next;
-            at += used as usize;
-            left -= 1;
-            sink.push(t, f64::from_bits(value));
         }
-        self.bits.seek(bytes, at);
+        self.bits.seek(bytes, place.at);
         self.read = self.total - left;
-        (self.t, self.t_delta, self.value, self.window) = (t, t_delta, value, window);
+        (self.t, self.t_delta) = (place.t, place.t_delta);
+        (self.value, self.window) = (place.value, place.window);
         Ok(())
     }
 
@@ -441,13 +424,139 @@ impl<'a> XorReader<'a> {
     }
 }
 
-/// Returns the bits from bit `at` on, left-aligned, and how many they are, at least 57; `None` near the end.
+/// How many samples are decoded before they are handed on.
+const BATCH: usize = 32;
+
+/// Samples on their way.
+#[derive(Default)]
+struct Batch {
+    times: [i64; BATCH],
+    values: [f64; BATCH],
+}
+
+/// Where in a chunk a reader is, and what it has to know of the samples before.
+#[derive(Clone, Copy)]
+struct Place {
+    /// In bits.
+    at: usize,
+    t: i64,
+    t_delta: i64,
+    value: u64,
+    window: Window,
+}
+
+impl Place {
+    /// Reads the next samples, at most `left`, as long as they differ in nothing, as each pair of zeros says; returns how many.
+    #[inline]
+    fn read_equal(
+        &mut self,
+        bytes: &[u8],
+        left: u16,
+        sink: &mut Sink<'_>,
+    ) -> Result<u16, ChunkError> {
+        let mut all = 0;
+        while all < left {
+            let (bits, valid) = load(bytes, self.at);
+            let pairs = u16::try_from(bits.leading_zeros().min(valid) / 2).unwrap_or(0);
+            let run = pairs.min(left - all);
+            if run == 0 || sink.maxt < self.t {
+                break;
+            }
+            let length = self.t_delta.checked_mul(i64::from(run));
+            let last = length.and_then(|length| self.t.checked_add(length));
+            let last = last.filter(|&last| self.t < last);
+            let last = last.ok_or(ChunkError::Invalid)?;
+            sink.push_run(self.t, self.t_delta, run, f64::from_bits(self.value));
+            (self.t, self.at) = (last, self.at + 2 * usize::from(run));
+            all += run;
+        }
+        Ok(all)
+    }
+
+    /// Reads the next samples, at most `left`, to the front of `out` until that is full, as long as they differ, but not by too
+    /// much, and none after the first that is newer than `maxt`; returns how many. Before what is not valid it stops too.
+    ///
+    /// What a sample needs is taken out of two loads. That a value has a window of its own is a branch on purpose: foretold
+    /// mostly right, the processor need not wait for one sample to know where the next begins.
+    #[inline]
+    fn read_differing(&mut self, bytes: &[u8], maxt: i64, left: u16, out: &mut Batch) -> usize {
+        let mut place = *self;
+        let room = usize::from(left).min(BATCH);
+        let mut read = 0;
+        while read < room && place.t <= maxt {
+            let (bits, valid) = load(bytes, place.at);
+            if bits >> 62 == 0 {
+                break;
+            }
+            let Some((dod, used)) = short_dod(bits) else {
+                break;
+            };
+            let control = bits << used;
+            let (mut at, mut value, mut window) =
+                (place.at + used as usize, place.value, place.window);
+            if control >> 63 == 0 {
+                at += 1;
+                if valid <= used {
+                    break;
+                }
+            } else {
+                at += 2;
+                if control >> 62 == 0b11 {
+                    let Ok(own) = Window::from_header(control << 2 >> 53) else {
+                        break;
+                    };
+                    window = own;
+                    at += 11;
+                }
+                let (significant, valid) = load(bytes, at);
+                let width = window.width();
+                if valid < u32::from(width) {
+                    break;
+                }
+                at += usize::from(width);
+                value ^= window.place(significant);
+            }
+            let t_delta = place.t_delta.wrapping_add(dod);
+            let Some(t) = place.t.checked_add(t_delta).filter(|&t| place.t < t) else {
+                break;
+            };
+            place = Place {
+                at,
+                t,
+                t_delta,
+                value,
+                window,
+            };
+            out.times[read] = t;
+            out.values[read] = f64::from_bits(value);
+            read += 1;
+        }
+        *self = place;
+        read
+    }
+}
+
+/// Returns the bits from bit `at` on, left-aligned and followed by zeros, and how many they are: at least 57, but near the
+/// end.
 #[inline]
-fn load(bytes: &[u8], at: usize) -> Option<(u64, u32)> {
-    let word = bytes.get(at / 8..)?.first_chunk::<8>()?;
+fn load(bytes: &[u8], at: usize) -> (u64, u32) {
     #[expect(clippy::cast_possible_truncation, reason = "below 8")]
     let skipped = (at % 8) as u32;
-    Some((u64::from_be_bytes(*word) << skipped, 64 - skipped))
+    match bytes.get(at / 8..).and_then(<[u8]>::first_chunk::<8>) {
+        Some(word) => (u64::from_be_bytes(*word) << skipped, 64 - skipped),
+        None => load_last(bytes, at),
+    }
+}
+
+#[cold]
+fn load_last(bytes: &[u8], at: usize) -> (u64, u32) {
+    let rest = bytes.get(at / 8..).unwrap_or_default();
+    let mut word = [0; 8];
+    let count = rest.len().min(7);
+    word[..count].copy_from_slice(&rest[..count]);
+    #[expect(clippy::cast_possible_truncation, reason = "at most 56")]
+    let valid = (8 * rest.len()).saturating_sub(at % 8) as u32;
+    (u64::from_be_bytes(word) << (at % 8), valid)
 }
 
 /// Returns the delta of deltas at the front of `bits` and how many bits it has; `None` if it has more than 24.
