@@ -508,10 +508,14 @@ impl Place {
                     window = own;
                     at += 11;
                 }
-                let (significant, valid) = load(bytes, at);
+                let (mut significant, valid) = load(bytes, at);
                 let width = window.width();
                 if valid < u32::from(width) {
-                    break;
+                    // Of noisy gauges nearly all bits differ.
+                    let Some(rest) = ninth_byte(bytes, at) else {
+                        break;
+                    };
+                    significant |= rest;
                 }
                 at += usize::from(width);
                 value ^= window.place(significant);
@@ -557,6 +561,13 @@ fn load_last(bytes: &[u8], at: usize) -> (u64, u32) {
     #[expect(clippy::cast_possible_truncation, reason = "at most 56")]
     let valid = (8 * rest.len()).saturating_sub(at % 8) as u32;
     (u64::from_be_bytes(word) << (at % 8), valid)
+}
+
+/// Returns the bits after those of [`load`], at their place in its word; `None` near the end.
+#[inline]
+fn ninth_byte(bytes: &[u8], at: usize) -> Option<u64> {
+    let byte = bytes.get(at / 8 + 8)?;
+    Some(u64::from(*byte) >> (8 - at % 8))
 }
 
 /// Returns the delta of deltas at the front of `bits` and how many bits it has; `None` if it has more than 24.
