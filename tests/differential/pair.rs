@@ -228,11 +228,14 @@ impl Pair {
                 times: [time; 3],
                 is_range: false,
             };
-            let [_, real] = self.answers(&ask, text);
             let vector = compare::at(&own["data"]["result"], time);
             let data = json!({"resultType": "vector", "result": vector});
             let own = json!({"status": "success", "data": data});
-            compare::difference(rules, &own, &real).is_none()
+            // Alone it may hit it as well, but not every time.
+            (0..3).any(|_| {
+                let [_, real] = self.answers(&ask, text);
+                compare::difference(rules, &own, &real).is_none()
+            })
         })
     }
 }
