@@ -6,7 +6,8 @@
 //! of errors and annotations. What differs is [made shorter](shrink::shrink) as long as it differs.
 //!
 //! `HEARTH_DIFFERENTIAL_EXPRESSIONS` is how many expressions there are, `HEARTH_DIFFERENTIAL_SEED` what they are made from.
-//! `HEARTH_DIFFERENTIAL_QUERY` (and `HEARTH_DIFFERENTIAL_TIME`, in seconds) shows both answers to one query instead.
+//! `HEARTH_DIFFERENTIAL_QUERY` (and `HEARTH_DIFFERENTIAL_TIME`, in seconds, or start, end and step with commas between)
+//! shows both answers to one query instead.
 //!
 //! # Versions
 //!
@@ -83,11 +84,7 @@ fn generated_expressions_have_the_same_answers() {
     }
 
     if let Ok(text) = std::env::var("HEARTH_DIFFERENTIAL_QUERY") {
-        let at = number("HEARTH_DIFFERENTIAL_TIME", 1_600_000_600).cast_signed() * 1_000;
-        let ask = Ask {
-            times: [at; 3],
-            is_range: false,
-        };
+        let ask = Ask::given(std::env::var("HEARTH_DIFFERENTIAL_TIME").ok().as_deref());
         let [own, real] = pair.answers(&ask, &text);
         say(&format!("Hearth:     {own}\nPrometheus: {real}"));
         return;

@@ -272,6 +272,26 @@ impl Ask {
         }
     }
 
+    /// Returns what a text asks for, `time` or `start,end,step` in seconds.
+    pub(crate) fn given(text: Option<&str>) -> Self {
+        let text = text.unwrap_or("1600000600");
+        let seconds = text.split(',').map(|part| part.parse::<i64>());
+        let times: Vec<i64> = seconds
+            .map(|seconds| 1_000 * seconds.unwrap_or_else(|error| panic!("{text}: {error}")))
+            .collect();
+        match times[..] {
+            [time] => Self {
+                times: [time; 3],
+                is_range: false,
+            },
+            [start, end, step] => Self {
+                times: [start, end, step],
+                is_range: true,
+            },
+            _ => panic!("{text}: neither one time nor start,end,step"),
+        }
+    }
+
     pub(crate) fn range(generator: &mut Generator<'_>) -> Self {
         let shift = if generator.language.is_modern { 0 } else { 3 };
         let [start, end, step] = generator.range();

@@ -127,9 +127,6 @@ pub(super) fn rows<'q>(
     for index in (0..call.node.args.len()).filter(|&index| index != range_arg) {
         parameters.push(call.scalar(index)?);
     }
-    if function == RangeFunction::DoubleExponentialSmoothing {
-        regression::check_factors(&parameters, call.steps.count)?;
-    }
     let differ = differ_without_names(source.series(), call.context.delayed_name_removal);
     let series = source
         .series()
@@ -316,6 +313,9 @@ impl RangeCall<'_> {
             &self.columns.histograms,
         )?;
         self.check_starts(name);
+        if self.function == RangeFunction::DoubleExponentialSmoothing {
+            regression::check_factors(&self.parameters, &self.bounds)?;
+        }
         if self.columns.histograms.is_empty() {
             if 0 < seen {
                 self.check_counter(name)?;

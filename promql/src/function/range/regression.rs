@@ -222,12 +222,16 @@ pub(super) fn predict(
     })
 }
 
-/// Checks the factors of double exponential smoothing.
-pub(super) fn check_factors(parameters: &[Scalar], steps: usize) -> Result<(), QueryError> {
-    for (parameter, what) in parameters.iter().zip(["smoothing", "trend"]) {
-        for step in 0..steps {
+/// Checks the factors of double exponential smoothing at the steps whose windows have samples, of whatever kind.
+pub(super) fn check_factors(
+    parameters: &[Scalar],
+    bounds: &[(usize, usize)],
+) -> Result<(), QueryError> {
+    let steps = bounds.iter().enumerate();
+    for (step, _) in steps.filter(|(_, (from, to))| from < to) {
+        for (parameter, what) in parameters.iter().zip(["smoothing", "trend"]) {
             let factor = parameter.at(step);
-            if !(0.0..=1.0).contains(&factor) {
+            if factor < 0.0 || 1.0 < factor {
                 let message =
                     format!("invalid {what} factor. Expected: 0 <= factor <= 1, got: {factor:.6}");
                 return Err(QueryError::Execution(message));
