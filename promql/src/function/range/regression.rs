@@ -231,7 +231,7 @@ pub(super) fn check_factors(
     for (step, _) in steps.filter(|(_, (from, to))| from < to) {
         for (parameter, what) in parameters.iter().zip(["smoothing", "trend"]) {
             let factor = parameter.at(step);
-            if factor < 0.0 || 1.0 < factor {
+            if !(factor.is_nan() || (0.0..=1.0).contains(&factor)) {
                 let message =
                     format!("invalid {what} factor. Expected: 0 <= factor <= 1, got: {factor:.6}");
                 return Err(QueryError::Execution(message));
