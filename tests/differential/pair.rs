@@ -206,11 +206,8 @@ impl Pair {
     ///
     /// It happens with native histograms: 3.5 sometimes adds to those that the next step, or query, takes for read.
     fn contradicts_itself(&mut self, rules: Rules, ask: &Ask, text: &str, own: &Value) -> bool {
-        for _ in 0..3 {
-            let [_, again] = self.answers(ask, text);
-            if compare::difference(rules, own, &again).is_none() {
-                return true;
-            }
+        if self.agrees_when_asked_again(rules, ask, text, own) {
+            return true;
         }
         let depends_on_range = text.contains("start()") || text.contains("end()");
         if !ask.is_range || depends_on_range || own["status"] != "success" {
@@ -224,18 +221,24 @@ impl Pair {
         };
         (0..=(end - start) / step).all(|index| {
             let time = start + index * step;
-            let ask = Ask {
-                times: [time; 3],
-                is_range: false,
-            };
             let vector = compare::at(&own["data"]["result"], time);
             let data = json!({"resultType": "vector", "result": vector});
             let own = json!({"status": "success", "data": data});
-            // Alone it may hit it as well, but not every time.
-            (0..3).any(|_| {
-                let [_, real] = self.answers(&ask, text);
-                compare::difference(rules, &own, &real).is_none()
-            })
+            self.agrees_when_asked_again(rules, &Ask::at(time), text, &own)
+        })
+    }
+
+    /// Whether Prometheus says the same as `own` in one of a few more answers.
+    fn agrees_when_asked_again(
+        &mut self,
+        rules: Rules,
+        ask: &Ask,
+        text: &str,
+        own: &Value,
+    ) -> bool {
+        (0..3).any(|_| {
+            let [_, again] = self.answers(ask, text);
+            compare::difference(rules, own, &again).is_none()
         })
     }
 }
@@ -266,24 +269,25 @@ pub(crate) struct Ask {
 impl Ask {
     pub(crate) fn instant(generator: &mut Generator<'_>) -> Self {
         let shift = if generator.language.is_modern { 0 } else { 3 };
+        Self::at(generator.time() + shift)
+    }
+
+    /// Returns an instant query.
+    fn at(time: i64) -> Self {
         Self {
-            times: [generator.time() + shift; 3],
+            times: [time; 3],
             is_range: false,
         }
     }
 
     /// Returns what a text asks for, `time` or `start,end,step` in seconds.
-    pub(crate) fn given(text: Option<&str>) -> Self {
-        let text = text.unwrap_or("1600000600");
+    pub(crate) fn given(text: &str) -> Self {
         let seconds = text.split(',').map(|part| part.parse::<i64>());
         let times: Vec<i64> = seconds
             .map(|seconds| 1_000 * seconds.unwrap_or_else(|error| panic!("{text}: {error}")))
             .collect();
         match times[..] {
-            [time] => Self {
-                times: [time; 3],
-                is_range: false,
-            },
+            [time] => Self::at(time),
             [start, end, step] => Self {
                 times: [start, end, step],
                 is_range: true,

@@ -302,7 +302,6 @@ impl MemSeries {
 
     /// Appends a float, cutting the open chunk when it is full or has histograms. `hand_over` takes the full chunk and
     /// says where it is now. A staleness marker after histograms becomes one of theirs.
-    ///
     #[inline]
     pub fn append_float(
         &mut self,
