@@ -50,6 +50,21 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
+    /// Returns what is wrong with a file `text` whose YAML is not what a configuration is made of.
+    fn of_yaml(error: &serde_saphyr::Error, text: &str) -> Self {
+        let line = yaml::place(error).0;
+        let message = yaml::message(error);
+        // What does not fit at all has a form of its own in Alertmanager and amtool, which names the line.
+        let misfit = match (yaml::not_a_mapping(text), message.split_once(" not found")) {
+            (Some(what), _) => format!("cannot unmarshal {what} into config.plain"),
+            (None, Some((field, rest))) if field.starts_with("field ") => {
+                format!("{field} not found in type config.plain{rest}")
+            }
+            _ => return ConfigError { line, message },
+        };
+        format!("yaml: unmarshal errors:\n  line {line}: {misfit}").into()
+    }
+
     fn place(&self) -> String {
         match self.line {
             0 => String::new(),
@@ -110,10 +125,7 @@ impl AlertmanagerConfig {
     pub fn parse_in(text: &str, matcher_mode: MatcherMode) -> Result<Self, ConfigError> {
         let read = || yaml::from_str(text);
         let file = text::with_matchers_in(matcher_mode, read);
-        let mut file: text::File = file.map_err(|error| ConfigError {
-            line: yaml::place(&error).0,
-            message: yaml::message(&error),
-        })?;
+        let mut file: text::File = file.map_err(|error| ConfigError::of_yaml(&error, text))?;
         let mut warnings = file.unbuilt();
         let mut global = file.global.take().unwrap_or_default();
         global.check()?;
@@ -130,7 +142,7 @@ impl AlertmanagerConfig {
                 return Err(format!("notification config name {name:?} is not unique").into());
             }
             text.fill(&global)?;
-            receivers.push(built::receiver(text, &mut warnings)?);
+            receivers.push(built::receiver(text, &global, &mut warnings)?);
         }
         let Some(text::RouteText(root)) = &file.route else {
             return Err("no routes provided".to_owned().into());
@@ -277,12 +289,57 @@ mod tests {
             "time_intervals:\n- nonsense: 1\n",
         ] {
             let error = AlertmanagerConfig::parse(text).unwrap_err();
-            assert_eq!(error.line, 2, "{text:?}: {error}");
-            assert!(
-                error.message.starts_with("field nonsense not found"),
-                "{error}"
-            );
+            let expected =
+                "yaml: unmarshal errors:\n  line 2: field nonsense not found in type config.plain";
+            assert!(error.message.starts_with(expected), "{text:?}: {error}");
         }
+    }
+
+    #[test]
+    fn what_is_no_mapping_is_told_by_its_tag() {
+        for (text, expected) in [
+            ("BAD", "line 1: cannot unmarshal !!str `BAD`"),
+            (
+                "# x\n'eleven lett'",
+                "line 2: cannot unmarshal !!str `eleven ...`",
+            ),
+            ("eééééé", "line 1: cannot unmarshal !!str `eééé...`"),
+            ("-3", "line 1: cannot unmarshal !!int `-3`"),
+            ("1.5", "line 1: cannot unmarshal !!float `1.5`"),
+            ("true", "line 1: cannot unmarshal !!bool `true`"),
+            ("- a: b", "line 1: cannot unmarshal !!seq"),
+        ] {
+            let expected = format!("yaml: unmarshal errors:\n  {expected} into config.plain");
+            check_error(text, &expected);
+        }
+        check_error("", "no routes provided");
+        check_error("~", "no routes provided");
+    }
+
+    #[test]
+    fn the_secret_of_a_receiver_is_used_before_the_global_one() {
+        let of = |global: &str, own: &str| {
+            let text = format!(
+                "global: {{smtp_smarthost: 'x:25', smtp_from: a@b, {global}}}\nroute: {{receiver: a}}\n\
+                 receivers: [{{name: a, email_configs: [{{to: c@d, {own}}}]}}]\n"
+            );
+            let config = AlertmanagerConfig::parse(&text).unwrap();
+            let email = &config.receivers[0].emails[0];
+            let secret = email.auth_secret.as_ref();
+            (
+                secret.map_or("", |secret| secret.reveal()).to_owned(),
+                email.auth_secret_file.clone().unwrap_or_default(),
+            )
+        };
+        let pair = |secret: &str, file: &str| (secret.to_owned(), file.to_owned());
+        let (secret, file) = ("smtp_auth_secret: g", "smtp_auth_secret_file: /g");
+        assert_eq!(of("", "auth_secret: o"), pair("o", ""));
+        assert_eq!(of(secret, ""), pair("g", ""));
+        assert_eq!(of(file, ""), pair("", "/g"));
+        assert_eq!(of(secret, "auth_secret: o"), pair("o", ""));
+        assert_eq!(of(file, "auth_secret: o"), pair("o", ""));
+        assert_eq!(of(secret, "auth_secret_file: /o"), pair("", "/o"));
+        assert_eq!(of(file, "auth_secret_file: /o"), pair("", "/o"));
     }
 
     #[test]

@@ -67,6 +67,25 @@ pub(crate) fn message(error: &Error) -> String {
     }
 }
 
+/// Returns tag and beginning of what `text` is if it is neither a mapping nor empty, as Go's YAML reader shows them.
+pub(crate) fn not_a_mapping(text: &str) -> Option<String> {
+    use serde_json::Value;
+    let (tag, scalar) = match from_str(text).ok()? {
+        Value::Null | Value::Object(_) => return None,
+        Value::Array(_) => return Some("!!seq".to_owned()),
+        Value::Bool(value) => ("!!bool", value.to_string()),
+        Value::Number(value) if value.is_f64() => ("!!float", value.to_string()),
+        Value::Number(value) => ("!!int", value.to_string()),
+        Value::String(value) => ("!!str", value),
+    };
+    // It cuts bytes, we do not cut a character.
+    let scalar = match scalar.len() {
+        0..=10 => scalar,
+        _ => format!("{}...", &scalar[..scalar.floor_char_boundary(7)]),
+    };
+    Some(format!("{tag} `{scalar}`"))
+}
+
 /// Returns the line and column of an error, from 1; zeros when they are not known.
 pub(crate) fn place(error: &Error) -> (u64, u64) {
     error

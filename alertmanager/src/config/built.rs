@@ -3,6 +3,7 @@
 use model::{Duration, Labels};
 use net::http_config::{HttpConfig, Secret, TlsConfig};
 
+use super::global::Global;
 use super::receiver::{EmailText, ReceiverText, WebhookText};
 use crate::http;
 use crate::template::alertmanager::default_templates;
@@ -100,9 +101,10 @@ pub struct EmailConfig {
     pub tls: TlsConfig,
 }
 
-/// Returns a receiver that was checked and filled in.
+/// Returns a receiver that was checked and filled in from `global`.
 pub(super) fn receiver(
     text: &ReceiverText,
+    global: &Global,
     warnings: &mut Vec<String>,
 ) -> Result<Receiver, String> {
     let name = &text.name;
@@ -126,7 +128,9 @@ pub(super) fn receiver(
         receiver.webhooks.push(self::webhook(webhook)?);
     }
     for email in &text.email_configs {
-        receiver.emails.push(self::email(email, name, warnings)?);
+        receiver
+            .emails
+            .push(self::email(email, global, name, warnings)?);
     }
     Ok(receiver)
 }
@@ -148,6 +152,7 @@ fn webhook(text: &WebhookText) -> Result<WebhookConfig, String> {
 
 fn email(
     text: &EmailText,
+    global: &Global,
     receiver: &str,
     warnings: &mut Vec<String>,
 ) -> Result<EmailConfig, String> {
@@ -159,6 +164,7 @@ fn email(
         ));
     }
     let (host, port) = host_port(&text.smarthost)?;
+    let (auth_secret, auth_secret_file) = text.secret_in_use(global);
     // The addresses are in every mail anyway; only others are headers of their own.
     let is_own = |(name, value): &(&String, &String)| {
         !(*name == "To" && **value == text.to || *name == "From" && **value == text.from)
@@ -184,8 +190,8 @@ fn email(
         auth_username: given(&text.auth_username),
         auth_password: Some(text.auth_password.clone()).filter(|password| !password.is_empty()),
         auth_password_file: given(&text.auth_password_file),
-        auth_secret: Some(text.auth_secret.clone()).filter(|secret| !secret.is_empty()),
-        auth_secret_file: given(&text.auth_secret_file),
+        auth_secret: Some(auth_secret).filter(|secret| !secret.is_empty()),
+        auth_secret_file: given(&auth_secret_file),
         auth_identity: text.auth_identity.clone(),
         threading: match (
             text.threading.enabled,

@@ -1,6 +1,6 @@
 //! `am check-config`: whether an Alertmanager would take configuration files.
 //!
-//! Source: amtool, whose output this copies line by line; what is wrong with the YAML is said in our own words.
+//! Source: amtool, whose output this copies line by line; faults of syntax in the YAML are said in our own words.
 
 use std::io::Write;
 use std::path::Path;

@@ -61,6 +61,23 @@ section! {
     }
 }
 
+impl EmailText {
+    /// Returns the secret of CRAM-MD5 and the file with it, of which at most one is not empty: the receiver's own before the
+    /// global one.
+    pub(in crate::config) fn secret_in_use(&self, global: &Global) -> (Secret, String) {
+        let (secret, file) = (self.auth_secret.clone(), self.auth_secret_file.clone());
+        if secret.is_empty() || file.is_empty() {
+            return (secret, file);
+        }
+        // Neither the receiver nor `global` may have both, so the one that is not global is its own.
+        if global.smtp_auth_secret.is_empty() {
+            (secret, String::new())
+        } else {
+            (Secret::default(), file)
+        }
+    }
+}
+
 impl ReceiverConfig for EmailText {
     const KIND: &'static str = "email";
 
@@ -116,11 +133,12 @@ impl ReceiverConfig for EmailText {
             self.auth_password_file
                 .clone_from(&global.smtp_auth_password_file);
         }
-        if self.auth_secret.is_empty() && self.auth_secret_file.is_empty() {
+        // Unlike the password: where one of the two is the receiver's own, the other may still be the global one, as
+        // Alertmanager prints it. `secret_in_use` says which holds.
+        if self.auth_secret.is_empty() {
             self.auth_secret = global.smtp_auth_secret.clone();
-            self.auth_secret_file
-                .clone_from(&global.smtp_auth_secret_file);
         }
+        or_global(&mut self.auth_secret_file, &global.smtp_auth_secret_file);
         or_global(&mut self.auth_identity, &global.smtp_auth_identity);
         self.require_tls.get_or_insert(global.smtp_require_tls);
         if self.force_implicit_tls.is_none() {
