@@ -11,6 +11,54 @@ pub fn append_json(out: &mut Vec<u8>, value: f64) {
     }
 }
 
+/// How long what [`put_short`] writes is at most.
+pub const SHORT_MAX: usize = 32;
+
+/// Writes what [`append_json`] appends to the front of `out` and returns its length; what is after it is of no meaning. Most
+/// values are short; for those that are not, `None` is returned.
+#[inline]
+pub fn put_short(out: &mut [u8; SHORT_MAX], value: f64) -> Option<usize> {
+    // Up to 2^53 no other whole number is as near, so all digits are needed.
+    const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
+        reason = "the cast back tells whether it fitted"
+    )]
+    let (whole, back) = (value as i64, value as i64 as f64);
+    if back.to_bits() == value.to_bits() && value.abs() <= EXACT_MAX {
+        return copy_short(itoa::Buffer::new().format(whole).as_bytes(), out);
+    }
+    if !PRINTED_PLAIN.contains(&value.abs()) {
+        return None;
+    }
+    let mut buffer = zmij::Buffer::new();
+    let digits = buffer.format_finite(value);
+    copy_short(digits.strip_suffix(".0").unwrap_or(digits).as_bytes(), out)
+}
+
+/// Copies `text` to the front of `out` in one or two moves of a fixed length, which is quicker than one of its own length.
+#[inline]
+fn copy_short(text: &[u8], out: &mut [u8; SHORT_MAX]) -> Option<usize> {
+    fn both_ends<const N: usize>(text: &[u8], out: &mut [u8; SHORT_MAX]) -> Option<()> {
+        *out.first_chunk_mut::<N>()? = *text.first_chunk()?;
+        *out.get_mut(..text.len())?.last_chunk_mut::<N>()? = *text.last_chunk()?;
+        Some(())
+    }
+    match text.len() {
+        16.. => both_ends::<16>(text, out)?,
+        8.. => both_ends::<8>(text, out)?,
+        4.. => both_ends::<4>(text, out)?,
+        1.. => both_ends::<1>(text, out).and_then(|()| {
+            // Of three the one in the middle.
+            out[text.len() / 2] = text[text.len() / 2];
+            Some(())
+        })?,
+        0 => {}
+    }
+    Some(text.len())
+}
+
 /// Appends `value` as Go's `'g'` format with the fewest digits does: exponent form for exponents below -4 and from 6
 /// on. This is `%v` of Go, in templates, PromQL text and client_golang's expositions.
 pub fn append_general(out: &mut Vec<u8>, value: f64) {
@@ -163,6 +211,7 @@ fn into_string(append: fn(&mut Vec<u8>, f64), value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn json_values() {
@@ -182,6 +231,71 @@ mod tests {
             (1.7e9, "1700000000"),
         ] {
             assert_eq!(format_json(value), expected);
+        }
+    }
+
+    proptest! {
+        /// What is written at once is what is appended otherwise; it may be only less than all that is appended.
+        #[test]
+        fn short_values_are_those_that_are_appended(bits: u64, whole: i64, shift in 0u32..64, fraction in -1e18..1e18f64) {
+            for value in [
+                f64::from_bits(bits),
+                (whole >> shift) as f64,
+                fraction / 10f64.powi((bits % 30) as i32),
+                ((whole >> shift) as f64) / 1000.0,
+            ] {
+                let mut out = [b'x'; SHORT_MAX];
+                if let Some(len) = put_short(&mut out, value) {
+                    prop_assert_eq!(std::str::from_utf8(&out[..len]).unwrap(), format_json(value));
+                } else {
+                    let magnitude = value.abs();
+                    prop_assert!(!(1e-5..1e16).contains(&magnitude), "{value}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn short_values_of_every_length() {
+        let mut lengths = std::collections::BTreeSet::new();
+        for value in [
+            0.0,
+            -1.0,
+            25.0,
+            0.5,
+            12.5,
+            123.5,
+            1234.5,
+            12345.5,
+            123456.5,
+            1234567.5,
+            12345678.5,
+            123456789.5,
+            9007199254740991.0,
+            -9007199254740992.0,
+            9007199254740994.0,
+            0.1 + 0.2,
+            -1.2345678901234567e-5,
+            1.2345678901234567,
+            123456.78901234567,
+            4294967296.0,
+            12345678901.0,
+            123456789012.0,
+            1234567890123.0,
+            12345678901234.0,
+            123456789012345.0,
+        ] {
+            let mut out = [b'x'; SHORT_MAX];
+            let len = put_short(&mut out, value).unwrap();
+            assert_eq!(
+                std::str::from_utf8(&out[..len]).unwrap(),
+                format_json(value)
+            );
+            lengths.insert(len);
+        }
+        assert!(20 <= lengths.len(), "{lengths:?}");
+        for value in [f64::NAN, f64::INFINITY, 1e21, 1e-6, 1e300] {
+            assert_eq!(put_short(&mut [0; SHORT_MAX], value), None);
         }
     }
 

@@ -109,9 +109,16 @@ pub(super) fn append_string(out: &mut Vec<u8>, text: &str) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     out.push(b'"');
     let bytes = text.as_bytes();
+    let is_plain = |byte: u8| 0x20 <= byte && byte != b'"' && byte != b'\\';
+    // Nearly all are, and without a way out the loop takes many bytes at once.
+    if bytes.iter().fold(true, |all, &byte| all & is_plain(byte)) {
+        out.extend_from_slice(bytes);
+        out.push(b'"');
+        return;
+    }
     let mut plain_from = 0;
     for (at, &byte) in bytes.iter().enumerate() {
-        if 0x20 <= byte && byte != b'"' && byte != b'\\' {
+        if is_plain(byte) {
             continue;
         }
         out.extend_from_slice(&bytes[plain_from..at]);
@@ -181,15 +188,10 @@ pub(super) fn append_quoted_float(out: &mut Vec<u8>, value: f64) {
 }
 
 fn append_float(out: &mut Vec<u8>, value: f64) {
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "the cast back tells whether it fitted"
-    )]
-    let whole = value as i32;
-    if f64::from(whole).to_bits() == value.to_bits() {
-        out.extend_from_slice(itoa::Buffer::new().format(whole).as_bytes());
-    } else {
-        float::append_json(out, value);
+    let mut text = [0; float::SHORT_MAX];
+    match float::put_short(&mut text, value) {
+        Some(len) => out.extend_from_slice(&text[..len]),
+        None => float::append_json(out, value),
     }
 }
 
@@ -224,6 +226,16 @@ impl Printed {
         self.text[self.len..][..text.len()].copy_from_slice(text);
         self.len += text.len();
     }
+
+    /// Writes a whole sample to the front of `room`; returns its length, or `None` where the value is none of the short ones.
+    #[inline]
+    fn put_before<const N: usize>(&self, value: f64, room: &mut [u8; N]) -> Option<usize> {
+        *room.first_chunk_mut()? = self.text;
+        let place = room.get_mut(self.len..)?;
+        let end = self.len + float::put_short(place.first_chunk_mut()?, value)?;
+        *room.get_mut(end..)?.first_chunk_mut()? = *b"\"]";
+        Some(end + 2)
+    }
 }
 
 impl Times {
@@ -250,12 +262,20 @@ impl Times {
                 }
             }
         };
-        // All of the text, as copying a fixed length is quick.
+        // All is copied in fixed lengths, which is quick, and what is too much is cut off.
+        const ROOM: usize = Printed::LEN_MAX + float::SHORT_MAX + 2;
         let begin = out.len();
-        out.extend_from_slice(&printed.text);
-        out.truncate(begin + printed.len);
-        append_float(out, value);
-        out.extend_from_slice(b"\"]");
+        out.extend_from_slice(&[0; ROOM]);
+        let len = match out[begin..].first_chunk_mut::<ROOM>() {
+            Some(room) => printed.put_before(value, room),
+            None => None,
+        };
+        out.truncate(begin + len.unwrap_or(0));
+        if len.is_none() {
+            out.extend_from_slice(&printed.text[..printed.len]);
+            float::append_json(out, value);
+            out.extend_from_slice(b"\"]");
+        }
     }
 }
 
