@@ -120,9 +120,10 @@ struct CollectedSource {
 
 impl CollectedSource {
     fn new(mut series: Vec<Collected>, lines: &Lines) -> Self {
+        let mut bytes = Vec::new();
         series.retain_mut(|series| {
-            let open = series.open.open(lines);
-            series.full.extend(open.map(|open| encoded(open.view())));
+            let open = series.open.open(lines, &mut bytes);
+            series.full.extend(open.map(encoded));
             !series.full.is_empty()
         });
         series.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));

@@ -17,6 +17,7 @@
 
 mod open;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -149,7 +150,7 @@ pub struct HeadChunks {
     writing: Mutex<()>,
     syncing: Mutex<()>,
     tail: Mutex<Tail>,
-    maps: RwLock<BTreeMap<u32, Arc<Map>>>,
+    maps: RwLock<Arc<Maps>>,
 }
 
 /// What is not in the files yet.
@@ -226,6 +227,33 @@ impl ChunkKind {
             } else {
                 0
             }
+    }
+}
+
+/// The mapped files, by number.
+type Maps = BTreeMap<u32, Arc<Map>>;
+
+/// The files as they were mapped at one time: what they have is read without a lock and without counting references, which
+/// threads that read one chunk after the other would wait for.
+pub struct MappedChunks<'a> {
+    chunks: &'a HeadChunks,
+    maps: Arc<Maps>,
+}
+
+impl MappedChunks<'_> {
+    /// Returns the data of a chunk as [`HeadChunks::read`] does; it is copied only if it was not mapped at that time.
+    ///
+    /// # Errors
+    ///
+    /// As [`HeadChunks::read`].
+    pub fn read(&self, chunk: ChunkRef) -> Result<Cow<'_, [u8]>, (PathBuf, String)> {
+        let map = self.maps.get(&chunk.file());
+        // Where the bytes were torn when the file was mapped, they do not match their checksum.
+        if let Some((bytes, data)) = map.and_then(|map| data_in(map, chunk)) {
+            return Ok(Cow::Borrowed(&bytes[data]));
+        }
+        let bytes = self.chunks.read(chunk)?;
+        Ok(Cow::Owned(bytes.to_vec()))
     }
 }
 
@@ -372,17 +400,25 @@ impl HeadChunks {
             return Ok(bytes);
         }
         let error = |what: String| (file_path(&self.dir, chunk.file()), what);
-        let at = usize::try_from(chunk.offset()).expect("offsets are u32");
         let map = self.maps.read().get(&chunk.file()).cloned();
-        if let Some(bytes) = map.and_then(|map| chunk_in(map, at)) {
+        if let Some(bytes) = map.and_then(|map| chunk_in(map, chunk)) {
             return Ok(bytes);
         }
         // The file has grown since it was mapped.
         let path = file_path(&self.dir, chunk.file());
         let map = self.files.map(&path).map(Arc::new);
         let map = map.map_err(|source| error(source.to_string()))?;
-        self.maps.write().insert(chunk.file(), Arc::clone(&map));
-        chunk_in(map, at).ok_or_else(|| error(format!("bad chunk at byte {at}")))
+        Arc::make_mut(&mut self.maps.write()).insert(chunk.file(), Arc::clone(&map));
+        let bad = || error(format!("bad chunk at byte {}", chunk.offset()));
+        chunk_in(map, chunk).ok_or_else(bad)
+    }
+
+    /// Returns the files as they are mapped now.
+    pub fn mapped(&self) -> MappedChunks<'_> {
+        MappedChunks {
+            chunks: self,
+            maps: Arc::clone(&self.maps.read()),
+        }
     }
 
     fn read_tail(&self, chunk: ChunkRef) -> Option<ChunkBytes> {
@@ -404,7 +440,7 @@ impl HeadChunks {
         for (number, _) in list(&*self.files, &self.dir)? {
             if number < keep_from {
                 self.files.remove_file(&file_path(&self.dir, number))?;
-                self.maps.write().remove(&number);
+                Arc::make_mut(&mut self.maps.write()).remove(&number);
             }
         }
         Ok(())
@@ -473,9 +509,16 @@ fn data_range(bytes: &[u8]) -> Option<std::ops::Range<usize>> {
     Some(start..start + usize::try_from(data_len).ok()?)
 }
 
-/// Returns the data of the chunk at byte `at` of a file, if there is a whole one.
-fn chunk_in(map: Arc<Map>, at: usize) -> Option<ChunkBytes> {
-    let data = parse_chunk(map.get(at..)?)?.data;
+/// Returns a file's bytes from a chunk on and where in them its data is, if there is a whole one.
+fn data_in(map: &Map, chunk: ChunkRef) -> Option<(&[u8], std::ops::Range<usize>)> {
+    let bytes = map.get(usize::try_from(chunk.offset()).ok()?..)?;
+    Some((bytes, parse_chunk(bytes)?.data))
+}
+
+/// Returns the data of a chunk in its file, if there is a whole one.
+fn chunk_in(map: Arc<Map>, chunk: ChunkRef) -> Option<ChunkBytes> {
+    let (bytes, data) = data_in(&map, chunk)?;
+    let at = map.len() - bytes.len();
     Some(ChunkBytes::Mapped(map, at + data.start..at + data.end))
 }
 
@@ -638,6 +681,35 @@ mod tests {
         chunks.truncate(2).unwrap();
         assert!(chunks.read(second).is_err());
         assert_eq!(*chunks.read(third).unwrap(), data(3));
+    }
+
+    #[test]
+    fn what_is_mapped_has_all_chunks_and_those_that_are_deleted_meanwhile() {
+        let dir = tempfile::tempdir().unwrap();
+        let (chunks, ..) = open(dir.path());
+        let first = chunks.append(7, 10, 20, XOR, &data(1));
+        chunks.write_out(true).unwrap();
+        chunks.read(first).unwrap();
+        let mapped = chunks.mapped();
+        let second = chunks.append(8, 30, 40, XOR, &data(2));
+        assert!(matches!(mapped.read(first), Ok(Cow::Borrowed(bytes)) if *bytes == data(1)));
+        // In the tail, and then in the part of the file that was not there when it was mapped.
+        assert_eq!(*mapped.read(second).unwrap(), data(2));
+        chunks.write_out(true).unwrap();
+        assert_eq!(*mapped.read(second).unwrap(), data(2));
+        assert!(matches!(chunks.mapped().read(second), Ok(Cow::Borrowed(_))));
+        drop(mapped);
+        drop(chunks);
+
+        let (chunks, ..) = open(dir.path());
+        let third = chunks.append(9, 50, 60, XOR, &data(3));
+        let mapped = chunks.mapped();
+        chunks.truncate(third.file()).unwrap();
+        assert!(chunks.read(second).is_err());
+        assert_eq!(*mapped.read(second).unwrap(), data(2));
+        assert!(chunks.mapped().read(second).is_err());
+        let nowhere = ChunkRef::new(77, 8);
+        assert!(mapped.read(nowhere).is_err());
     }
 
     #[test]

@@ -5,8 +5,6 @@
 
 use std::num::NonZeroU32;
 
-use smallvec::SmallVec;
-
 use crate::chunk::bits::BitSink;
 
 /// Bits in a line.
@@ -15,9 +13,6 @@ const LINE_BITS: u16 = 480;
 const LINE_BYTES: usize = LINE_BITS as usize / 8;
 /// Words of 32 bits in a line.
 const WORDS: usize = LINE_BYTES / 4;
-/// Bytes of a chunk, most of which fit without an allocation.
-pub type ChunkBytes = SmallVec<[u8; 512]>;
-
 /// Lines that are allocated at once.
 const BLOCK_LINES: usize = 64;
 
@@ -175,9 +170,10 @@ impl Chain {
         usize::from(self.count).saturating_sub(1) * LINE_BYTES + usize::from(self.used.div_ceil(8))
     }
 
-    /// Returns a copy of the bytes, the last one padded with zeros.
-    pub fn copy(&self, lines: &Lines) -> ChunkBytes {
-        let mut out = ChunkBytes::with_capacity(usize::from(self.count) * LINE_BYTES);
+    /// Replaces what is in `out` by the bytes, the last one padded with zeros.
+    pub fn copy_to(&self, lines: &Lines, out: &mut Vec<u8>) {
+        out.clear();
+        out.reserve(usize::from(self.count) * LINE_BYTES);
         let mut next = (self.count != 0).then_some(self.first);
         while let Some(id) = next {
             let line = lines.line(id);
@@ -189,7 +185,6 @@ impl Chain {
             next = line.next;
         }
         out.truncate(self.byte_count());
-        out
     }
 
     /// Gives the lines back.
@@ -201,7 +196,8 @@ impl Chain {
 
     /// Copies it from `old`, which is about to go, to `new`.
     pub fn move_to(&mut self, old: &Lines, new: &mut Lines) {
-        let bytes = self.copy(old);
+        let mut bytes = Vec::new();
+        self.copy_to(old, &mut bytes);
         #[expect(clippy::cast_possible_truncation, reason = "below 8")]
         let free = (8 * self.used.div_ceil(8) - self.used) as u8;
         *self = Chain::of(&bytes, free, new);
@@ -318,8 +314,10 @@ mod tests {
                 }
                 prop_assert_eq!(chains[at].byte_count(), plain[at].bytes().len());
             }
+            let mut copy = vec![1];
             for (chain, plain) in chains.iter_mut().zip(&plain) {
-                prop_assert_eq!(&chain.copy(&lines)[..], plain.bytes());
+                chain.copy_to(&lines, &mut copy);
+                prop_assert_eq!(&copy[..], plain.bytes());
                 chain.release(&mut lines);
                 prop_assert_eq!(chain.byte_count(), 0);
             }
@@ -336,7 +334,9 @@ mod tests {
                 chains.push(Chain::of(&[7; 199], 0, &mut lines));
             }
             for mut chain in chains.drain(..) {
-                assert_eq!(chain.copy(&lines)[..], [7; 199]);
+                let mut copy = Vec::new();
+                chain.copy_to(&lines, &mut copy);
+                assert_eq!(copy, [7; 199]);
                 chain.release(&mut lines);
             }
         }

@@ -9,7 +9,7 @@ use model::histogram::ResetHint;
 use model::storage::HistogramSample;
 use model::{FloatHistogram, Histogram, is_stale};
 
-use super::lines::{ChunkBytes, Lines};
+use super::lines::Lines;
 use super::tail::XorTail;
 use crate::chunk::histogram::fields::Fields;
 use crate::chunk::histogram::{self, Appended, Writer};
@@ -387,11 +387,20 @@ impl Open {
         }
     }
 
-    /// Returns a copy of the chunk.
-    pub fn copy(&self, lines: &Lines) -> ChunkBytes {
+    /// Replaces what is in `bytes` by a copy of the chunk's; returns the chunk, which must not be empty.
+    pub fn copy_to<'a>(&self, lines: &Lines, bytes: &'a mut Vec<u8>) -> ChunkView<'a> {
         match self {
-            Open::Floats(tail) => tail.copy(lines),
-            Open::Other(other) => ChunkBytes::from_slice(other.chunk.bytes()),
+            Open::Floats(tail) => tail.copy_to(lines, bytes),
+            Open::Other(other) => {
+                bytes.clear();
+                bytes.extend_from_slice(other.chunk.bytes());
+            }
+        }
+        ChunkView {
+            mint: self.mint(),
+            maxt: self.last_t(),
+            encoding: self.encoding(),
+            bytes,
         }
     }
 
@@ -487,17 +496,13 @@ impl Open {
 
     /// Hands over a chunk of floats; it is empty then.
     fn hand_over_floats(&mut self, lines: &mut Lines, cut: &mut dyn FnMut(ChunkView<'_>)) {
-        let Open::Floats(tail) = self else { return };
-        if tail.count() != 0 {
-            let view = ChunkView {
-                mint: tail.mint(),
-                maxt: tail.last().0,
-                encoding: Encoding::Xor,
-                bytes: &tail.copy(lines),
-            };
-            cut(view);
+        if let Open::Other(_) = self {
+            return;
         }
-        tail.release(lines);
+        if !self.is_empty() {
+            cut(self.copy_to(lines, &mut Vec::new()));
+        }
+        self.release(lines);
     }
 
     /// Makes room for a chunk of something else that begins at `t`, unless there is one.

@@ -142,8 +142,12 @@ mod tests {
         }
         assert!(page.lines.is_sparse());
         let copies = |page: &Page| -> Vec<_> {
-            let open = page.series.iter().map(|series| series.open(&page.lines));
-            open.map(|open| open.map(|open| open.bytes)).collect()
+            let mut bytes = Vec::new();
+            let mut copy = |series: &MemSeries| {
+                let open = series.open(&page.lines, &mut bytes);
+                open.map(|open| open.bytes.to_vec())
+            };
+            page.series.iter().map(&mut copy).collect()
         };
         let before = copies(&page);
         page.tidy();

@@ -1,19 +1,18 @@
 //! Reading: selections over the index, samples from open and full chunks.
 
+use std::cell::RefCell;
 use std::ops::{ControlFlow, Range};
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
 use model::storage::{Kept, Querier, ReadError, SampleColumns, SelectHints, SeriesSet};
 use model::{Labels, Matcher, SampleValue, sample::Sample};
-use smallvec::SmallVec;
 
 use super::isolation::View;
 use super::late::merge_columns;
-use super::series::OpenCopy;
 use super::{Head, Pages, for_each_page, place_in_page};
-use crate::chunk::{self, ChunkError};
-use crate::head_chunks::ChunkMeta;
+use crate::chunk::{self, ChunkError, Encoding};
+use crate::head_chunks::{ChunkMeta, MappedChunks};
 use crate::tombstones::Intervals;
 
 /// A view of the head over one time range.
@@ -93,6 +92,7 @@ impl Querier for HeadQuerier<'_> {
             epoch: self.view.epoch(),
             slots,
             pages,
+            chunks: self.head.chunks.mapped(),
             mint: self.mint,
             maxt: self.maxt,
             in_order_from: self.in_order_from,
@@ -144,6 +144,7 @@ pub struct HeadSeriesSet<'a> {
     epoch: u64,
     slots: Vec<u32>,
     pages: Pages,
+    chunks: MappedChunks<'a>,
     mint: i64,
     maxt: i64,
     in_order_from: i64,
@@ -151,8 +152,10 @@ pub struct HeadSeriesSet<'a> {
 
 /// What was copied of a series under its lock, to be decoded without it.
 struct Copied {
-    full: SmallVec<[ChunkMeta; 8]>,
-    open: Option<OpenCopy>,
+    full: Vec<ChunkMeta>,
+    /// How the bytes of the open chunk are to be read, if it is wanted.
+    open: Option<Encoding>,
+    open_bytes: Vec<u8>,
     late: Option<Box<CopiedLate>>,
     /// The newest in-order sample that the view sees.
     visible_until: i64,
@@ -164,22 +167,57 @@ struct CopiedLate {
     open: SampleColumns,
 }
 
+/// How many bytes of an open chunk [`COPIED`] keeps room for: one of long histograms is not held for ever.
+const COPIED_BYTES_MAX: usize = 16 << 10;
+
+thread_local! {
+    /// What a thread copies of one series after the other, so that they need neither allocations nor long moves.
+    static COPIED: RefCell<Copied> = const { RefCell::new(Copied::NOTHING) };
+}
+
+impl Copied {
+    const NOTHING: Copied = Copied {
+        full: Vec::new(),
+        open: None,
+        open_bytes: Vec::new(),
+        late: None,
+        visible_until: i64::MIN,
+        deleted: None,
+    };
+
+    /// Drops what is not to wait for the thread's next series.
+    fn tidy(&mut self) {
+        (self.late, self.deleted) = (None, None);
+        if COPIED_BYTES_MAX < self.open_bytes.capacity() {
+            self.open_bytes = Vec::new();
+        }
+    }
+}
+
 impl HeadSeriesSet<'_> {
-    fn copy(&self, slot: u32, mint: i64, maxt: i64) -> Option<Copied> {
-        let page = self.pages.get(slot as usize / super::PAGE_SERIES)?.lock();
+    /// Replaces what is in `copied` by what the series has in `mint..=maxt`; returns whether there is such a series.
+    fn copy(&self, slot: u32, mint: i64, maxt: i64, copied: &mut Copied) -> bool {
+        let Some(page) = self.pages.get(slot as usize / super::PAGE_SERIES) else {
+            return false;
+        };
+        let page = page.lock();
         let place = place_in_page(slot);
-        let series = page.series.get(place)?;
+        let Some(series) = page.series.get(place) else {
+            return false;
+        };
         #[expect(clippy::cast_possible_truncation, reason = "a page has 256 places")]
         let visible_until = page.marks.visible_until(place as u8, self.epoch);
+        copied.visible_until = visible_until;
         let from = series.full().partition_point(|chunk| chunk.maxt() < mint);
-        let full = series.full()[from..]
-            .iter()
-            .take_while(|chunk| chunk.mint <= maxt)
-            .copied()
-            .collect();
-        let open = series.open_within(&page.lines, mint, maxt);
+        let full = series.full()[from..].iter();
+        copied.full.clear();
+        copied
+            .full
+            .extend(full.take_while(|chunk| chunk.mint <= maxt));
+        let open = series.open_within(&page.lines, mint, maxt, &mut copied.open_bytes);
+        copied.open = open.map(|open| open.encoding);
         let late = series.late.as_ref().filter(|l| l.overlaps(mint, maxt));
-        let late = late.map(|late| {
+        copied.late = late.map(|late| {
             let chunks = late.full().iter();
             let full = chunks.filter(|chunk| chunk.mint <= maxt && mint <= chunk.maxt());
             Box::new(CopiedLate {
@@ -189,13 +227,27 @@ impl HeadSeriesSet<'_> {
         });
         let id = series.id;
         drop(page);
-        Some(Copied {
-            full,
-            open,
-            late,
-            visible_until,
-            deleted: self.head.deleted(id),
-        })
+        copied.deleted = self.head.deleted(id);
+        true
+    }
+
+    /// Appends the samples of what was copied to `out`.
+    fn decode_all(
+        &self,
+        copied: &Copied,
+        mint: i64,
+        maxt: i64,
+        out: &mut SampleColumns,
+    ) -> Result<(), ReadError> {
+        let from = out.len();
+        match &copied.late {
+            Some(late) => self.decode_with_late(copied, late, mint, maxt, out)?,
+            None => self.decode(copied, mint, maxt, out)?,
+        }
+        if let Some(deleted) = &copied.deleted {
+            deleted.subtract(out, from);
+        }
+        Ok(())
     }
 
     fn decode_full(
@@ -206,7 +258,7 @@ impl HeadSeriesSet<'_> {
         out: &mut SampleColumns,
     ) -> Result<(), ReadError> {
         let in_blocks_until = self.head.in_blocks_until.load(Ordering::Relaxed);
-        let bytes = match self.head.chunks.read(chunk.chunk) {
+        let bytes = match self.chunks.read(chunk.chunk) {
             Ok(bytes) => bytes,
             // It has come into a block since it was named, and a query that needs it from here has ended. Late chunks are
             // older than that and still here.
@@ -231,8 +283,8 @@ impl HeadSeriesSet<'_> {
         for &chunk in &copied.full {
             self.decode_full(chunk, false, (mint, maxt), out)?;
         }
-        if let Some(open) = &copied.open {
-            chunk::decode(open.encoding, &open.bytes, mint, maxt, out)
+        if let Some(encoding) = copied.open {
+            chunk::decode(encoding, &copied.open_bytes, mint, maxt, out)
                 .map_err(|error| in_memory(error, "open chunk"))?;
         }
         Ok(())
@@ -299,18 +351,14 @@ impl SeriesSet for HeadSeriesSet<'_> {
         out: &mut SampleColumns,
     ) -> Result<(), ReadError> {
         let (mint, maxt) = (mint.max(self.mint), maxt.min(self.maxt));
-        let Some(copied) = self.copy(self.slots[index], mint, maxt) else {
-            return Ok(());
-        };
-        let from = out.len();
-        match &copied.late {
-            Some(late) => self.decode_with_late(&copied, late, mint, maxt, out)?,
-            None => self.decode(&copied, mint, maxt, out)?,
-        }
-        if let Some(deleted) = &copied.deleted {
-            deleted.subtract(out, from);
-        }
-        Ok(())
+        COPIED.with_borrow_mut(|copied| {
+            if !self.copy(self.slots[index], mint, maxt, copied) {
+                return Ok(());
+            }
+            let result = self.decode_all(copied, mint, maxt, out);
+            copied.tidy();
+            result
+        })
     }
 
     /// The newest sample is beside the open chunk: nothing is decoded when it is the one.

@@ -3,7 +3,7 @@
 use model::storage::HistogramSample;
 
 use super::late::LateSamples;
-use super::lines::{ChunkBytes, Lines};
+use super::lines::Lines;
 use super::open::{ChunkView, Encodings, Open, Times};
 use crate::chunk::{ChunkError, Encoding};
 use crate::head_chunks::{ChunkMeta, ChunkRef};
@@ -79,31 +79,6 @@ impl ChunkView<'_> {
             samples: self,
         });
         ChunkMeta::new(place, self.mint, self.maxt, self.encoding)
-    }
-}
-
-/// A copy of an open chunk.
-#[derive(Debug)]
-pub struct OpenCopy {
-    /// Time of the first sample.
-    pub mint: i64,
-    /// Time of the last sample.
-    pub maxt: i64,
-    /// How its bytes are to be read.
-    pub encoding: Encoding,
-    /// The samples.
-    pub bytes: ChunkBytes,
-}
-
-impl OpenCopy {
-    /// Returns what it is a copy of.
-    pub fn view(&self) -> ChunkView<'_> {
-        ChunkView {
-            mint: self.mint,
-            maxt: self.maxt,
-            encoding: self.encoding,
-            bytes: &self.bytes,
-        }
     }
 }
 
@@ -248,20 +223,21 @@ impl MemSeries {
         !self.open.is_empty()
     }
 
-    /// Returns a copy of the open chunk, if it has a sample.
-    pub fn open(&self, lines: &Lines) -> Option<OpenCopy> {
-        self.open_within(lines, i64::MIN, i64::MAX)
+    /// Replaces what is in `bytes` by a copy of the open chunk's; returns the chunk, if it has a sample.
+    pub fn open<'a>(&self, lines: &Lines, bytes: &'a mut Vec<u8>) -> Option<ChunkView<'a>> {
+        self.open_within(lines, i64::MIN, i64::MAX, bytes)
     }
 
     /// The same if it may have one in `mint..=maxt`.
-    pub fn open_within(&self, lines: &Lines, mint: i64, maxt: i64) -> Option<OpenCopy> {
+    pub fn open_within<'a>(
+        &self,
+        lines: &Lines,
+        mint: i64,
+        maxt: i64,
+        bytes: &'a mut Vec<u8>,
+    ) -> Option<ChunkView<'a>> {
         let (first, last) = (self.open.mint(), self.open.last_t());
-        (self.has_open() && first <= maxt && mint <= last).then(|| OpenCopy {
-            mint: first,
-            maxt: last,
-            encoding: self.open.encoding(),
-            bytes: self.open.copy(lines),
-        })
+        (self.has_open() && first <= maxt && mint <= last).then(|| self.open.copy_to(lines, bytes))
     }
 
     /// Moves what is in `old`, which is about to go, to `new`.
@@ -285,12 +261,12 @@ impl MemSeries {
         hand_over: impl FnOnce(FullChunk<'_>) -> ChunkRef,
     ) {
         let mut full = std::mem::take(&mut self.full).into_vec();
-        if let Some(open) = self.open(lines) {
+        let mut bytes = Vec::new();
+        if let Some(open) = self.open(lines, &mut bytes) {
             // A chunk that was found may be this one, in full.
             let mut found = chunks.iter();
             if !found.any(|c| c.mint <= open.mint && open.maxt <= c.maxt()) {
-                let samples = open.view();
-                full.push(samples.handed_to(self.id, hand_over));
+                full.push(open.handed_to(self.id, hand_over));
             }
             self.open.release(lines);
         }

@@ -301,13 +301,13 @@ fn encode_series(out: &mut Vec<u8>, series: &MemSeries, lines: &Lines, run: &[u3
     encode_metas(out, series.full());
     let late = series.late.as_deref();
     encode_metas(out, late.map_or(&[][..], LateSamples::full));
-    match series.open(lines) {
+    match series.open(lines, &mut Vec::new()) {
         None => out.push(NO_OPEN),
         Some(open) => {
             out.push(open.encoding.as_byte());
             encode_varint(out, open.mint);
             encode_uvarint(out, open.bytes.len() as u64);
-            out.extend_from_slice(&open.bytes);
+            out.extend_from_slice(open.bytes);
         }
     }
 }

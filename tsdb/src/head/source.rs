@@ -142,14 +142,14 @@ impl HeadSource<'_> {
             let series = &page.series[place_in_page(slot)];
             let full = series.full().iter();
             let full = full.filter(|c| c.mint <= self.maxt && self.mint <= c.maxt());
-            let open = series
-                .open_within(&page.lines, self.mint, self.maxt)
-                .map(|open| HeldChunk {
-                    mint: open.mint,
-                    maxt: open.maxt,
-                    encoding: open.encoding,
-                    bytes: ChunkBytes::Copied(open.bytes.to_vec()),
-                });
+            let mut bytes = Vec::new();
+            let open = series.open_within(&page.lines, self.mint, self.maxt, &mut bytes);
+            let open = open.map(|open| HeldChunk {
+                mint: open.mint,
+                maxt: open.maxt,
+                encoding: open.encoding,
+                bytes: ChunkBytes::Copied(open.bytes.to_vec()),
+            });
             (series.id, full.copied().collect::<Vec<_>>(), open)
         };
         let deleted = self.head.deleted(id);

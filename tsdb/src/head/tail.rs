@@ -1,6 +1,6 @@
 //! The open chunk of a series of floats: what the next sample is a difference to, and where its bits are.
 
-use super::lines::{Chain, ChunkBytes, Lines};
+use super::lines::{Chain, Lines};
 use crate::chunk::ChunkError;
 use crate::chunk::window::Window;
 use crate::chunk::xor::{self, XorState};
@@ -111,13 +111,12 @@ impl XorTail {
         (self.count, self.window) = (state.count, state.window);
     }
 
-    /// Returns a copy of the chunk.
-    pub fn copy(&self, lines: &Lines) -> ChunkBytes {
-        let mut bytes = self.chain.copy(lines);
+    /// Replaces what is in `out` by the chunk's bytes.
+    pub fn copy_to(&self, lines: &Lines, out: &mut Vec<u8>) {
+        self.chain.copy_to(lines, out);
         if self.count != 0 {
-            xor::set_count(&mut bytes, self.count);
+            xor::set_count(out, self.count);
         }
-        bytes
     }
 
     /// Starts again with an empty chunk and gives the lines back.
@@ -151,6 +150,7 @@ mod tests {
         #[test]
         fn bytes_are_those_of_one_piece(samples in float_samples(), stop: prop::sample::Index) {
             let mut lines = Lines::default();
+            let mut copy = Vec::new();
             let (mut tail, mut plain) = (XorTail::default(), XorWriter::new());
             let far = samples.iter().position(|s| i64::from(u32::MAX) < s.0.saturating_sub(samples[0].0));
             let samples = &samples[..far.unwrap_or(samples.len())];
@@ -164,13 +164,15 @@ mod tests {
                 }
                 prop_assert_eq!((tail.mint(), tail.last().0), (samples[0].0, t));
                 if index == stop {
-                    prop_assert_eq!(&tail.copy(&lines)[..], plain.bytes());
+                    tail.copy_to(&lines, &mut copy);
+                    prop_assert_eq!(&copy[..], plain.bytes());
                     tail.release(&mut lines);
                     tail = XorTail::resume(samples[0].0, plain.bytes(), &mut lines).unwrap();
                 }
             }
             let mut out = SampleColumns::default();
-            xor::decode(&tail.copy(&lines), i64::MIN, i64::MAX, &mut out).unwrap();
+            tail.copy_to(&lines, &mut copy);
+            xor::decode(&copy, i64::MIN, i64::MAX, &mut out).unwrap();
             let values = out.floats.iter().map(|value| value.to_bits());
             let read: Vec<_> = out.timestamps.iter().copied().zip(values).collect();
             let expected: Vec<_> = samples.iter().map(|&(t, value)| (t, value.to_bits())).collect();

@@ -116,7 +116,7 @@ impl HeadChunks {
             writing: Mutex::new(()),
             syncing: Mutex::new(()),
             tail: Mutex::new(tail),
-            maps: RwLock::new(maps),
+            maps: RwLock::new(Arc::new(maps)),
         };
         Ok((chunks, report))
     }
