@@ -1,7 +1,7 @@
 //! Results as JSON, a piece at a time.
 //!
-//! A result that fits in one piece is an answer with a length. A larger one is encoded while it is sent: the next piece
-//! is written when the socket takes it, so that the text of an answer is never in memory as a whole.
+//! A result that fits in the first piece, which is larger than others, is an answer with a length. A larger one is encoded while
+//! it is sent: the next piece is written when the socket takes it, so that the text of an answer is never in memory as a whole.
 
 use std::time::Duration;
 
@@ -16,6 +16,13 @@ use super::json::{self, Notes};
 
 /// A piece ends with the sample that reaches this many bytes.
 const PIECE_BYTES: usize = 64 << 10;
+/// The same of the first piece: answers that are not sent in pieces are quicker to read.
+const FIRST_PIECE_BYTES: usize = 256 << 10;
+/// Room for what is around samples.
+const SLACK_BYTES: usize = 1024;
+/// What is usual for the text of one sample, and of a series' labels.
+const SAMPLE_BYTES: usize = 40;
+const LABELS_BYTES: usize = 256;
 
 /// What a query took, for the answer.
 #[derive(Clone, Debug)]
@@ -97,11 +104,12 @@ impl Stats {
 
 /// Returns the body of the answer with `value`.
 pub(super) fn body(value: Value, stats: Option<&Stats>, notes: &Notes) -> Body {
-    let mut pieces = Pieces::new(value, stats, notes, PIECE_BYTES);
+    let mut pieces = Pieces::new(value, stats, notes, FIRST_PIECE_BYTES);
     let first = pieces.next().unwrap_or_default();
     if pieces.is_done {
         return Body::from(first);
     }
+    pieces.piece_bytes = PIECE_BYTES;
     let pieces = std::iter::once(first)
         .chain(pieces)
         .map(Ok::<_, std::convert::Infallible>);
@@ -195,11 +203,11 @@ impl Iterator for Pieces {
         if self.is_done {
             return None;
         }
-        let mut out = Vec::with_capacity(if self.is_begun {
-            self.piece_bytes + 256
-        } else {
-            1024
-        });
+        let room = match self.is_begun {
+            true => self.piece_bytes,
+            false => self.piece_bytes.min(usual_bytes(&self.value)),
+        };
+        let mut out = Vec::with_capacity(room + SLACK_BYTES);
         if !self.is_begun {
             self.is_begun = true;
             out.extend_from_slice(json::ENVELOPE);
@@ -212,6 +220,18 @@ impl Iterator for Pieces {
             self.is_done = true;
         }
         Some(Bytes::from(out))
+    }
+}
+
+/// Returns how many bytes an answer has as a rule.
+fn usual_bytes(value: &Value) -> usize {
+    match value {
+        Value::Scalar { .. } | Value::String { .. } => 0,
+        Value::Vector(samples) => samples.len() * (LABELS_BYTES + SAMPLE_BYTES),
+        Value::Matrix(matrix) => {
+            let samples = matrix.iter().map(|series| series.floats.len());
+            matrix.len() * LABELS_BYTES + samples.sum::<usize>() * SAMPLE_BYTES
+        }
     }
 }
 

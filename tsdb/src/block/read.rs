@@ -1,15 +1,16 @@
 //! Reading a block through the traits that queries use.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::Arc;
 
 use model::sample::Sample;
-use model::storage::{Querier, ReadError, SampleColumns, SelectHints, SeriesSet};
+use model::storage::{Kept, Querier, ReadError, SampleColumns, SelectHints, SeriesSet};
 use model::{Labels, Matcher};
 
 use super::Block;
 use super::index::SeriesRef;
-use super::index::read::SeriesEntry;
+use super::index::read::{RecentSymbols, SeriesEntry};
 use super::index::write::ChunkMeta;
 use super::select::{select, series_max};
 use crate::chunk;
@@ -223,6 +224,19 @@ impl SeriesSet for BlockSeriesSet<'_> {
         self.entry(index)
             .and_then(|(entry, _)| self.querier.block.index.labels(&entry))
             .unwrap_or_default()
+    }
+
+    fn label_sets(&self, positions: Range<usize>, kept: &Kept, out: &mut Vec<Labels>) {
+        let index = &self.querier.block.index;
+        let mut recent = RecentSymbols::default();
+        let mut entry = SeriesEntry::default();
+        for &series in &self.series[positions] {
+            let labels = index
+                .series(series, &mut entry)
+                .and_then(|()| index.labels_among(&entry, &mut recent))
+                .unwrap_or_default();
+            out.push(labels.without(|name| !kept.has(name)));
+        }
     }
 
     fn read(

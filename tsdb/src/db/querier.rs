@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use hashbrown::HashTable;
-use model::storage::{Querier, ReadError, SampleColumns, SelectHints, SeriesSet};
+use model::storage::{Kept, Querier, ReadError, SampleColumns, SelectHints, SeriesSet};
 use model::{Labels, Matcher, sample::Sample};
 use smallvec::SmallVec;
 
@@ -112,9 +112,10 @@ impl<'a> MergedSeriesSet<'a> {
         let largest = sets.iter().map(|set| set.len()).max().unwrap_or(0);
         let mut series: Vec<(Labels, Parts)> = Vec::with_capacity(largest);
         let mut by_labels: HashTable<usize> = HashTable::with_capacity(largest);
+        let mut label_sets = Vec::with_capacity(largest);
         for (set_index, set) in (0u32..).zip(&sets) {
-            for (index, part) in (0..set.len()).zip(0u32..) {
-                let labels = set.labels(index);
+            set.label_sets(0..set.len(), &Kept::All, &mut label_sets);
+            for (labels, part) in label_sets.drain(..).zip(0u32..) {
                 // It was dropped from the head since it was selected, and had nothing in the range.
                 if labels.is_empty() {
                     continue;

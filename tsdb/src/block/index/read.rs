@@ -196,11 +196,30 @@ impl IndexReader {
     ///
     /// When its symbols are not there.
     pub fn labels(&self, entry: &SeriesEntry) -> Result<Labels, ReadError> {
-        let mut pairs = SmallVec::<[(&str, &str); 16]>::new();
-        for &(name, value) in &entry.labels {
-            pairs.push((self.symbol(name)?, self.symbol(value)?));
-        }
-        Ok(labels_of(&pairs))
+        labels_by(entry, |symbol| self.symbol(symbol))
+    }
+
+    /// Returns the same of one series after the other, with what was looked up last at hand.
+    ///
+    /// # Errors
+    ///
+    /// As [`labels`](IndexReader::labels).
+    pub fn labels_among<'a>(
+        &'a self,
+        entry: &SeriesEntry,
+        recent: &mut RecentSymbols<'a>,
+    ) -> Result<Labels, ReadError> {
+        labels_by(entry, |symbol| {
+            let place = &mut recent.0[symbol as usize % RecentSymbols::COUNT];
+            match *place {
+                (known, Some(text)) if known == symbol => Ok(text),
+                _ => {
+                    let text = self.symbol(symbol)?;
+                    *place = (symbol, Some(text));
+                    Ok(text)
+                }
+            }
+        })
     }
 
     /// Returns the names of all labels, ascending.
@@ -331,6 +350,32 @@ impl IndexReader {
             ),
         })
     }
+}
+
+/// Symbols that were looked up not long ago: finding one walks over those before it in the file, and series that follow each
+/// other have most of theirs in common.
+pub struct RecentSymbols<'a>([(u32, Option<&'a str>); RecentSymbols::COUNT]);
+
+impl RecentSymbols<'_> {
+    const COUNT: usize = 256;
+}
+
+impl Default for RecentSymbols<'_> {
+    fn default() -> Self {
+        RecentSymbols([(0, None); RecentSymbols::COUNT])
+    }
+}
+
+/// Returns the labels whose symbols `text` knows.
+fn labels_by<'a>(
+    entry: &SeriesEntry,
+    mut text: impl FnMut(u32) -> Result<&'a str, ReadError>,
+) -> Result<Labels, ReadError> {
+    let mut pairs = SmallVec::<[(&str, &str); 16]>::new();
+    for &(name, value) in &entry.labels {
+        pairs.push((text(name)?, text(value)?));
+    }
+    Ok(labels_of(&pairs))
 }
 
 /// Returns labels from pairs that should be sorted, unique and without empty values, but came from a file.
