@@ -1,7 +1,7 @@
 //! Results as JSON, a piece at a time.
 //!
-//! A result that fits in the first piece, which is larger than others, is an answer with a length. A larger one is encoded while
-//! it is sent: the next piece is written when the socket takes it, so that the text of an answer is never in memory as a whole.
+//! A result that fits in one piece is an answer with a length, which is quicker to read. A larger one is encoded while it is
+//! sent: the next piece is written when the socket takes it, so that the text of an answer is never in memory as a whole.
 
 use std::time::Duration;
 
@@ -15,9 +15,7 @@ use tsdb::exemplars::StoredExemplar;
 use super::json::{self, Notes};
 
 /// A piece ends with the sample that reaches this many bytes.
-const PIECE_BYTES: usize = 64 << 10;
-/// The same of the first piece: answers that are not sent in pieces are quicker to read.
-const FIRST_PIECE_BYTES: usize = 256 << 10;
+const PIECE_BYTES: usize = 256 << 10;
 /// Room for what is around samples.
 const SLACK_BYTES: usize = 1024;
 /// What is usual for the text of one sample, and of a series' labels.
@@ -104,12 +102,11 @@ impl Stats {
 
 /// Returns the body of the answer with `value`.
 pub(super) fn body(value: Value, stats: Option<&Stats>, notes: &Notes) -> Body {
-    let mut pieces = Pieces::new(value, stats, notes, FIRST_PIECE_BYTES);
+    let mut pieces = Pieces::new(value, stats, notes, PIECE_BYTES);
     let first = pieces.next().unwrap_or_default();
     if pieces.is_done {
         return Body::from(first);
     }
-    pieces.piece_bytes = PIECE_BYTES;
     let pieces = std::iter::once(first)
         .chain(pieces)
         .map(Ok::<_, std::convert::Infallible>);
@@ -203,10 +200,7 @@ impl Iterator for Pieces {
         if self.is_done {
             return None;
         }
-        let room = match self.is_begun {
-            true => self.piece_bytes,
-            false => self.piece_bytes.min(usual_bytes(&self.value)),
-        };
+        let room = self.piece_bytes.min(usual_bytes(&self.value));
         let mut out = Vec::with_capacity(room + SLACK_BYTES);
         if !self.is_begun {
             self.is_begun = true;
@@ -439,13 +433,14 @@ mod tests {
 
     #[test]
     fn large_results_come_in_pieces() {
-        let floats: Vec<_> = (0..10_000).map(|i| (i * 1_000, 0.25)).collect();
+        let floats: Vec<_> = (0..100_000).map(|i| (i * 1_000, 0.25)).collect();
         let value = Value::Matrix(vec![MatrixSeries {
             labels: Labels::empty(),
             floats,
             histograms: Vec::new(),
         }]);
         let (text, pieces) = encoded(&value, PIECE_BYTES);
+        assert!(2 < pieces);
         assert_eq!(pieces, text.len().div_ceil(PIECE_BYTES));
     }
 

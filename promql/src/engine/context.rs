@@ -235,12 +235,12 @@ impl<'s> Context<'s> {
         }
     }
 
-    /// Returns how many of `series` each thread is to work on now, whose rows have these steps and look at the samples of
+    /// Returns how many of `series` all threads are to work on now, whose rows have these steps and look at the samples of
     /// `range` milliseconds before each; `None` when one thread does, as it does when each operator is measured.
-    pub(crate) fn share(&self, series: usize, steps: Steps, range: i64) -> Option<usize> {
+    pub(crate) fn batch(&self, series: usize, steps: Steps, range: i64) -> Option<usize> {
         match self.profile {
             Some(_) => None,
-            None => parallel::share(series, steps.count, steps.span().saturating_add(range)),
+            None => parallel::batch(series, steps.count, steps.span().saturating_add(range)),
         }
     }
 

@@ -204,38 +204,30 @@ impl RangeRows<'_> {
         let Some(reader) = self.source.reader() else {
             return Ok(());
         };
-        let left = &self.source.series()[self.next..];
+        let left = self.series.len() - self.next;
         let WindowSpec { steps, range, .. } = self.workers[0].spec;
         let context = self.workers[0].call.context;
-        let Some(share) = context.share(left.len(), steps, range) else {
+        let Some(count) = context.batch(left, steps, range) else {
             return Ok(());
         };
         let first = &self.workers[0];
         let fresh = (self.workers.len()..parallel::workers()).map(|_| first.fresh());
         let fresh: Vec<_> = fresh.collect();
         self.workers.extend(fresh);
-        let from = self.next;
-        let workers = self.workers.iter_mut().enumerate();
-        let tasks = workers.map(|(number, worker)| {
-            let begin = (number * share).min(left.len());
-            let metas = &left[begin..(begin + share).min(left.len())];
-            let reader = &reader;
-            let mut spare = self.ahead.spare(metas.len());
-            move || -> Result<Vec<Row>, QueryError> {
-                let mut rows = Vec::with_capacity(metas.len());
+        let (metas, items) = (self.source.series(), self.next..self.next + count);
+        self.ahead
+            .run(&mut self.workers, items, |worker, indexes, spare| {
+                let mut rows = Vec::with_capacity(indexes.len());
                 let mut held = Held::default();
-                for (index, meta) in (from + begin..).zip(metas) {
+                for index in indexes {
                     let mut row = spare.pop().unwrap_or_default();
                     reader.read(index, &mut worker.columns, &mut held)?;
-                    worker.compute(worker.metric_name(meta), &mut row)?;
+                    worker.compute(worker.metric_name(&metas[index]), &mut row)?;
                     rows.push(row);
                 }
                 reader.release(held);
                 Ok(rows)
-            }
-        });
-        let tasks = tasks.collect();
-        let count = self.ahead.run(tasks)?;
+            })?;
         self.source.skip(count);
         Ok(())
     }

@@ -4,6 +4,11 @@
 //! thread.
 
 use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
+
+use parking_lot::Mutex;
 
 use crate::error::QueryError;
 use crate::row::Row;
@@ -14,10 +19,13 @@ const WORK_MIN: usize = 1 << 14;
 pub(crate) const WORK_OF_SERIES: usize = 16;
 /// How far apart samples are taken to be in an estimate, in milliseconds.
 pub(crate) const SAMPLE_EVERY: i64 = 15_000;
-/// How many series of one batch a thread gets at most …
+/// How many series a batch has at most per thread …
 const SHARE_MAX: usize = 1024;
 /// … and how many steps their rows have at most: they are held until somebody takes them.
 const STEPS_MAX: usize = 1 << 17;
+/// How many pieces a batch is cut into per thread. Who is done with one takes the next, for one thread begins later than the
+/// other or is slower.
+const PIECES_PER_THREAD: usize = 8;
 
 /// Rows that are there before anybody asks for them.
 #[derive(Default)]
@@ -42,22 +50,56 @@ impl Ahead {
         true
     }
 
-    /// Returns up to `count` rows to be filled.
-    pub(crate) fn spare(&mut self, count: usize) -> Vec<Row> {
-        self.spare.split_off(self.spare.len().saturating_sub(count))
-    }
-
-    /// Runs the tasks at the same time and takes in their rows in order; returns how many there are.
-    pub(crate) fn run(
+    /// Has `work` make the rows of the next series, `items`, by one call per piece, with one of `workers` per thread; it is
+    /// given rows to be filled.
+    ///
+    /// # Errors
+    ///
+    /// The first in order of the series, as one thread would give it.
+    pub(crate) fn run<W: Send>(
         &mut self,
-        tasks: Vec<impl FnOnce() -> Result<Vec<Row>, QueryError> + Send>,
-    ) -> Result<usize, QueryError> {
-        // In order, so that of several errors it is always the first.
-        for rows in run(tasks) {
-            self.done.extend(rows?);
+        workers: &mut [W],
+        items: Range<usize>,
+        work: impl Fn(&mut W, Range<usize>, &mut Vec<Row>) -> Result<Vec<Row>, QueryError> + Sync,
+    ) -> Result<(), QueryError> {
+        let length = items.len().div_ceil(workers.len() * PIECES_PER_THREAD);
+        let begins = items.clone().step_by(length.max(1));
+        let pieces = begins.map(|begin| {
+            let range = begin..(begin + length).min(items.end);
+            let kept = self.spare.len().saturating_sub(range.len());
+            Mutex::new(Piece {
+                spare: self.spare.split_off(kept),
+                range,
+                rows: Ok(Vec::new()),
+            })
+        });
+        let pieces: Vec<Mutex<Piece>> = pieces.collect();
+        let next = AtomicUsize::new(0);
+        let work_off = |worker: &mut W| {
+            while let Some(piece) = pieces.get(next.fetch_add(1, Relaxed)) {
+                // Each is taken once.
+                let piece = &mut *piece.lock();
+                piece.rows = work(worker, piece.range.clone(), &mut piece.spare);
+                if piece.rows.is_err() {
+                    // Those before were taken before, so the first error is the same whoever does what.
+                    next.store(pieces.len(), Relaxed);
+                }
+            }
+        };
+        run(workers, work_off);
+        for piece in pieces {
+            self.done.extend(piece.into_inner().rows?);
         }
-        Ok(self.done.len())
+        Ok(())
     }
+}
+
+/// Some of the series of a batch.
+struct Piece {
+    range: Range<usize>,
+    /// Rows to be filled.
+    spare: Vec<Row>,
+    rows: Result<Vec<Row>, QueryError>,
 }
 
 /// Returns how many threads there are.
@@ -70,32 +112,29 @@ pub(crate) fn worker() -> Option<usize> {
     rayon::current_thread_index()
 }
 
-/// Returns how many of `series` each thread is to work on now, whose rows have `steps` and whose samples lie within
+/// Returns how many of `series` are to be worked on now by all threads, whose rows have `steps` and whose samples lie within
 /// `span` milliseconds; `None` when one thread does.
-pub(crate) fn share(series: usize, steps: usize, span: i64) -> Option<usize> {
+pub(crate) fn batch(series: usize, steps: usize, span: i64) -> Option<usize> {
     let samples = usize::try_from(span / SAMPLE_EVERY).unwrap_or(0);
     let each = WORK_OF_SERIES.saturating_add(steps).saturating_add(samples);
     if series < 2 || each.saturating_mul(series) < WORK_MIN || workers() < 2 {
         return None;
     }
     let fits = (STEPS_MAX / steps.max(1)).clamp(1, SHARE_MAX);
-    Some(series.div_ceil(workers()).min(fits))
+    Some(series.min(workers() * fits))
 }
 
-/// Runs the tasks at the same time, the first on this thread; returns what they return, in order.
-fn run<T: Send>(tasks: Vec<impl FnOnce() -> T + Send>) -> Vec<T> {
-    let mut done: Vec<Option<T>> = Vec::new();
-    done.resize_with(tasks.len(), || None);
+/// Does `work` with all workers at the same time, with the first on this thread.
+fn run<W: Send>(workers: &mut [W], work: impl Fn(&mut W) + Sync) {
+    let work = &work;
+    // A task that panicked ends the scope with its panic.
     rayon::in_place_scope(|scope| {
-        let mut tasks = tasks.into_iter().zip(&mut done);
-        let first = tasks.next();
-        for (task, done) in tasks {
-            scope.spawn(move |_| *done = Some(task()));
+        let Some((first, others)) = workers.split_first_mut() else {
+            return;
+        };
+        for other in others {
+            scope.spawn(move |_| work(other));
         }
-        if let Some((task, done)) = first {
-            *done = Some(task());
-        }
+        work(first);
     });
-    // A task that panicked has ended the scope with its panic.
-    done.into_iter().flatten().collect()
 }

@@ -74,7 +74,7 @@ pub(crate) fn rows<'q>(
         reader,
         series,
         next: 0,
-        columns: SampleColumns::default(),
+        columns: vec![SampleColumns::default()],
         ahead: Ahead::default(),
     }))
 }
@@ -92,7 +92,8 @@ struct InstantRows<'q> {
     reader: Reader<'q>,
     series: Vec<Meta>,
     next: usize,
-    columns: SampleColumns,
+    /// Of each thread; at least one.
+    columns: Vec<SampleColumns>,
     /// The rows from `next` on that are there already.
     ahead: Ahead,
 }
@@ -111,7 +112,7 @@ impl Rows for InstantRows<'_> {
         if self.ahead.take(row) {
             return Ok(());
         }
-        self.reader.row(index, row, &mut self.columns)
+        self.reader.row(index, row, &mut self.columns[0])
     }
 }
 
@@ -119,32 +120,23 @@ impl InstantRows<'_> {
     /// Reads the next rows on all processors, if that is worth it: the newest sample alone is read in no time.
     fn work_ahead(&mut self) -> Result<(), QueryError> {
         let steps = self.reader.steps;
-        let left = self.next..self.series.len();
-        let Some(share) = self
-            .reader
-            .context
-            .share(left.len(), steps, 0)
-            .filter(|_| 1 < steps.count)
-        else {
+        let left = self.series.len() - self.next;
+        let count = self.reader.context.batch(left, steps, 0);
+        let Some(count) = count.filter(|_| 1 < steps.count) else {
             return Ok(());
         };
-        let (reader, end) = (&self.reader, left.end);
-        let begins = left.step_by(share).take(parallel::workers());
-        let tasks = begins.map(|begin| {
-            let mut spare = self.ahead.spare(share);
-            move || -> Result<Vec<Row>, QueryError> {
-                let mut columns = SampleColumns::default();
-                let indexes = begin..(begin + share).min(end);
+        self.columns
+            .resize_with(parallel::workers(), SampleColumns::default);
+        let (reader, items) = (&self.reader, self.next..self.next + count);
+        self.ahead
+            .run(&mut self.columns, items, |columns, indexes, spare| {
                 let rows = indexes.map(|index| {
                     let mut row = spare.pop().unwrap_or_default();
-                    reader.row(index, &mut row, &mut columns)?;
+                    reader.row(index, &mut row, columns)?;
                     Ok(row)
                 });
                 rows.collect()
-            }
-        });
-        let tasks = tasks.collect();
-        self.ahead.run(tasks).map(|_| ())
+            })
     }
 }
 

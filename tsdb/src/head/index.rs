@@ -374,8 +374,11 @@ impl Index {
     }
 
     /// Appends the labels of each of `slots` to `out`, of those that were dropped none, of the others those that `kept`
-    /// has; equal sets are one, unless all labels are wanted.
+    /// has; equal sets are one, unless all labels are wanted or hardly any are equal.
     pub fn label_sets(&self, slots: &[u32], kept: &Kept, out: &mut Vec<Labels>) {
+        /// So many different sets are kept in any case.
+        const LOOKED_FOR_MIN: usize = 64;
+
         let (names, wanted) = match kept {
             Kept::All => {
                 out.extend(slots.iter().map(|&slot| self.labels(slot)));
@@ -387,6 +390,7 @@ impl Index {
         let names = names.iter().filter_map(|name| self.symbols.find(name));
         let names: SmallVec<[u32; 8]> = names.map(|name| name.0).collect();
         let mut known: HashMap<SmallVec<[u32; 8]>, Labels, RandomState> = HashMap::default();
+        let mut found = 0;
         let mut key: SmallVec<[u32; 8]> = SmallVec::new();
         for &slot in slots {
             key.clear();
@@ -395,11 +399,17 @@ impl Index {
                     key.extend_from_slice(pair);
                 }
             }
-            let labels = known.get(&key).cloned().unwrap_or_else(|| {
-                let labels = Labels::from_sorted(self.texts(&key));
+            // Where each set is another one, looking for it and keeping it would be most of the work.
+            let is_worth_it = known.len() < LOOKED_FOR_MIN + 2 * found;
+            if is_worth_it && let Some(labels) = known.get(&key) {
+                found += 1;
+                out.push(labels.clone());
+                continue;
+            }
+            let labels = Labels::from_sorted(self.texts(&key));
+            if is_worth_it {
                 known.insert(key.clone(), labels.clone());
-                labels
-            });
+            }
             out.push(labels);
         }
     }

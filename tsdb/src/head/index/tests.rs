@@ -127,6 +127,27 @@ fn label_order_is_that_of_the_strings() {
     assert_eq!(slots, [2, 1, 3, 0]);
 }
 
+#[test]
+fn many_label_sets_with_and_without_equal_ones() {
+    let mut index = Index::default();
+    for number in 0..400 {
+        let (own, group) = (number.to_string(), (number % 3).to_string());
+        index.add(&[("group", &group), ("own", &own)]).unwrap();
+    }
+    let slots: Vec<u32> = (0..400).collect();
+    for (name, differing) in [("own", 400), ("group", 3)] {
+        let mut found = Vec::new();
+        index.label_sets(&slots, &Kept::Only(vec![name.to_owned()]), &mut found);
+        for (labels, &slot) in found.iter().zip(&slots) {
+            let all = index.labels(slot);
+            assert_eq!(*labels, all.without(|other| other != name));
+        }
+        found.sort();
+        found.dedup();
+        assert_eq!((slots.len(), found.len()), (400, differing));
+    }
+}
+
 proptest! {
     /// The postings agree with testing every series.
     #[test]
