@@ -84,17 +84,18 @@ impl Clock {
             Span::Ms(ms) => Ok(*ms),
             Span::Expr(expr) => {
                 let seconds = self.seconds(expr)?;
-                seconds_to_ms(seconds)
-                    .ok_or_else(|| QueryError::execution("duration expression is out of range"))
+                seconds_to_ms(seconds).ok_or_else(|| wrong(expr, "duration is out of range"))
             }
         }
     }
 
     /// Returns `span` in milliseconds, which must be positive.
     pub(crate) fn positive(&self, span: &Span) -> Result<i64, QueryError> {
-        match self.span(span)? {
-            ms if ms <= 0 => Err(QueryError::execution("duration must be greater than 0")),
-            ms => Ok(ms),
+        match (self.span(span)?, span) {
+            (ms, _) if 0 < ms => Ok(ms),
+            (_, Span::Expr(expr)) => Err(wrong(expr, "duration must be greater than 0")),
+            // The parser lets none through.
+            (_, Span::Ms(_)) => Err(QueryError::execution("duration must be greater than 0")),
         }
     }
 
@@ -139,15 +140,20 @@ impl Clock {
                     DurationOp::Pow => left.powf(right),
                     DurationOp::Min => left.min(right),
                     DurationOp::Max => left.max(right),
-                    DurationOp::Div | DurationOp::Mod if right == 0.0 => {
-                        return Err(QueryError::execution("division by zero"));
-                    }
+                    DurationOp::Div if right == 0.0 => return Err(wrong(expr, "division by zero")),
+                    DurationOp::Mod if right == 0.0 => return Err(wrong(expr, "modulo by zero")),
                     DurationOp::Div => left / right,
                     DurationOp::Mod => left % right,
                 }
             }
         })
     }
+}
+
+/// Returns the error of a duration that cannot be: the query is at fault, and Prometheus says from which byte to which.
+fn wrong(expr: &DurationExpr, what: &str) -> QueryError {
+    let Position { start, end, .. } = expr.position();
+    QueryError::Invalid(format!("{start}:{end}: {what}"))
 }
 
 impl<'s> Context<'s> {

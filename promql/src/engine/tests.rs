@@ -129,6 +129,25 @@ fn staleness_ends_a_series() {
 }
 
 #[test]
+fn durations_that_cannot_be_are_the_querys_fault() {
+    let positive = "duration must be greater than 0";
+    check("up[1m%1s]", 0, &format!("bad_data: 3:8: {positive}"));
+    check("up[1m - 2m:7s]", 0, &format!("bad_data: 3:10: {positive}"));
+    check("up[1m:1m%1s]", 0, &format!("bad_data: 6:11: {positive}"));
+    check(
+        "up offset (1 / step())",
+        0,
+        "bad_data: 11:21: division by zero",
+    );
+    check("up[3 % step()]", 0, "bad_data: 3:13: modulo by zero");
+    check(
+        "up[10 ^ 300]",
+        0,
+        "bad_data: 3:11: duration is out of range",
+    );
+}
+
+#[test]
 fn rates() {
     check(
         "rate(requests_total{job=\"a\"}[1m])",
