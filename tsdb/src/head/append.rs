@@ -17,7 +17,7 @@ use super::late::{LateSample, LateValue};
 use super::lines::Lines;
 use super::open::Times;
 use super::page::Page;
-use super::series::{FullChunk, PREFETCH_AHEAD, Placed};
+use super::series::{FullChunk, PREFETCH_AHEAD, Placed, SERIES_AHEAD};
 use super::{Head, HeadOptions, MemSeries, SlotId, for_each_page, place_in_page};
 use crate::head_chunks::{ChunkKind, ChunkRef, HeadChunks};
 use crate::wal::record::{self, MapMarker, RecordSample};
@@ -298,7 +298,11 @@ impl HeadAppender<'_> {
         for_each_page(&pages, batch, slot_of, |page, from, run| {
             rejected.extend((visited..from).map(unknown));
             visited = from + run.len();
-            for (index, sample) in (from..).zip(run) {
+            for (at, (index, sample)) in (from..).zip(run).enumerate() {
+                if let Some(next) = run.get(at + SERIES_AHEAD) {
+                    let series = page.series.get(place_in_page(slot_of(next)));
+                    series.inspect(|series| crate::prefetch::lines(*series));
+                }
                 let slot = slot_of(sample);
                 let series = page.series.get_mut(place_in_page(slot));
                 let Some(series) = series.filter(|s| SlotId::names(sample.series, s.id)) else {
@@ -316,6 +320,8 @@ impl HeadAppender<'_> {
                     }
                 };
                 series.is_wanted = true;
+                // While the batch is logged there is time to fetch it.
+                series.prefetch(&page.lines);
                 let start = start_of(index);
                 if start != 0
                     && options.zeros_at_starts

@@ -17,6 +17,9 @@ const HISTOGRAMS_PER_CHUNK_MIN: u16 = 10;
 
 /// How many series ahead of the one that is appended to [`MemSeries::prefetch`] is called for.
 pub const PREFETCH_AHEAD: u32 = 8;
+/// How many series ahead of the one that a batch is checked against the series itself is fetched. Their distance in memory is
+/// one and a half cache lines, which the processor does not foresee well.
+pub const SERIES_AHEAD: usize = 16;
 
 /// The samples of one series in the head. There are very many, so it is small; the open chunk is in the [`Lines`] of its page,
 /// which all calls that touch its bytes are given.
