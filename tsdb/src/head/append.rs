@@ -301,7 +301,7 @@ impl HeadAppender<'_> {
             for (at, (index, sample)) in (from..).zip(run).enumerate() {
                 if let Some(next) = run.get(at + SERIES_AHEAD) {
                     let series = page.series.get(place_in_page(slot_of(next)));
-                    series.inspect(|series| crate::prefetch::lines(*series));
+                    series.inspect(|series| crate::prefetch::line(*series));
                 }
                 let slot = slot_of(sample);
                 let series = page.series.get_mut(place_in_page(slot));
@@ -526,7 +526,7 @@ impl HeadAppender<'_> {
                 continue;
             };
             series.logged = true;
-            let samples = series.late.get_or_insert_default();
+            let samples = series.late_or_new();
             if !samples.insert(sample) {
                 continue;
             }
@@ -568,7 +568,7 @@ impl HeadAppender<'_> {
                     let Some(series) = page.series.get(place_in_page(slot)) else {
                         continue;
                     };
-                    let (id, late) = (series.id, series.late.as_deref());
+                    let (id, late) = (series.id, series.late());
                     for (start, t, value) in late.iter().flat_map(|late| late.open()) {
                         match value {
                             LateValue::Float(value) => {

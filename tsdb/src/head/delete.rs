@@ -31,7 +31,7 @@ impl Head {
                     if series.id == 0 || !series.overlaps(mint, maxt) {
                         continue;
                     }
-                    let late_maxt = series.late.as_ref().and_then(|late| late.maxt());
+                    let late_maxt = series.late().and_then(|late| late.maxt());
                     let last = series.last_t().max(late_maxt).unwrap_or(maxt);
                     let interval = Interval {
                         mint: mint.max(series.first_t().unwrap_or(mint)),

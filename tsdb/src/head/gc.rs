@@ -69,7 +69,7 @@ impl Head {
         self.retain_series(|_, series, lines| {
             let removed = series.truncate(lines, mint);
             chunks_removed += removed;
-            let late = series.late.iter().flat_map(|late| late.full());
+            let late = series.late().into_iter().flat_map(|late| late.full());
             for chunk in series.full().iter().chain(late) {
                 oldest_file = oldest_file.min(chunk.chunk.file());
             }
@@ -109,7 +109,7 @@ impl Head {
         for page in self.pages().iter() {
             for series in &mut page.lock().series {
                 let id = series.id;
-                if let Some(late) = series.late.as_mut().filter(|late| late.has_open()) {
+                if let Some(late) = series.late_mut().filter(|late| late.has_open()) {
                     let chunks = late.cut(id, with_starts, |chunk| self.hand_over(chunk, true));
                     self.count_new_chunks(u32::try_from(chunks).unwrap_or(u32::MAX));
                 }
@@ -144,7 +144,7 @@ impl Head {
         let mut range: Option<(i64, i64)> = None;
         for page in self.pages().iter() {
             for series in &page.lock().series {
-                let late = series.late.iter().flat_map(|late| late.full());
+                let late = series.late().into_iter().flat_map(|late| late.full());
                 for chunk in late.filter(|chunk| chunk.chunk < end) {
                     let (mint, maxt) = range.unwrap_or((chunk.mint, chunk.maxt()));
                     range = Some((mint.min(chunk.mint), maxt.max(chunk.maxt())));
@@ -165,14 +165,14 @@ impl Head {
         let nothing_commits = self.committing.write();
         for page in self.pages().iter() {
             for series in &mut page.lock().series {
-                let Some(late) = &mut series.late else {
+                let Some(late) = series.late_mut() else {
                     continue;
                 };
                 removed += late.forget_full(|chunk| chunk.chunk < mark.end);
                 mint = mint.min(late.mint().unwrap_or(i64::MAX));
                 maxt = maxt.max(late.maxt().unwrap_or(i64::MIN));
                 if late.is_empty() {
-                    series.late = None;
+                    series.drop_late();
                 }
             }
         }

@@ -216,7 +216,7 @@ impl HeadSeriesSet<'_> {
             .extend(full.take_while(|chunk| chunk.mint <= maxt));
         let open = series.open_within(&page.lines, mint, maxt, &mut copied.open_bytes);
         copied.open = open.map(|open| open.encoding);
-        let late = series.late.as_ref().filter(|l| l.overlaps(mint, maxt));
+        let late = series.late().filter(|l| l.overlaps(mint, maxt));
         copied.late = late.map(|late| {
             let chunks = late.full().iter();
             let full = chunks.filter(|chunk| chunk.mint <= maxt && mint <= chunk.maxt());
@@ -389,7 +389,7 @@ impl HeadSeriesSet<'_> {
         let Some(series) = page.series.get(place) else {
             return ControlFlow::Break(None);
         };
-        if series.late.is_some() || self.head.has_tombstones.load(Ordering::Acquire) {
+        if series.late().is_some() || self.head.has_tombstones.load(Ordering::Acquire) {
             return ControlFlow::Continue(());
         }
         let mint = mint.max(self.in_order_from);

@@ -508,7 +508,7 @@ impl Replay {
         let mut chunk_count = 0;
         for series in self.series.iter() {
             chunk_count += series.chunk_count();
-            if let Some(late) = &series.late {
+            if let Some(late) = series.late() {
                 late_mint = late_mint.min(late.mint().unwrap_or(i64::MAX));
                 late_maxt = late_maxt.max(late.maxt().unwrap_or(i64::MIN));
             }

@@ -17,13 +17,13 @@ const HISTOGRAMS_PER_CHUNK_MIN: u16 = 10;
 
 /// How many series ahead of the one that is appended to [`MemSeries::prefetch`] is called for.
 pub const PREFETCH_AHEAD: u32 = 8;
-/// How many series ahead of the one that a batch is checked against the series itself is fetched. Their distance in memory is
-/// one and a half cache lines, which the processor does not foresee well.
+/// How many series ahead of the one that a batch is checked against the series itself is fetched.
 pub const SERIES_AHEAD: usize = 16;
 
-/// The samples of one series in the head. There are very many, so it is small; the open chunk is in the [`Lines`] of its page,
-/// which all calls that touch its bytes are given.
+/// The samples of one series in the head. There are very many, and each batch waits for the memory that its series are in, so it
+/// is one cache line; the open chunk is in the [`Lines`] of its page, which all calls that touch its bytes are given.
 #[derive(Debug, Default)]
+#[repr(align(64))]
 pub struct MemSeries {
     /// The series' id in the WAL and the head chunk files. Never given to another series of the same data directory.
     pub id: u64,
@@ -33,12 +33,20 @@ pub struct MemSeries {
     pub seen_empty: bool,
     /// Whether somebody has asked for it since housekeeping looked: a batch may be about to bring a sample.
     pub is_wanted: bool,
-    /// Samples that came late; most series have none.
-    pub late: Option<Box<LateSamples>>,
     open: Open,
-    /// The open chunk takes no sample from this time on.
-    next_at: i64,
+    /// The open chunk takes no sample that is so much later than its first, in milliseconds.
+    room_ms: u32,
+    /// Mostly there, and seldom looked at.
+    rest: Option<Box<Rest>>,
+}
+
+/// What of a series is not in its open chunk.
+#[derive(Debug, Default)]
+struct Rest {
+    /// Full chunks, ascending in time.
     full: Box<[ChunkMeta]>,
+    /// Samples that came late; most series have none.
+    late: Option<Box<LateSamples>>,
 }
 
 /// How chunks are made.
@@ -130,10 +138,12 @@ impl MemSeries {
             logged: true,
             seen_empty: false,
             is_wanted: false,
-            late,
-            next_at: range_end(open.mint(), range_ms),
+            room_ms: distance_ms(open.mint(), range_end(open.mint(), range_ms)),
             open,
-            full: full.into(),
+            rest: (late.is_some() || !full.is_empty()).then(|| {
+                let full = full.into();
+                Box::new(Rest { full, late })
+            }),
         })
     }
 
@@ -144,6 +154,44 @@ impl MemSeries {
             logged: true,
             ..MemSeries::default()
         }
+    }
+
+    /// Returns the samples that came late, if there are any.
+    pub fn late(&self) -> Option<&LateSamples> {
+        self.rest.as_ref()?.late.as_deref()
+    }
+
+    /// Returns the same, to be changed.
+    pub fn late_mut(&mut self) -> Option<&mut LateSamples> {
+        self.rest.as_mut()?.late.as_deref_mut()
+    }
+
+    /// Returns the same; the series has late samples from now on.
+    pub fn late_or_new(&mut self) -> &mut LateSamples {
+        let rest = self.rest.get_or_insert_default();
+        rest.late.get_or_insert_default()
+    }
+
+    /// Forgets that samples came late.
+    pub fn drop_late(&mut self) {
+        if let Some(rest) = &mut self.rest {
+            rest.late = None;
+        }
+    }
+
+    fn set_full(&mut self, full: Vec<ChunkMeta>) {
+        if self.rest.is_some() || !full.is_empty() {
+            self.rest.get_or_insert_default().full = full.into();
+        }
+    }
+
+    /// Takes the full chunks out.
+    fn take_full(&mut self) -> Vec<ChunkMeta> {
+        let full = self
+            .rest
+            .as_mut()
+            .map(|rest| std::mem::take(&mut rest.full));
+        full.unwrap_or_default().into_vec()
     }
 
     /// Returns the time of the newest in-order sample.
@@ -184,12 +232,12 @@ impl MemSeries {
     /// Returns the time of the oldest in-order sample.
     pub fn first_in_order_t(&self) -> Option<i64> {
         let open = (!self.open.is_empty()).then_some(self.open.mint());
-        self.full.first().map(|chunk| chunk.mint).or(open)
+        self.full().first().map(|chunk| chunk.mint).or(open)
     }
 
     /// Returns the time of the oldest sample, late ones included.
     pub fn first_t(&self) -> Option<i64> {
-        let late = self.late.as_ref().and_then(|late| late.mint());
+        let late = self.late().and_then(|late| late.mint());
         match (self.first_in_order_t(), late) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
@@ -198,7 +246,7 @@ impl MemSeries {
 
     /// Returns whether there is a sample, late ones included, in `mint..=maxt`, as far as chunks tell.
     pub fn overlaps(&self, mint: i64, maxt: i64) -> bool {
-        let late = || self.late.as_ref().is_some_and(|l| l.overlaps(mint, maxt));
+        let late = || self.late().is_some_and(|l| l.overlaps(mint, maxt));
         self.overlaps_in_order(mint, maxt) || late()
     }
 
@@ -213,12 +261,12 @@ impl MemSeries {
 
     /// Returns the time of the newest sample that is in a full chunk.
     pub fn full_maxt(&self) -> Option<i64> {
-        self.full.last().map(ChunkMeta::maxt)
+        self.full().last().map(ChunkMeta::maxt)
     }
 
     /// Returns the full chunks, ascending in time.
     pub fn full(&self) -> &[ChunkMeta] {
-        &self.full
+        self.rest.as_ref().map_or(&[], |rest| &rest.full)
     }
 
     /// Returns whether the open chunk has a sample.
@@ -250,9 +298,9 @@ impl MemSeries {
 
     /// Returns how many chunks there are, the open one included.
     pub fn chunk_count(&self) -> usize {
-        self.full.len()
+        self.full().len()
             + usize::from(!self.open.is_empty())
-            + self.late.as_ref().map_or(0, |late| late.chunk_count())
+            + self.late().map_or(0, |late| late.chunk_count())
     }
 
     /// Adds chunks that were found on disk, in any order. An open chunk is handed over first, see
@@ -263,7 +311,7 @@ impl MemSeries {
         chunks: Vec<ChunkMeta>,
         hand_over: impl FnOnce(FullChunk<'_>) -> ChunkRef,
     ) {
-        let mut full = std::mem::take(&mut self.full).into_vec();
+        let mut full = self.take_full();
         let mut bytes = Vec::new();
         if let Some(open) = self.open(lines, &mut bytes) {
             // A chunk that was found may be this one, in full.
@@ -276,7 +324,7 @@ impl MemSeries {
         full.extend(chunks);
         full.sort_unstable_by_key(|chunk| (chunk.mint, chunk.chunk));
         full.dedup_by_key(|chunk| chunk.chunk);
-        self.full = full.into();
+        self.set_full(full);
     }
 
     /// Appends a float, cutting the open chunk when it is full or has histograms. `hand_over` takes the full chunk and
@@ -333,7 +381,7 @@ impl MemSeries {
             }
         });
         if was_empty || cut.is_some() {
-            self.next_at = range_end(t, range_ms);
+            self.room_ms = distance_ms(t, range_end(t, range_ms));
         }
         let Some(meta) = cut else {
             return Placed::Appended;
@@ -344,10 +392,10 @@ impl MemSeries {
 
     #[cold]
     fn push_full(&mut self, meta: ChunkMeta) {
-        let mut full = std::mem::take(&mut self.full).into_vec();
+        let mut full = self.take_full();
         full.reserve_exact(1);
         full.push(meta);
-        self.full = full.into();
+        self.set_full(full);
     }
 
     /// Returns whether the open chunk is to be cut before a sample of time `t`.
@@ -357,22 +405,24 @@ impl MemSeries {
         if count == 0 {
             return false;
         }
+        let begin = self.open.mint();
         if count == SAMPLES_PER_CHUNK / 4 {
-            let range_end = self.next_at;
-            self.next_at = predicted_end(self.open.mint(), self.open.last_t(), range_end);
+            let range_end = range_end(begin, range_ms);
+            let mut end = predicted_end(begin, self.open.last_t(), range_end);
             let starts_range = || {
                 let start = range_end.saturating_sub(range_ms);
-                self.full.last().is_none_or(|chunk| chunk.maxt() < start)
+                self.full().last().is_none_or(|chunk| chunk.maxt() < start)
             };
-            if self.next_at < range_end && starts_range() {
-                self.next_at = staggered_end(self.id, self.open.mint(), self.next_at);
+            if end < range_end && starts_range() {
+                end = staggered_end(self.id, begin, end);
             }
+            self.room_ms = distance_ms(begin, end);
         }
         let count_min = match self.open.encoding().is_float() {
             true => SAMPLES_PER_CHUNK / 4 + 1,
             false => HISTOGRAMS_PER_CHUNK_MIN,
         };
-        self.next_at <= t
+        begin.saturating_add(i64::from(self.room_ms)) <= t
             || 2 * SAMPLES_PER_CHUNK <= count
             || (CHUNK_BYTES_TARGET < self.open.byte_count() && count_min <= count)
             || !self.open.reaches(t)
@@ -380,9 +430,10 @@ impl MemSeries {
 
     /// Forgets the chunks that end before `mint`; returns how many. An open chunk goes too when all of it is older.
     pub fn truncate(&mut self, lines: &mut Lines, mint: i64) -> usize {
-        let old = self.full.partition_point(|chunk| chunk.maxt() < mint);
+        let old = self.full().partition_point(|chunk| chunk.maxt() < mint);
         if 0 < old {
-            self.full = self.full[old..].into();
+            let left = self.full()[old..].to_vec();
+            self.set_full(left);
         }
         let open_is_old = !self.open.is_empty() && self.open.last_t() < mint;
         if open_is_old {
@@ -390,6 +441,12 @@ impl MemSeries {
         }
         old + usize::from(open_is_old)
     }
+}
+
+/// Returns the milliseconds from `t` to `end`, 49 days at most.
+fn distance_ms(t: i64, end: i64) -> u32 {
+    let distance = end.saturating_sub(t).max(0);
+    u32::try_from(distance).unwrap_or(u32::MAX)
 }
 
 /// Returns the next multiple of `range_ms` after `t`.
@@ -451,7 +508,7 @@ mod tests {
 
     #[test]
     fn a_series_is_small() {
-        assert!(size_of::<MemSeries>() <= 88);
+        assert_eq!((size_of::<MemSeries>(), align_of::<MemSeries>()), (64, 64));
     }
 
     #[test]

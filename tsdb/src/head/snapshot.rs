@@ -299,7 +299,7 @@ fn encode_series(out: &mut Vec<u8>, series: &MemSeries, lines: &Lines, run: &[u3
     run.iter()
         .for_each(|&symbol| encode_uvarint(out, u64::from(symbol)));
     encode_metas(out, series.full());
-    let late = series.late.as_deref();
+    let late = series.late();
     encode_metas(out, late.map_or(&[][..], LateSamples::full));
     match series.open(lines, &mut Vec::new()) {
         None => out.push(NO_OPEN),
@@ -434,10 +434,10 @@ impl Snapshot {
         for page in snapshot.series.pages_mut() {
             for series in &mut page.series {
                 series.truncate(&mut page.lines, needed.valid_from);
-                if let Some(late) = &mut series.late {
+                if let Some(late) = series.late_mut() {
                     late.forget_full(|chunk| chunk.chunk < needed.late_from);
                 }
-                let late = series.late.iter().flat_map(|late| late.full());
+                let late = series.late().into_iter().flat_map(|late| late.full());
                 if let Some(gone) = series.full().iter().chain(late).find(is_gone) {
                     return Err(NoSnapshot::Foreign(gone.chunk.file()));
                 }

@@ -109,8 +109,8 @@ impl Head {
                 let is_in = match kind {
                     Kind::InOrder => series.overlaps_in_order(mint, maxt),
                     Kind::LateBefore(end) => series
-                        .late
-                        .iter()
+                        .late()
+                        .into_iter()
                         .flat_map(|late| late.full())
                         .any(|c| c.chunk < end && c.mint <= maxt && mint <= c.maxt()),
                 };
@@ -215,7 +215,7 @@ impl HeadSource<'_> {
             let pages = self.head.pages.read();
             let page = pages[slot as usize / PAGE_SERIES].lock();
             let series = &page.series[place_in_page(slot)];
-            let late = series.late.iter().flat_map(|late| late.full());
+            let late = series.late().into_iter().flat_map(|late| late.full());
             let chunks = late.filter(|c| c.chunk < end).copied();
             (series.id, chunks.collect::<Vec<_>>())
         };

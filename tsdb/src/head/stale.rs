@@ -57,7 +57,7 @@ impl Head {
                 }
                 stale += 1;
                 let span = series.first_in_order_t().zip(series.last_t());
-                if let (Some((first_t, last_t)), None) = (span, &series.late) {
+                if let (Some((first_t, last_t)), None) = (span, series.late()) {
                     let slot = page_number * SLOTS_PER_PAGE + place;
                     let id = series.id;
                     ended.series.push(Ended { slot, id, last_t });
@@ -86,7 +86,7 @@ impl Head {
             };
             let page = page.lock();
             page.series.get(place_in_page(ended.slot)).is_some_and(|s| {
-                s.id == ended.id && s.last_t() == Some(ended.last_t) && s.late.is_none()
+                s.id == ended.id && s.last_t() == Some(ended.last_t) && s.late().is_none()
             })
         };
         let leaving: Vec<Ended> = ended.series.iter().filter(is_unchanged).copied().collect();

@@ -63,7 +63,7 @@ impl Replay {
         let Replay { series, chunks, .. } = self;
         let (series, lines) = series.at(slot);
         for chunk in found.late {
-            series.late.get_or_insert_default().add_found(chunk);
+            series.late_or_new().add_found(chunk);
         }
         if found.in_order.is_empty() {
             return;
@@ -212,11 +212,12 @@ impl Replay {
             return;
         }
         let (series, _) = self.series.at(slot);
-        let late = series.late.get_or_insert_default();
+        let series_id = series.id;
+        let late = series.late_or_new();
         late.insert(sample);
         if late.is_full() {
             let chunks = &self.chunks;
-            late.cut(series.id, self.shape.encodings.histogram_starts, |chunk| {
+            late.cut(series_id, self.shape.encodings.histogram_starts, |chunk| {
                 store(chunks, chunk, true)
             });
         }
@@ -227,7 +228,7 @@ impl Replay {
         let Some(slot) = self.slots.find(marker.id, &self.series) else {
             return;
         };
-        let Some(late) = &mut self.series.at(slot).0.late else {
+        let Some(late) = self.series.at(slot).0.late_mut() else {
             return;
         };
         let chunk = ChunkRef::from_number(marker.chunk);
