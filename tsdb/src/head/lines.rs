@@ -13,6 +13,7 @@ const LINE_BITS: u16 = 480;
 const LINE_BYTES: usize = LINE_BITS as usize / 8;
 /// Words of 32 bits in a line.
 const WORDS: usize = LINE_BYTES / 4;
+
 /// Lines that are allocated at once.
 const BLOCK_LINES: usize = 64;
 

@@ -128,6 +128,7 @@ impl Head {
         let symbol_count = self.write_symbols(out)?;
         let mut new_slots = SlotMap::default();
         let pages = self.pages.read().clone();
+        let mut bytes = Vec::new();
         for (page_number, page) in (0u32..).zip(pages.iter()) {
             let index = self.index.read();
             let page = page.lock();
@@ -140,7 +141,7 @@ impl Head {
                 let run = run.filter(|run| run.iter().all(|&s| (s as usize) < symbol_count));
                 if let Some(run) = run {
                     new_slots.push(slot);
-                    encode_series(&mut out.payload, series, &page.lines, run);
+                    encode_series(&mut out.payload, series, &page.lines, run, &mut bytes);
                 }
             }
             drop((page, index));
@@ -293,7 +294,14 @@ fn decode_state(bytes: &[u8]) -> Option<SnapshotState> {
 /// No open chunk.
 const NO_OPEN: u8 = 0;
 
-fn encode_series(out: &mut Vec<u8>, series: &MemSeries, lines: &Lines, run: &[u32]) {
+/// Appends a series; `bytes` may be used.
+fn encode_series(
+    out: &mut Vec<u8>,
+    series: &MemSeries,
+    lines: &Lines,
+    run: &[u32],
+    bytes: &mut Vec<u8>,
+) {
     encode_uvarint(out, series.id);
     encode_uvarint(out, run.len() as u64);
     run.iter()
@@ -301,7 +309,7 @@ fn encode_series(out: &mut Vec<u8>, series: &MemSeries, lines: &Lines, run: &[u3
     encode_metas(out, series.full());
     let late = series.late();
     encode_metas(out, late.map_or(&[][..], LateSamples::full));
-    match series.open(lines, &mut Vec::new()) {
+    match series.open(lines, bytes) {
         None => out.push(NO_OPEN),
         Some(open) => {
             out.push(open.encoding.as_byte());

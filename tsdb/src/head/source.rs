@@ -144,11 +144,12 @@ impl HeadSource<'_> {
             let full = full.filter(|c| c.mint <= self.maxt && self.mint <= c.maxt());
             let mut bytes = Vec::new();
             let open = series.open_within(&page.lines, self.mint, self.maxt, &mut bytes);
-            let open = open.map(|open| HeldChunk {
-                mint: open.mint,
-                maxt: open.maxt,
-                encoding: open.encoding,
-                bytes: ChunkBytes::Copied(open.bytes.to_vec()),
+            let open = open.map(|open| (open.mint, open.maxt, open.encoding));
+            let open = open.map(|(mint, maxt, encoding)| HeldChunk {
+                mint,
+                maxt,
+                encoding,
+                bytes: ChunkBytes::Copied(bytes),
             });
             (series.id, full.copied().collect::<Vec<_>>(), open)
         };
