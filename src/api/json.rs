@@ -183,16 +183,8 @@ fn timestamp(ms: i64, mut push: impl FnMut(&[u8])) {
 /// Appends a float in quotes.
 pub(super) fn append_quoted_float(out: &mut Vec<u8>, value: f64) {
     out.push(b'"');
-    append_float(out, value);
+    float::append_json(out, value);
     out.push(b'"');
-}
-
-fn append_float(out: &mut Vec<u8>, value: f64) {
-    let mut text = [0; float::SHORT_MAX];
-    match float::put_short(&mut text, value) {
-        Some(len) => out.extend_from_slice(&text[..len]),
-        None => float::append_json(out, value),
-    }
 }
 
 /// How samples at the times of a query begin: series after series has the same ones, which are printed once.
