@@ -1,5 +1,5 @@
-//! An HTTP/1.1 client for many GETs into buffers of their callers: kept-alive connections, a deadline, and a byte limit on
-//! the body.
+//! An HTTP client for many GETs into buffers of their callers: kept-alive connections, a deadline, and a byte limit on the
+//! body. It speaks HTTP/1.1, and HTTP/2 with servers that want to over TLS.
 //!
 //! One [`Client`] serves all requests that share an [`HttpConfig`]. Plain connections need no TLS state; that is built
 //! at the first `https` URL, and again when one of its files changed. Credentials in files are read for each request.
@@ -23,7 +23,7 @@ use http::header::{AUTHORIZATION, LOCATION};
 use http::{HeaderMap, StatusCode, Uri};
 use hyper::rt::{Read, Write};
 use hyper_rustls::HttpsConnector;
-use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::{Connection, HttpConnector};
 use tokio::time::Instant;
 use tower_service::Service;
 
@@ -32,6 +32,7 @@ use crate::http_config::{HttpConfig, InvalidHttpConfig};
 mod auth;
 mod connections;
 mod exchange;
+mod http2;
 mod oauth2;
 mod proxy;
 mod redirect;
@@ -178,12 +179,13 @@ impl Client {
             let authorization = tokens.authorization().await?;
             headers.to_mut().insert(AUTHORIZATION, authorization);
         }
-        let mut url = request.url.clone();
+        let mut moved_to: Option<Uri> = None;
         for _ in 0..=REDIRECTS_MAX {
             let start = body.len();
             let bytes_max = request.body_bytes_max;
-            let response = self.send(&url, &headers, None, body, bytes_max).await?;
-            let Some(next) = self.redirected(&url, &response) else {
+            let url = moved_to.as_ref().unwrap_or(request.url);
+            let response = self.send(url, &headers, None, body, bytes_max).await?;
+            let Some(next) = self.redirected(url, &response) else {
                 return Ok(response);
             };
             body.truncate(start);
@@ -200,7 +202,7 @@ impl Client {
                     headers.remove(name.as_str());
                 }
             }
-            url = next;
+            moved_to = Some(next);
         }
         let reason = format!("stopped after {REDIRECTS_MAX} redirects");
         Err(GetError::Transport {
@@ -282,7 +284,11 @@ impl Client {
                 }
                 _ => https,
             };
-            let connector = https.enable_http1().wrap_connector(http);
+            let https = https.enable_http1();
+            let connector = match self.config.speaks_http2() {
+                true => https.enable_http2().wrap_connector(http),
+                false => https.wrap_connector(http),
+            };
             Ok(Arc::new(Connections::new(connector)))
         })
     }
@@ -307,7 +313,7 @@ async fn send_over<C>(
 ) -> Result<Response, ExchangeError>
 where
     C: Service<Uri> + Clone,
-    C::Response: Read + Write + Unpin + Send + 'static,
+    C::Response: Read + Write + Connection + Unpin + Send + 'static,
     C::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     let (url, start) = (message.url, body.len());
@@ -319,7 +325,7 @@ where
             None => connections.connect(url).await?,
         };
         body.truncate(start);
-        let got = exchange::send(&mut connection, message, body, bytes_max).await;
+        let got = connection.send(message, body, bytes_max).await;
         match got {
             // The server had closed it while the request was on its way.
             Err(ExchangeError::Unanswered(_)) if !is_new => (),

@@ -8,10 +8,6 @@
 //! web_config (YAML) ──► web_config::WebRules ──► TLS, users and headers of a listener
 //! MutualTlsConfig (YAML) ──► mutual_tls::MutualTls ──► TLS between equals
 //! ```
-//!
-//! # Not here
-//!
-//! HTTP/2 of scrapes.
 
 pub mod aws;
 pub mod azure;

@@ -1,4 +1,4 @@
-//! A server for tests that answers as it is told, and says what it was asked.
+//! A server for tests that answers as it is told, and says what it was asked; TLS for servers of tests.
 
 use std::sync::{Arc, Mutex};
 
@@ -49,4 +49,25 @@ impl Server {
     pub(crate) fn asked(&self) -> Vec<String> {
         self.asked.lock().unwrap().clone()
     }
+}
+
+/// Returns what accepts TLS, and the certificate to believe.
+///
+/// * `name`: the host's name or address.
+/// * `offered`: the names of protocols to agree on.
+pub(crate) fn tls(name: &str, offered: &[&str]) -> (tokio_rustls::TlsAcceptor, String) {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let params = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
+    let certificate = params.self_signed(&key).unwrap();
+    let private = rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.der().clone()], private)
+        .unwrap();
+    let offered = offered.iter().map(|name| name.as_bytes().to_vec());
+    config.alpn_protocols = offered.collect();
+    (Arc::new(config).into(), certificate.pem())
 }

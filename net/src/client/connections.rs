@@ -11,12 +11,15 @@ use std::time::Duration;
 use http::Uri;
 use http::uri::{Authority, Scheme};
 use hyper::rt::{Read, Write};
+use hyper_util::client::legacy::connect::Connection as Connected;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 use tower_service::Service;
 
-use super::exchange::ExchangeError;
+use super::Response;
+use super::exchange::{self, ExchangeError, Message};
+use super::http2::Http2;
 
 /// How long an unused connection is kept.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(5 * 60);
@@ -31,12 +34,45 @@ pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
 /// An open connection.
-pub(super) type Connection = Box<dyn Stream>;
+pub(super) enum Connection {
+    Http1(Box<dyn Stream>),
+    Http2(Box<Http2>),
+}
 
-type Key = (Option<Scheme>, Authority);
+impl Connection {
+    /// Sends a message, as [`exchange::send`] does.
+    pub(super) async fn send(
+        &mut self,
+        message: Message<'_>,
+        body: &mut Vec<u8>,
+        bytes_max: usize,
+    ) -> Result<(Response, bool), ExchangeError> {
+        match self {
+            Connection::Http1(stream) => exchange::send(stream, message, body, bytes_max).await,
+            Connection::Http2(http2) => http2.send(message, body, bytes_max).await,
+        }
+    }
+
+    /// Returns whether nothing has come on a connection that waits: neither its end nor bytes that nobody asked for.
+    async fn is_quiet(&mut self) -> bool {
+        let stream = match self {
+            Connection::Http1(stream) => stream,
+            Connection::Http2(http2) => return http2.is_open(),
+        };
+        let mut byte = [0];
+        poll_fn(|cx| {
+            let mut buffer = ReadBuf::new(&mut byte);
+            let polled = Pin::new(&mut *stream).poll_read(cx, &mut buffer);
+            Poll::Ready(polled.is_pending())
+        })
+        .await
+    }
+}
 
 struct Idle {
     connection: Connection,
+    /// Whether TLS is spoken on it.
+    is_https: bool,
     since: Instant,
 }
 
@@ -47,7 +83,7 @@ pub(super) struct Connections<C> {
 }
 
 struct AllIdle {
-    by_host: HashMap<Key, Vec<Idle>>,
+    by_host: HashMap<Authority, Vec<Idle>>,
     /// When the old ones of all hosts were closed.
     swept: Instant,
 }
@@ -65,14 +101,16 @@ impl<C> Connections<C> {
 
     /// Returns a connection to the host of `url` that was used before and that nobody has closed.
     pub(super) async fn used(&self, url: &Uri) -> Option<Connection> {
-        let key = key(url)?;
+        let (authority, is_https) = (url.authority()?, is_https(url));
         loop {
             let newest = {
                 let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-                idle.by_host.get_mut(&key)?.pop()?
+                let of_host = idle.by_host.get_mut(authority)?;
+                let newest = of_host.iter().rposition(|idle| idle.is_https == is_https)?;
+                of_host.remove(newest)
             };
             let mut connection = newest.connection;
-            if newest.since.elapsed() < IDLE_TIMEOUT && is_quiet(&mut connection).await {
+            if newest.since.elapsed() < IDLE_TIMEOUT && connection.is_quiet().await {
                 return Some(connection);
             }
         }
@@ -80,7 +118,10 @@ impl<C> Connections<C> {
 
     /// Keeps a connection to the host of `url` for the next request.
     pub(super) fn keep(&self, url: &Uri, connection: Connection) {
-        let Some(key) = key(url) else { return };
+        let Some(authority) = url.authority() else {
+            return;
+        };
+        let is_https = is_https(url);
         let since = Instant::now();
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if SWEEP_EVERY < idle.swept.elapsed() {
@@ -91,9 +132,21 @@ impl<C> Connections<C> {
             });
             idle.swept = since;
         }
-        let of_host = idle.by_host.entry(key).or_default();
-        if of_host.len() < IDLE_PER_HOST_MAX {
-            of_host.push(Idle { connection, since });
+        if !idle.by_host.contains_key(authority) {
+            idle.by_host.insert(authority.clone(), Vec::new());
+        }
+        if let Some(of_host) = idle.by_host.get_mut(authority)
+            && of_host
+                .iter()
+                .filter(|idle| idle.is_https == is_https)
+                .count()
+                < IDLE_PER_HOST_MAX
+        {
+            of_host.push(Idle {
+                connection,
+                is_https,
+                since,
+            });
         }
     }
 }
@@ -101,7 +154,7 @@ impl<C> Connections<C> {
 impl<C> Connections<C>
 where
     C: Service<Uri> + Clone,
-    C::Response: Read + Write + Unpin + Send + 'static,
+    C::Response: Read + Write + Connected + Unpin + Send + 'static,
     C::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     /// Connects to the host of `url`.
@@ -116,7 +169,10 @@ where
             connector.call(url.clone()).await
         };
         match connected.await {
-            Ok(stream) => Ok(Box::new(TokioIo::new(stream))),
+            Ok(stream) if stream.connected().is_negotiated_h2() => {
+                Ok(Connection::Http2(Box::new(Http2::begin(stream).await?)))
+            }
+            Ok(stream) => Ok(Connection::Http1(Box::new(TokioIo::new(stream)))),
             Err(error) => {
                 let error: Box<dyn Error + Send + Sync> = error.into();
                 Err(ExchangeError::NotConnected(super::innermost(&*error)))
@@ -125,17 +181,6 @@ where
     }
 }
 
-fn key(url: &Uri) -> Option<Key> {
-    Some((url.scheme().cloned(), url.authority()?.clone()))
-}
-
-/// Returns whether nothing has come on a connection that waits: neither its end nor bytes that nobody asked for.
-async fn is_quiet(connection: &mut Connection) -> bool {
-    let mut byte = [0];
-    poll_fn(|cx| {
-        let mut buffer = ReadBuf::new(&mut byte);
-        let polled = Pin::new(&mut *connection).poll_read(cx, &mut buffer);
-        Poll::Ready(polled.is_pending())
-    })
-    .await
+fn is_https(url: &Uri) -> bool {
+    url.scheme() == Some(&Scheme::HTTPS)
 }

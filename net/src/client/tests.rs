@@ -277,18 +277,7 @@ async fn a_proxy_is_sent_the_whole_url() {
 async fn tls_proxy(
     host: std::net::SocketAddr,
 ) -> (String, Uri, tokio::sync::mpsc::UnboundedReceiver<String>) {
-    let key = rcgen::KeyPair::generate().unwrap();
-    let params = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
-    let certificate = params.self_signed(&key).unwrap();
-    let private = rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate.der().clone()], private)
-        .unwrap();
-    let tls = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let (tls, pem) = crate::testing::tls("127.0.0.1", &[]);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("https://user:pass@{}", listener.local_addr().unwrap());
     let (sent, requests) = tokio::sync::mpsc::unbounded_channel();
@@ -317,7 +306,7 @@ async fn tls_proxy(
             });
         }
     });
-    (certificate.pem(), url.parse().unwrap(), requests)
+    (pem, url.parse().unwrap(), requests)
 }
 
 #[tokio::test]

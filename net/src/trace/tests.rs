@@ -11,8 +11,6 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use model::protobuf::{Fields, Value};
 use model::trace::{SpanContext, SpanKind};
-use rcgen::{CertificateParams, KeyPair};
-use rustls::pki_types::PrivateKeyDer;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
@@ -255,20 +253,8 @@ async fn spans_arrive_by_both_protocols() {
 
 #[tokio::test]
 async fn collectors_are_believed_by_their_certificates() {
-    let key = KeyPair::generate().unwrap();
-    let params = CertificateParams::new(vec!["collector.local".to_owned()]).unwrap();
-    let certificate = params.self_signed(&key).unwrap();
     for (protocol, alpn) in [(Protocol::Http, "http/1.1"), (Protocol::Grpc, "h2")] {
-        let private = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut config = rustls::ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate.der().clone()], private)
-            .unwrap();
-        config.alpn_protocols = vec![alpn.into()];
-        let tls = TlsAcceptor::from(Arc::new(config));
+        let (tls, pem) = crate::testing::tls("collector.local", &[alpn]);
         let collector = Collector::start(protocol, Manners::Takes, Some(tls)).await;
         let believing = |ca: Option<String>| TraceOptions {
             insecure: false,
@@ -279,7 +265,7 @@ async fn collectors_are_believed_by_their_certificates() {
             },
             ..collector.options(protocol)
         };
-        let (_, counted) = trace(believing(Some(certificate.pem()))).await;
+        let (_, counted) = trace(believing(Some(pem))).await;
         assert_eq!(counted, [2.0, 0.0, 0.0], "{protocol:?}");
         let (_, counted) = trace(believing(None)).await;
         assert_eq!(counted, [0.0, 2.0, 0.0], "{protocol:?}");
