@@ -214,7 +214,8 @@ impl Server {
             Arc::clone(&clock),
             &registry,
             settings.scrape_options(&loaded.dir, tracer.clone()),
-        );
+        )
+        .context("start the threads that scrape")?;
         let server = Server {
             active_queries,
             runtime: Arc::new(runtime_info(

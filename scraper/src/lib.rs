@@ -15,6 +15,7 @@ pub mod discovery;
 pub mod exposition;
 mod failure_log;
 mod job;
+mod lanes;
 mod manager;
 pub mod metadata;
 mod metrics;

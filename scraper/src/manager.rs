@@ -23,6 +23,7 @@ use xxhash_rust::xxh64::xxh64;
 use crate::config::{GlobalConfig, ScrapeConfig};
 use crate::failure_log::FailureLogs;
 use crate::job::{Job, StartOptions};
+use crate::lanes::Lanes;
 use crate::metadata::Interner;
 use crate::metrics::ScrapeMetrics;
 use crate::pool::{Pool, PoolOrder, PoolState};
@@ -65,8 +66,10 @@ pub(crate) struct Shared {
     pub(crate) interner: Interner,
     pub(crate) scratches: ScratchPool,
     pub(crate) failure_logs: FailureLogs,
-    /// One permit for each body that may be worked on at once: as many as there are cores.
-    pub(crate) work: Semaphore,
+    /// One permit for each long body that may be worked on at once: as many as there are processors.
+    pub(crate) long_work: Semaphore,
+    /// Where loops run.
+    pub(crate) lanes: Lanes,
     pub(crate) shutdown: CancellationToken,
     pub(crate) tasks: TaskTracker,
 }
@@ -109,14 +112,20 @@ pub enum ApplyError {
 
 impl ScrapeManager {
     /// Returns a manager that scrapes nothing yet. Instruments are registered in `registry`.
+    ///
+    /// # Errors
+    ///
+    /// When the system gives no thread to scrape on.
     pub fn new(
         storage: Arc<dyn Appendable>,
         clock: Arc<dyn Clock>,
         registry: &Registry,
         options: ScrapeOptions,
-    ) -> Self {
+    ) -> io::Result<Self> {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let metrics = ScrapeMetrics::new(registry);
+        let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let lanes = Lanes::start(&shutdown, &tasks)?;
         let shared = Arc::new(Shared {
             storage,
             clock,
@@ -126,14 +135,15 @@ impl ScrapeManager {
             presences: Presences::default(),
             interner: Interner::default(),
             scratches: ScratchPool::default(),
-            work: Semaphore::new(cores),
-            shutdown: CancellationToken::new(),
-            tasks: TaskTracker::new(),
+            long_work: Semaphore::new(cores),
+            lanes,
+            shutdown,
+            tasks,
         });
-        ScrapeManager {
+        Ok(ScrapeManager {
             shared,
             pools: Mutex::default(),
-        }
+        })
     }
 
     /// Scrapes the targets of `configs`, all finished, from now on, and nothing else.
@@ -191,9 +201,13 @@ impl ScrapeManager {
 
     /// Stops everything and waits until nothing is stored any more. No staleness markers are written.
     pub async fn shutdown(&self) {
+        self.stop();
+        self.shared.tasks.wait().await;
+    }
+
+    fn stop(&self) {
         self.shared.shutdown.cancel();
         self.shared.tasks.close();
-        self.shared.tasks.wait().await;
     }
 
     fn offset_seed(&self, global: &GlobalConfig) -> u64 {
@@ -240,6 +254,12 @@ impl ScrapeManager {
         self.shared.metrics.pool_reloads.inc();
         pool.orders.send_replace(PoolOrder::Run(Arc::clone(&job)));
         pool.job = job;
+    }
+}
+
+impl Drop for ScrapeManager {
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 

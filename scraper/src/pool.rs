@@ -198,7 +198,7 @@ impl Pool {
         let status = Arc::new(TargetStatus::default());
         let (orders, receiver) = watch::channel(Order::Scrape(assignment));
         let task = Loop::new(Arc::clone(&self.shared), receiver, Arc::clone(&status));
-        self.shared.tasks.spawn(task.run());
+        self.shared.lanes.spawn(task.run());
         LoopHandle {
             orders,
             target,

@@ -263,6 +263,7 @@ fn scrape_manager(db: &Arc<Db>, registry: &Registry) -> scraper::ScrapeManager {
         registry,
         options,
     )
+    .unwrap()
 }
 
 /// Rules are never evaluated here.

@@ -137,7 +137,8 @@ impl Fixture {
             tracer,
         };
         let clock = Arc::new(SystemClock);
-        let manager = ScrapeManager::new(Arc::new(storage.clone()), clock, &registry, options);
+        let manager =
+            ScrapeManager::new(Arc::new(storage.clone()), clock, &registry, options).unwrap();
         Fixture {
             manager,
             storage,

@@ -1,5 +1,8 @@
 //! Getting a body.
 
+use std::borrow::Cow;
+
+use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use model::trace::Tracer;
 use net::client::Request;
@@ -26,18 +29,21 @@ enum Encoding {
 }
 
 /// Fetches the body of `target` into `raw`, giving up when its timeout is over.
+///
+/// * `headers`: what [`Job::headers_for`] the target returned.
 pub(crate) async fn fetch(
     job: &Job,
     target: &Target,
+    headers: &HeaderMap,
     raw: &mut Vec<u8>,
     tracer: &Tracer,
 ) -> Result<Fetched, ScrapeError> {
     raw.clear();
     let url = target.url.uri().map_err(ScrapeError::Get)?;
-    let mut headers = job.headers_for(target);
+    let mut headers = Cow::Borrowed(headers);
     let mut span = net::trace::begin_request(tracer, "GET", Some(url), None);
     if let Some(context) = span.context() {
-        net::trace::pass_on(context, &mut headers);
+        net::trace::pass_on(context, headers.to_mut());
     }
     let request = Request {
         url,

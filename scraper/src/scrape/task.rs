@@ -6,6 +6,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use http::HeaderMap;
+use metrics::Summary;
 use model::trace::Tracer;
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -20,7 +22,7 @@ use crate::manager::Shared;
 use crate::metadata::MetadataSet;
 use crate::target::Target;
 
-/// Bodies up to this size are read right on the async worker; longer ones would hold up other targets' timers.
+/// Bodies up to this size are read right on the lane; longer ones would hold up other targets' timers.
 const INLINE_BYTES_MAX: usize = 256 * 1024;
 /// The same for compressed bodies, if their target's last one was short too.
 const INLINE_COMPRESSED_BYTES_MAX: usize = INLINE_BYTES_MAX / 16;
@@ -97,6 +99,10 @@ pub(crate) struct Loop {
     state: Option<Box<SeriesState>>,
     /// What the lines of `state` were read with.
     read_with: Option<Assignment>,
+    /// What is sent to the target besides its URL.
+    headers: HeaderMap,
+    /// How far apart the scrapes of its interval are.
+    interval_length: Option<Summary>,
     last_tick_ms: i64,
     last_started: Option<Instant>,
 }
@@ -119,6 +125,8 @@ impl Loop {
             status,
             state: Some(Box::default()),
             read_with: None,
+            headers: HeaderMap::new(),
+            interval_length: None,
             last_tick_ms: i64::MIN,
             last_started: None,
         }
@@ -174,6 +182,8 @@ impl Loop {
         {
             state.invalidate();
         }
+        self.headers = assignment.job.headers_for(&assignment.target);
+        self.interval_length = None;
         self.read_with = Some(assignment.clone());
     }
 
@@ -188,23 +198,19 @@ impl Loop {
     /// Scrapes once. Returns `false` if everything shuts down meanwhile.
     async fn scrape(&mut self, assignment: &Assignment, t: i64) -> bool {
         let started = Instant::now();
-        if let Some(last) = self.last_started.replace(started) {
-            let interval = assignment.target.interval.to_string();
-            self.shared
-                .metrics
-                .interval_length
-                .with(&[&interval])
-                .observe((started - last).as_secs_f64());
+        let last = self.last_started.replace(started);
+        if let Some(last) = last {
+            let length = self.interval_length.get_or_insert_with(|| {
+                let interval = assignment.target.interval.to_string();
+                self.shared.metrics.interval_length.with(&[&interval])
+            });
+            length.observe((started - last).as_secs_f64());
         }
         let mut scratch = self.shared.scratches.take();
         let fetched = tokio::select! {
             biased;
             () = self.shared.shutdown.cancelled() => return false,
-            fetched = fetch_unless_forbidden(assignment, &mut scratch, &self.shared.options.tracer) => fetched,
-        };
-        let shared = Arc::clone(&self.shared);
-        let Ok(_permit) = shared.work.acquire().await else {
-            return false;
+            fetched = fetch_unless_forbidden(assignment, &self.headers, &mut scratch, &self.shared.options.tracer) => fetched,
         };
         let outcome = self.ingest(assignment, scratch, fetched, t, started).await;
         self.log_failure(assignment, &outcome);
@@ -242,6 +248,8 @@ impl Loop {
         let done = if is_short {
             Ok(work())
         } else {
+            // Closed never.
+            let _permit = self.shared.long_work.acquire().await;
             tokio::task::spawn_blocking(work).await
         };
         let Ok((state, outcome)) = done else {
@@ -313,7 +321,7 @@ impl Loop {
             () = self.shared.shutdown.cancelled() => return,
             () = sleep_ms(wait_ms) => (),
         }
-        let (Ok(_permit), Some(state)) = (self.shared.work.acquire().await, &mut self.state) else {
+        let Some(state) = &mut self.state else {
             return;
         };
         let mut scratch = self.shared.scratches.take();
@@ -352,6 +360,7 @@ fn is_short(
 
 async fn fetch_unless_forbidden(
     assignment: &Assignment,
+    headers: &HeaderMap,
     scratch: &mut Scratch,
     tracer: &Tracer,
 ) -> Result<Fetched, ScrapeError> {
@@ -361,6 +370,7 @@ async fn fetch_unless_forbidden(
             fetch::fetch(
                 &assignment.job,
                 &assignment.target,
+                headers,
                 &mut scratch.raw,
                 tracer,
             )
