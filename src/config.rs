@@ -184,17 +184,12 @@ pub(crate) struct Features {
 }
 
 impl Config {
-    /// Reads the main file, looking at no other; `name` is what errors call it. Returns it with its defaults and with one
-    /// warning for each thing in `alerting` that is not built yet.
+    /// Reads the main file, looking at no other; `name` is what errors call it. Returns it with its defaults.
     ///
     /// # Errors
     ///
     /// The first thing that is wrong.
-    pub(crate) fn parse(
-        text: &str,
-        name: &str,
-        mode: Mode,
-    ) -> Result<(Config, Vec<String>), LoadError> {
+    pub(crate) fn parse(text: &str, name: &str, mode: Mode) -> Result<Config, LoadError> {
         Self::parse_with(text, name, mode, Features::default())
     }
 
@@ -203,7 +198,7 @@ impl Config {
         name: &str,
         mode: Mode,
         features: Features,
-    ) -> Result<(Config, Vec<String>), LoadError> {
+    ) -> Result<Config, LoadError> {
         let parsed = yaml::parse::<Option<Config>>(text).map_err(|error| LoadError::Yaml {
             path: name.to_owned(),
             error,
@@ -224,12 +219,12 @@ impl Config {
                 .map_err(|error| invalid(error.to_string(), &job.job_name))?;
         }
         check_job_names(&config.scrape_configs).map_err(|(reason, job)| invalid(reason, &job))?;
-        let warnings = config.check(mode).map_err(|reason| invalid(reason, ""))?;
-        Ok((config, warnings))
+        config.check(mode).map_err(|reason| invalid(reason, ""))?;
+        Ok(config)
     }
 
     /// Checks the sections that are not about scraping.
-    fn check(&self, mode: Mode) -> Result<Vec<String>, String> {
+    fn check(&self, mode: Mode) -> Result<(), String> {
         if mode == Mode::Agent {
             let alerting = &self.alerting;
             let has_alerting =
@@ -344,7 +339,7 @@ impl Loaded {
         dir: &Path,
         features: Features,
     ) -> Result<Loaded, LoadError> {
-        let (config, alerting_warnings) = Config::parse_with(text, name, Mode::Server, features)?;
+        let config = Config::parse_with(text, name, Mode::Server, features)?;
         let printed = yaml::print(&config).map_err(|reason| LoadError::Invalid {
             path: name.to_owned(),
             line: None,
@@ -361,7 +356,6 @@ impl Loaded {
         loaded.config.scrape_configs.extend(files);
         loaded.add_rule_files(name)?;
         loaded.warnings = loaded.unbuilt();
-        loaded.warnings.extend(alerting_warnings);
         Ok(loaded)
     }
 
@@ -451,16 +445,8 @@ impl Loaded {
             .unsupported()
             .into_iter()
             .map(|field| format!("global.{field}"));
-        let sections = sections
-            .chain(global)
-            .map(|name| format!("{name} is not built yet and has no effect"));
-        sections
-            .chain(
-                config
-                    .scrape_configs
-                    .iter()
-                    .flat_map(ScrapeConfig::unsupported),
-            )
+        let all = sections.chain(global);
+        all.map(|name| format!("{name} is not built yet and has no effect"))
             .collect()
     }
 }

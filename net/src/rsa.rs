@@ -8,6 +8,9 @@ use ring::signature::{
 };
 use serde::Serialize;
 
+mod encrypted;
+mod generated;
+
 /// Why a key cannot be used, or does not sign.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -59,16 +62,40 @@ impl RsaKey {
     ///
     /// When it holds no such key, or one that is encrypted.
     pub fn of_pem(pem: &str) -> Result<Self, RsaError> {
+        RsaKey::of_protected_pem(pem, "")
+    }
+
+    /// Reads the same, or such a key that is encrypted.
+    ///
+    /// * `passphrase`: of no effect on a key that is not encrypted.
+    ///
+    /// # Errors
+    ///
+    /// When it holds no such key, or the passphrase is not the right one.
+    pub fn of_protected_pem(pem: &str, passphrase: &str) -> Result<Self, RsaError> {
         let wrong = |what: &str| RsaError(format!("the private key {what}"));
         let (label, body) = block(pem)
             .ok_or_else(|| wrong("is no PEM block (expected -----BEGIN PRIVATE KEY-----)"))?;
-        if label.starts_with("ENCRYPTED") || body.contains("ENCRYPTED") {
-            return Err(wrong("is encrypted, which is not built: decrypt it first"));
-        }
+        let (headers, body) = match body.split_once("\n\n") {
+            _ if !body.contains(':') => ("", body),
+            Some(parts) => parts,
+            None => body.split_once("\r\n\r\n").unwrap_or((body, "")),
+        };
         let body: String = body.split_whitespace().collect();
-        let der = STANDARD.decode(body).map_err(|_| wrong("is no base64"))?;
+        let mut der = STANDARD.decode(body).map_err(|_| wrong("is no base64"))?;
+        let is_encrypted = label.starts_with("ENCRYPTED") || headers.contains("ENCRYPTED");
+        if is_encrypted && passphrase.is_empty() {
+            return Err(wrong("is encrypted, and there is no passphrase"));
+        }
+        if is_encrypted {
+            let decrypted = match label {
+                "RSA PRIVATE KEY" => encrypted::pkcs1(headers, &der, passphrase),
+                _ => encrypted::pkcs8(&der, passphrase),
+            };
+            der = decrypted.map_err(|why| wrong(&format!("cannot be decrypted: {why}")))?;
+        }
         let pair = match label {
-            "PRIVATE KEY" => RsaKeyPair::from_pkcs8(&der),
+            "PRIVATE KEY" | "ENCRYPTED PRIVATE KEY" => RsaKeyPair::from_pkcs8(&der),
             "RSA PRIVATE KEY" => RsaKeyPair::from_der(&der),
             _ => return Err(wrong("is none of RSA")),
         };
@@ -216,7 +243,7 @@ pub(crate) mod tests {
         );
         check(
             "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----",
-            "is encrypted, which is not built: decrypt it first",
+            "is encrypted, and there is no passphrase",
         );
     }
 }

@@ -130,23 +130,21 @@ fn target_rules<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<RelabelConfig>
 }
 
 impl AlertingConfig {
-    /// Checks the section; returns warnings about what is not built yet.
+    /// Checks the section.
     ///
     /// # Errors
     ///
     /// What is wrong, for a person.
-    pub(super) fn check(&self) -> Result<Vec<String>, String> {
-        let mut warnings = Vec::new();
-        for set in &self.alertmanagers {
-            let found = set.check();
-            warnings.extend(found.map_err(|error| format!("alerting.alertmanagers: {error}"))?);
-        }
-        Ok(warnings)
+    pub(super) fn check(&self) -> Result<(), String> {
+        let mut checked = self.alertmanagers.iter().map(AlertmanagersConfig::check);
+        checked
+            .try_for_each(|checked| checked)
+            .map_err(|error| format!("alerting.alertmanagers: {error}"))
     }
 }
 
 impl AlertmanagersConfig {
-    fn check(&self) -> Result<Vec<String>, String> {
+    fn check(&self) -> Result<(), String> {
         if let Some(sigv4) = &self.sigv4 {
             sigv4.check().map_err(|error| format!("sigv4: {error}"))?;
             if self.basic_auth.is_some() || self.authorization.is_some() || self.oauth2.is_some() {
@@ -166,10 +164,7 @@ impl AlertmanagersConfig {
                     .map_err(|error| format!("{error} (write it like host:9093)"))?;
             }
         }
-        let unbuilt = self.sources().unbuilt().into_iter();
-        let discoveries = unbuilt
-            .map(|key| format!("alerting.alertmanagers: {key} is not built yet and ignored"));
-        Ok(discoveries.collect())
+        Ok(())
     }
 
     /// Returns the path that alerts are posted to.
@@ -207,19 +202,6 @@ mod tests {
             let text = format!("alertmanagers: [{{path_prefix: '{prefix}'}}]");
             assert_eq!(config(&text).alertmanagers[0].alerts_path(), path);
         }
-    }
-
-    #[test]
-    fn what_is_not_built_is_named() {
-        let unbuilt = config(
-            "alertmanagers:\n- dns_sd_configs: [{names: [a]}]\n- oci_sd_configs: [{region: r, auth: instance_principal}]\n",
-        );
-        assert_eq!(
-            unbuilt.check().unwrap(),
-            [
-                "alerting.alertmanagers: oci_sd_configs with auth instance_principal is not built yet and ignored"
-            ]
-        );
     }
 
     #[test]

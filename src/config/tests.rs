@@ -61,7 +61,7 @@ fn errors_name_file_line_key_and_value() {
 
 #[test]
 fn what_is_not_built_yet_is_named() {
-    let text = "remote_write:\n- url: http://x/\nscrape_configs:\n- job_name: k\n  oci_sd_configs:\n  - {region: r, auth: instance_principal}\n";
+    let text = "remote_write:\n- url: http://x/\nglobal:\n  query_log_file: x\n";
     let loaded = Loaded::from_text(text, "x", Path::new("")).unwrap();
     assert!(
         loaded.warnings.iter().any(|w| w.contains("remote_write")),
@@ -72,7 +72,7 @@ fn what_is_not_built_yet_is_named() {
         loaded
             .warnings
             .iter()
-            .any(|w| w.contains("oci") && w.contains("\"k\"")),
+            .any(|w| w.contains("global.query_log_file")),
         "{:?}",
         loaded.warnings
     );

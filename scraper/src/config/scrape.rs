@@ -309,17 +309,6 @@ impl ScrapeConfig {
             .filter(|scheme| !scheme.is_empty())
             .unwrap_or("http")
     }
-
-    /// Returns one line for each thing that is configured and not built yet.
-    pub fn unsupported(&self) -> Vec<String> {
-        let job = &self.job_name;
-        let unbuilt = self.sources().unbuilt().into_iter();
-        let discoveries = unbuilt.map(|name| {
-            let kind = name.replacen("_sd_configs", "", 1);
-            format!("service discovery {kind} is not built in yet, job {job:?} runs without it")
-        });
-        discoveries.collect()
-    }
 }
 
 fn default_protocols(protobuf_first: bool) -> Vec<String> {

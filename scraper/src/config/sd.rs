@@ -158,16 +158,6 @@ macro_rules! sources {
 
 for_each_mechanism!(sources {});
 
-impl Sources {
-    /// Returns the keys of the service discoveries that are configured and find no targets, as the way to authenticate is not built.
-    /// They are read and checked all the same.
-    pub fn unbuilt(&self) -> Vec<String> {
-        let oci = self.oci_sd_configs.iter().filter(|oci| !oci.is_built());
-        oci.map(|oci| format!("{} with auth {}", OciSdConfig::KEY, oci.auth.name()))
-            .collect()
-    }
-}
-
 /// Returns an error that says `text` unless `is_good`.
 fn ensure(is_good: bool, text: &str) -> Result<(), ConfigError> {
     if is_good {

@@ -13,11 +13,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use net::escape::component;
-use net::oracle::OracleKey;
+use net::oracle::{OracleKey, OraclePrincipal, OracleSession};
 use net::outbound::HttpClient;
 use reqwest::StatusCode;
 use serde::de::DeserializeOwned;
@@ -27,7 +28,7 @@ use self::answers::{Attachment, Compartment, Instance, Vnic};
 use super::TargetGroup;
 use super::labels::MetaLabels;
 use super::refresh::{PAGES_MAX, RefreshError, Source, exchange, status_error};
-use crate::config::sd::OciSdConfig;
+use crate::config::sd::{OciAuthentication, OciSdConfig};
 
 mod answers;
 
@@ -44,42 +45,79 @@ pub(crate) struct OciSource {
     client: HttpClient,
     config: OciSdConfig,
     base_dir: PathBuf,
-    /// The URLs of the APIs.
+    /// Who we are, if we are the instance that we run on.
+    principal: Option<OraclePrincipal>,
+    /// Known when our tenancy is.
+    apis: Option<Apis>,
+    pace: Pace,
+}
+
+/// The URLs of the APIs.
+#[derive(Clone)]
+struct Apis {
     core: String,
     identity: String,
-    pace: Pace,
+}
+
+impl Apis {
+    fn of(region: &str, tenancy: &str) -> Self {
+        let domain = domain(tenancy);
+        Apis {
+            core: format!("https://iaas.{region}.{domain}"),
+            identity: format!("https://identity.{region}.oci.{domain}"),
+        }
+    }
 }
 
 /// A refresh under way.
 struct Asking<'a> {
     client: &'a HttpClient,
-    key: OracleKey,
+    session: Arc<OracleSession>,
+    apis: Apis,
     pace: Pace,
 }
 
 impl OciSource {
     pub(crate) fn new(config: &OciSdConfig, base_dir: &Path, client: HttpClient) -> Self {
-        let (region, domain) = (&config.region, domain(&config.tenancy));
+        let is_instance = config.auth == OciAuthentication::InstancePrincipal;
         OciSource {
             client,
             config: config.clone(),
             base_dir: base_dir.to_owned(),
-            core: format!("https://iaas.{region}.{domain}"),
-            identity: format!("https://identity.{region}.oci.{domain}"),
+            principal: is_instance.then(OraclePrincipal::default),
+            apis: None,
             pace: Pace::new(Instant::now()),
         }
     }
 
-    /// Returns the key, which its file may hold another of since the last time.
-    fn key(&self) -> Result<OracleKey, RefreshError> {
+    /// Returns who we are now: a key's file may hold another one since the last time.
+    async fn session(&self) -> Result<Arc<OracleSession>, RefreshError> {
+        if let Some(principal) = &self.principal {
+            let session = principal.session(&self.client).await;
+            return session.map_err(|error| RefreshError::of(&error));
+        }
         let config = &self.config;
         let pem = super::secret_of_file(&self.base_dir, &config.key_file)?;
-        let key = OracleKey::new(&config.tenancy, &config.user, &config.fingerprint, &pem);
-        key.map_err(|error| RefreshError::of(&error).about(&config.key_file))
+        let passphrase = match config.key_passphrase_file.as_str() {
+            "" => config.key_passphrase.reveal().to_owned(),
+            file => super::secret_of_file(&self.base_dir, file)?,
+        };
+        let (tenancy, user, fingerprint) = (&config.tenancy, &config.user, &config.fingerprint);
+        let key = OracleKey::new(tenancy, user, fingerprint, &pem, &passphrase);
+        let key = key.map_err(|error| RefreshError::of(&error).about(&config.key_file))?;
+        let tenancy = tenancy.clone();
+        Ok(Arc::new(OracleSession { key, tenancy }))
     }
 
     /// Returns the labels of an instance, if it has an address: a private one, else a public one.
-    fn target(&self, instance: &Instance, vnic: &Vnic) -> Option<BTreeMap<String, String>> {
+    ///
+    /// * `tenancy`: ours.
+    fn target(
+        &self,
+        tenancy: &str,
+        instance: &Instance,
+        vnic: &Vnic,
+    ) -> Option<BTreeMap<String, String>> {
         let mut hosts = [&vnic.private_ip, &vnic.public_ip].into_iter();
         let host = hosts.find(|ip| !ip.is_empty())?;
         let mut labels = MetaLabels::new("oci_");
@@ -90,7 +128,7 @@ impl OciSource {
         labels.set("availability_domain", &instance.availability_domain);
         labels.set("fault_domain", &instance.fault_domain);
         labels.set("region", &instance.region);
-        labels.set("tenancy_id", &self.config.tenancy);
+        labels.set("tenancy_id", tenancy);
         labels.set("compartment_id", &instance.compartment_id);
         labels.set("image_id", &instance.image_id);
         labels.set("vnic_id", &vnic.id);
@@ -137,7 +175,7 @@ impl Asking<'_> {
     ) -> Result<Result<(T, Option<String>), RefreshError>, RefreshError> {
         let due = self.pace.next(Instant::now());
         tokio::time::sleep_until(due).await;
-        let signed = self.key.sign_get(url, Timestamp::now());
+        let signed = self.session.key.sign_get(url, Timestamp::now());
         let signed = signed.map_err(|error| RefreshError::of(&error))?;
         let request = self.client.get(url).await;
         let request = request.map_err(|error| RefreshError::of(&error))?;
@@ -157,10 +195,10 @@ impl Asking<'_> {
     }
 
     /// Returns the primary one of an instance's VNICs, if we may see it.
-    async fn primary(&mut self, core: &str, ids: &[String]) -> Result<Option<Vnic>, RefreshError> {
+    async fn primary(&mut self, ids: &[String]) -> Result<Option<Vnic>, RefreshError> {
         for id in ids {
             let asked = format!("oci GetVnic {id}");
-            let url = format!("{core}/{VERSION}/vnics/{}", component(id));
+            let url = format!("{}/{VERSION}/vnics/{}", self.apis.core, component(id));
             match self.get::<Vnic>(&url, &asked).await? {
                 Ok((vnic, _)) if vnic.is_primary => return Ok(Some(vnic)),
                 Ok(_) => (),
@@ -179,27 +217,34 @@ impl Source for OciSource {
     const NAME: &'static str = "oci";
 
     async fn groups(&mut self) -> Result<Vec<TargetGroup>, RefreshError> {
+        let session = self.session().await?;
+        let of_region = || Apis::of(&self.config.region, &session.tenancy);
+        let apis = self.apis.get_or_insert_with(of_region).clone();
         let mut asking = Asking {
             client: &self.client,
-            key: self.key()?,
+            session,
+            apis,
             pace: self.pace,
         };
         let groups = self.groups_of(&mut asking).await;
         self.pace = asking.pace;
+        if let (Some(principal), Err(_)) = (&self.principal, &groups) {
+            // Perhaps it was the session that was refused.
+            principal.forget().await;
+        }
         groups
     }
 }
 
 impl OciSource {
     async fn groups_of(&self, asking: &mut Asking<'_>) -> Result<Vec<TargetGroup>, RefreshError> {
-        let core = &self.core;
+        let Apis { core, identity } = asking.apis.clone();
+        let tenancy = asking.session.tenancy.clone();
         let mut compartments = self.config.compartments.clone();
         if compartments.is_empty() {
-            let tenancy = &self.config.tenancy;
             let url = format!(
-                "{}/{VERSION}/compartments?compartmentId={}&accessLevel=ACCESSIBLE&compartmentIdInSubtree=true&limit={PAGE_ITEMS}",
-                self.identity,
-                component(tenancy)
+                "{identity}/{VERSION}/compartments?compartmentId={}&accessLevel=ACCESSIBLE&compartmentIdInSubtree=true&limit={PAGE_ITEMS}",
+                component(&tenancy)
             );
             let found: Vec<Compartment> = asking.list(&url, "oci ListCompartments").await?;
             let active = found.into_iter().filter(Compartment::is_active);
@@ -228,8 +273,8 @@ impl OciSource {
             let mut targets = Vec::new();
             for instance in &instances {
                 let ids = vnics.get(&instance.id).map_or(&[][..], Vec::as_slice);
-                if let Some(vnic) = asking.primary(core, ids).await? {
-                    targets.extend(self.target(instance, &vnic));
+                if let Some(vnic) = asking.primary(ids).await? {
+                    targets.extend(self.target(&tenancy, instance, &vnic));
                 }
             }
             groups.push(TargetGroup {

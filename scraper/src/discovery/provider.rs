@@ -72,7 +72,7 @@ macro_rules! providers {
         }
 
         impl ProviderConfig {
-            /// Returns the discoveries of a section that are built.
+            /// Returns the discoveries of a section.
             pub(crate) fn of(config: &Sources) -> Vec<ProviderConfig> {
                 let mut all = Vec::new();
                 if !config.static_configs.is_empty() {
@@ -82,10 +82,6 @@ macro_rules! providers {
                     let configs = config.$key.iter().cloned().map(Box::new);
                     all.extend(configs.map(ProviderConfig::$variant));
                 )*
-                all.retain(|config| match config {
-                    ProviderConfig::Oci(oci) => oci.is_built(),
-                    _ => true,
-                });
                 all
             }
 

@@ -42,7 +42,7 @@ fn outcome(dir: &Path, file: &str, mode: &str, stage: &str) -> Result<(), String
         let group = yaml::parse::<StaticConfig>(&text);
         return group.map(|_| ()).map_err(|error| error.to_string());
     }
-    let (config, _) = Config::parse(&text, file, mode).map_err(|error| error.to_string())?;
+    let config = Config::parse(&text, file, mode).map_err(|error| error.to_string())?;
     if stage == "scrape_config_files" {
         let files = config.read_scrape_config_files(dir, file);
         files.map_err(|error| error.to_string())?;
@@ -52,7 +52,7 @@ fn outcome(dir: &Path, file: &str, mode: &str, stage: &str) -> Result<(), String
     }
     // What was understood is printed so that it is understood again, secrets apart.
     let printed = yaml::print(&config).unwrap();
-    let (again, _) = Config::parse(&printed, "printed", mode)
+    let again = Config::parse(&printed, "printed", mode)
         .map_err(|error| panic!("{file}: printed: {error}\n{printed}"))
         .unwrap();
     assert_eq!(yaml::print(&again).unwrap(), printed, "{file}");
@@ -114,7 +114,7 @@ fn files_of_the_operator() {
 
 fn parsed(dir: &Path, file: &str) -> Config {
     let text = std::fs::read_to_string(dir.join(file)).unwrap();
-    Config::parse(&text, file, Mode::Server).unwrap().0
+    Config::parse(&text, file, Mode::Server).unwrap()
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn what_is_printed_is_what_was_read() {
     let Some(dir) = folder("config") else { return };
     let config = parsed(&dir, "roundtrip.good.yml");
     let printed = yaml::print(&config).unwrap();
-    let (again, _) = Config::parse(&printed, "printed", Mode::Server).unwrap();
+    let again = Config::parse(&printed, "printed", Mode::Server).unwrap();
     assert_eq!(again, config);
 }
 

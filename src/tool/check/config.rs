@@ -109,7 +109,7 @@ impl Check {
     ) -> anyhow::Result<(Vec<PathBuf>, Vec<ScrapeConfig>)> {
         let dir = Path::new(path).parent().unwrap_or(Path::new(""));
         let text = std::fs::read_to_string(path)?;
-        let (mut config, _) = Config::parse(&text, path, self.mode)?;
+        let mut config = Config::parse(&text, path, self.mode)?;
         if self.syntax_only {
             return Ok((Vec::new(), config.scrape_configs));
         }

@@ -30,7 +30,7 @@ pub(in crate::tool) fn run(call: &ToolCall, out: &mut dyn Write) -> anyhow::Resu
     ensure_exist(&call.args[..1])?;
     let dir = Path::new(path).parent().unwrap_or(Path::new(""));
     let text = std::fs::read_to_string(path).with_context(|| format!("read {path}"))?;
-    let (mut config, _) = Config::parse(&text, path, Mode::Server)?;
+    let mut config = Config::parse(&text, path, Mode::Server)?;
     let files = config.read_scrape_config_files(dir, path);
     config
         .scrape_configs
@@ -44,9 +44,6 @@ pub(in crate::tool) fn run(call: &ToolCall, out: &mut dyn Write) -> anyhow::Resu
         complain(&text);
         return Ok(Outcome::FoundProblems);
     };
-    for warning in job.unsupported() {
-        complain(&warning);
-    }
     // An error means that another provider was installed before, which nobody here does.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -47,11 +47,6 @@ words! {
 }
 
 impl OciSdConfig {
-    /// Returns whether there is something that finds targets.
-    pub(crate) fn is_built(&self) -> bool {
-        self.auth == OciAuthentication::ApiKey
-    }
-
     fn check_own(&self) -> Result<(), ConfigError> {
         ensure(!self.region.is_empty(), "oci_sd: region is required")?;
         let of_key = [

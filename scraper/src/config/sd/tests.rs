@@ -167,19 +167,3 @@ fn contradictions() {
         "path name \"a.txt\" is not valid",
     );
 }
-
-#[test]
-fn what_finds_no_targets_is_named() {
-    let unbuilt = |text: &str| {
-        let config: ScrapeConfig = yaml::parse(text).unwrap();
-        config.sources().unbuilt()
-    };
-    let oci = "oci_sd_configs: [{region: r, auth: instance_principal}, {region: r, tenancy: t, user: u, fingerprint: f, key_file: k}]";
-    assert_eq!(
-        unbuilt(oci),
-        ["oci_sd_configs with auth instance_principal"]
-    );
-    for role in ["ec2", "lightsail", "ecs", "msk", "elasticache", "rds"] {
-        assert!(unbuilt(&format!("aws_sd_configs: [{{role: {role}}}]")).is_empty());
-    }
-}

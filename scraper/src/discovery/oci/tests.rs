@@ -1,4 +1,4 @@
-use net::http_config::HttpConfig;
+use net::http_config::{HttpConfig, Secret};
 use serde_json::{Value, json};
 
 use super::*;
@@ -21,8 +21,15 @@ fn source(api: &Api, compartments: &[&str]) -> OciSource {
     };
     let client = HttpClient::new(HttpConfig::default(), Path::new(""), None).unwrap();
     let mut source = OciSource::new(&config, Path::new(""), client);
-    (source.core, source.identity) = (api.url("/core"), api.url("/identity"));
+    source.apis = Some(apis(api));
     source
+}
+
+fn apis(api: &Api) -> Apis {
+    Apis {
+        core: api.url("/core"),
+        identity: api.url("/identity"),
+    }
 }
 
 fn instance(id: &str) -> Value {
@@ -176,6 +183,51 @@ async fn keys_that_are_none_are_told() {
     let expected =
         "Cargo.toml: the private key is no PEM block (expected -----BEGIN PRIVATE KEY-----)";
     assert_eq!(error, expected);
+}
+
+#[tokio::test]
+async fn keys_may_be_encrypted() {
+    let api = Api::start(answer).await;
+    let mut source = source(&api, &["c1"]);
+    let key = "/../net/src/rsa/encrypted/pkcs8-aes256.pem";
+    source.config.key_file = format!("{}{key}", env!("CARGO_MANIFEST_DIR"));
+    let error = source.groups().await.unwrap_err().to_string();
+    let expected = ": the private key is encrypted, and there is no passphrase";
+    assert!(error.ends_with(expected), "{error}");
+    source.config.key_passphrase = Secret::new("hush");
+    assert_eq!(source.groups().await.unwrap().len(), 1);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "hush\n").unwrap();
+    source.config.key_passphrase = Secret::default();
+    source.config.key_passphrase_file = file.path().display().to_string();
+    assert_eq!(source.groups().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn an_instance_asks_as_itself() {
+    let api = Api::start(|asked| match asked.path.as_str() {
+        // What certificates and sessions are like is tested where they are read.
+        path if path.starts_with("/opc/") => Answer::status(404),
+        _ => answer(asked),
+    })
+    .await;
+    let mut source = source(&api, &["c1"]);
+    source.principal = Some(OraclePrincipal::at(&api.url("/opc/v2"), None));
+    let error = source.groups().await.unwrap_err().to_string();
+    assert!(
+        error.ends_with("/opc/v2/instance/regionInfo: HTTP status 404"),
+        "{error}"
+    );
+    let config: OciSdConfig =
+        serde_json::from_value(json!({"region": "r", "auth": "instance_principal"})).unwrap();
+    let client = HttpClient::new(HttpConfig::default(), Path::new(""), None).unwrap();
+    assert!(
+        OciSource::new(&config, Path::new(""), client)
+            .principal
+            .is_some()
+    );
+    let apis = Apis::of("uk-gov-london-1", "ocid1.tenancy.oc4..t");
+    assert_eq!(apis.core, "https://iaas.uk-gov-london-1.oraclegovcloud.uk");
 }
 
 #[test]
