@@ -10,14 +10,10 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use alertmanager::rule::engine::EngineQuery;
-use alertmanager::rule::query::{QueriedSample, QueriedSeries, QuerySteps, RuleExpr, RuleQuery};
-use model::time::Clock;
-use model::trace::{Span, SpanKind, Tracer};
 use parking_lot::Mutex;
 
 /// The name of the file in the data directory.
-const FILE_NAME: &str = "queries.active";
+pub(crate) const FILE_NAME: &str = "queries.active";
 
 const SLOT_BYTES: usize = 1000;
 
@@ -26,6 +22,9 @@ pub(crate) const RULE_SLOTS: usize = 16;
 
 /// Of an old file, no more is read; so many queries are told of.
 const READ_BYTES_MAX: u64 = 1 << 20;
+
+/// What Prometheus calls the span of a query that is evaluated.
+pub(crate) const EXECUTION: &str = "promqlExec";
 
 /// The slots; shared by the queries.
 #[derive(Debug)]
@@ -66,7 +65,7 @@ impl ActiveQueries {
     /// # Errors
     ///
     /// When the file cannot be read or written.
-    fn open(dir: &Path, slots: usize) -> io::Result<(Arc<Self>, Option<String>)> {
+    pub(crate) fn open(dir: &Path, slots: usize) -> io::Result<(Arc<Self>, Option<String>)> {
         let path = dir.join(FILE_NAME);
         let unfinished = match File::open(&path) {
             Ok(file) => unfinished(file)?,
@@ -93,53 +92,6 @@ impl ActiveQueries {
         };
         slot.write(&entry(query, now_s)).ok()?;
         Some(slot)
-    }
-}
-
-/// What Prometheus calls the span of a query that is evaluated.
-pub(crate) const EXECUTION: &str = "promqlExec";
-
-/// Queries of rules, each of them in the log, if there is one, and a span of its own while it runs.
-pub(crate) struct LoggedRules {
-    pub(crate) query: EngineQuery,
-    pub(crate) queries: Option<Arc<ActiveQueries>>,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) tracer: Tracer,
-}
-
-impl LoggedRules {
-    /// Begins a query whose text is that; what is returned ends it.
-    fn begin(&self, query: &str) -> Option<(Option<Slot>, Span)> {
-        if self.queries.is_none() && !self.tracer.is_on() {
-            return None;
-        }
-        let now_s = self.clock.now_ms().div_euclid(1000);
-        let queries = self.queries.as_ref();
-        let slot = queries.and_then(|queries| queries.begin(query, now_s));
-        let mut span = self.tracer.begin(EXECUTION, SpanKind::Internal, None);
-        span.set("query", query);
-        Some((slot, span))
-    }
-}
-
-impl RuleQuery for LoggedRules {
-    fn vector(&self, expr: &RuleExpr, at_ms: i64) -> Result<Vec<QueriedSample>, String> {
-        let _running = self.begin(expr.text());
-        self.query.vector(expr, at_ms)
-    }
-
-    fn vector_of_text(&self, query: &str, at_ms: i64) -> Result<Vec<QueriedSample>, String> {
-        let _running = self.begin(query);
-        self.query.vector_of_text(query, at_ms)
-    }
-
-    fn range(
-        &self,
-        expr: &RuleExpr,
-        steps: QuerySteps,
-    ) -> Option<Result<Vec<QueriedSeries>, String>> {
-        let _running = self.begin(expr.text());
-        self.query.range(expr, steps)
     }
 }
 
@@ -179,7 +131,7 @@ fn entry(query: &str, now_s: i64) -> [u8; SLOT_BYTES] {
 }
 
 /// Returns the queries that `file` has, as a JSON list.
-fn unfinished(file: File) -> io::Result<Option<String>> {
+pub(crate) fn unfinished(file: File) -> io::Result<Option<String>> {
     let mut bytes = Vec::new();
     file.take(READ_BYTES_MAX).read_to_end(&mut bytes)?;
     bytes.retain(|&byte| byte != 0);
@@ -191,8 +143,6 @@ fn unfinished(file: File) -> io::Result<Option<String>> {
 
 #[cfg(test)]
 mod tests {
-    use model::storage::{Querier, Queryable, ReadError};
-
     use super::*;
 
     fn reopen(dir: &Path) -> Option<String> {
@@ -217,51 +167,6 @@ mod tests {
         ]);
         assert_eq!(told, expected);
         drop((second, third));
-        assert_eq!(reopen(dir.path()), None);
-    }
-
-    /// Keeps what the log says while it is read, and has no data.
-    struct Spy(std::path::PathBuf, Mutex<Vec<String>>);
-
-    impl Queryable for Spy {
-        fn querier(&self, _: i64, _: i64) -> Result<Box<dyn Querier + '_>, ReadError> {
-            let text = unfinished(File::open(&self.0).unwrap()).unwrap();
-            self.1.lock().extend(text);
-            Err(ReadError::Corrupt {
-                path: self.0.clone(),
-                what: "no data".to_owned(),
-            })
-        }
-    }
-
-    #[test]
-    fn queries_of_rules_are_in_it_while_they_run() {
-        let dir = tempfile::tempdir().unwrap();
-        let (queries, _) = ActiveQueries::open(dir.path(), 2).unwrap();
-        let spy = Arc::new(Spy(dir.path().join(FILE_NAME), Mutex::default()));
-        let engine = crate::api::testing::engine(&metrics::Registry::new());
-        let rules = LoggedRules {
-            query: EngineQuery::new(Arc::new(engine), Arc::clone(&spy) as _),
-            queries: Some(queries),
-            tracer: Tracer::default(),
-            clock: Arc::new(model::time::SystemClock),
-        };
-        let expr = promql::parse_with("sum(a)", &promql::ParseOptions::STABLE).unwrap();
-        let expr = RuleExpr::from(expr);
-        assert!(rules.vector(&expr, 0).is_err());
-        assert!(rules.vector_of_text("b > 1", 0).is_err());
-        let steps = QuerySteps {
-            start_ms: 0,
-            end_ms: 60_000,
-            step_ms: 15_000,
-        };
-        assert!(rules.range(&expr, steps).unwrap().is_err());
-        let seen = spy.1.lock().clone();
-        for (text, query) in seen.iter().zip(["sum(a)", "b > 1", "sum(a)"]) {
-            let told: serde_json::Value = serde_json::from_str(text).unwrap();
-            assert_eq!(told[0]["query"], query);
-        }
-        assert_eq!(seen.len(), 3);
         assert_eq!(reopen(dir.path()), None);
     }
 

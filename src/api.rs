@@ -28,6 +28,7 @@
 
 pub(crate) mod admin;
 mod alertmanager_v2;
+mod asked;
 mod cors;
 mod encode;
 pub(crate) mod error;
@@ -75,6 +76,9 @@ use tsdb::ReplayProgress;
 
 use crate::active_queries::ActiveQueries;
 use crate::alertmanagers::Urls;
+use crate::query_log::QueryLog;
+pub(crate) use asked::Peer;
+pub(crate) use encode::QueryTime;
 use error::ApiError;
 use own_metrics::HttpMetrics;
 pub(crate) use params::parse_time;
@@ -130,6 +134,8 @@ pub(crate) struct ApiState {
     pub(crate) query_permits: Arc<Semaphore>,
     /// The log of running queries, with a slot for each permit.
     pub(crate) active_queries: Option<Arc<ActiveQueries>>,
+    /// The log of queries that ran.
+    pub(crate) query_log: Arc<QueryLog>,
     /// Where short queries are evaluated.
     pub(crate) at_once: AtOnce,
     /// How long a query may take (`--query.timeout`); a request may ask for less.

@@ -430,6 +430,13 @@ impl Loaded {
         self.config.storage.tsdb.chunk_encoding?.floats
     }
 
+    /// Returns the file that queries are logged in, if they are.
+    pub(crate) fn query_log(&self) -> Option<PathBuf> {
+        let file = self.config.global.query_log_file.as_ref();
+        let file = file.filter(|file| !file.is_empty());
+        file.map(|file| self.dir.join(file))
+    }
+
     fn unbuilt(&self) -> Vec<String> {
         let config = &self.config;
         let sections = [
@@ -440,13 +447,8 @@ impl Loaded {
             .into_iter()
             .filter(|(_, given)| *given)
             .map(|(name, _)| name.to_owned());
-        let global = config
-            .global
-            .unsupported()
-            .into_iter()
-            .map(|field| format!("global.{field}"));
-        let all = sections.chain(global);
-        all.map(|name| format!("{name} is not built yet and has no effect"))
+        sections
+            .map(|name| format!("{name} is not built yet and has no effect"))
             .collect()
     }
 }

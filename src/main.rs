@@ -1,7 +1,7 @@
 //! The `hearth` binary: the only crate that knows the others.
 //!
 //! [`cli`] says what was typed, [`config`] what is configured, [`server`] joins the rooms and starts, reloads and stops
-//! them, [`api`] answers HTTP, [`active_queries`] notes on disk which queries run, [`exporter`] is the node exporter as a program and [`alerting`] the Alertmanager, [`footprint`] gives back memory that only starting needed, [`tool`] does one thing and ends.
+//! them, [`api`] answers HTTP, [`active_queries`] notes on disk which queries run and [`query_log`] which ran, [`rule_queries`] are those of rules, [`exporter`] is the node exporter as a program and [`alerting`] the Alertmanager, [`footprint`] gives back memory that only starting needed, [`tool`] does one thing and ends.
 //!
 //! Exit codes: 0 stopped as asked, 1 could not start or run, 2 wrong command line or configuration; those of tools are
 //! in [`tool`].
@@ -18,6 +18,8 @@ mod exporter;
 mod files;
 mod footprint;
 mod logging;
+mod query_log;
+mod rule_queries;
 mod server;
 mod signal;
 mod tool;

@@ -31,11 +31,13 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tsdb::{Db, ReplayProgress};
 
-use crate::active_queries::{self, ActiveQueries, LoggedRules};
+use crate::active_queries::{self, ActiveQueries};
 use crate::alertmanagers::{self, Alertmanagers};
 use crate::api;
 use crate::cli::flag::Values;
 use crate::config::{LoadError, Loaded};
+use crate::query_log::QueryLog;
+use crate::rule_queries::RuleQueries;
 use settings::Settings;
 pub(crate) use settings::UsageError;
 
@@ -121,6 +123,7 @@ struct Server {
     db: Arc<Db>,
     engine: Arc<promql::Engine>,
     active_queries: Option<Arc<ActiveQueries>>,
+    query_log: Arc<QueryLog>,
     scraper: Arc<ScrapeManager>,
     rules: Arc<RuleManager>,
     notifiers: Arc<FanOut>,
@@ -187,12 +190,15 @@ impl Server {
         let notifiers = Arc::new(FanOut::new(targets));
         let slots = settings.query_concurrency + active_queries::RULE_SLOTS;
         let active_queries = ActiveQueries::start(&settings.data_dir, slots);
+        let query_log = Arc::new(QueryLog::new(&registry));
         let query = EngineQuery::new(Arc::clone(&engine), Arc::clone(&db) as _);
-        let rule_query = LoggedRules {
-            query,
-            queries: active_queries.clone(),
+        let rule_query = RuleQueries {
+            query: Arc::new(query),
+            active: active_queries.clone(),
+            log: Arc::clone(&query_log),
             clock: Arc::clone(&clock),
             tracer: tracer.clone(),
+            group: None,
         };
         let rules = Arc::new(RuleManager::new(RuleManagerOptions {
             storage: Arc::clone(&db) as _,
@@ -218,6 +224,7 @@ impl Server {
         .context("start the threads that scrape")?;
         let server = Server {
             active_queries,
+            query_log,
             runtime: Arc::new(runtime_info(
                 clock.now_ms(),
                 retention_text(&settings, loaded),
@@ -315,9 +322,15 @@ impl Server {
         let global = &loaded.config.global;
         let alerting = &loaded.config.alerting;
         let alertmanagers = self.alertmanagers.prepare(alerting)?;
+        let query_log = loaded.query_log().map(|path| {
+            let opened = self.query_log.open(&path);
+            opened.with_context(|| format!("open query_log_file {}", path.display()))
+        });
+        let query_log = query_log.transpose()?;
         let jobs = loaded.config.scrape_configs.clone();
         self.apply_alertmanager(checked.alertmanager)?;
         self.scraper.apply(jobs, global)?;
+        self.query_log.replace(query_log);
         let relabel = alertmanagers::relabelling(&alerting.alert_relabel_configs);
         self.notifiers.set_relabel(relabel);
         self.alertmanagers.apply(alertmanagers);
@@ -389,6 +402,7 @@ impl Server {
             query_permits: Arc::new(Semaphore::new(self.settings.query_concurrency)),
             at_once: api::AtOnce::new(tokio::runtime::Handle::current().metrics().num_workers()),
             active_queries: self.active_queries.clone(),
+            query_log: Arc::clone(&self.query_log),
             query_timeout: self.settings.engine.timeout,
             has_per_step_stats: self.settings.has_per_step_stats,
             query_queue_seconds: api::query_queue_seconds(&self.registry),

@@ -1,27 +1,17 @@
 //! `scrape_failure_log_file`: a line of JSON for each scrape that failed, in the files that jobs name.
 //!
-//! Lines are written by a thread for each file, so that a slow disk holds up no scrape. The files are opened anew at each
-//! reload: that is how they are rotated.
-//!
-//! # Bounds
-//!
-//! At most [`WAITING_MAX`] lines wait for a file; further ones are dropped and counted. The file itself grows until
-//! somebody moves it away, as with Prometheus.
+//! The files are opened anew at each reload: that is how they are rotated.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread::JoinHandle;
 
 use metrics::Counter;
 use parking_lot::Mutex;
 use serde::Serialize;
 
-/// How many lines may wait for their file.
-const WAITING_MAX: usize = 1_024;
+use crate::line_file::LineFile;
 
 /// One scrape that failed. The names are Prometheus'.
 #[derive(Serialize)]
@@ -53,13 +43,7 @@ pub(crate) struct FailureLogs {
 
 /// Files that were opened together.
 #[derive(Default)]
-pub(crate) struct OpenFiles(BTreeMap<PathBuf, Writer>);
-
-/// A file and the thread that writes it; dropped, it waits until all lines are written.
-struct Writer {
-    lines: Option<SyncSender<Vec<u8>>>,
-    thread: Option<JoinHandle<()>>,
-}
+pub(crate) struct OpenFiles(BTreeMap<PathBuf, LineFile>);
 
 impl FailureLogs {
     /// Returns a log without files. `dropped` counts lines that could not be written.
@@ -80,7 +64,7 @@ impl FailureLogs {
         let mut files = BTreeMap::new();
         for path in paths {
             if let Entry::Vacant(entry) = files.entry(path) {
-                let writer = Writer::start(entry.key(), self.dropped.clone());
+                let writer = LineFile::open(entry.key(), self.dropped.clone());
                 let writer = writer.map_err(|error| (entry.key().clone(), error))?;
                 entry.insert(writer);
             }
@@ -105,47 +89,11 @@ impl FailureLogs {
             job_name: failure.job,
             target: failure.target,
         };
-        let Ok(mut bytes) = serde_json::to_vec(&line) else {
-            return self.dropped.inc();
-        };
-        bytes.push(b'\n');
         let files = self.files.lock();
-        // A job that is on its way out may still fail; its file is closed then.
-        let lines = files.0.get(path).and_then(|writer| writer.lines.as_ref());
-        if lines.is_none_or(|lines| lines.try_send(bytes).is_err()) {
-            self.dropped.inc();
-        }
-    }
-}
-
-impl Writer {
-    fn start(path: &Path, dropped: Counter) -> io::Result<Self> {
-        let file = OpenOptions::new().create(true).append(true).open(path)?;
-        let (sender, lines) = sync_channel(WAITING_MAX);
-        let thread = std::thread::Builder::new()
-            .name("scrape-failures".to_owned())
-            .spawn(move || write_all(file, &lines, &dropped))?;
-        Ok(Writer {
-            lines: Some(sender),
-            thread: Some(thread),
-        })
-    }
-}
-
-impl Drop for Writer {
-    fn drop(&mut self) {
-        drop(self.lines.take());
-        if let Some(thread) = self.thread.take() {
-            // A thread that panicked has said so itself.
-            thread.join().ok();
-        }
-    }
-}
-
-fn write_all(mut file: File, lines: &Receiver<Vec<u8>>, dropped: &Counter) {
-    for line in lines {
-        if file.write_all(&line).is_err() {
-            dropped.inc();
+        match files.0.get(path) {
+            Some(file) => file.write(&line),
+            // A job that is on its way out may still fail; its file is closed then.
+            None => self.dropped.inc(),
         }
     }
 }

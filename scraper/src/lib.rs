@@ -16,6 +16,7 @@ pub mod exposition;
 mod failure_log;
 mod job;
 mod lanes;
+pub mod line_file;
 mod manager;
 pub mod metadata;
 mod metrics;

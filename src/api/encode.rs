@@ -22,9 +22,9 @@ const SLACK_BYTES: usize = 1024;
 const SAMPLE_BYTES: usize = 40;
 const LABELS_BYTES: usize = 256;
 
-/// What a query took, for the answer.
+/// What a query took.
 #[derive(Clone, Debug)]
-pub(super) struct Stats {
+pub(crate) struct QueryTime {
     /// Waiting for a permit.
     pub(super) queued: Duration,
     /// In the engine, all in all.
@@ -63,14 +63,24 @@ struct SamplesJson {
     peak_samples: u64,
 }
 
-impl Stats {
+impl QueryTime {
     fn append_to(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b",\"stats\":");
         json::append_serialized(out, &self.json());
     }
 
+    /// Returns what an instant query took that waited for nothing.
+    pub(crate) fn of_rule(evaluation: Duration, query: promql::QueryStats) -> Self {
+        QueryTime {
+            queued: Duration::ZERO,
+            evaluation,
+            query,
+            steps: (0, 1),
+        }
+    }
+
     /// Returns what is serialized.
-    pub(super) fn json(&self) -> impl Serialize {
+    pub(crate) fn json(&self) -> impl Serialize {
         let timings = TimingsJson {
             eval_total_time: self.evaluation.as_secs_f64(),
             result_sort_time: self.query.sorting.as_secs_f64(),
@@ -101,7 +111,7 @@ impl Stats {
 }
 
 /// Returns the body of the answer with `value`.
-pub(super) fn body(value: Value, stats: Option<&Stats>, notes: &Notes) -> Body {
+pub(super) fn body(value: Value, stats: Option<&QueryTime>, notes: &Notes) -> Body {
     let mut pieces = Pieces::new(value, stats, notes, PIECE_BYTES);
     let first = pieces.next().unwrap_or_default();
     if pieces.is_done {
@@ -127,7 +137,7 @@ struct Pieces {
 }
 
 impl Pieces {
-    fn new(value: Value, stats: Option<&Stats>, notes: &Notes, piece_bytes: usize) -> Self {
+    fn new(value: Value, stats: Option<&QueryTime>, notes: &Notes, piece_bytes: usize) -> Self {
         let mut tail = Vec::new();
         if let Some(stats) = stats {
             stats.append_to(&mut tail);
@@ -446,7 +456,7 @@ mod tests {
 
     #[test]
     fn stats_and_notes_follow() {
-        let stats = Stats {
+        let stats = QueryTime {
             queued: Duration::from_millis(250),
             evaluation: Duration::from_millis(500),
             query: promql::QueryStats {

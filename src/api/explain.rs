@@ -4,7 +4,7 @@ use axum::response::Response;
 use promql::{PlanNode, QueryResult, Value};
 use serde::Serialize;
 
-use super::encode::Stats;
+use super::encode::QueryTime;
 use super::json;
 
 #[derive(Serialize)]
@@ -52,7 +52,7 @@ impl<'a> NodeJson<'a> {
 }
 
 /// Returns the answer with the plan of `result`; `plan` is null for an expression without operators.
-pub(super) fn answer(result: &QueryResult, stats: &Stats) -> Response {
+pub(super) fn answer(result: &QueryResult, stats: &QueryTime) -> Response {
     json::success_of(&Explained {
         result_type: result.value.value_type().as_str(),
         series: match &result.value {

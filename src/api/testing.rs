@@ -233,6 +233,7 @@ fn state(dir: &std::path::Path, registry: &Registry) -> ApiState {
         query_permits: Arc::new(Semaphore::new(4)),
         at_once: crate::api::AtOnce::new(2),
         active_queries: None,
+        query_log: Arc::new(crate::query_log::QueryLog::new(registry)),
         query_timeout: Duration::from_secs(60),
         has_per_step_stats: true,
         query_queue_seconds: super::query_queue_seconds(registry),

@@ -61,18 +61,10 @@ fn errors_name_file_line_key_and_value() {
 
 #[test]
 fn what_is_not_built_yet_is_named() {
-    let text = "remote_write:\n- url: http://x/\nglobal:\n  query_log_file: x\n";
+    let text = "remote_write:\n- url: http://x/\n";
     let loaded = Loaded::from_text(text, "x", Path::new("")).unwrap();
     assert!(
         loaded.warnings.iter().any(|w| w.contains("remote_write")),
-        "{:?}",
-        loaded.warnings
-    );
-    assert!(
-        loaded
-            .warnings
-            .iter()
-            .any(|w| w.contains("global.query_log_file")),
         "{:?}",
         loaded.warnings
     );

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Extension, Router};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
@@ -24,11 +24,12 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
+use tower::Layer as _;
 use tsdb::ReplayProgress;
 
 use super::ReloadRequest;
 use super::settings::{self, Settings};
-use crate::api;
+use crate::api::{self, Peer};
 use crate::exporter::{self, NodeMetrics};
 
 /// How long stopping waits for requests that are being answered.
@@ -167,7 +168,8 @@ async fn serve(
             () = stop.cancelled() => break,
             accepted = listener.accept() => accepted,
         };
-        let service = TowerToHyperService::new(router.clone());
+        let peer = Peer(peer.ip());
+        let service = TowerToHyperService::new(Extension(peer).layer(router.clone()));
         if !rules.speaks_tls() {
             let serving = builder.serve_connection(TokioIo::new(connection), service);
             tokio::spawn(to_its_end(graceful.watch(serving)));
@@ -183,14 +185,15 @@ async fn serve(
             let shaking = TlsAcceptor::from(tls).accept(connection);
             match tokio::time::timeout(read_timeout, shaking).await {
                 Ok(Ok(connection)) if connection.get_ref().1.alpn_protocol() == Some(h2::ALPN) => {
-                    h2::serve(TokioIo::new(connection), router, read_timeout, watcher).await;
+                    let connection = TokioIo::new(connection);
+                    h2::serve(connection, peer, router, read_timeout, watcher).await;
                 }
                 Ok(Ok(connection)) => {
                     let serving = builder.serve_connection(TokioIo::new(connection), service);
                     to_its_end(watcher.watch(serving)).await;
                 }
-                Ok(Err(error)) => tracing::debug!(%error, %peer, "TLS handshake failed"),
-                Err(_) => tracing::debug!(%peer, "the TLS handshake took too long"),
+                Ok(Err(error)) => tracing::debug!(%error, peer = %peer.0, "TLS handshake failed"),
+                Err(_) => tracing::debug!(peer = %peer.0, "the TLS handshake took too long"),
             }
         });
     }

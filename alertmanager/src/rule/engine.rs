@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use model::storage::Queryable;
 use model::{Labels, SampleValue};
-use promql::{Engine, Expr, MatrixSeries, QueryOptions, Value};
+use promql::{
+    Engine, Expr, MatrixSeries, ParseError, QueryError, QueryOptions, QueryResult, Value,
+};
 
 use super::query::{QueriedSample, QueriedSeries, QuerySteps, RuleExpr, RuleQuery};
 
@@ -31,12 +33,32 @@ impl EngineQuery {
         EngineQuery { options, ..self }
     }
 
-    fn instant(&self, expr: &Expr, at_ms: i64) -> Result<Vec<QueriedSample>, String> {
-        let result = self
-            .engine
+    /// Returns the expression that a text is.
+    ///
+    /// # Errors
+    ///
+    /// When it is none.
+    pub fn parse(&self, query: &str) -> Result<Expr, ParseError> {
+        self.engine.parse(query)
+    }
+
+    /// Returns the value of an expression at `at_ms`, with what it took.
+    ///
+    /// # Errors
+    ///
+    /// Those of the engine.
+    pub fn evaluate(&self, expr: &Expr, at_ms: i64) -> Result<QueryResult, QueryError> {
+        self.engine
             .instant_expr(&*self.storage, expr, at_ms, &self.options)
-            .map_err(|error| error.to_string())?;
-        match result.value {
+    }
+
+    /// Returns a value as rules take it.
+    ///
+    /// # Errors
+    ///
+    /// When it is neither a vector nor a scalar.
+    pub fn samples(value: Value) -> Result<Vec<QueriedSample>, String> {
+        match value {
             Value::Vector(samples) => Ok(samples
                 .into_iter()
                 .map(|sample| QueriedSample {
@@ -57,15 +79,13 @@ impl EngineQuery {
 
 impl RuleQuery for EngineQuery {
     fn vector(&self, expr: &RuleExpr, at_ms: i64) -> Result<Vec<QueriedSample>, String> {
-        self.instant(expr, at_ms)
+        let result = self.evaluate(expr, at_ms);
+        Self::samples(result.map_err(|error| error.to_string())?.value)
     }
 
     fn vector_of_text(&self, query: &str, at_ms: i64) -> Result<Vec<QueriedSample>, String> {
-        let expr = self
-            .engine
-            .parse(query)
-            .map_err(|error| error.to_string())?;
-        self.instant(&expr, at_ms)
+        let expr = self.parse(query).map_err(|error| error.to_string())?;
+        self.vector(&expr.into(), at_ms)
     }
 
     fn range(

@@ -343,6 +343,11 @@ impl Group {
         })
     }
 
+    /// Returns the path of its file, and its name.
+    pub(crate) fn place(&self) -> (&str, &str) {
+        (&self.config.file, &self.config.name)
+    }
+
     /// Returns what the API shows.
     pub fn status(&self) -> GroupStatus {
         GroupStatus {

@@ -317,8 +317,10 @@ async fn run(
 
 /// Evaluates once and sends the alerts. A panic in a rule is logged and the group lives on.
 fn evaluate(options: &RuleManagerOptions, group: &mut Group, at_ms: i64, restores: bool) {
+    let (file, name) = group.place();
+    let own = options.query.of_group(file, name);
     let context = EvaluationContext {
-        query: &*options.query,
+        query: own.as_deref().unwrap_or(&*options.query),
         storage: &*options.storage,
         resend_delay: options.resend_delay,
         tracer: &options.tracer,

@@ -74,6 +74,14 @@ pub struct QuerySteps {
 
 /// Answers instant queries. Rules need nothing else of the engine, and tests bring their own.
 pub trait RuleQuery: Send + Sync {
+    /// Returns what answers the queries of one group, if that is not this itself.
+    ///
+    /// * `file`: the path of the group's file.
+    fn of_group(&self, file: &str, name: &str) -> Option<Box<dyn RuleQuery>> {
+        let _ = (file, name);
+        None
+    }
+
     /// Returns the vector of `expr` at `at_ms`; a scalar is a vector of one sample without labels.
     ///
     /// # Errors

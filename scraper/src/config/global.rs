@@ -220,16 +220,6 @@ impl GlobalConfig {
         self.rule_query_offset.unwrap_or_default()
     }
 
-    /// Returns the names of the fields that are set and not acted on yet.
-    pub fn unsupported(&self) -> Vec<&'static str> {
-        let fields = [("query_log_file", self.query_log_file.is_some())];
-        fields
-            .into_iter()
-            .filter(|&(_, is_set)| is_set)
-            .map(|(name, _)| name)
-            .collect()
-    }
-
     /// Returns the escaping scheme that goes with the names `validation` allows, if none is given.
     pub(super) fn escaping(&self, validation: Option<ValidationScheme>) -> EscapingScheme {
         self.metric_name_escaping_scheme

@@ -25,6 +25,8 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 use tower::ServiceExt as _;
 
+use crate::api::Peer;
+
 /// The name of the protocol in TLS.
 pub(super) const ALPN: &[u8] = b"h2";
 
@@ -62,8 +64,13 @@ impl Drop for Running {
 }
 
 /// Answers the requests of a connection until it ends, or has been idle for `idle_max`.
-pub(super) async fn serve<C>(connection: C, router: Router, idle_max: Duration, watcher: Watcher)
-where
+pub(super) async fn serve<C>(
+    connection: C,
+    peer: Peer,
+    router: Router,
+    idle_max: Duration,
+    watcher: Watcher,
+) where
     C: Read + Write + Unpin + Send + 'static,
 {
     let activity = Arc::new(Activity {
@@ -71,7 +78,8 @@ where
         ended: Mutex::new(Instant::now()),
     });
     let of_requests = Arc::clone(&activity);
-    let service = service_fn(move |request: Request<Incoming>| {
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer);
         let running = Running::begin(&of_requests);
         let answering = router.clone().oneshot(request);
         async move {
@@ -144,7 +152,13 @@ mod tests {
             .route("/slow", get(slow));
         let graceful = GracefulShutdown::new();
         let (ours, theirs) = tokio::io::duplex(1 << 16);
-        let serving = serve(TokioIo::new(theirs), router, idle_max, graceful.watcher());
+        let serving = serve(
+            TokioIo::new(theirs),
+            Peer(std::net::Ipv4Addr::LOCALHOST.into()),
+            router,
+            idle_max,
+            graceful.watcher(),
+        );
         let serving = tokio::spawn(serving);
         let (client, connection) = handshake(TokioExecutor::new(), TokioIo::new(ours))
             .await
