@@ -91,7 +91,8 @@ impl Cluster {
             format!("--cluster.listen-address={}", self.gossip[member]),
             format!("--cluster.peer-name=am-{member}"),
             format!("--cluster.peer-timeout={}ms", PEER_TIMEOUT.as_millis()),
-            "--cluster.label=test".to_owned(),
+            // Another test may get an address that was one of ours; it must not get our members too.
+            format!("--cluster.label={}", self.path().display()),
             "--cluster.gossip-interval=50ms".to_owned(),
             "--cluster.probe-interval=300ms".to_owned(),
             "--cluster.probe-timeout=200ms".to_owned(),
