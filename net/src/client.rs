@@ -6,7 +6,7 @@
 //!
 //! # Bounds
 //!
-//! A response's head is at most 16 KiB. An idle connection holds no buffer, and is closed after [`IDLE_TIMEOUT`]; a host
+//! A response's head is at most 16 KiB. An idle connection holds no buffer but those of TLS and HTTP/2, and is closed after [`IDLE_TIMEOUT`]; a host
 //! keeps at most [`IDLE_PER_HOST_MAX`] of them.
 //!
 //! # Not here

@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 /// How many lanes there are at most: a lane scrapes some millions of samples a second.
 const LANES_MAX: usize = 8;
 /// How many threads of its own a lane may have at once, for host names that are resolved and for long bodies.
-const BLOCKING_THREADS_MAX: usize = 32;
+const BLOCKING_THREADS_MAX: usize = 64;
 
 /// A few threads, each with a runtime of its own.
 pub(crate) struct Lanes {

@@ -75,7 +75,7 @@ impl Http2 {
         !self.sender.is_closed()
     }
 
-    /// Sends a message, as [`exchange::send`](super::exchange::send) does.
+    /// Does what [`exchange::send`](super::exchange::send) does.
     pub(super) async fn send(
         &mut self,
         message: Message<'_>,
