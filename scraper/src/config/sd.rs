@@ -1,8 +1,7 @@
 //! The `*_sd_configs`: one file and one struct for each mechanism, all checked in the same way.
 //!
 //! A struct holds every field that Prometheus knows, with Prometheus' defaults filled in. It is checked as a whole as
-//! soon as it is read, so that an error is said to be where the item is. What is not built is read and checked like the
-//! rest; [`Sources::unbuilt`] says what does nothing.
+//! soon as it is read, so that an error is said to be where the item is.
 //!
 //! To add a mechanism: a file with `sd_config!` and `check_own`, a line in `for_each_mechanism!`.
 //!
