@@ -87,11 +87,7 @@ pub async fn fetch(
         asked: asked.to_owned(),
         reason,
     };
-    let response = request.send().await;
-    let response = response.map_err(|error| wrong(crate::outbound::chain(&error.without_url())))?;
-    let status = response.status().as_u16();
-    let body = crate::outbound::body(response, ANSWER_BYTES_MAX).await;
-    let body = body.map_err(|error| wrong(error.to_string()))?;
+    let (status, body) = answered(request).await.map_err(wrong)?;
     if status != 200 {
         return Err(wrong(refusal(status, &body)));
     }
@@ -102,6 +98,19 @@ pub async fn fetch(
         value: Secret::new(answer.access_token),
         ends: ends.map(|seconds| Timestamp::now() + SignedDuration::from_secs(seconds)),
     })
+}
+
+/// Sends a request to an authority. Returns the status and the body of its answer.
+///
+/// # Errors
+///
+/// Why there is none, without the URL.
+pub(crate) async fn answered(request: reqwest::RequestBuilder) -> Result<(u16, Vec<u8>), String> {
+    let response = request.send().await;
+    let response = response.map_err(|error| crate::outbound::chain(&error.without_url()))?;
+    let status = response.status().as_u16();
+    let body = crate::outbound::body(response, ANSWER_BYTES_MAX).await;
+    Ok((status, body.map_err(|error| error.to_string())?))
 }
 
 /// Returns what is said of an answer that is no success, without showing all of it.

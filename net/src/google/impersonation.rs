@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::bearer::{BearerError, authorized, refusal};
+use crate::bearer::{BearerError, answered, authorized, refusal};
 use crate::http_config::Secret;
 use crate::lease::Lease;
 use crate::outbound::HttpClient;
@@ -16,8 +16,6 @@ pub(super) const PLATFORM_SCOPE: &str = "https://www.googleapis.com/auth/cloud-p
 /// How long a token is asked for, in seconds, if the file does not say.
 const TOKEN_SECONDS: u32 = 3_600;
 const ASKED: &str = "Google's IAM, for a service account";
-/// How long an answer may be, in bytes.
-const ANSWER_BYTES_MAX: usize = 1 << 20;
 
 /// A service account to act as.
 pub(super) struct Impersonation<'a> {
@@ -60,12 +58,7 @@ impl Impersonation<'_> {
             body["delegates"] = self.delegates.into();
         }
         let request = authorized(client.post(self.url).await?, token)?.json(&body);
-        let response = request.send().await;
-        let response =
-            response.map_err(|error| wrong(crate::outbound::chain(&error.without_url())))?;
-        let status = response.status().as_u16();
-        let body = crate::outbound::body(response, ANSWER_BYTES_MAX).await;
-        let body = body.map_err(|error| wrong(error.to_string()))?;
+        let (status, body) = answered(request).await.map_err(wrong)?;
         if status != 200 {
             return Err(wrong(refusal(status, &body)));
         }

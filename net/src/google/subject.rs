@@ -16,13 +16,13 @@ use tokio::process::Command;
 use super::external::External;
 use super::file::File;
 use crate::aws::{Access, Identity};
-use crate::bearer::{BearerError, refusal};
+use crate::bearer::{BearerError, answered, refusal};
 use crate::escape::form;
 use crate::http_config::Secret;
 use crate::program::{ProgramLimits, output};
 
-/// How long an answer, or what a program prints, may be, in bytes.
-const ANSWER_BYTES_MAX: usize = 1 << 20;
+/// How long what a program prints may be, in bytes.
+const OUTPUT_BYTES_MAX: usize = 1 << 20;
 /// How long a program may take, in milliseconds, if the file does not say, and what it may say.
 const PROGRAM_MS: u64 = 30_000;
 const PROGRAM_MS_MIN: u64 = 5_000;
@@ -137,14 +137,9 @@ impl SubjectSource {
             headers.insert(name, value);
         }
         let request = file.client.get(&self.url).await?.headers(headers);
-        let response = request.send().await;
-        let response =
-            response.map_err(|error| wrong(crate::outbound::chain(&error.without_url())))?;
-        let status = response.status();
-        let body = crate::outbound::body(response, ANSWER_BYTES_MAX).await;
-        let body = body.map_err(|error| wrong(error.to_string()))?;
-        if !status.is_success() {
-            return Err(wrong(refusal(status.as_u16(), &body)));
+        let (status, body) = answered(request).await.map_err(wrong)?;
+        if !(200..300).contains(&status) {
+            return Err(wrong(refusal(status, &body)));
         }
         let text =
             String::from_utf8(body).map_err(|_| wrong("the answer is no text".to_owned()))?;
@@ -252,7 +247,7 @@ impl Executable {
         }
         let limits = ProgramLimits {
             time: Duration::from_millis(time),
-            output_bytes: ANSWER_BYTES_MAX,
+            output_bytes: OUTPUT_BYTES_MAX,
         };
         let printed = output(command, limits).await;
         let printed = printed.map_err(|error| wrong(format!("it {error}")))?;

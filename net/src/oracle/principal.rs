@@ -20,17 +20,16 @@ use x509_cert::Certificate;
 use x509_cert::der::Decode as _;
 
 use super::{Content, OracleError, OracleKey};
+use crate::bearer;
 use crate::http_config::HttpConfig;
 use crate::lease::{Lease, Leases};
-use crate::outbound::{self, HttpClient};
+use crate::outbound::HttpClient;
 use crate::rsa::RsaKey;
 
 /// Where a machine asks.
 const MACHINE: &str = "http://169.254.169.254/opc/v2";
 /// How long its answer may take: elsewhere nobody answers at all.
 const MACHINE_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long an answer may be, in bytes.
-const ANSWER_BYTES_MAX: usize = 1 << 20;
 /// How much of a refusal is shown, in characters.
 const SHOWN_CHARS_MAX: usize = 256;
 
@@ -204,12 +203,10 @@ async fn token(
 /// Sends a request and returns the body of the answer.
 async fn answered(asked: &str, request: reqwest::RequestBuilder) -> Result<Vec<u8>, OracleError> {
     let wrong = |reason: &str| unusable(asked, reason);
-    let response = request.send().await;
-    let response = response.map_err(|error| wrong(&outbound::chain(&error.without_url())))?;
-    let status = response.status();
-    let body = outbound::body(response, ANSWER_BYTES_MAX).await;
-    let body = body.map_err(|error| wrong(&error.to_string()))?;
-    if status.as_u16() == 200 {
+    let (status, body) = bearer::answered(request)
+        .await
+        .map_err(|error| wrong(&error))?;
+    if status == 200 {
         return Ok(body);
     }
     let said = serde_json::from_slice(&body);
@@ -218,7 +215,7 @@ async fn answered(asked: &str, request: reqwest::RequestBuilder) -> Result<Vec<u
         |Refusal { code, message }| format!(": {code}: {message}"),
     );
     let said: String = said.chars().take(SHOWN_CHARS_MAX).collect();
-    Err(wrong(&format!("HTTP status {}{said}", status.as_u16())))
+    Err(wrong(&format!("HTTP status {status}{said}")))
 }
 
 fn unusable(asked: &str, reason: &str) -> OracleError {
