@@ -58,7 +58,7 @@ impl RuleQueries {
             };
             self.log.write(evaluated, self.clock.now_ms());
         }
-        EngineQuery::samples(result.map_err(|error| error.to_string())?.value)
+        EngineQuery::samples(result)
     }
 }
 

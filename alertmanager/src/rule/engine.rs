@@ -52,13 +52,13 @@ impl EngineQuery {
             .instant_expr(&*self.storage, expr, at_ms, &self.options)
     }
 
-    /// Returns a value as rules take it.
+    /// Returns what [`evaluate`](Self::evaluate) returned as rules take it.
     ///
     /// # Errors
     ///
-    /// When it is neither a vector nor a scalar.
-    pub fn samples(value: Value) -> Result<Vec<QueriedSample>, String> {
-        match value {
+    /// That of the engine, and when the value is neither a vector nor a scalar.
+    pub fn samples(result: Result<QueryResult, QueryError>) -> Result<Vec<QueriedSample>, String> {
+        match result.map_err(|error| error.to_string())?.value {
             Value::Vector(samples) => Ok(samples
                 .into_iter()
                 .map(|sample| QueriedSample {
@@ -79,8 +79,7 @@ impl EngineQuery {
 
 impl RuleQuery for EngineQuery {
     fn vector(&self, expr: &RuleExpr, at_ms: i64) -> Result<Vec<QueriedSample>, String> {
-        let result = self.evaluate(expr, at_ms);
-        Self::samples(result.map_err(|error| error.to_string())?.value)
+        Self::samples(self.evaluate(expr, at_ms))
     }
 
     fn vector_of_text(&self, query: &str, at_ms: i64) -> Result<Vec<QueriedSample>, String> {
