@@ -33,12 +33,13 @@ mod auth;
 mod connections;
 mod exchange;
 mod http2;
+mod low_water;
 mod oauth2;
 mod proxy;
 mod redirect;
 pub(crate) mod tls;
 
-use connections::Connections;
+use connections::{Connections, OverTcp};
 use exchange::{ExchangeError, Message};
 use proxy::ProxyConnector;
 
@@ -313,7 +314,7 @@ async fn send_over<C>(
 ) -> Result<Response, ExchangeError>
 where
     C: Service<Uri> + Clone,
-    C::Response: Read + Write + Connection + Unpin + Send + 'static,
+    C::Response: OverTcp + Read + Write + Connection + Unpin + Send + 'static,
     C::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     let (url, start) = (message.url, body.len());

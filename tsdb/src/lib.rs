@@ -18,6 +18,7 @@ pub mod exemplars;
 pub mod files;
 pub mod head;
 pub mod head_chunks;
+mod huge;
 pub mod map;
 pub mod metadata;
 pub mod metrics;

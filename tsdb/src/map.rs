@@ -1,4 +1,4 @@
-//! Memory maps: one of the two islands of `unsafe` in this crate; [`crate::prefetch`] is the other.
+//! Memory maps: one of the three islands of `unsafe` in this crate.
 #![expect(
     unsafe_code,
     reason = "mapping a file is unsafe by nature; what makes it sound is said below"

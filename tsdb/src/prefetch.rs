@@ -1,4 +1,4 @@
-//! Telling the processor what will be needed: one of the two islands of `unsafe` in this crate.
+//! Telling the processor what will be needed: one of the three islands of `unsafe` in this crate.
 #![cfg_attr(
     target_arch = "x86_64",
     expect(unsafe_code, reason = "the instruction has no safe form yet")

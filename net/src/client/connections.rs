@@ -11,15 +11,18 @@ use std::time::Duration;
 use http::Uri;
 use http::uri::{Authority, Scheme};
 use hyper::rt::{Read, Write};
+use hyper_rustls::MaybeHttpsStream;
 use hyper_util::client::legacy::connect::Connection as Connected;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead as _, ReadBuf};
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tower_service::Service;
 
 use super::Response;
-use super::exchange::{self, ExchangeError, Message};
+use super::exchange::{self, ExchangeError, Message, Wire};
 use super::http2::Http2;
+use super::low_water::LowWater;
 
 /// How long an unused connection is kept.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(5 * 60);
@@ -28,14 +31,45 @@ const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// How many unused connections to one host are kept.
 pub const IDLE_PER_HOST_MAX: usize = 4;
 
-/// Bytes both ways.
-pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+/// What goes over a TCP connection in the end.
+pub(super) trait OverTcp {
+    /// Returns that connection.
+    fn tcp(&self) -> Option<&TcpStream>;
+}
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+impl<S: OverTcp> OverTcp for MaybeHttpsStream<S> {
+    fn tcp(&self) -> Option<&TcpStream> {
+        match self {
+            MaybeHttpsStream::Http(stream) => stream.tcp(),
+            MaybeHttpsStream::Https(tls) => tls.inner().get_ref().0.inner().tcp(),
+        }
+    }
+}
+
+impl OverTcp for TokioIo<TcpStream> {
+    fn tcp(&self) -> Option<&TcpStream> {
+        Some(self.inner())
+    }
+}
+
+impl<S: OverTcp + Read + Write + Unpin> Wire for TokioIo<S> {
+    fn tcp(&self) -> Option<&TcpStream> {
+        self.inner().tcp()
+    }
+}
+
+impl<W: Wire + ?Sized> Wire for Box<W> {
+    fn tcp(&self) -> Option<&TcpStream> {
+        (**self).tcp()
+    }
+}
 
 /// An open connection.
 pub(super) enum Connection {
-    Http1(Box<dyn Stream>),
+    Http1 {
+        stream: Box<dyn Wire + Send>,
+        low_water: LowWater,
+    },
     Http2(Box<Http2>),
 }
 
@@ -48,7 +82,9 @@ impl Connection {
         bytes_max: usize,
     ) -> Result<(Response, bool), ExchangeError> {
         match self {
-            Connection::Http1(stream) => exchange::send(stream, message, body, bytes_max).await,
+            Connection::Http1 { stream, low_water } => {
+                exchange::send(stream, low_water, message, body, bytes_max).await
+            }
             Connection::Http2(http2) => http2.send(message, body, bytes_max).await,
         }
     }
@@ -56,7 +92,7 @@ impl Connection {
     /// Returns whether nothing has come on a connection that waits: neither its end nor bytes that nobody asked for.
     async fn is_quiet(&mut self) -> bool {
         let stream = match self {
-            Connection::Http1(stream) => stream,
+            Connection::Http1 { stream, .. } => stream,
             Connection::Http2(http2) => return http2.is_open(),
         };
         let mut byte = [0];
@@ -154,7 +190,7 @@ impl<C> Connections<C> {
 impl<C> Connections<C>
 where
     C: Service<Uri> + Clone,
-    C::Response: Read + Write + Connected + Unpin + Send + 'static,
+    C::Response: OverTcp + Read + Write + Connected + Unpin + Send + 'static,
     C::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     /// Connects to the host of `url`.
@@ -172,7 +208,10 @@ where
             Ok(stream) if stream.connected().is_negotiated_h2() => {
                 Ok(Connection::Http2(Box::new(Http2::begin(stream).await?)))
             }
-            Ok(stream) => Ok(Connection::Http1(Box::new(TokioIo::new(stream)))),
+            Ok(stream) => Ok(Connection::Http1 {
+                stream: Box::new(TokioIo::new(stream)),
+                low_water: LowWater::NEW,
+            }),
             Err(error) => {
                 let error: Box<dyn Error + Send + Sync> = error.into();
                 Err(ExchangeError::NotConnected(super::innermost(&*error)))

@@ -8,8 +8,10 @@ use std::io;
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, Version};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use super::Response;
+use super::low_water::{LowWater, PATIENCE};
 
 /// How long the head of a response, or what follows its last chunk, may be, in bytes.
 pub(super) const HEAD_BYTES_MAX: usize = 16 * 1024;
@@ -61,13 +63,22 @@ enum BodyEnd {
     WithConnection,
 }
 
+/// Bytes both ways.
+pub(super) trait Wire: AsyncRead + AsyncWrite + Unpin {
+    /// Returns the connection that they go over, if there is one.
+    fn tcp(&self) -> Option<&TcpStream>;
+}
+
 /// The bytes of one response: `body[start..]` is what came and is not used up.
 struct Incoming<'a, S> {
     stream: &'a mut S,
     bytes: &'a mut Vec<u8>,
+    low_water: &'a mut LowWater,
+    /// How many bytes came so far.
+    received: usize,
 }
 
-impl<S: AsyncRead + Unpin> Incoming<'_, S> {
+impl<S: Wire> Incoming<'_, S> {
     /// Reads what there is, with room for at least `more` bytes. Returns how many came; 0 at the end.
     async fn read(&mut self, more: usize) -> Result<usize, ExchangeError> {
         let (least, most) = READ_BYTES;
@@ -75,8 +86,21 @@ impl<S: AsyncRead + Unpin> Incoming<'_, S> {
         if self.bytes.capacity() - self.bytes.len() < room.min(least) {
             self.bytes.reserve(room);
         }
+        if self.low_water.is_raised() && self.received == 0 {
+            let most = tokio::time::timeout(PATIENCE, self.stream.read_buf(self.bytes));
+            if let Ok(read) = most.await {
+                return self.came(read);
+            }
+        }
+        self.low_water.lower(self.stream.tcp());
         let read = self.stream.read_buf(self.bytes).await;
-        read.map_err(ExchangeError::Broken)
+        self.came(read)
+    }
+
+    fn came(&mut self, read: io::Result<usize>) -> Result<usize, ExchangeError> {
+        let count = read.map_err(ExchangeError::Broken)?;
+        self.received += count;
+        Ok(count)
     }
 
     /// The same, where the end would be too early.
@@ -101,18 +125,23 @@ pub(super) struct Message<'a> {
     pub(super) for_proxy: Option<&'a HeaderMap>,
 }
 
-/// Sends a message and appends the body of the response to `body`, at most `bytes_max` bytes. Returns what came before the body, and whether the connection can be used again.
+/// Sends a message and appends the body of the response to `body`, at most `bytes_max` bytes. Returns what came before the
+/// body, and whether the connection can be used again.
+///
+/// * `low_water`: that of the connection.
 ///
 /// # Errors
 ///
 /// [`ExchangeError`]; the connection is of no more use then, and `body` may have anything after what it had.
-pub(super) async fn send<S: AsyncRead + AsyncWrite + Unpin>(
+pub(super) async fn send<S: Wire>(
     stream: &mut S,
+    low_water: &mut LowWater,
     message: Message<'_>,
     body: &mut Vec<u8>,
     bytes_max: usize,
 ) -> Result<(Response, bool), ExchangeError> {
     let start = body.len();
+    low_water.raise(stream.tcp());
     // The buffer is at hand, and nothing has come yet.
     write_request(body, message);
     let sent = async {
@@ -125,6 +154,8 @@ pub(super) async fn send<S: AsyncRead + AsyncWrite + Unpin>(
     let mut incoming = Incoming {
         stream,
         bytes: body,
+        low_water,
+        received: 0,
     };
     let (response, version) = read_head(&mut incoming, start).await?;
     let end = body_end(&response)?;
@@ -133,6 +164,8 @@ pub(super) async fn send<S: AsyncRead + AsyncWrite + Unpin>(
         BodyEnd::Chunked => read_chunks(&mut incoming, start, bytes_max).await?,
         BodyEnd::WithConnection => read_to_end(&mut incoming, start, bytes_max).await?,
     };
+    let received = incoming.received;
+    low_water.received(received);
     let is_reusable = is_whole && stays_open(version, &response.headers);
     Ok((response, is_reusable))
 }
@@ -178,7 +211,7 @@ fn write_request(out: &mut Vec<u8>, message: Message<'_>) {
 }
 
 /// Reads the head of the response that counts and takes it out of the bytes from `start` on.
-async fn read_head<S: AsyncRead + Unpin>(
+async fn read_head<S: Wire>(
     incoming: &mut Incoming<'_, S>,
     start: usize,
 ) -> Result<(Response, Version), ExchangeError> {
@@ -286,7 +319,7 @@ fn stays_open(version: Version, headers: &HeaderMap) -> bool {
 }
 
 /// Reads a body of `length` bytes. Returns whether nothing came after it.
-async fn read_length<S: AsyncRead + Unpin>(
+async fn read_length<S: Wire>(
     incoming: &mut Incoming<'_, S>,
     start: usize,
     length: usize,
@@ -305,7 +338,7 @@ async fn read_length<S: AsyncRead + Unpin>(
     }
 }
 
-async fn read_to_end<S: AsyncRead + Unpin>(
+async fn read_to_end<S: Wire>(
     incoming: &mut Incoming<'_, S>,
     start: usize,
     bytes_max: usize,
@@ -326,7 +359,7 @@ async fn read_to_end<S: AsyncRead + Unpin>(
 }
 
 /// Reads a body in chunks and joins them in place. Returns whether nothing came after it.
-async fn read_chunks<S: AsyncRead + Unpin>(
+async fn read_chunks<S: Wire>(
     incoming: &mut Incoming<'_, S>,
     start: usize,
     bytes_max: usize,

@@ -25,6 +25,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tower_service::Service;
 
+use super::connections::OverTcp;
 use crate::http_config::{HttpConfig, InvalidHttpConfig};
 
 /// The port of a SOCKS proxy that has none in its URL.
@@ -208,6 +209,15 @@ impl From<MaybeHttpsStream<TokioIo<TcpStream>>> for ProxyStream {
         match stream {
             MaybeHttpsStream::Http(stream) => ProxyStream::Plain(stream),
             tls @ MaybeHttpsStream::Https(_) => ProxyStream::Tls(Box::new(tls)),
+        }
+    }
+}
+
+impl OverTcp for ProxyStream {
+    fn tcp(&self) -> Option<&TcpStream> {
+        match self {
+            ProxyStream::Plain(stream) => stream.tcp(),
+            ProxyStream::Tls(stream) => stream.tcp(),
         }
     }
 }

@@ -513,3 +513,78 @@ async fn connections_are_used_again_until_somebody_closes_them() {
         }
     }
 }
+
+/// Answers the requests of one connection, one after the other, with bodies in parts: some of so many bytes, and a pause after
+/// each.
+async fn answer_in_parts(
+    mut stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+    bodies: Vec<Vec<usize>>,
+) {
+    for parts in bodies {
+        let mut request = vec![0; 4096];
+        assert_ne!(stream.read(&mut request).await.unwrap(), 0);
+        let length: usize = parts.iter().sum();
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        for part in parts {
+            stream.write_all(&vec![b'x'; part]).await.unwrap();
+            stream.flush().await.unwrap();
+            tokio::time::sleep(Duration::from_millis(60)).await;
+        }
+    }
+}
+
+/// What is waited for on a connection goes by the response before: none of them may have to be like it.
+#[tokio::test]
+async fn responses_may_be_of_any_length_after_another() {
+    let bodies: Vec<Vec<usize>> = vec![
+        vec![200_000],
+        vec![200_000],
+        vec![195_000, 5_000],
+        vec![10],
+        vec![200_000],
+        vec![50_000, 50_000, 50_000],
+        vec![0],
+        vec![900_000],
+        vec![100_000, 800_000],
+    ];
+    for is_https in [false, true] {
+        let (tls, pem) = crate::testing::tls("127.0.0.1", &[]);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let scheme = if is_https { "https" } else { "http" };
+        let url = format!("{scheme}://{}/", listener.local_addr().unwrap());
+        let url: Uri = url.parse().unwrap();
+        let answers = bodies.clone();
+        let serving = tokio::spawn(async move {
+            // There is one connection for all.
+            let (stream, _) = listener.accept().await.unwrap();
+            drop(listener);
+            match is_https {
+                true => answer_in_parts(tls.accept(stream).await.unwrap(), answers).await,
+                false => answer_in_parts(stream, answers).await,
+            }
+        });
+        let config = HttpConfig {
+            tls_config: Some(TlsConfig {
+                ca: Some(pem),
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        let client = Client::new(&config, Path::new(".")).unwrap();
+        for parts in &bodies {
+            let mut body = Vec::new();
+            let request = Request {
+                url: &url,
+                headers: &HeaderMap::new(),
+                deadline: Instant::now() + Duration::from_secs(5),
+                body_bytes_max: 1_000_000,
+            };
+            let got = client.get(request, &mut body).await;
+            let got = got.map(|response| response.status.as_u16());
+            assert_eq!(got.map_err(|error| error.to_string()), Ok(200), "{parts:?}");
+            assert_eq!(body.len(), parts.iter().sum::<usize>());
+        }
+        serving.await.unwrap();
+    }
+}

@@ -244,7 +244,7 @@ impl Head {
             }
             let is_last = page_number as usize + 1 == self.pages.read().len();
             if !is_last && page.series.iter().all(|series| series.id == 0) {
-                *page = Page::default();
+                *page = Page::empty();
             }
         }
         if dropped.is_empty() {

@@ -5,7 +5,10 @@
 
 use std::num::NonZeroU32;
 
+use allocator_api2::boxed::Box;
+
 use crate::chunk::bits::BitSink;
+use crate::huge::HugePages;
 
 /// Bits in a line.
 const LINE_BITS: u16 = 480;
@@ -46,7 +49,7 @@ impl LineId {
 /// The lines of one page of series.
 #[derive(Debug, Default)]
 pub struct Lines {
-    blocks: Vec<Box<[Line; BLOCK_LINES]>>,
+    blocks: Vec<Box<[Line; BLOCK_LINES], HugePages>>,
     /// The first line that is free; the others follow it.
     free: Option<LineId>,
     used: usize,
@@ -79,12 +82,11 @@ impl Lines {
     #[cold]
     fn add_block(&mut self) -> LineId {
         let first = self.blocks.len() * BLOCK_LINES;
-        let mut block = Box::new(
-            [Line {
-                words: [0; WORDS],
-                next: None,
-            }; BLOCK_LINES],
-        );
+        let free = Line {
+            words: [0; WORDS],
+            next: None,
+        };
+        let mut block = Box::new_in([free; BLOCK_LINES], HugePages);
         // They are taken in the order in which they are in memory.
         for (index, line) in block.iter_mut().enumerate().take(BLOCK_LINES - 1) {
             line.next = Some(LineId::of_index(first + index + 1));

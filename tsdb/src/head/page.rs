@@ -1,15 +1,17 @@
 //! Pages: series that share a lock, and what they share besides.
 
+use allocator_api2::vec::Vec as VecIn;
+
 use super::isolation::Marks;
 use super::lines::Lines;
 use super::series::MemSeries;
 use super::{PAGE_SERIES, place_in_page};
+use crate::huge::HugePages;
 
 /// Series that share a lock.
-#[derive(Default)]
 pub struct Page {
     /// By place.
-    pub series: Vec<MemSeries>,
+    pub series: VecIn<MemSeries, HugePages>,
     /// Where their open chunks are.
     pub lines: Lines,
     /// What the open views see of them.
@@ -17,11 +19,21 @@ pub struct Page {
 }
 
 impl Page {
+    /// Returns a page without series and without room for any.
+    pub fn empty() -> Self {
+        Page::with_capacity(0)
+    }
+
     /// Returns a page without series, with room for all that it may get.
     pub fn with_room() -> Self {
+        Page::with_capacity(PAGE_SERIES)
+    }
+
+    fn with_capacity(series: usize) -> Self {
         Page {
-            series: Vec::with_capacity(PAGE_SERIES),
-            ..Page::default()
+            series: VecIn::with_capacity_in(series, HugePages),
+            lines: Lines::default(),
+            marks: Marks::default(),
         }
     }
 

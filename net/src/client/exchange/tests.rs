@@ -1,5 +1,11 @@
 use super::*;
 
+impl Wire for tokio::io::DuplexStream {
+    fn tcp(&self) -> Option<&TcpStream> {
+        None
+    }
+}
+
 /// What a GET of `http://host/x?y=1` brings when the server sends `answer` in pieces of `piece` bytes and then closes or
 /// not, with `bytes_max` of body. The body comes after what the buffer had.
 async fn exchange(
@@ -34,7 +40,8 @@ async fn exchange(
         post: None,
         for_proxy: None,
     };
-    let got = send(&mut ours, message, &mut body, bytes_max).await;
+    let mut low_water = LowWater::NEW;
+    let got = send(&mut ours, &mut low_water, message, &mut body, bytes_max).await;
     let (request, _held) = serving.await.expect("it does not panic");
     assert_eq!(
         String::from_utf8_lossy(&request),
