@@ -86,6 +86,9 @@ pub struct Response {
     pub status: StatusCode,
     /// The headers.
     pub headers: HeaderMap,
+    /// Where in the buffer that was given the body begins: what is before it is what the buffer had, and the head. The body
+    /// is not moved to where it would be alone, as it may be long.
+    pub body_at: usize,
 }
 
 /// Why a GET brought no response.
@@ -147,7 +150,8 @@ impl Client {
         &self.config
     }
 
-    /// Sends a GET, follows redirects, and appends the body to `body`.
+    /// Sends a GET, follows redirects, and appends the body to `body`, perhaps with something before it: see
+    /// [`Response::body_at`].
     ///
     /// Dropping the future closes the connection. After an error `body` may hold a part of the response.
     ///
@@ -223,7 +227,7 @@ impl Client {
     }
 
     /// Posts a form to an endpoint that gives tokens, without the credentials of this client, and appends what is answered
-    /// to `body`. Redirects are not followed.
+    /// to `body`, as [`get`](Self::get) does. Redirects are not followed.
     async fn post(
         &self,
         url: &Uri,

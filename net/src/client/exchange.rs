@@ -125,8 +125,8 @@ pub(super) struct Message<'a> {
     pub(super) for_proxy: Option<&'a HeaderMap>,
 }
 
-/// Sends a message and appends the body of the response to `body`, at most `bytes_max` bytes. Returns what came before the
-/// body, and whether the connection can be used again.
+/// Sends a message and appends the response to `body`, head and all, with a body of at most `bytes_max` bytes. Returns what came
+/// before the body and where that begins, and whether the connection can be used again.
 ///
 /// * `low_water`: that of the connection.
 ///
@@ -158,6 +158,7 @@ pub(super) async fn send<S: Wire>(
         received: 0,
     };
     let (response, version) = read_head(&mut incoming, start).await?;
+    let start = response.body_at;
     let end = body_end(&response)?;
     let is_whole = match end {
         BodyEnd::After(bytes) => read_length(&mut incoming, start, bytes, bytes_max).await?,
@@ -210,14 +211,15 @@ fn write_request(out: &mut Vec<u8>, message: Message<'_>) {
     out.extend_from_slice(message.post.unwrap_or_default());
 }
 
-/// Reads the head of the response that counts and takes it out of the bytes from `start` on.
+/// Reads the head of the response that counts, which is in the bytes from `start` on.
 async fn read_head<S: Wire>(
     incoming: &mut Incoming<'_, S>,
     start: usize,
 ) -> Result<(Response, Version), ExchangeError> {
+    let mut start = start;
     for _ in 0..=INTERIM_MAX {
-        let (response, version, bytes) = loop {
-            if let Some(head) = parse_head(&incoming.bytes[start..])? {
+        let (response, version) = loop {
+            if let Some(head) = parse_head(incoming.bytes, start)? {
                 break head;
             }
             let have = incoming.bytes.len() - start;
@@ -234,7 +236,7 @@ async fn read_head<S: Wire>(
                 Err(error) => return Err(error),
             }
         };
-        incoming.bytes.drain(start..start + bytes);
+        start = response.body_at;
         if !response.status.is_informational() {
             return Ok((response, version));
         }
@@ -245,12 +247,12 @@ async fn read_head<S: Wire>(
     Err(ExchangeError::Malformed("unexpected interim response"))
 }
 
-/// Returns the head at the start of `bytes` and how long it is; `None` when its end is missing.
-fn parse_head(bytes: &[u8]) -> Result<Option<(Response, Version, usize)>, ExchangeError> {
+/// Returns the head that begins at `start` of `bytes`; `None` when its end is missing.
+fn parse_head(bytes: &[u8], start: usize) -> Result<Option<(Response, Version)>, ExchangeError> {
     let malformed = ExchangeError::Malformed("malformed HTTP response");
     let mut fields = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut head = httparse::Response::new(&mut fields);
-    let length = match head.parse(bytes) {
+    let length = match head.parse(&bytes[start..]) {
         Ok(httparse::Status::Complete(length)) => length,
         Ok(httparse::Status::Partial) => return Ok(None),
         Err(httparse::Error::TooManyHeaders) => {
@@ -273,7 +275,12 @@ fn parse_head(bytes: &[u8]) -> Result<Option<(Response, Version, usize)>, Exchan
         }
     }
     let status = status.ok_or(malformed)?;
-    Ok(Some((Response { status, headers }, version, length)))
+    let response = Response {
+        status,
+        headers,
+        body_at: start + length,
+    };
+    Ok(Some((response, version)))
 }
 
 /// Returns where the body ends, as RFC 9112 section 6.3 says.

@@ -106,6 +106,7 @@ impl Http2 {
         let response = Response {
             status: head.status,
             headers: head.headers,
+            body_at: start,
         };
         Ok((response, self.is_open()))
     }

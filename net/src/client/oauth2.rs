@@ -219,7 +219,7 @@ impl TokenSource {
             }
         };
         if response.status.is_success() {
-            return Ok(body);
+            return Ok(body.split_off(response.body_at));
         }
         Err(TokenError::Fetch(format!(
             "{} answers {}",

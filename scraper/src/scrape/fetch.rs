@@ -19,6 +19,8 @@ use crate::target::Target;
 pub(crate) struct Fetched {
     encoding: Encoding,
     pub(crate) format: BodyFormat,
+    /// Where in the buffer it begins.
+    body_at: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -70,7 +72,12 @@ pub(crate) async fn fetch(
         other => return Err(DecompressError::Unsupported(other.to_owned()).into()),
     };
     let format = BodyFormat::of(header(CONTENT_TYPE), job.config.fallback_protocol())?;
-    Ok(Fetched { encoding, format })
+    let body_at = response.body_at;
+    Ok(Fetched {
+        encoding,
+        format,
+        body_at,
+    })
 }
 
 impl Fetched {
@@ -80,6 +87,7 @@ impl Fetched {
         Fetched {
             encoding: Encoding::Identity,
             format,
+            body_at: 0,
         }
     }
 
@@ -89,6 +97,7 @@ impl Fetched {
         Fetched {
             encoding: Encoding::Zstd,
             format,
+            body_at: 0,
         }
     }
 
@@ -96,7 +105,7 @@ impl Fetched {
         !matches!(self.encoding, Encoding::Identity)
     }
 
-    /// Returns the body uncompressed: `raw` itself, or `text`.
+    /// Returns the body uncompressed: the end of `raw`, or `text`.
     pub(crate) fn body<'b>(
         self,
         raw: &'b [u8],
@@ -104,6 +113,7 @@ impl Fetched {
         decompressor: &mut Decompressor,
         bytes_max: usize,
     ) -> Result<&'b [u8], ScrapeError> {
+        let raw = &raw[self.body_at..];
         match self.encoding {
             Encoding::Identity => return Ok(raw),
             Encoding::Gzip => decompressor.gzip(raw, bytes_max, text)?,

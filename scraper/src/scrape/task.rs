@@ -3,6 +3,7 @@
 //! Ticks lie on a grid in wall-clock time: multiples of the interval plus the target's offset. So a target is scraped at
 //! the same places after a restart, and a reload that keeps its interval neither skips a tick nor adds one.
 
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,7 @@ use metrics::Summary;
 use model::trace::Tracer;
 use parking_lot::Mutex;
 use tokio::sync::watch;
+use tokio_util::sync::WaitForCancellationFuture;
 
 use super::ScrapeError;
 use super::fetch::{self, Fetched};
@@ -134,10 +136,15 @@ impl Loop {
 
     /// Scrapes until told to end, or until everything shuts down.
     pub(crate) async fn run(mut self) {
+        let shared = Arc::clone(&self.shared);
+        // Waited for beside all else, so it is made once.
+        let mut shutdown = pin!(shared.shutdown.cancelled());
         loop {
             let order = self.orders.borrow_and_update().clone();
             let interruption = match order {
-                Order::Scrape(assignment) => self.scrape_on_ticks(&assignment).await,
+                Order::Scrape(assignment) => {
+                    self.scrape_on_ticks(&assignment, shutdown.as_mut()).await
+                }
                 Order::End => return self.end().await,
             };
             if let Interruption::Shutdown = interruption {
@@ -146,7 +153,11 @@ impl Loop {
         }
     }
 
-    async fn scrape_on_ticks(&mut self, assignment: &Assignment) -> Interruption {
+    async fn scrape_on_ticks(
+        &mut self,
+        assignment: &Assignment,
+        mut shutdown: Pin<&mut WaitForCancellationFuture<'_>>,
+    ) -> Interruption {
         let target = &assignment.target;
         let interval_ms = target.interval.as_ms();
         let offset_ms = target.offset_ms(assignment.job.offset_seed);
@@ -156,7 +167,7 @@ impl Loop {
             let tick_ms = next_tick(self.last_tick_ms, now_ms, interval_ms, offset_ms);
             tokio::select! {
                 biased;
-                () = self.shared.shutdown.cancelled() => return Interruption::Shutdown,
+                () = shutdown.as_mut() => return Interruption::Shutdown,
                 changed = self.orders.changed() => {
                     // The pool drops the sender only when everything shuts down.
                     return if changed.is_ok() { Interruption::NewOrder } else { Interruption::Shutdown };
@@ -165,7 +176,7 @@ impl Loop {
             }
             self.last_tick_ms = tick_ms;
             let t = self.timestamp(tick_ms, interval_ms);
-            if !self.scrape(assignment, t).await {
+            if !self.scrape(assignment, t, shutdown.as_mut()).await {
                 return Interruption::Shutdown;
             }
         }
@@ -196,7 +207,12 @@ impl Loop {
     }
 
     /// Scrapes once. Returns `false` if everything shuts down meanwhile.
-    async fn scrape(&mut self, assignment: &Assignment, t: i64) -> bool {
+    async fn scrape(
+        &mut self,
+        assignment: &Assignment,
+        t: i64,
+        shutdown: Pin<&mut WaitForCancellationFuture<'_>>,
+    ) -> bool {
         let started = Instant::now();
         let last = self.last_started.replace(started);
         if let Some(last) = last {
@@ -209,7 +225,7 @@ impl Loop {
         let mut scratch = self.shared.scratches.take();
         let fetched = tokio::select! {
             biased;
-            () = self.shared.shutdown.cancelled() => return false,
+            () = shutdown => return false,
             fetched = fetch_unless_forbidden(assignment, &self.headers, &mut scratch, &self.shared.options.tracer) => fetched,
         };
         let outcome = self.ingest(assignment, scratch, fetched, t, started).await;

@@ -101,8 +101,8 @@ async fn get(url: &Uri) -> anyhow::Result<Vec<u8>> {
         body_bytes_max: ANSWER_BYTES_MAX,
     };
     let mut body = Vec::new();
-    client.get(request, &mut body).await?;
-    Ok(body)
+    let response = client.get(request, &mut body).await?;
+    Ok(body.split_off(response.body_at))
 }
 
 fn url(call: &ToolCall) -> Result<Uri, UsageError> {

@@ -131,9 +131,13 @@ impl Server {
             body_bytes_max: bytes_max,
         };
         match client.get(request, &mut body).await {
-            Ok(_) => String::from_utf8(body)
-                .unwrap()
-                .replace(&self.address, "HOST"),
+            Ok(response) => {
+                // Over HTTP/1.1 the head is before it.
+                body.drain("before ".len()..response.body_at);
+                String::from_utf8(body)
+                    .unwrap()
+                    .replace(&self.address, "HOST")
+            }
             Err(error) => error.to_string().replace(&self.address, "HOST"),
         }
     }
