@@ -194,20 +194,17 @@ impl Region {
     }
 }
 
-/// Maps address space and returns where the first region in it begins, and how many bytes from there are its whole regions.
+/// Maps address space, less of it where there is not as much, and returns where the first region in it begins, and how many
+/// bytes from there are its whole regions.
 fn map_span() -> Option<(usize, usize)> {
     let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
-    // SAFETY: new memory where the system likes, which is nobody's yet.
-    let mapped = unsafe {
-        mmap_anonymous(
-            std::ptr::null_mut(),
-            SPAN + REGION,
-            ProtFlags::READ | ProtFlags::WRITE,
-            flags,
-        )
-    };
-    let address = mapped.ok()?.expose_provenance();
-    Some((address.next_multiple_of(REGION), SPAN))
+    let access = ProtFlags::READ | ProtFlags::WRITE;
+    [SPAN, REGION].into_iter().find_map(|bytes| {
+        // SAFETY: new memory where the system likes, which is nobody's yet.
+        let mapped = unsafe { mmap_anonymous(std::ptr::null_mut(), bytes + REGION, access, flags) };
+        let address = mapped.ok()?.expose_provenance();
+        Some((address.next_multiple_of(REGION), bytes))
+    })
 }
 
 /// Tells the kernel about memory of the pool. It need not listen.

@@ -92,6 +92,9 @@ impl Connection {
     /// Returns whether nothing has come on a connection that waits: neither its end nor bytes that nobody asked for.
     async fn is_quiet(&mut self) -> bool {
         let stream = match self {
+            Connection::Http1 { stream, low_water } if low_water.hides(stream.tcp()) => {
+                return false;
+            }
             Connection::Http1 { stream, .. } => stream,
             Connection::Http2(http2) => return http2.is_open(),
         };

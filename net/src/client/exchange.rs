@@ -91,6 +91,7 @@ impl<S: Wire> Incoming<'_, S> {
             if let Ok(read) = most.await {
                 return self.came(read);
             }
+            self.low_water.missed(self.stream.tcp());
         }
         self.low_water.lower(self.stream.tcp());
         let read = self.stream.read_buf(self.bytes).await;
