@@ -39,8 +39,9 @@ mod proxy;
 mod redirect;
 pub(crate) mod tls;
 
-use connections::{Connections, OverTcp};
+use connections::Connections;
 use exchange::{ExchangeError, Message};
+use low_water::OverTcp;
 use proxy::ProxyConnector;
 
 pub use auth::{CredentialsError, append_headers, read_secret_file};

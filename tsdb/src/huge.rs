@@ -41,7 +41,7 @@ const POOLED_MAX: usize = 16 * UNIT;
 static POOL: Mutex<Pool> = Mutex::new(Pool::EMPTY);
 
 /// Allocates pieces of 4 to 64 KiB in huge pages, and anything else like [`Global`].
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct HugePages;
 
 /// Returns whether an allocation is one of the pool's. It depends on its layout alone, so that both ends agree.
@@ -81,14 +81,11 @@ struct Pool {
     roomy: BTreeSet<usize>,
     /// Address space that no region has been made of: from here, this many bytes.
     rest: (usize, usize),
-    /// The first region of all, while it is in small pages.
-    small: Option<usize>,
 }
 
 /// Which units of a region are in use.
 struct Region {
     used: [u64; UNITS / 64],
-    free: usize,
 }
 
 impl Pool {
@@ -96,7 +93,6 @@ impl Pool {
         regions: BTreeMap::new(),
         roomy: BTreeSet::new(),
         rest: (0, 0),
-        small: None,
     };
 
     /// Takes `count` units in a row; `None` when the system gives no memory.
@@ -113,7 +109,7 @@ impl Pool {
                 (at, self.regions.get_mut(&at)?.take(count)?)
             }
         };
-        if self.regions[&at].free == 0 {
+        if self.regions[&at].free() == 0 {
             self.roomy.remove(&at);
         }
         Some(at + unit * UNIT)
@@ -127,8 +123,8 @@ impl Pool {
         };
         region.give_back((address - at) / UNIT, count);
         self.roomy.insert(at);
-        if region.free == UNITS {
-            advise(at, REGION, Advice::LinuxDontNeed);
+        if region.free() == UNITS {
+            advise(at, Advice::LinuxDontNeed);
         }
     }
 
@@ -138,13 +134,12 @@ impl Pool {
         }
         let at = self.rest.0;
         self.rest = (at + REGION, self.rest.1 - REGION);
-        if self.regions.is_empty() {
-            self.small = Some(at);
-        } else {
-            if let Some(small) = self.small.take() {
-                advise(small, REGION, Advice::LinuxHugepage);
+        if let Some((&first, _)) = self.regions.first_key_value() {
+            if self.regions.len() == 1 {
+                // It is in small pages, and full now.
+                advise(first, Advice::LinuxHugepage);
             }
-            advise(at, REGION, Advice::LinuxHugepage);
+            advise(at, Advice::LinuxHugepage);
         }
         self.regions.insert(at, Region::EMPTY);
         self.roomy.insert(at);
@@ -155,8 +150,15 @@ impl Pool {
 impl Region {
     const EMPTY: Region = Region {
         used: [0; UNITS / 64],
-        free: UNITS,
     };
+
+    /// Returns how many units are not in use.
+    fn free(&self) -> usize {
+        self.used
+            .iter()
+            .map(|word| word.count_zeros() as usize)
+            .sum()
+    }
 
     fn is_used(&self, unit: usize) -> bool {
         self.used[unit / 64] >> (unit % 64) & 1 != 0
@@ -181,7 +183,6 @@ impl Region {
         for unit in first..unit {
             self.used[unit / 64] |= 1 << (unit % 64);
         }
-        self.free -= count;
         Some(first)
     }
 
@@ -190,7 +191,6 @@ impl Region {
             debug_assert!(self.is_used(unit), "given back twice");
             self.used[unit / 64] &= !(1 << (unit % 64));
         }
-        self.free += count;
     }
 }
 
@@ -207,12 +207,12 @@ fn map_span() -> Option<(usize, usize)> {
     })
 }
 
-/// Tells the kernel about memory of the pool. It need not listen.
-fn advise(address: usize, bytes: usize, advice: Advice) {
-    let pointer = std::ptr::with_exposed_provenance_mut(address);
-    // SAFETY: the range is one that `map_span` returned a part of. What drops its content is only said of regions in which
+/// Tells the kernel about a region. It need not listen.
+fn advise(region: usize, advice: Advice) {
+    let pointer = std::ptr::with_exposed_provenance_mut(region);
+    // SAFETY: the region is a part of what `map_span` returned. What drops its content is only said of regions in which
     // nothing is in use.
-    unsafe { madvise(pointer, bytes, advice) }.ok();
+    unsafe { madvise(pointer, REGION, advice) }.ok();
 }
 
 #[cfg(test)]
@@ -244,7 +244,7 @@ mod tests {
                     prop_assert!((0..=UNITS - count).all(|from| (from..from + count).any(used)));
                 }
                 let used: usize = taken.iter().map(|&(_, count)| count).sum();
-                prop_assert_eq!(region.free, UNITS - used);
+                prop_assert_eq!(region.free(), UNITS - used);
             }
         }
     }

@@ -22,7 +22,7 @@ use tower_service::Service;
 use super::Response;
 use super::exchange::{self, ExchangeError, Message, Wire};
 use super::http2::Http2;
-use super::low_water::LowWater;
+use super::low_water::{LowWater, OverTcp};
 
 /// How long an unused connection is kept.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(5 * 60);
@@ -31,34 +31,28 @@ const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// How many unused connections to one host are kept.
 pub const IDLE_PER_HOST_MAX: usize = 4;
 
-/// What goes over a TCP connection in the end.
-pub(super) trait OverTcp {
-    /// Returns that connection.
-    fn tcp(&self) -> Option<&TcpStream>;
-}
-
 impl<S: OverTcp> OverTcp for MaybeHttpsStream<S> {
     fn tcp(&self) -> Option<&TcpStream> {
         match self {
             MaybeHttpsStream::Http(stream) => stream.tcp(),
-            MaybeHttpsStream::Https(tls) => tls.inner().get_ref().0.inner().tcp(),
+            MaybeHttpsStream::Https(tls) => tls.inner().get_ref().0.tcp(),
         }
     }
 }
 
-impl OverTcp for TokioIo<TcpStream> {
+impl OverTcp for TcpStream {
     fn tcp(&self) -> Option<&TcpStream> {
-        Some(self.inner())
+        Some(self)
     }
 }
 
-impl<S: OverTcp + Read + Write + Unpin> Wire for TokioIo<S> {
+impl<S: OverTcp> OverTcp for TokioIo<S> {
     fn tcp(&self) -> Option<&TcpStream> {
         self.inner().tcp()
     }
 }
 
-impl<W: Wire + ?Sized> Wire for Box<W> {
+impl<S: OverTcp + ?Sized> OverTcp for Box<S> {
     fn tcp(&self) -> Option<&TcpStream> {
         (**self).tcp()
     }

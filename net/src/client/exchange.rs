@@ -8,10 +8,9 @@ use std::io;
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, Version};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 
 use super::Response;
-use super::low_water::{LowWater, PATIENCE};
+use super::low_water::{LowWater, OverTcp, PATIENCE};
 
 /// How long the head of a response, or what follows its last chunk, may be, in bytes.
 pub(super) const HEAD_BYTES_MAX: usize = 16 * 1024;
@@ -64,10 +63,9 @@ enum BodyEnd {
 }
 
 /// Bytes both ways.
-pub(super) trait Wire: AsyncRead + AsyncWrite + Unpin {
-    /// Returns the connection that they go over, if there is one.
-    fn tcp(&self) -> Option<&TcpStream>;
-}
+pub(super) trait Wire: AsyncRead + AsyncWrite + OverTcp + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + OverTcp + Unpin + ?Sized> Wire for S {}
 
 /// The bytes of one response: `body[start..]` is what came and is not used up.
 struct Incoming<'a, S> {
@@ -166,8 +164,7 @@ pub(super) async fn send<S: Wire>(
         BodyEnd::Chunked => read_chunks(&mut incoming, start, bytes_max).await?,
         BodyEnd::WithConnection => read_to_end(&mut incoming, start, bytes_max).await?,
     };
-    let received = incoming.received;
-    low_water.received(received);
+    incoming.low_water.received(incoming.received);
     let is_reusable = is_whole && stays_open(version, &response.headers);
     Ok((response, is_reusable))
 }

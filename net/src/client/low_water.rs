@@ -32,6 +32,12 @@ static IS_KNOWN_KERNEL: LazyLock<bool> = LazyLock::new(|| {
     is_known(&release.release().to_string_lossy())
 });
 
+/// What goes over a TCP connection in the end.
+pub(super) trait OverTcp {
+    /// Returns that connection; nothing where a test has none.
+    fn tcp(&self) -> Option<&TcpStream>;
+}
+
 /// The mark of one connection.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LowWater {
@@ -146,6 +152,14 @@ mod tests {
     use tokio::io::AsyncWriteExt as _;
     use tokio::net::TcpListener;
 
+    /// Both ends of a connection.
+    async fn connected() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let ours = TcpStream::connect(listener.local_addr().unwrap());
+        let (ours, theirs) = tokio::join!(ours, listener.accept());
+        (ours.unwrap(), theirs.unwrap().0)
+    }
+
     async fn is_readable(tcp: &TcpStream) -> bool {
         let waited = tokio::time::timeout(Duration::from_millis(100), tcp.readable());
         waited.await.is_ok()
@@ -153,11 +167,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_reader_sleeps_until_the_mark() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let ours = TcpStream::connect(listener.local_addr().unwrap())
-            .await
-            .unwrap();
-        let (mut theirs, _) = listener.accept().await.unwrap();
+        let (ours, mut theirs) = connected().await;
         let mut low_water = LowWater::NEW;
         low_water.raise(Some(&ours));
         assert!(!low_water.is_raised());
@@ -174,11 +184,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_comes_below_the_mark_is_not_overlooked() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let ours = TcpStream::connect(listener.local_addr().unwrap())
-            .await
-            .unwrap();
-        let (mut theirs, _) = listener.accept().await.unwrap();
+        let (ours, mut theirs) = connected().await;
         let mut low_water = LowWater::NEW;
         low_water.received(64 * 1024);
         low_water.raise(Some(&ours));
@@ -189,10 +195,7 @@ mod tests {
 
     #[tokio::test]
     async fn connections_whose_responses_differ_are_left_alone() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let ours = TcpStream::connect(listener.local_addr().unwrap())
-            .await
-            .unwrap();
+        let (ours, _theirs) = connected().await;
         let mut low_water = LowWater::NEW;
         low_water.received(64 * 1024);
         let mut raised = Vec::new();

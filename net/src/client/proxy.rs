@@ -25,7 +25,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tower_service::Service;
 
-use super::connections::OverTcp;
+use super::low_water::OverTcp;
 use crate::http_config::{HttpConfig, InvalidHttpConfig};
 
 /// The port of a SOCKS proxy that has none in its URL.

@@ -1,6 +1,7 @@
 use super::*;
+use tokio::net::TcpStream;
 
-impl Wire for tokio::io::DuplexStream {
+impl OverTcp for tokio::io::DuplexStream {
     fn tcp(&self) -> Option<&TcpStream> {
         None
     }
